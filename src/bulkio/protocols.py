@@ -1,0 +1,137 @@
+"""The Protocols between the layers: what a driver, a source and a sink must offer.
+
+Nothing here does anything. The drivers (`bulkio.drivers`) and the file formats (`bulkio.files`) implement these; the
+use cases (`bulkio.load`, `bulkio.export`) know nothing else of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+
+    import pyarrow as pa
+
+__all__ = [
+    "CopyFormat",
+    "CopyTarget",
+    "DriverName",
+    "ExportMethod",
+    "LoadMethod",
+    "ResultColumn",
+    "Row",
+    "Session",
+    "Sink",
+    "Source",
+]
+
+DriverName = Literal["asyncpg", "psycopg"]
+LoadMethod = Literal["binary", "csv", "records"]
+ExportMethod = Literal["binary", "cursor"]
+CopyFormat = Literal["binary", "csv"]
+
+#: One row as the driver's own Python objects.
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyTarget:
+    """The table and the columns, in stream order, that a COPY FROM fills."""
+
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+    #: type oids of the columns, in the same order
+    type_oids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultColumn:
+    """One column of a query's result, as the server describes it before the query runs."""
+
+    name: str
+    type_oid: int
+    typmod: int
+
+
+class Session(Protocol):
+    """One connection to one server, used by one task at a time.
+
+    Every method raises `DriverError` (or its children) and no driver's own error. Cancelling a call cancels the
+    statement on the server; the session can then be rolled back or closed, nothing else.
+    """
+
+    driver: DriverName
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the connection is gone."""
+
+    async def execute(self, sql: str) -> str:
+        """Run one statement; give its command tag, such as ``COPY 10``."""
+
+    async def fetch(self, sql: str) -> list[Row]:
+        """Run one query and give all its rows."""
+
+    async def describe(self, query: str) -> tuple[ResultColumn, ...]:
+        """Give the columns that `query` would return, with typmods, without running it."""
+
+    async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
+        """Send `blocks` through COPY FROM STDIN; give the number of rows in the server's COPY tag.
+
+        A block may be any object with the buffer protocol. It may be reused once the next one was asked for.
+        """
+
+    async def copy_in_records(self, target: CopyTarget, rows: AsyncIterator[Sequence[Row]]) -> int:
+        """Send rows of Python objects with the driver's own row path; give the COPY tag's row count."""
+
+    async def copy_out(
+        self, query: str, sink: Callable[[bytes], Awaitable[None]], *, gather_bytes: int = 1 << 20
+    ) -> int:
+        """Run COPY (query) TO STDOUT (FORMAT binary), pushing the stream to `sink`; give the tag's row count.
+
+        Chunks are gathered to about `gather_bytes` first: what follows is usually a hand-over to another thread.
+        """
+
+    def cursor(self, query: str, *, prefetch: int) -> AsyncIterator[Sequence[Row]]:
+        """Read `query` through a server-side cursor, `prefetch` rows at a time."""
+
+    async def cancel(self) -> None:
+        """Ask the server to cancel what runs now."""
+
+    async def close(self) -> None:
+        """Close the connection; whatever transaction is open rolls back. Never raises."""
+
+
+class Source(Protocol):
+    """Where batches come from: files, or an object with `__arrow_c_stream__`."""
+
+    #: what messages call it: a path, or the object's type
+    name: str
+    schema: pa.Schema
+    #: the row count that the source itself promises (a Parquet footer), or None
+    rows: int | None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read once, in order. Runs in a worker thread. Raises `FileError` for unreadable files."""
+
+    def close(self) -> None:
+        """Release files and streams."""
+
+
+class Sink(Protocol):
+    """Where an export puts its batches. Nothing is visible under the final name before `commit`."""
+
+    #: bytes written so far
+    bytes_written: int
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append one batch. Runs in a worker thread. Raises `FileError`."""
+
+    def commit(self) -> None:
+        """Finish the file, fsync it and its folder, and give it its final name."""
+
+    def abort(self) -> None:
+        """Remove whatever was written. Never raises."""

@@ -1,0 +1,346 @@
+r"""SQL text. Every statement that bulkio sends is built here, and here alone.
+
+Pure: strings in, strings out. Nothing is run, and nothing gets into SQL that did not pass `quote_ident` or
+`quote_literal`. The lexical rules are those of the PostgreSQL docs, section 4.1 "Lexical Structure".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from bulkio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bulkio.protocols import CopyFormat, CopyTarget
+
+__all__ = [
+    "COMMIT",
+    "ROLLBACK",
+    "Isolation",
+    "begin",
+    "bind_literals",
+    "close_cursor",
+    "copy_from_stdin",
+    "copy_to_stdout",
+    "declare_cursor",
+    "fetch_forward",
+    "pin_search_path",
+    "qualified",
+    "quote_ident",
+    "quote_literal",
+    "select_columns",
+    "session_pins",
+]
+
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
+
+COMMIT = "COMMIT"
+ROLLBACK = "ROLLBACK"
+
+
+# --- Quoting ------------------------------------------------------------------------------------------------
+
+
+def quote_ident(name: str) -> str:
+    """Quote one identifier, always.
+
+    >>> quote_ident('12" disk')
+    '"12"" disk"'
+
+    Raises:
+        ConfigError: the name is empty or holds a NUL, which PostgreSQL cannot store.
+    """
+    if not name:
+        raise ConfigError("a name is empty; give the table or column a name")
+    _refuse_nul(name, "the name")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(value: str | None) -> str:
+    r"""Quote one literal of unknown type, safely whatever standard_conforming_strings says; None gives NULL.
+
+    >>> quote_literal("it's"), quote_literal(None)
+    ("'it''s'", 'NULL')
+
+    Raises:
+        ConfigError: the value holds a NUL.
+    """
+    if value is None:
+        return "NULL"
+    _refuse_nul(value, "the value")
+    quoted = "'" + value.replace("'", "''") + "'"
+    # A backslash means itself only while standard_conforming_strings is on; in E'' it always needs doubling.
+    # The blank keeps the E apart from a word before it.
+    return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
+
+
+def qualified(schema: str | None, table: str) -> str:
+    """Give the quoted name of a table; without a schema the search_path decides.
+
+    >>> qualified("public", "trips")
+    '"public"."trips"'
+    """
+    return quote_ident(table) if not schema else f"{quote_ident(schema)}.{quote_ident(table)}"
+
+
+def _refuse_nul(text: str, what: str) -> None:
+    if "\0" in text:
+        raise ConfigError(f"{what} {text!r} holds a NUL character, which PostgreSQL cannot store; remove it")
+
+
+def _name_list(names: Sequence[str]) -> str:
+    return ", ".join(map(quote_ident, names))
+
+
+# --- COPY, SELECT and cursors -------------------------------------------------------------------------------
+
+
+def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
+    """Build COPY … FROM STDIN for `target`.
+
+    csv is what pyarrow.csv writes with `quoting_style="needed"` and no header: a NULL is an unquoted empty
+    field, every string is quoted, an empty string is ``""``. The encoding is named, so no setting can change it.
+
+    Raises:
+        ConfigError: `target` has no columns (an empty list in COPY would mean all of them).
+    """
+    if not target.columns:
+        raise ConfigError(
+            f"no columns to load into {qualified(target.schema, target.table)}; name at least one"
+        )
+    options = {
+        "binary": "FORMAT binary",
+        "csv": "FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULL '', ENCODING 'UTF8'",
+    }[fmt]
+    return (
+        f"COPY {qualified(target.schema, target.table)} ({_name_list(target.columns)}) FROM STDIN ({options})"
+    )
+
+
+def copy_to_stdout(query: str) -> str:
+    """Build COPY (query) TO STDOUT (FORMAT binary). `query` is one statement, as `bind_literals` gives it."""
+    # The line ends keep a trailing comment in the query from swallowing the bracket.
+    return f"COPY (\n{query}\n) TO STDOUT (FORMAT binary)"
+
+
+def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> str:
+    """Build SELECT columns FROM table: unlike COPY t TO it reads views, partitions and inheritance children.
+
+    >>> select_columns("public", "trips", ["id", "fare"])
+    'SELECT "id", "fare" FROM "public"."trips"'
+    """
+    return f"SELECT {_name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+
+
+def declare_cursor(name: str, query: str) -> str:
+    """Build DECLARE for a binary, forward-only cursor: its rows come in the types' binary formats."""
+    return f"DECLARE {quote_ident(name)} BINARY NO SCROLL CURSOR WITHOUT HOLD FOR\n{query}"
+
+
+def fetch_forward(name: str, rows: int) -> str:
+    """Build FETCH for the next `rows` rows of a cursor."""
+    return f"FETCH FORWARD {rows:d} FROM {quote_ident(name)}"
+
+
+def close_cursor(name: str) -> str:
+    """Build CLOSE for a cursor."""
+    return f"CLOSE {quote_ident(name)}"
+
+
+# --- Transactions and what is pinned in them ----------------------------------------------------------------
+
+
+def begin(*, read_only: bool, isolation: Isolation | None = None) -> str:
+    """Build BEGIN with everything said, so that no default_transaction_* setting decides.
+
+    Loads run READ COMMITTED (under a snapshot, claims of parts would not see each other); exports, which are
+    read only, run REPEATABLE READ, so that all their statements see one state of the database.
+
+    >>> begin(read_only=True)
+    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+    """
+    level = isolation or ("REPEATABLE READ" if read_only else "READ COMMITTED")
+    return f"BEGIN ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
+
+
+def session_pins(
+    *,
+    export: bool,
+    statement_timeout_ms: int | None = 0,
+    lock_timeout_ms: int | None = 0,
+    idle_timeout_ms: int | None = 0,
+) -> tuple[str, ...]:
+    """Build the statements that every transaction begins with, so that no server or role default changes a value.
+
+    They may be sent one by one or joined with ``"; "`` in one `execute`. SET LOCAL ends with the transaction,
+    so nothing leaks to the next client behind PgBouncer. A timeout is in milliseconds: 0, the default, switches
+    it off (a bulk load is long); None leaves what the server, the role or the connection string says.
+
+    search_path is not among them: see `pin_search_path`.
+    """
+    pins = [*_VALUE_PINS]
+    for name, timeout_ms in (
+        ("statement_timeout", statement_timeout_ms),
+        ("lock_timeout", lock_timeout_ms),
+        ("idle_in_transaction_session_timeout", idle_timeout_ms),
+    ):
+        if timeout_ms is not None:
+            pins.append(f"SET LOCAL {name} = {timeout_ms:d}")
+    if statement_timeout_ms == 0:
+        pins.append(_NO_TRANSACTION_TIMEOUT)
+    if export:
+        # Fail where a policy would hide rows, instead of exporting fewer in silence.
+        pins.append("SET LOCAL row_security = off")
+    return tuple(pins)
+
+
+_VALUE_PINS = (
+    # psycopg keeps the server's own encoding otherwise, and stored é as Ã© in a LATIN1 database.
+    "SET LOCAL client_encoding = 'UTF8'",
+    "SET LOCAL standard_conforming_strings = on",
+    "SET LOCAL DateStyle = 'ISO, YMD'",
+    # Unambiguous whoever reads it: text in 'postgres' style means another interval under sql_standard.
+    "SET LOCAL IntervalStyle = 'iso_8601'",
+    "SET LOCAL TimeZone = 'UTC'",
+    # The shortest text that reads back as the same float; 3 says so to servers of every version.
+    "SET LOCAL extra_float_digits = 3",
+    "SET LOCAL bytea_output = 'hex'",
+    # Off makes the text {NULL} an array that holds the word NULL.
+    "SET LOCAL array_nulls = on",
+)
+
+# transaction_timeout came with PostgreSQL 17; SET would fail on the versions before.
+_NO_TRANSACTION_TIMEOUT = (
+    "SELECT pg_catalog.set_config('transaction_timeout', '0', true) "
+    "WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL"
+)
+
+
+def pin_search_path(path: str | None = None) -> str:
+    """Build the SET that limits name resolution to pg_catalog; with `path`, the one that sets a saved path again.
+
+    It stands apart from `session_pins`, because most of a transaction needs the user's own search_path: a table
+    named without a schema is resolved by it, a query that is exported is written for it, and so are the functions
+    of triggers and checks that a load fires. Pin it around catalog queries alone: save
+    `current_setting('search_path')`, pin, query, and set the saved value. All else that bulkio sends is qualified.
+    """
+    if path is None:
+        return "SET LOCAL search_path = pg_catalog, pg_temp"
+    return f"SELECT pg_catalog.set_config('search_path', {quote_literal(path)}, true)"
+
+
+# --- A query of the user's ----------------------------------------------------------------------------------
+
+# PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is one.
+# The order of the alternatives matters: the first that matches at a place wins.
+_NEXT_PART = r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'"
+_TOKEN = re.compile(
+    rf"""
+      (?P<space>\s+|--[^\n\r]*)
+    | (?P<comment>/\*)
+    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.|'{_NEXT_PART})*'(?!'))
+    | (?P<quoted>(?:[uU]&|[bBxXnN])?'(?:[^']|'')*')
+    | (?P<ident>(?:[uU]&)?"(?:[^"]|"")*")
+    | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    | (?P<dollar>\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)
+    | (?P<param>\$[0-9]+(?![0-9A-Za-z_\u0080-\U0010ffff]))
+    | (?P<number>[0-9][0-9.]*)
+    | (?P<end>;)
+    | (?P<open>[(\[])
+    | (?P<close>[)\]])
+    | (?P<broken>['"])
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:
+    """Put quoted literals of unknown type in the places of ``$1`` … ``$n``; check that `query` is one statement.
+
+    COPY takes no parameters, so they travel as text; as with a real parameter, the context decides the type. One
+    trailing semicolon is dropped. Strings, quoted names, dollar quotes and comments are left alone.
+
+    >>> bind_literals("select * from t where a = $1 -- not $2", ["it's"])
+    "select * from t where a = ('it''s') -- not $2"
+
+    Raises:
+        ConfigError: a parameter is missing or unused, or the text is not one complete statement.
+    """
+    _refuse_nul(query, "the query")
+    parts: list[str] = []
+    used: set[int] = set()
+    ended, blank, depth = False, True, 0
+    for kind, text in _tokens(query):
+        if kind in ("space", "comment"):
+            parts.append(text)
+            continue
+        if ended:
+            raise ConfigError(
+                "the query holds more than one statement; give one, with at most one ';' after it"
+            )
+        depth += (kind == "open") - (kind == "close")
+        if depth < 0:
+            raise ConfigError(f"the query closes a bracket that it did not open: {text!r}")
+        if kind == "end":
+            ended = True
+            continue
+        blank = False
+        parts.append(_literal(text, params, used) if kind == "param" else text)
+    if blank:
+        raise ConfigError("the query is empty; give one SELECT, VALUES, TABLE or WITH statement")
+    if depth:
+        raise ConfigError("the query leaves a bracket open")
+    _refuse_unused(params, used)
+    return "".join(parts)
+
+
+def _tokens(query: str) -> Iterator[tuple[str, str]]:
+    """Split a query into (kind, text), with comments and dollar quotes whole; nothing is lost."""
+    at = 0
+    while at < len(query):
+        match = _TOKEN.match(query, at)
+        if match is None or match.lastgroup is None:  # cannot be: `other` takes any character
+            raise ConfigError(f"the query cannot be read at character {at + 1}")
+        kind, end = match.lastgroup, match.end()
+        if kind == "comment":
+            end = _comment_end(query, at)
+        elif kind == "dollar":
+            end = query.find(match.group(), end) + len(match.group())
+            if end < match.end() + len(match.group()):
+                raise ConfigError(f"the query leaves the string at character {at + 1} open: {match.group()}")
+        elif kind == "broken":
+            raise ConfigError(f"the query leaves the quote at character {at + 1} open: {match.group()}")
+        yield kind, query[at:end]
+        at = end
+
+
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+
+def _comment_end(query: str, start: int) -> int:
+    """Give the place after a block comment; they nest."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(query, start):
+        depth += 1 if edge.group() == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    raise ConfigError(f"the query leaves the comment at character {start + 1} open")
+
+
+def _literal(token: str, params: Sequence[str | None], used: set[int]) -> str:
+    number = int(token[1:])
+    if not 1 <= number <= len(params):
+        raise ConfigError(f"the query uses {token}, but {len(params)} parameters were given")
+    used.add(number)
+    # The brackets keep it apart from its neighbours: two literals on two lines would be one string.
+    return f"({quote_literal(params[number - 1])})"
+
+
+def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
+    unused = [f"${number}" for number in range(1, len(params) + 1) if number not in used]
+    if unused:
+        raise ConfigError(f"the query does not use {', '.join(unused)}; give as many parameters as it has")

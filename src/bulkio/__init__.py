@@ -1,0 +1,1 @@
+"""Move bulk data in and out of PostgreSQL through COPY, without ever changing a value."""

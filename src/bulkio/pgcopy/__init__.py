@@ -1,0 +1,38 @@
+"""The codec: Arrow record batches <-> COPY BINARY bytes. Sans-io: no socket, no driver, no event loop.
+
+    encoder = Encoder(fields)
+    for batch in batches:
+        for block in encoder.encode(batch): send(block)
+    send(encoder.finish())
+
+    decoder = Decoder(fields, schema)
+    for chunk in chunks:
+        decoder.feed(chunk)
+        for batch in decoder.batches(): use(pyarrow.record_batch(batch))
+    for batch in decoder.finish(): use(pyarrow.record_batch(batch))
+
+It knows Arrow through the C Data Interface alone. Which class encodes or decodes a column is written in the field's
+`Cast`, which `bulkio.types` chooses; `registry` maps its names to classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkio.pgcopy.decoder import Batch, Decoder
+from bulkio.pgcopy.encoder import Block, Encoder
+
+if TYPE_CHECKING:
+    from bulkio.types import Cast
+
+__all__ = ["Batch", "Block", "Decoder", "Encoder", "Field"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a stream: its name (for messages), how it is converted, and whether it may be NULL."""
+
+    name: str
+    cast: Cast
+    nullable: bool = True

@@ -1,0 +1,217 @@
+"""Encoder: Arrow record batches in, blocks of COPY BINARY out.
+
+Stream format: the PostgreSQL manual, COPY, "Binary Format": a signature, flags, a header extension's length, then tuples
+(a 16-bit field count, then fields), then the count -1.
+"""
+
+from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
+from bulkio.pgcopy.cells cimport CellEncoder, write_cell
+from bulkio.pgcopy.wire cimport Out, Status, put16, reserve
+
+from bulkio.errors import EncodeError, SchemaError
+from bulkio.pgcopy.messages import encode_message
+from bulkio.pgcopy.registry import build_encoder
+
+SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
+HEADER = SIGNATURE + bytes(8)  # no flags, no header extension
+TRAILER = b"\xff\xff"
+
+cdef enum:
+    # Blocks kept for reuse: fresh pages cost more than encoding into them.
+    SPARE_BLOCKS = 8
+
+
+cdef class BlockPool:
+    """Memory of blocks that nobody reads any more, to be written again."""
+
+    cdef uint8_t* spare[SPARE_BLOCKS]
+    cdef size_t sizes[SPARE_BLOCKS]
+    cdef int count
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.count):
+            free(self.spare[i])
+
+    cdef int take(self, Out* out, size_t size) except -1:
+        """Give memory of at least `size` bytes."""
+        if self.count and self.sizes[self.count - 1] >= size:
+            self.count -= 1
+            out.start = self.spare[self.count]
+            size = self.sizes[self.count]
+        else:
+            out.start = <uint8_t*>malloc(size)
+            if out.start == NULL:
+                raise MemoryError
+        out.pos = out.start
+        out.end = out.start + size
+        return 0
+
+    cdef void give_back(self, uint8_t* data, size_t size, size_t usual) noexcept:
+        if self.count < SPARE_BLOCKS and size <= 2 * usual:
+            self.spare[self.count] = data
+            self.sizes[self.count] = size
+            self.count += 1
+        else:
+            free(data)
+
+
+cdef class Block:
+    """Encoded bytes, to be sent at once. Has the buffer protocol; its memory is reused when the last reference goes."""
+
+    cdef uint8_t* data
+    cdef Py_ssize_t size
+    cdef size_t capacity, usual
+    cdef BlockPool pool
+    # how many rows end in this block
+    cdef readonly int64_t rows
+
+    def __len__(self):
+        return self.size
+
+    def __getbuffer__(self, Py_buffer* view, int flags):
+        view.buf = self.data
+        view.obj = self
+        view.len = self.size
+        view.readonly = 1
+        view.itemsize = 1
+        view.format = b"B"
+        view.ndim = 1
+        view.shape = &self.size
+        view.strides = &view.itemsize
+        view.suboffsets = NULL
+        view.internal = NULL
+
+    def __dealloc__(self):
+        if self.data != NULL:
+            self.pool.give_back(self.data, self.capacity, self.usual)
+
+
+cdef class Encoder:
+    """Encode record batches as one COPY BINARY stream.
+
+    `fields` are `Field`s, one for each column of the batches, in order. Blocks have about `block_bytes` bytes each (a
+    single larger row makes a larger block).
+    """
+
+    cdef readonly tuple fields
+    # rows encoded so far
+    cdef readonly int64_t rows
+    cdef list cells
+    cdef PyObject** raw_cells
+    cdef int width
+    cdef size_t block_bytes
+    cdef Out out
+    cdef int64_t rows_before_block
+    cdef BlockPool pool
+    cdef int bad_column
+
+    def __init__(self, fields, *, size_t block_bytes=1 << 20):
+        self.fields = tuple(fields)
+        self.cells = []
+        for field in self.fields:
+            cell = build_encoder(field.cast)
+            if not field.nullable:
+                cell.refuse_null()
+            self.cells.append(cell)
+        self.width = len(self.cells)
+        self.raw_cells = <PyObject**>calloc(self.width + 1, sizeof(PyObject*))
+        if self.raw_cells == NULL:
+            raise MemoryError
+        for i, cell in enumerate(self.cells):
+            self.raw_cells[i] = <PyObject*>cell
+        self.block_bytes = block_bytes
+        self.pool = BlockPool()
+        self.start_block()
+        self.put_bytes(HEADER)
+
+    def __dealloc__(self):
+        free(self.raw_cells)
+        free(self.out.start)
+
+    cdef int start_block(self) except -1:
+        # a row that crosses the mark rarely needs more than the extra eighth
+        self.pool.take(&self.out, self.block_bytes + self.block_bytes // 8)
+        self.rows_before_block = self.rows
+        return 0
+
+    cdef int put_bytes(self, bytes data) except -1:
+        if reserve(&self.out, len(data)):
+            raise MemoryError
+        memcpy(self.out.pos, <const uint8_t*>data, len(data))
+        self.out.pos += len(data)
+        return 0
+
+    cdef Block take_block(self):
+        cdef Block block = Block.__new__(Block)
+        block.data = self.out.start
+        block.size = self.out.pos - self.out.start
+        block.capacity = self.out.end - self.out.start
+        block.usual = self.block_bytes + self.block_bytes // 8
+        block.pool = self.pool
+        block.rows = self.rows - self.rows_before_block
+        self.out.start = NULL
+        self.start_block()
+        return block
+
+    def encode(self, batch):
+        """Yield the blocks that `batch` completes; what is left over waits for the next batch.
+
+        `batch` is any object with `__arrow_c_array__` and the columns of `fields`, such as a pyarrow.RecordBatch.
+        Raises EncodeError with the column and the row (from 1, over all batches) for a value that cannot go; the
+        stream is then unusable. Raises SchemaError where the batch's layout is not the planned one.
+        """
+        schema_capsule, array_capsule = batch.__arrow_c_array__()
+        cdef ArrowSchema* schema = <ArrowSchema*>PyCapsule_GetPointer(schema_capsule, b"arrow_schema")
+        cdef ArrowArray* array = <ArrowArray*>PyCapsule_GetPointer(array_capsule, b"arrow_array")
+        cdef int64_t row = 0
+        cdef int64_t i
+        cdef int status
+        if schema.n_children != self.width or array.n_children != self.width:
+            raise SchemaError(f"the batch has {schema.n_children} columns, the plan {self.width}")
+        for i in range(self.width):
+            (<CellEncoder>self.cells[i]).bind(schema.children[i], array.children[i])
+        while row < array.length:
+            with nogil:
+                status = self.encode_rows(array.offset, &row, array.length)
+            if status:
+                raise self.error(batch, row, status)
+            if self.out.pos - self.out.start >= <Py_ssize_t>self.block_bytes:
+                yield self.take_block()
+
+    cdef int encode_rows(self, int64_t offset, int64_t* row, int64_t end) noexcept nogil:
+        """Encode rows until the block is full. On an error `row` and `bad_column` tell where."""
+        cdef int i, status
+        while row[0] < end:
+            if reserve(&self.out, 2):
+                return Status.NO_MEMORY
+            put16(self.out.pos, <uint16_t>self.width)
+            self.out.pos += 2
+            for i in range(self.width):
+                status = write_cell(<CellEncoder>self.raw_cells[i], &self.out, offset + row[0])
+                if status:
+                    self.bad_column = i
+                    return status
+            row[0] += 1
+            self.rows += 1
+            if self.out.pos - self.out.start >= <Py_ssize_t>self.block_bytes:
+                break
+        return Status.OK
+
+    cdef error(self, batch, int64_t row, int status):
+        if status == Status.NO_MEMORY:
+            return MemoryError("no memory for a block of COPY data")
+        field = self.fields[self.bad_column]
+        message = encode_message(status, field, self.rows + 1, batch, self.bad_column, row)
+        return EncodeError(message, column=field.name, row=self.rows + 1)
+
+    def finish(self):
+        """Give the last block, which ends with the stream's trailer."""
+        self.put_bytes(TRAILER)
+        return self.take_block()

@@ -1,0 +1,25 @@
+"""Which class carries out a node of a `Cast`. A new type family adds its module's tables here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.pgcopy import nested, numeric, scalars, strings, temporal
+
+if TYPE_CHECKING:
+    from bulkio.types import Cast
+
+MODULES = (scalars, numeric, strings, temporal, nested)
+
+ENCODERS = {name: cls for module in MODULES for name, cls in module.ENCODERS.items()}
+DECODERS = {name: cls for module in MODULES for name, cls in module.DECODERS.items()}
+
+
+def build_encoder(cast: Cast) -> object:
+    """Make the tree of encoders for one column."""
+    return ENCODERS[cast.codec](cast, [build_encoder(child) for child in cast.children])
+
+
+def build_decoder(cast: Cast) -> object:
+    """Make the tree of decoders for one column."""
+    return DECODERS[cast.codec](cast, [build_decoder(child) for child in cast.children])

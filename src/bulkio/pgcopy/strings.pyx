@@ -1,0 +1,159 @@
+"""Text, bytea, json, jsonb: the types of variable width, from every Arrow layout of strings and binaries.
+
+Wire formats: src/backend/utils/adt/{varlena,varchar,json,jsonb}.c. jsonb is a version byte, 1, and then JSON text.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
+from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.wire cimport (
+    FIELD_MAX, TEXT_HAS_NUL, TEXT_OK, Buf, State, Out, Status, append_bytes, check_text, count_chars, put32,
+    reserve, room, wrong_length,
+)
+
+cdef uint8_t JSONB_VERSION = 1
+cdef int64_t INT32_MAX = 0x7FFFFFFF
+
+
+cdef class BytesEncoder(CellEncoder):
+    """binary in any layout -> bytea."""
+
+    cdef BytesView view
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        bytes_layout(&self.view, self.format)
+
+    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
+        bind_bytes(&self.view, array)
+        return 0
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef const uint8_t* data
+        cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
+        if n > FIELD_MAX:
+            return Status.FIELD_TOO_BIG
+        if reserve(out, 4 + n):
+            return Status.NO_MEMORY
+        put32(out.pos, <int32_t>n)
+        memcpy(out.pos + 4, data, n)
+        out.pos += 4 + n
+        return Status.OK
+
+
+cdef class TextEncoder(BytesEncoder):
+    """utf8 in any layout -> text, varchar(n), bpchar(n), name, json.
+
+    NUL and malformed UTF-8 are refused, and so is a value longer than the column's n characters: the server would cut
+    surplus blanks in silence.
+    """
+
+    cdef int64_t max_chars
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.max_chars = cast.pg.max_chars or INT32_MAX
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef const uint8_t* data
+        cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
+        cdef int fault
+        if n > FIELD_MAX:
+            return Status.FIELD_TOO_BIG
+        fault = check_text(data, n)
+        if fault != TEXT_OK:
+            return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
+        if n > self.max_chars and count_chars(data, n) > self.max_chars:
+            return Status.TOO_LONG
+        if reserve(out, 4 + n):
+            return Status.NO_MEMORY
+        put32(out.pos, <int32_t>n)
+        memcpy(out.pos + 4, data, n)
+        out.pos += 4 + n
+        return Status.OK
+
+
+cdef class JsonbEncoder(BytesEncoder):
+    """utf8 holding JSON -> jsonb. The server checks the JSON itself."""
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef const uint8_t* data
+        cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
+        cdef int fault
+        if n > FIELD_MAX - 1:
+            return Status.FIELD_TOO_BIG
+        fault = check_text(data, n)
+        if fault != TEXT_OK:
+            return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
+        if reserve(out, 5 + n):
+            return Status.NO_MEMORY
+        put32(out.pos, <int32_t>(n + 1))
+        out.pos[4] = JSONB_VERSION
+        memcpy(out.pos + 5, data, n)
+        out.pos += 5 + n
+        return Status.OK
+
+
+cdef class BytesDecoder(CellDecoder):
+    """bytea -> binary; the base of all that arrives with 32-bit offsets."""
+
+    def __dealloc__(self):
+        free(self.offsets.data)
+        free(self.data.data)
+
+    cdef int end_cell(self) noexcept nogil:
+        """Append the offset where the cell ends, after the leading zero."""
+        cdef int32_t end = <int32_t>self.data.size
+        cdef int32_t zero = 0
+        if self.offsets.size == 0 and append_bytes(&self.offsets, &zero, 4):
+            return Status.NO_MEMORY
+        return append_bytes(&self.offsets, &end, 4)
+
+    cdef int append(self, const uint8_t* data, int32_t n) noexcept nogil:
+        """Append one value of `n` bytes."""
+        if <int64_t>self.data.size + n > INT32_MAX:
+            return Status.BATCH_TOO_BIG
+        if append_bytes(&self.data, data, n):
+            return Status.NO_MEMORY
+        return self.end_cell()
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        return self.append(data, n)
+
+    cdef int blank(self) noexcept nogil:
+        return self.end_cell()
+
+    cdef int export(self, ArrowArray* out) except -1:
+        cdef Buf* buffers[2]
+        buffers[0] = &self.offsets
+        buffers[1] = &self.data
+        return give_array(self, out, buffers, 2)
+
+
+cdef class TextDecoder(BytesDecoder):
+    """text and its kin, json -> string. The bytes must be UTF-8 (a SQL_ASCII database may send anything)."""
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        cdef int status = check_text(data, n)
+        if status != TEXT_OK:
+            return Status.HAS_NUL if status == TEXT_HAS_NUL else Status.NOT_UTF8
+        return self.append(data, n)
+
+
+cdef class JsonbDecoder(TextDecoder):
+    """jsonb -> string of JSON."""
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        if n < 1:
+            return wrong_length(state, 1, n)
+        if data[0] != JSONB_VERSION:
+            return Status.BAD_VALUE
+        return TextDecoder.read(self, data + 1, n - 1, state)
+
+
+ENCODERS = {"bytes": BytesEncoder, "text": TextEncoder, "jsonb": JsonbEncoder}
+DECODERS = {"bytea": BytesDecoder, "text": TextDecoder, "json": TextDecoder, "jsonb": JsonbDecoder}

@@ -1,0 +1,254 @@
+"""date, time, timestamp, timestamptz.
+
+Wire formats: src/backend/utils/adt/{date,timestamp}.c. PostgreSQL counts days and microseconds from 2000-01-01, Arrow from
+1970-01-01; the extreme integers stand for -infinity and infinity. The ranges are those of src/include/datatype/timestamp.h.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.wire cimport (
+    Buf, Out, State, Status, append_bytes, get32, get64, put32, put64, reserve, wrong_length,
+)
+
+cdef enum:
+    EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
+    DATE_MIN = -2451545  # 4714-11-24 BC, days from 2000-01-01
+    DATE_END = 2145031949  # 5874898-01-01
+    DATE_INFINITY = 0x7FFFFFFF
+
+cdef int64_t DAY_US = 86400000000
+cdef int64_t DAY_MS = 86400000
+cdef int64_t EPOCH_US = 946684800000000  # 1970-01-01 to 2000-01-01
+cdef int64_t TIMESTAMP_MIN = -211813488000000000  # 4714-11-24 BC
+cdef int64_t TIMESTAMP_END = 9223371331200000000  # 294277-01-01
+cdef int64_t INT64_MAX = 0x7FFFFFFFFFFFFFFF
+cdef int64_t INT64_MIN = -INT64_MAX - 1
+
+
+cdef extern from *:
+    bint __builtin_mul_overflow(int64_t a, int64_t b, int64_t* result) nogil
+    bint __builtin_sub_overflow(int64_t a, int64_t b, int64_t* result) nogil
+    bint __builtin_add_overflow(int64_t a, int64_t b, int64_t* result) nogil
+
+
+cdef struct Unit:
+    # How a value becomes microseconds: times `multiply`, or divided by `divide` where nothing is left over.
+    int64_t multiply
+    int64_t divide
+
+
+cdef Unit unit_of(bytes format) except *:
+    """The unit behind an Arrow format string such as ``tsu:UTC`` or ``ttm``."""
+    cdef Unit unit
+    letter = format[2:3]
+    unit.multiply = {b"s": 1000000, b"m": 1000, b"u": 1, b"n": 1}[letter]
+    unit.divide = 1000 if letter == b"n" else 1
+    return unit
+
+
+cdef inline int to_us(int64_t value, const Unit* unit, int64_t* us) noexcept nogil:
+    if unit.divide != 1:
+        if value % unit.divide:
+            return Status.WOULD_ROUND
+        us[0] = value // unit.divide
+        return Status.OK
+    if __builtin_mul_overflow(value, unit.multiply, us):
+        return Status.OUT_OF_RANGE
+    return Status.OK
+
+
+cdef inline int put_long(Out* out, int64_t value) noexcept nogil:
+    if reserve(out, 12):
+        return Status.NO_MEMORY
+    put32(out.pos, 8)
+    put64(out.pos + 4, <uint64_t>value)
+    out.pos += 12
+    return Status.OK
+
+
+cdef class TemporalEncoder(CellEncoder):
+    """The base: values of 32 or 64 bits."""
+
+    cdef bint narrow
+    cdef const void* values
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.narrow = self.format in (b"tdD", b"tts", b"ttm")
+
+    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
+        self.values = array.buffers[1]
+        return 0
+
+    cdef inline int64_t load(self, int64_t row) noexcept nogil:
+        if self.narrow:
+            return (<const int32_t*>self.values)[self.offset + row]
+        return (<const int64_t*>self.values)[self.offset + row]
+
+
+cdef class DateEncoder(TemporalEncoder):
+    """date32, or date64 holding whole days -> date."""
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef int64_t days = self.load(row)
+        if not self.narrow:
+            if days % DAY_MS:
+                return Status.WOULD_ROUND
+            days //= DAY_MS
+        days -= EPOCH_DAYS
+        if not DATE_MIN <= days < DATE_END:
+            return Status.OUT_OF_RANGE
+        if reserve(out, 8):
+            return Status.NO_MEMORY
+        put32(out.pos, 4)
+        put32(out.pos + 4, <uint32_t>days)
+        out.pos += 8
+        return Status.OK
+
+
+cdef class DateToTimestampEncoder(TemporalEncoder):
+    """date32, or date64 holding whole days -> timestamp at midnight."""
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef int64_t days = self.load(row), us
+        if not self.narrow:
+            if days % DAY_MS:
+                return Status.WOULD_ROUND
+            days //= DAY_MS
+        if __builtin_mul_overflow(days - EPOCH_DAYS, DAY_US, &us) or not TIMESTAMP_MIN <= us < TIMESTAMP_END:
+            return Status.OUT_OF_RANGE
+        return put_long(out, us)
+
+
+cdef class TimeEncoder(TemporalEncoder):
+    """time32, time64 -> time; nanoseconds only where exact."""
+
+    cdef Unit unit
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.unit = unit_of(self.format)
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef int64_t us
+        cdef int status = to_us(self.load(row), &self.unit, &us)
+        if status:
+            return status
+        if not 0 <= us < DAY_US:
+            return Status.OUT_OF_RANGE
+        return put_long(out, us)
+
+
+cdef class TimestampEncoder(TemporalEncoder):
+    """timestamp of any unit -> timestamp, timestamptz; nanoseconds only where exact."""
+
+    cdef Unit unit
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.unit = unit_of(self.format)
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        cdef int64_t us
+        cdef int status = to_us(self.load(row), &self.unit, &us)
+        if status:
+            return status
+        if __builtin_sub_overflow(us, EPOCH_US, &us) or not TIMESTAMP_MIN <= us < TIMESTAMP_END:
+            return Status.OUT_OF_RANGE
+        return put_long(out, us)
+
+
+cdef class DateDecoder(CellDecoder):
+    """date -> date32."""
+
+    cdef Buf values
+
+    def __dealloc__(self):
+        free(self.values.data)
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        cdef int32_t days
+        if n != 4:
+            return wrong_length(state, 4, n)
+        days = get32(data)
+        if days == DATE_INFINITY or days == -DATE_INFINITY - 1:
+            return Status.IS_INFINITE
+        if days > DATE_INFINITY - EPOCH_DAYS:  # past every date that PostgreSQL has
+            return Status.BAD_VALUE
+        days += EPOCH_DAYS
+        return append_bytes(&self.values, &days, 4)
+
+    cdef int blank(self) noexcept nogil:
+        cdef int32_t zero = 0
+        return append_bytes(&self.values, &zero, 4)
+
+    cdef int export(self, ArrowArray* out) except -1:
+        cdef Buf* buffers[1]
+        buffers[0] = &self.values
+        return give_array(self, out, buffers, 1)
+
+
+cdef class LongDecoder(CellDecoder):
+    """The base: 64-bit microseconds."""
+
+    cdef Buf values
+
+    def __dealloc__(self):
+        free(self.values.data)
+
+    cdef int blank(self) noexcept nogil:
+        cdef int64_t zero = 0
+        return append_bytes(&self.values, &zero, 8)
+
+    cdef int export(self, ArrowArray* out) except -1:
+        cdef Buf* buffers[1]
+        buffers[0] = &self.values
+        return give_array(self, out, buffers, 1)
+
+
+cdef class TimeDecoder(LongDecoder):
+    """time -> time64[us]. 24:00:00, which Arrow does not have, is an error."""
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        cdef int64_t us
+        if n != 8:
+            return wrong_length(state, 8, n)
+        us = get64(data)
+        if us == DAY_US:
+            return Status.NOT_IN_ARROW
+        if not 0 <= us < DAY_US:
+            return Status.BAD_VALUE
+        return append_bytes(&self.values, &us, 8)
+
+
+cdef class TimestampDecoder(LongDecoder):
+    """timestamp, timestamptz -> timestamp[us]; the last that Arrow holds is 294247-01-10."""
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        cdef int64_t us
+        if n != 8:
+            return wrong_length(state, 8, n)
+        us = get64(data)
+        if us == INT64_MAX or us == INT64_MIN:
+            return Status.IS_INFINITE
+        if __builtin_add_overflow(us, EPOCH_US, &us):
+            return Status.NOT_IN_ARROW
+        return append_bytes(&self.values, &us, 8)
+
+
+ENCODERS = {
+    "date": DateEncoder,
+    "date_to_timestamp": DateToTimestampEncoder,
+    "time": TimeEncoder,
+    "timestamp": TimestampEncoder,
+}
+
+DECODERS = {
+    "date": DateDecoder,
+    "time": TimeDecoder,
+    "timestamp": TimestampDecoder,
+}

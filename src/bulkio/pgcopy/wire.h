@@ -1,0 +1,71 @@
+/* Bytes on the wire: big-endian loads and stores, UTF-8 checks. No allocation, no Python. */
+#ifndef BULKIO_WIRE_H
+#define BULKIO_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "bulkio's codec is written for little-endian machines"
+#endif
+
+static inline void put16(uint8_t *p, uint16_t v) { v = __builtin_bswap16(v); memcpy(p, &v, 2); }
+static inline void put32(uint8_t *p, uint32_t v) { v = __builtin_bswap32(v); memcpy(p, &v, 4); }
+static inline void put64(uint8_t *p, uint64_t v) { v = __builtin_bswap64(v); memcpy(p, &v, 8); }
+
+static inline int16_t get16(const uint8_t *p) { uint16_t v; memcpy(&v, p, 2); return (int16_t)__builtin_bswap16(v); }
+static inline int32_t get32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return (int32_t)__builtin_bswap32(v); }
+static inline int64_t get64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return (int64_t)__builtin_bswap64(v); }
+
+static inline int test_bit(const uint8_t *bits, int64_t i) { return (bits[i >> 3] >> (i & 7)) & 1; }
+
+/* Length in bytes of the well-formed UTF-8 sequence at p (Unicode standard, table 3-7), 0 if there is none. */
+static inline size_t utf8_sequence(const uint8_t *p, const uint8_t *end) {
+    size_t left = (size_t)(end - p);
+    uint8_t a = p[0];
+    if (a < 0x80) return 1;
+    if (a < 0xC2) return 0;
+    if (left < 2 || (p[1] & 0xC0) != 0x80) return 0;
+    if (a < 0xE0) return 2;
+    if (left < 3 || (p[2] & 0xC0) != 0x80) return 0;
+    if (a < 0xF0) {
+        if (a == 0xE0 && p[1] < 0xA0) return 0; /* overlong */
+        if (a == 0xED && p[1] > 0x9F) return 0; /* surrogates */
+        return 3;
+    }
+    if (a > 0xF4 || left < 4 || (p[3] & 0xC0) != 0x80) return 0;
+    if (a == 0xF0 && p[1] < 0x90) return 0; /* overlong */
+    if (a == 0xF4 && p[1] > 0x8F) return 0; /* past U+10FFFF */
+    return 4;
+}
+
+enum { TEXT_OK = 0, TEXT_HAS_NUL = 1, TEXT_NOT_UTF8 = 2 };
+
+/* What keeps these bytes from being a PostgreSQL text in UTF8. Eight bytes at a time while they are plain ASCII. */
+static inline int check_text(const uint8_t *p, size_t n) {
+    const uint8_t *end = p + n;
+    while (p < end) {
+        if (end - p >= 8) {
+            uint64_t w;
+            memcpy(&w, p, 8);
+            uint64_t high = w & 0x8080808080808080ULL;
+            uint64_t zero = (w - 0x0101010101010101ULL) & ~w & 0x8080808080808080ULL;
+            if (!(high | zero)) { p += 8; continue; }
+        }
+        if (*p == 0) return TEXT_HAS_NUL;
+        size_t step = utf8_sequence(p, end);
+        if (step == 0) return TEXT_NOT_UTF8;
+        p += step;
+    }
+    return TEXT_OK;
+}
+
+/* Number of code points in well-formed UTF-8. */
+static inline int64_t count_chars(const uint8_t *p, size_t n) {
+    int64_t chars = 0;
+    for (size_t i = 0; i < n; i++) chars += (p[i] & 0xC0) != 0x80;
+    return chars;
+}
+
+#endif

@@ -1,0 +1,28 @@
+"""Names and values as messages show them: control characters escaped, long ones cut, always one line."""
+
+from __future__ import annotations
+
+__all__ = ["printable", "show_name", "show_value"]
+
+MAX_SHOWN = 60
+
+
+def printable(text: str, limit: int | None = None) -> str:
+    """Escape what could move a terminal's cursor or break a log's line, and cut to `limit` characters."""
+    if limit is not None and len(text) > limit:
+        text = text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def show_name(name: str) -> str:
+    """Show an identifier, in double quotes."""
+    return f'"{printable(name, 80)}"'
+
+
+def show_value(value: object) -> str:
+    """Show a value of any type; strings and bytes in quotes."""
+    if isinstance(value, str):
+        return f"'{printable(value, MAX_SHOWN)}'"
+    if isinstance(value, bytes):
+        return f"'\\x{value[:MAX_SHOWN].hex()}'" + ("…" if len(value) > MAX_SHOWN else "")
+    return printable(str(value), MAX_SHOWN)

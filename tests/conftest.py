@@ -1,0 +1,201 @@
+"""What every test runs under: a clean environment, real servers, and checks that nothing is left behind.
+
+Fixtures: `server` (each server found, one after the other), `dsn` and `latin1_dsn` (a fresh database on it),
+`one_server` and `one_dsn` (the embedded server only), `connect` (opens psycopg connections and closes them),
+`bulkio_home` (an embedded server of the test's own). A skip or xfail outside `allowed_skips.txt` makes the
+run fail.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import servers
+from bulkio import server as embedded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import psycopg
+
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+_SERVER_IDS = list(servers.found_servers())
+#: Names of files that bulkio writes first and renames later.
+_TEMPORARY = re.compile(r"^\.|\.(tmp|part|partial)$")
+
+
+# --- the environment ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Forget the caller's settings; give homes and temporary files a folder that goes with the session."""
+    kept = dict(os.environ), tempfile.tempdir
+    for name in list(os.environ):
+        if name.startswith(("PG", "BULKIO_")) or name == "DATABASE_URL":
+            del os.environ[name]
+    tmp_path_factory.getbasetemp()  # made before $TMPDIR changes, whose folder must stay empty
+    root = Path(tempfile.mkdtemp(prefix="bulkio-pytest-"))
+    (root / "tmp").mkdir()
+    os.environ.update(BULKIO_HOME=str(root / "home"), TMPDIR=str(root / "tmp"))
+    # libpq would read the caller's own files.
+    os.environ.update(PGPASSFILE=str(root / "no-pgpass"), PGSERVICEFILE=str(root / "no-services"))
+    tempfile.tempdir = str(root / "tmp")
+    yield root / "tmp"
+    _end_embedded_server()
+    os.environ.clear()
+    os.environ.update(kept[0])
+    tempfile.tempdir = kept[1]
+    shutil.rmtree(root)
+
+
+@pytest.fixture(autouse=True)
+def _no_files_left(request: pytest.FixtureRequest, _clean_environment: Path) -> Iterator[None]:
+    """Fail a test that leaves a temporary file, in the temporary folder or in its own."""
+    own_folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    left = list(_clean_environment.iterdir())
+    if own_folder is not None:
+        own = own_folder.rglob("*")
+        left += [path for path in own if _TEMPORARY.search(path.name) and "server" not in path.parts]
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert not left, f"temporary files are left: {[str(p) for p in left]}"
+
+
+@pytest.fixture
+def bulkio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a home of the test's own, not made yet; its embedded server is stopped afterwards."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("BULKIO_HOME", str(home))
+    yield home
+    monkeypatch.setenv("BULKIO_HOME", str(home))
+    _end_embedded_server()
+
+
+def _end_embedded_server() -> None:
+    """Stop the embedded server of the current BULKIO_HOME and remove what it left outside of that."""
+    embedded.stop()
+    if os.geteuid() == 0:
+        shutil.rmtree(embedded._service_root(), ignore_errors=True)
+
+
+# --- servers and databases ---------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def _fleet() -> Iterator[servers.Fleet]:
+    fleet = servers.Fleet()
+    yield fleet
+    fleet.close()
+
+
+@pytest.fixture(params=_SERVER_IDS)
+def server(request: pytest.FixtureRequest, _fleet: servers.Fleet) -> servers.TestServer:
+    """Give each server found, one after the other."""
+    return _fleet.get(request.param)
+
+
+@pytest.fixture
+def one_server(_fleet: servers.Fleet) -> servers.TestServer:
+    """Give the first server found, which is the embedded one."""
+    return _fleet.get(_SERVER_IDS[0])
+
+
+@pytest.fixture
+def _opened() -> Iterator[list[psycopg.Connection]]:
+    """Hold the connections that `connect` opened in this test."""
+    opened: list[psycopg.Connection] = []
+    yield opened
+    _close_all(opened)
+
+
+@pytest.fixture
+def connect(_opened: list[psycopg.Connection]) -> Callable[[str], psycopg.Connection]:
+    """Open a psycopg connection (autocommit, client_encoding UTF8) that is closed after the test."""
+
+    def open_one(dsn: str) -> psycopg.Connection:
+        _opened.append(servers.connect(dsn))
+        return _opened[-1]
+
+    return open_one
+
+
+@pytest.fixture
+def dsn(server: servers.TestServer, _opened: list[psycopg.Connection]) -> Iterator[str]:
+    """Make an empty UTF8 database on each server."""
+    yield from _database(server, _opened, "UTF8")
+
+
+@pytest.fixture
+def latin1_dsn(server: servers.TestServer, _opened: list[psycopg.Connection]) -> Iterator[str]:
+    """Make an empty LATIN1 database (locale C) on each server."""
+    yield from _database(server, _opened, "LATIN1")
+
+
+@pytest.fixture
+def one_dsn(one_server: servers.TestServer, _opened: list[psycopg.Connection]) -> Iterator[str]:
+    """Make an empty UTF8 database on the embedded server."""
+    yield from _database(one_server, _opened, "UTF8")
+
+
+def _database(on: servers.TestServer, opened: list[psycopg.Connection], encoding: str) -> Iterator[str]:
+    with on.database(encoding) as name:
+        yield name
+        _close_all(opened)
+        left = on.sessions(name)
+    assert not left, f"connections are left open: {left}"
+
+
+def _close_all(opened: list[psycopg.Connection]) -> None:
+    while opened:
+        opened.pop().close()
+
+
+# --- the skip policy ---------------------------------------------------------------------------
+
+_not_allowed: list[str] = []
+
+
+def _allowed(node_id: str) -> bool:
+    """Tell whether the committed list lets this test be skipped."""
+    lines = ALLOWED_SKIPS.read_text().splitlines()
+    patterns = [line.split("\t")[0] for line in lines if line.strip() and not line.startswith("#")]
+    return any(re.fullmatch(re.escape(p).replace(r"\*", ".*"), node_id) for p in patterns)
+
+
+def _note_skip(node_id: str, why: object) -> None:
+    if not _allowed(node_id):
+        _not_allowed.append(f"{node_id}: {why}")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note a skip or an expected failure that the list does not have."""
+    if report.skipped:
+        _note_skip(report.nodeid, getattr(report, "wasxfail", None) or report.longrepr)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    """Note a file that skips itself."""
+    if report.skipped:
+        _note_skip(report.nodeid, report.longrepr)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which skips are not allowed."""
+    for line in _not_allowed:
+        terminalreporter.write_line(f"SKIP NOT ALLOWED (tests/allowed_skips.txt) {line}", red=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail the run for them."""
+    if _not_allowed and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

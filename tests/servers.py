@@ -1,0 +1,202 @@
+"""Throw-away PostgreSQL servers for the tests: the embedded one and each one found on this machine.
+
+Owns their finding, their start on first use, their end with the session, and a fresh database for each test.
+They are run by bulkio's own Cluster class, but not durable: nothing here survives the session, not even when
+it is killed (the next session clears away what a killed one left).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from bulkio import server
+from bulkio.server import settings
+from bulkio.server.account import own_account, service_account
+from bulkio.server.cluster import Cluster
+from bulkio.server.postmaster import alive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Fleet", "TestServer", "connect", "found_servers", "make_cluster"]
+
+#: What the folders of test sessions are called, before the pid of the session.
+_PREFIX = "bulkio-test-"
+_PLACES = (Path("/dev/shm"), Path("/tmp"))
+_ROOM_BYTES = 4 << 30
+#: Fast and small. fsync=off is what makes a database of its own for each test affordable.
+_OPTIONS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "shared_buffers": "128MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "1h",
+}
+
+
+def found_servers() -> dict[str, Path]:
+    """Give each server's id and the folder of its programs: the embedded one first, then by version."""
+    found = {}
+    embedded = server.programs_dir()
+    if (embedded / "postgres").exists():
+        found[f"pg{_major(embedded)}-embedded"] = embedded
+    others = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    for folder in [*others, *_on_path()]:
+        if (folder / "initdb").exists() and folder.resolve() not in {p.resolve() for p in found.values()}:
+            found.setdefault(f"pg{_major(folder)}", folder)
+    return found
+
+
+def _on_path() -> list[Path]:
+    """Give the folder that pg_config on the PATH names, and the one a `postgres` on the PATH lies in."""
+    folders = []
+    if (config := shutil.which("pg_config")) is not None:
+        done = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
+        folders.append(Path(done.stdout.strip() or "/nonexistent"))
+    if (program := shutil.which("postgres")) is not None:
+        folders.append(Path(program).resolve().parent)
+    return folders
+
+
+def _major(folder: Path) -> int:
+    # Runs for root too: --version is answered before the check for root.
+    done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[2].split(".")[0].rstrip("betarcdvl"))
+
+
+def connect(dsn: str) -> psycopg.Connection:
+    """Open a psycopg connection in autocommit mode, its client_encoding pinned to UTF8."""
+    return psycopg.connect(dsn, autocommit=True, client_encoding="UTF8")
+
+
+@dataclass
+class TestServer:
+    """One running throw-away server. `id` is like `pg15`."""
+
+    __test__ = False
+
+    id: str
+    cluster: Cluster
+    _made: int = 0
+
+    @cached_property
+    def version(self) -> int:
+        """The major version, like 15."""
+        return int((self.cluster.data / "PG_VERSION").read_text())
+
+    @cached_property
+    def admin(self) -> psycopg.Connection:
+        """The harness's own connection, as superuser, to the database `postgres`."""
+        return connect(self.cluster.url())
+
+    @contextlib.contextmanager
+    def database(self, encoding: str = "UTF8") -> Iterator[str]:
+        """Make an empty database, give its DSN, and drop it. `encoding` is UTF8 or LATIN1."""
+        self._made += 1
+        name = f"t{self._made}"
+        options = "" if encoding == "UTF8" else f"ENCODING {encoding} LOCALE 'C'"
+        if options and self.version >= 15:
+            # The builtin C.UTF-8 that initdb chose does not go with LATIN1.
+            options += " LOCALE_PROVIDER libc"
+        if self.version >= 15:
+            options += " STRATEGY file_copy"  # a tenth of wal_log's time where fsync is off
+        self.admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}")
+        try:
+            yield self.cluster.url(name)
+        finally:
+            self.admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def sessions(self, dsn: str) -> list[str]:
+        """Give the client connections to a test's database, after a moment for those that are ending."""
+        database = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+        query = (
+            "SELECT concat_ws(' ', pid, application_name, state, query) FROM pg_stat_activity"
+            " WHERE datname = %s AND backend_type = 'client backend'"
+        )
+        deadline = time.monotonic() + 2
+        while True:
+            found = [str(row[0]) for row in self.admin.execute(query, [database])]
+            if not found or time.monotonic() > deadline:
+                return found
+            time.sleep(0.005)
+
+    def close(self) -> None:
+        """End the harness's connection, and the server."""
+        if "admin" in self.__dict__:
+            self.admin.close()
+        self.cluster.stop(mode="immediate")
+
+
+class Fleet:
+    """The session's servers, each started when first asked for."""
+
+    def __init__(self) -> None:
+        _clear_away_dead_sessions()
+        self._programs = found_servers()
+        self._running: dict[str, TestServer] = {}
+        self._root: Path | None = None
+
+    def get(self, server_id: str) -> TestServer:
+        """Give a server by its id."""
+        if server_id not in self._running:
+            root = self._make_root() / server_id
+            cluster = make_cluster(self._programs[server_id], root)
+            cluster.start()
+            self._running[server_id] = TestServer(server_id, cluster)
+        return self._running[server_id]
+
+    def close(self) -> None:
+        """Stop every server and remove every file."""
+        for running in self._running.values():
+            running.close()
+        self._running.clear()
+        if self._root is not None:
+            shutil.rmtree(self._root)
+            self._root = None
+
+    def _make_root(self) -> Path:
+        if self._root is None:
+            self._root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_place()))
+            self._root.chmod(0o711)  # a system user may have to reach its own folders below
+        return self._root
+
+
+def _place() -> Path:
+    """Give where the servers' folders go: in memory if there is room, as a database is 300 small files."""
+    memory, disk = _PLACES
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free >= _ROOM_BYTES
+    return memory if roomy else disk
+
+
+def make_cluster(bin_dir: Path, root: Path) -> Cluster:
+    """Give a throw-away cluster in `root`, run by whichever account can run it here."""
+    account = own_account() or service_account()
+    assert account is not None, "this machine allows root no user namespace and has no user to run PostgreSQL"
+    if account.is_other_user:
+        bin_dir = server.reachable_programs(bin_dir)
+    options = {**settings.bulk_settings(), **_OPTIONS}
+    return Cluster(root, bin_dir, lambda: account, options, durable=False)
+
+
+def _clear_away_dead_sessions() -> None:
+    """Stop and remove what test sessions left that were killed."""
+    for root in (found for place in _PLACES for found in place.glob(f"{_PREFIX}*")):
+        pid = root.name.removeprefix(_PREFIX).split("-")[0]
+        if not pid.isdigit() or alive(int(pid)) or root.stat().st_uid != os.geteuid():
+            continue
+        for folder in root.iterdir():
+            Cluster(folder, Path("/nonexistent")).stop(mode="immediate")
+        shutil.rmtree(root, ignore_errors=True)

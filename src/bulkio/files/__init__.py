@@ -1,0 +1,68 @@
+"""Files and Arrow objects as sources, files as sinks. One module per format, one row each in `registry`.
+
+The only layer that reads and writes data files. It must not know drivers, plans or PostgreSQL types. No
+error of pyarrow or of the operating system leaves it: they become `FileError`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bulkio.errors import ConfigError
+from bulkio.files.paths import expand, refuse_url
+from bulkio.files.registry import FORMATS, SUFFIXES, format_of_dest, format_of_file
+from bulkio.files.sink import FileSink
+from bulkio.files.source import FileSource
+from bulkio.files.stream import StreamSource, is_stream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["FORMATS", "FileSink", "FileSource", "StreamSource", "open_sink", "open_source"]
+
+
+def open_source(source: object, *, batch_rows: int, columns: Sequence[str] | None = None) -> FileSource | StreamSource:
+    """Open what the user wants to load; read metadata only.
+
+    `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these,
+    or an object with `__arrow_c_stream__`. Batches have at most `batch_rows` rows, and only `columns`, in
+    that order, where given. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that
+    do not fit together, unknown columns), `ConfigError` (nothing that can be read).
+
+    >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
+    15000
+    """
+    if batch_rows < 1:
+        raise ConfigError(f"batch_rows must be at least 1, not {batch_rows}")
+    chosen = None if columns is None else tuple(columns)
+    if is_stream(source):
+        return StreamSource(source, batch_rows=batch_rows, columns=chosen)
+    paths = [path for named in _named(source) for path in expand(named, SUFFIXES)]
+    parts = [format_of_file(path).open_part(path) for path in paths]
+    return FileSource(parts, batch_rows=batch_rows, columns=chosen)
+
+
+def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | None = None) -> FileSink:
+    """Open a file to write batches of `schema` to; it appears under its name at `commit`.
+
+    The format follows the name's ending, or `fmt`: parquet, arrow or arrows. Raises `ConfigError` (unknown
+    format), `SchemaError` (a type that the format cannot hold), `FileError` (no such folder, no
+    permission…).
+    """
+    path = os.fspath(dest)
+    refuse_url(path)
+    return format_of_dest(path, fmt).open_sink(path, schema)
+
+
+def _named(source: object) -> list[str | os.PathLike[str]]:
+    if isinstance(source, str | os.PathLike):
+        return [source]
+    if isinstance(source, Sequence) and not isinstance(source, bytes | bytearray):
+        named = list(source)
+        if named and all(isinstance(item, str | os.PathLike) for item in named):
+            return named
+        if not named:
+            raise ConfigError("no file was named")
+    raise ConfigError(f"cannot read from a {type(source).__name__}: give paths, or an object with __arrow_c_stream__")

@@ -1,0 +1,138 @@
+"""Arrow IPC: the file format (.arrow, Feather version 2) and the stream format (.arrows), read and written.
+
+A file is told from a stream by its magic bytes, whatever its name says. Uncompressed data is used where it
+lies in the memory map, so a file must not be cut short while it is read (true of every memory map). Buffers
+that come from a file are validated before anyone follows their offsets.
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.ipc as pa_ipc
+
+from bulkio.files.faults import reading
+from bulkio.files.part import readable_schema
+from bulkio.files.sink import FileSink
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from typing import IO
+
+    from bulkio.files.part import ReadOptions
+
+__all__ = ["FILE_MAGIC", "IpcPart", "open_file_sink", "open_stream_sink"]
+
+#: first bytes of the file format (Arrow columnar format, "IPC File Format")
+FILE_MAGIC = b"ARROW1"
+#: Feather version 1, which is another format altogether
+_FEATHER_1_MAGIC = b"FEA1"
+#: pages read so far are given back to the system each time this much was read
+_RELEASE_BYTES = 64 << 20
+_COMPRESSION = "lz4"
+
+
+class IpcPart:
+    """One Arrow IPC file or stream. A `Part`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.dictionary_columns: frozenset[str] = frozenset()
+        with reading(path):
+            mapped = _map(path)
+            self.size_bytes = len(mapped)
+            self._is_file = mapped[: len(FILE_MAGIC)] == FILE_MAGIC
+            if mapped[: len(_FEATHER_1_MAGIC)] == _FEATHER_1_MAGIC:
+                raise ValueError("it is Feather version 1; write it again as version 2 (Arrow IPC)")
+            with self._open(mapped) as reader:
+                self.schema: pa.Schema = readable_schema(reader.schema)
+                self.rows: int | None = reader.count_rows() if self._is_file else None
+
+    def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+        """Read the batches in order, cut to at most `options.batch_rows` rows."""
+        mapped = _map(self.path)
+        read_bytes = 0
+        with self._open(mapped) as reader:
+            for batch in self._stored_batches(reader):
+                batch.validate(full=True)
+                chosen = batch if options.columns is None else batch.select(list(options.columns))
+                for start in range(0, chosen.num_rows, options.batch_rows):
+                    yield chosen.slice(start, options.batch_rows)
+                read_bytes += batch.nbytes
+                if read_bytes >= _RELEASE_BYTES:
+                    read_bytes = 0
+                    _release(mapped)
+
+    def _open(self, mapped: mmap.mmap) -> pa_ipc.RecordBatchFileReader | pa_ipc.RecordBatchStreamReader:
+        options = pa_ipc.IpcReadOptions(use_threads=False)
+        source = pa.BufferReader(pa.py_buffer(mapped))
+        if self._is_file:
+            return pa_ipc.open_file(source, options=options)
+        return pa_ipc.open_stream(source, options=options)
+
+    def _stored_batches(
+        self, reader: pa_ipc.RecordBatchFileReader | pa_ipc.RecordBatchStreamReader
+    ) -> Iterator[pa.RecordBatch]:
+        if self._is_file:
+            return (reader.get_batch(index) for index in range(reader.num_record_batches))
+        return iter(reader)
+
+
+def _map(path: str) -> mmap.mmap:
+    with Path(path).open("rb") as file:
+        if file.seek(0, 2) == 0:
+            raise ValueError("it is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def _release(mapped: mmap.mmap) -> None:
+    # The pages stay in the system's cache; without this the process would seem to grow to the size of the
+    # file.
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+class _IpcWriter:
+    """Writes batches through one of pyarrow's two IPC writers. A `sink.Writer`."""
+
+    def __init__(self, writer: pa_ipc.RecordBatchFileWriter | pa_ipc.RecordBatchStreamWriter) -> None:
+        self._writer = writer
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        try:
+            self._writer.write_batch(batch)
+        except pa.ArrowInvalid as exc:
+            if "Dictionary replacement" not in str(exc):
+                raise
+            raise ValueError(
+                "a dictionary column has other values than in the batch before, which Arrow's file format "
+                "cannot hold; write .arrows (the stream format) or .parquet"
+            ) from exc
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _write_options() -> pa_ipc.IpcWriteOptions:
+    return pa_ipc.IpcWriteOptions(compression=_COMPRESSION, use_threads=False, emit_dictionary_deltas=True)
+
+
+def open_file_sink(path: str, schema: pa.Schema) -> FileSink:
+    """Write the file format. Raises `FileError`; a dictionary that changes between batches needs a stream."""
+
+    def make(file: IO[bytes]) -> _IpcWriter:
+        return _IpcWriter(pa_ipc.new_file(file, schema, options=_write_options()))
+
+    return FileSink(path, schema, make)
+
+
+def open_stream_sink(path: str, schema: pa.Schema) -> FileSink:
+    """Write the stream format. Raises `FileError`."""
+
+    def make(file: IO[bytes]) -> _IpcWriter:
+        return _IpcWriter(pa_ipc.new_stream(file, schema, options=_write_options()))
+
+    return FileSink(path, schema, make)

@@ -1,0 +1,261 @@
+"""Parquet, read and written in memory that does not grow with the file.
+
+Nothing in a file's metadata is trusted for memory: a chunk of 100 kB can decode to gigabytes. Batches are
+small, the first one is tiny and shows how wide the rows are, and later ones shrink when they turn out too
+large (`_Pace`). String columns with few values are read as dictionaries, which costs 1.6 times less CPU
+(lineitem).
+"""
+
+from __future__ import annotations
+
+import io
+from bisect import bisect_right
+from contextlib import closing
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bulkio.errors import SchemaError
+from bulkio.files.faults import reading
+from bulkio.files.part import readable_schema
+from bulkio.files.sink import FileSink
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from typing import IO
+
+    from bulkio.files.part import ReadOptions
+
+__all__ = ["MAGIC", "ParquetPart", "open_sink"]
+
+#: first and last four bytes of every file (Parquet format, "File Format")
+MAGIC = b"PAR1"
+
+#: what a batch should hold at most, as far as the batches before it tell
+_BATCH_BYTES = 16 << 20
+#: a value of a type of at most this width, decimal256, cannot swell
+_NARROW_BITS = 256
+#: rows of the first batch where some column's values have no fixed width
+_PROBE_ROWS = 64
+
+_STRINGS: tuple[object, ...] = (pa.string(), pa.large_string(), pa.string_view())
+#: row groups looked at to find the columns with few values; a wrong guess costs CPU, never a value
+_SAMPLED_GROUPS = 16
+#: compressed size of a dictionary page up to which a column counts as one with few values
+_DICTIONARY_BYTES = 32 << 10
+#: bytes of the other pages, per value, up to which they can only hold indexes (of up to 4096 values)
+_INDEX_BYTES = 1.5
+
+#: Arrow bytes and rows gathered for one row group. On lineitem 32 MiB made files 5% smaller for 75 MB more
+#: memory.
+_GROUP_BYTES = 16 << 20
+_GROUP_ROWS = 1 << 20
+#: Measured on lineitem: 8% less CPU than snappy (fewer bytes to write), and files 20% smaller.
+_COMPRESSION = "zstd"
+
+
+class ParquetPart:
+    """One Parquet file. A `Part`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        with reading(path), closing(_open(path, frozenset())) as file:
+            metadata = file.metadata
+            self.schema: pa.Schema = readable_schema(file.schema_arrow)
+            self.rows: int | None = metadata.num_rows
+            self.size_bytes = Path(path).stat().st_size
+            self.dictionary_columns = _few_values(metadata, self.schema)
+
+    def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+        """Read the row groups in order, in batches of at most `options.batch_rows` rows."""
+        with closing(_open(self.path, options.dictionary_columns)) as file:
+            yield from _paced(file, options)
+
+
+def _open(path: str, dictionary_columns: frozenset[str]) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        path,
+        # Measured on lineitem: no memory map (its pages count as ours: 309 MB against 108), no read buffer.
+        memory_map=False,
+        # The default, True, holds whole row groups.
+        pre_buffer=False,
+        read_dictionary=sorted(dictionary_columns) or None,
+        page_checksum_verification=True,
+        arrow_extensions_enabled=True,
+    )
+
+
+def _few_values(metadata: pq.FileMetaData, schema: pa.Schema) -> frozenset[str]:
+    """Give the top-level string columns whose sampled chunks are wholly and tightly dictionary-encoded.
+
+    A chunk's list of encodings cannot tell: the dictionary page itself counts as PLAIN. Its sizes can.
+    """
+    strings = {field.name for field in schema if _is_string(field.type) and schema.names.count(field.name) == 1}
+    step = max(1, metadata.num_row_groups // _SAMPLED_GROUPS)
+    groups = [metadata.row_group(index) for index in range(0, metadata.num_row_groups, step)]
+    if not groups or not strings:
+        return frozenset()
+    paths = [groups[0].column(index).path_in_schema for index in range(metadata.num_columns)]
+    return frozenset(
+        path
+        for index, path in enumerate(paths)
+        if path in strings and all(_is_tight(group.column(index)) for group in groups)
+    )
+
+
+def _is_string(arrow_type: pa.DataType) -> bool:
+    return bool(arrow_type in _STRINGS)
+
+
+def _is_tight(chunk: pq.ColumnChunkMetaData) -> bool:
+    if not chunk.num_values:
+        return True
+    if not chunk.has_dictionary_page or not chunk.dictionary_page_offset:
+        return False
+    dictionary_bytes = chunk.data_page_offset - chunk.dictionary_page_offset
+    data_bytes = chunk.total_compressed_size - dictionary_bytes
+    return bool(0 < dictionary_bytes <= _DICTIONARY_BYTES and data_bytes <= _INDEX_BYTES * chunk.num_values)
+
+
+class _Pace:
+    """Decides how many rows the next batch may have, from the widths of the batches seen."""
+
+    def __init__(self, batch_rows: int, *, probe: bool) -> None:
+        self._most = batch_rows
+        self.rows = min(batch_rows, _PROBE_ROWS) if probe else batch_rows
+        self._probing = probe
+
+    def changed(self, batch: pa.RecordBatch, *, at_boundary: bool) -> bool:
+        """Note one batch; tell whether the next one should have another size.
+
+        Growing again means decoding again from the row group's start, so it waits for a boundary.
+        """
+        too_wide = batch.nbytes > 2 * _BATCH_BYTES and self.rows > 1
+        if not (too_wide or self._probing or (at_boundary and self.rows < self._most)):
+            return False
+        self._probing = False
+        fitting = _BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)
+        before, self.rows = self.rows, max(1, min(self._most, fitting))
+        return self.rows != before
+
+
+def _paced(file: pq.ParquetFile, options: ReadOptions) -> Iterator[pa.RecordBatch]:
+    """Read all row groups; start again where the pace changes."""
+    metadata = file.metadata
+    sizes = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    starts = list(accumulate(sizes, initial=0))
+    boundaries = frozenset(starts)
+    pace = _Pace(options.batch_rows, probe=_may_swell(file.schema_arrow, options.columns))
+    row = 0
+    going = True
+    while going:
+        going = False
+        for batch in _from_row(file, starts, row, (pace.rows, options.columns)):
+            row += batch.num_rows
+            yield batch
+            if pace.changed(batch, at_boundary=row in boundaries):
+                going = row < starts[-1]
+                break
+
+
+def _from_row(
+    file: pq.ParquetFile, starts: list[int], row: int, how: tuple[int, tuple[str, ...] | None]
+) -> Iterator[pa.RecordBatch]:
+    """Read from `row` on: decode from its row group's start, and drop the rows before it."""
+    batch_rows, columns = how
+    first = bisect_right(starts, row) - 1
+    skip = row - starts[first]
+    groups = list(range(first, len(starts) - 1))
+    names = None if columns is None else list(columns)
+    for batch in file.iter_batches(batch_rows, row_groups=groups, columns=names, use_threads=False):
+        if skip >= batch.num_rows:
+            skip -= batch.num_rows
+            continue
+        yield batch.slice(skip)
+        skip = 0
+
+
+def _may_swell(schema: pa.Schema, columns: tuple[str, ...] | None) -> bool:
+    """Tell whether few bytes of the file can become many in memory. A dictionary holds each value once."""
+    chosen = [schema.field(index).type for index, name in enumerate(schema.names) if columns is None or name in columns]
+    return not all(_is_narrow(arrow_type) for arrow_type in chosen)
+
+
+def _is_narrow(arrow_type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(arrow_type):
+        return True
+    try:
+        bits: int = arrow_type.bit_width
+    except ValueError:  # no fixed width
+        return False
+    return bits <= _NARROW_BITS
+
+
+class _ParquetWriter:
+    """Gathers batches into row groups. A `sink.Writer`."""
+
+    def __init__(self, file: IO[bytes], schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(
+            file,
+            schema,
+            compression=_COMPRESSION,
+            write_page_checksum=True,
+            # Cheaper to write and to read than fixed-length bytes.
+            store_decimal_as_integer=True,
+        )
+        self._schema = schema
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = 0
+        self._held_rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
+        rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * batch.num_rows // max(1, batch.nbytes)))
+        for start in range(0, batch.num_rows, rows):
+            piece = batch.slice(start, rows)
+            if self._held_bytes + piece.nbytes > _GROUP_BYTES or self._held_rows + rows > _GROUP_ROWS:
+                self._write_group()
+            self._held.append(piece)
+            self._held_rows += piece.num_rows
+            self._held_bytes += piece.nbytes
+
+    def close(self) -> None:
+        self._write_group()
+        self._writer.close()
+
+    def _write_group(self) -> None:
+        if self._held:
+            table = pa.Table.from_batches(self._held, self._schema)
+            self._held, self._held_bytes, self._held_rows = [], 0, 0
+            self._writer.write_table(table, row_group_size=table.num_rows)
+
+
+def open_sink(path: str, schema: pa.Schema) -> FileSink:
+    """Write one Parquet file. Raises `SchemaError` for what Parquet cannot hold, `FileError`."""
+    _refuse_unfit(path, schema)
+    return FileSink(path, schema, lambda file: _ParquetWriter(file, schema))
+
+
+def _refuse_unfit(path: str, schema: pa.Schema) -> None:
+    if not len(schema):
+        raise SchemaError(f"{path}: Parquet cannot hold a table without columns")
+    unfit = {field.name: field.type for field in schema if not _fits(field)}
+    if unfit:
+        listed = ", ".join(f"{name} ({arrow_type})" for name, arrow_type in unfit.items())
+        raise SchemaError(
+            f"{path}: Parquet cannot hold these columns: {listed}. Write Arrow IPC (.arrow) instead, or cast them.",
+            columns=tuple(unfit),
+        )
+
+
+def _fits(field: pa.Field) -> bool:
+    """Ask Parquet's own writer: it knows best."""
+    try:
+        pq.ParquetWriter(io.BytesIO(), pa.schema([field])).close()
+    except (pa.ArrowException, OSError, ValueError, TypeError):
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""The file formats, one row each. A new format is one module and one row here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bulkio.errors import ConfigError
+from bulkio.files import ipc, parquet
+from bulkio.files.faults import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    from bulkio.files.part import Part
+    from bulkio.files.sink import FileSink
+
+__all__ = ["FORMATS", "SUFFIXES", "Format", "format_of_dest", "format_of_file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One file format."""
+
+    name: str
+    #: file name endings, with the dot, in lower case
+    suffixes: tuple[str, ...]
+    #: the first bytes of every such file, or None where there are none to go by
+    magic: bytes | None
+    open_part: Callable[[str], Part]
+    open_sink: Callable[[str, pa.Schema], FileSink]
+
+
+FORMATS = (
+    Format("parquet", (".parquet", ".pq"), parquet.MAGIC, parquet.ParquetPart, parquet.open_sink),
+    Format("arrow", (".arrow", ".feather", ".ipc"), ipc.FILE_MAGIC, ipc.IpcPart, ipc.open_file_sink),
+    Format("arrows", (".arrows",), None, ipc.IpcPart, ipc.open_stream_sink),
+)
+
+_BY_SUFFIX = {suffix: fmt for fmt in FORMATS for suffix in fmt.suffixes}
+#: all endings that bulkio knows
+SUFFIXES = frozenset(_BY_SUFFIX)
+
+
+def format_of_file(path: str) -> Format:
+    """Give an existing file's format, from its name's ending, else from its first bytes.
+
+    Raises `ConfigError` that lists the known endings, `FileError` if the file cannot be read.
+    """
+    by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
+    with reading(path):
+        _refuse_special(path)
+        if by_suffix:
+            return by_suffix
+        with Path(path).open("rb") as file:
+            head = file.read(max(len(fmt.magic or b"") for fmt in FORMATS))
+    for fmt in FORMATS:
+        if fmt.magic and head.startswith(fmt.magic):
+            return fmt
+    raise ConfigError(f"{path}: of no format that bulkio knows; {_known()}")
+
+
+def format_of_dest(path: str, fmt: str | None) -> Format:
+    """Give the format to write: `fmt` by name, else by the path's ending. Raises `ConfigError`."""
+    if fmt is not None:
+        for known in FORMATS:
+            if known.name == fmt:
+                return known
+        raise ConfigError(f"unknown format {fmt!r}; known are {', '.join(known.name for known in FORMATS)}")
+    by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
+    if by_suffix is None:
+        raise ConfigError(f"{path}: its ending tells no format that bulkio knows; {_known()}, or name the format")
+    return by_suffix
+
+
+def _refuse_special(path: str) -> None:
+    # A pipe would block for ever.
+    if not Path(path).is_file() and Path(path).exists():
+        raise ValueError("it is not a regular file")
+
+
+def _known() -> str:
+    return f"known endings are {', '.join(sorted(SUFFIXES))}"

@@ -1,0 +1,140 @@
+"""Several files as one source: their schemas must agree, and each must give the rows that it promises."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from bulkio.errors import FileError, SchemaError
+from bulkio.files.faults import reading
+from bulkio.files.part import ReadOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+
+    from bulkio.files.part import Part
+
+__all__ = ["FileSource"]
+
+
+class FileSource:
+    """A `protocols.Source` over files of any formats, read one after the other.
+
+    Raises `SchemaError` that names each file and column that differs from the first file, or an unknown
+    column in `columns`.
+    """
+
+    def __init__(self, parts: Sequence[Part], *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
+        first = parts[0]
+        self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
+        self._parts = tuple(parts)
+        chosen = _chosen(first, columns)
+        _refuse_differences(self._parts, chosen)
+        cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)
+        self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap)
+        self.schema = _shown_schema(self._parts, chosen, cheap)
+        counts = [part.rows for part in parts]
+        self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
+        self.total_bytes = sum(part.size_bytes for part in parts)
+        self._running: Generator[pa.RecordBatch, None, None] | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read all files in order. Raises `FileError`, also if a file does not give the rows it promises."""
+        self._running = self._read()
+        return self._running
+
+    def close(self) -> None:
+        """Close the file that is open, if any; nothing more can be read."""
+        if self._running is not None:
+            with suppress(ValueError):  # it runs in another thread, which closes it
+                self._running.close()
+
+    def _read(self) -> Generator[pa.RecordBatch, None, None]:
+        for part in self._parts:
+            seen = 0
+            with reading(part.path), closing(part.batches(self._options)) as batches:
+                for batch in batches:
+                    seen += batch.num_rows
+                    if batch.num_rows:
+                        yield _conform(batch, self.schema)
+            if part.rows is not None and seen != part.rows:
+                message = f"gave {seen} rows where its own metadata promises {part.rows}: it is damaged"
+                raise FileError(f"{part.path}: {message}", path=part.path)
+
+
+def _chosen(first: Part, columns: tuple[str, ...] | None) -> list[str]:
+    names: list[str] = first.schema.names
+    if columns is None:
+        return names
+    unknown = tuple(column for column in columns if column not in names)
+    if unknown:
+        raise SchemaError(f"{first.path}: has no column {', '.join(unknown)}", columns=unknown)
+    return list(columns)
+
+
+def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:
+    """Raise `SchemaError` with everything in which a file differs from the first one."""
+    found: list[tuple[str, str]] = []
+    for part in parts[1:]:
+        found += [(name, f"{part.path}: {text}") for name, text in _differences(parts[0], part, chosen)]
+    if found:
+        names = tuple(dict.fromkeys(name for name, _ in found))
+        lines = "\n  ".join(text for _, text in found)
+        raise SchemaError(f"the files do not fit together; compared with {parts[0].path}\n  {lines}", columns=names)
+
+
+def _differences(first: Part, other: Part, chosen: list[str]) -> Iterator[tuple[str, str]]:
+    for name in chosen:
+        if name not in other.schema.names:
+            yield name, f"column {name} is missing"
+            continue
+        # By index: names may be ambiguous, which is for the plan to refuse.
+        here = first.schema.types[first.schema.names.index(name)]
+        there = other.schema.types[other.schema.names.index(name)]
+        if _plain(here) != _plain(there):
+            yield name, f"column {name} is {there}, not {here}"
+    if chosen == first.schema.names:
+        for name in other.schema.names:
+            if name not in chosen:
+                yield name, f"column {name} is not in the first file"
+
+
+def _plain(arrow_type: pa.DataType) -> pa.DataType:
+    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
+
+
+def _shown_schema(parts: tuple[Part, ...], chosen: list[str], cheap: frozenset[str]) -> pa.Schema:
+    """Give the schema that every batch of every part will have."""
+    first = parts[0].schema
+    fields = []
+    for name in chosen:
+        indexes = [part.schema.names.index(name) for part in parts]
+        variants = [part.schema.field(index) for part, index in zip(parts, indexes, strict=True)]
+        kind = variants[0].type
+        if name in cheap:
+            kind = pa.dictionary(pa.int32(), pa.string())
+        elif any(variant.type != kind for variant in variants):
+            kind = _plain(kind)
+        nullable = any(variant.nullable for variant in variants)
+        fields.append(variants[0].with_type(kind).with_nullable(nullable))
+    return pa.schema(fields, metadata=first.metadata)
+
+
+def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Give the batch the schema's order, fields and metadata. Only dictionaries may need decoding."""
+    if batch.schema.equals(schema, check_metadata=True):
+        return batch
+    if batch.schema.names != schema.names:
+        batch = batch.select(schema.names)
+    arrays = [_decoded(array, field) for array, field in zip(batch.columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _decoded(array: pa.Array, field: pa.Field) -> pa.Array:
+    if array.type != field.type and pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if array.type != field.type:
+        raise ValueError(f"column {field.name} has become {array.type}: the file was changed while it was read")
+    return array

@@ -1,0 +1,96 @@
+"""A file under a temporary name that takes its final name only when it is complete and on disk.
+
+Owns the temporary file, fsync and rename. Knows nothing of formats.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import secrets
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["StagedFile"]
+
+_BUFFER_BYTES = 1 << 20
+#: of the final name, so that the temporary one stays under the file system's 255 bytes even where each
+#: takes 4
+_NAME_CHARS = 48
+
+
+class _Discardable(io.BufferedWriter):
+    """A file that can turn into a bottomless one: writers that are dropped half-way still write their end."""
+
+    discards = False
+
+    def write(self, data: Buffer, /) -> int:
+        return memoryview(data).nbytes if self.discards else super().write(data)
+
+    def flush(self) -> None:
+        if not self.discards:
+            super().flush()
+
+    def tell(self) -> int:
+        return 0 if self.discards else super().tell()
+
+
+class StagedFile:
+    """A new file next to `dest`; `commit` replaces `dest` by it atomically, `abort` removes it.
+
+    A symbolic link as `dest` is followed, so that its target is replaced. Raises OSError: the sinks map it.
+    """
+
+    def __init__(self, dest: str) -> None:
+        self._final = Path(os.path.realpath(dest))
+        mode = _replaceable_mode(self._final)
+        tag = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._temporary = self._final.with_name(f".{self._final.name[:_NAME_CHARS]}.{tag}.tmp")
+        self._raw = io.FileIO(self._temporary, "xb")
+        self.file = _Discardable(self._raw, _BUFFER_BYTES)
+        if mode is not None:
+            os.fchmod(self.file.fileno(), mode)
+
+    def commit(self) -> None:
+        """Flush, fsync, rename, fsync the folder."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self._temporary.replace(self._final)
+        _fsync_folder(self._final.parent)
+
+    def abort(self) -> None:
+        """Remove the temporary file. Never raises; harmless after `commit` or a first `abort`."""
+        self.file.discards = True
+        with suppress(OSError):
+            # Below the buffer: what waits in it must not be written any more, and may not fit.
+            self._raw.close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+
+def _replaceable_mode(final: Path) -> int | None:
+    """Give the permissions of the file that will be replaced, or None if there is none."""
+    try:
+        found = final.stat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("it exists and is not a regular file")
+    return stat.S_IMODE(found.st_mode)
+
+
+def _fsync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

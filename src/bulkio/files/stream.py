@@ -1,0 +1,82 @@
+"""Objects as sources: anything with `__arrow_c_stream__` or `__arrow_c_array__` (polars, DuckDB, pyarrow…).
+
+Errors of the object itself come through unchanged, except pyarrow's and the system's, which become
+`FileError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from bulkio.errors import ConfigError, FileError, SchemaError
+from bulkio.files.faults import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["StreamSource", "is_stream"]
+
+
+def is_stream(source: object) -> bool:
+    """Tell whether `source` speaks the Arrow PyCapsule interface."""
+    return hasattr(source, "__arrow_c_stream__") or hasattr(source, "__arrow_c_array__")
+
+
+class StreamSource:
+    """A `protocols.Source` over one object; it can be read once.
+
+    Raises `ConfigError` if the object holds no table, `SchemaError` for unknown `columns`.
+    """
+
+    total_bytes: int | None = None
+
+    def __init__(self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
+        self.name = type(source).__name__
+        self.rows: int | None = source.num_rows if isinstance(source, pa.Table | pa.RecordBatch) else None
+        self._batch_rows = batch_rows
+        self._reader = _open(source, self.name)
+        self._read = False
+        self._columns = columns
+        schema: pa.Schema = self._reader.schema
+        self.schema = schema if columns is None else _select(schema, columns, self.name)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read once, in order, cut to at most `batch_rows` rows."""
+        if self._read:
+            raise FileError(f"{self.name}: a stream can be read once only", path=self.name)
+        self._read = True
+        with reading(self.name):
+            for batch in self._reader:
+                batch.validate()
+                chosen = batch if self._columns is None else batch.select(list(self._columns))
+                for start in range(0, chosen.num_rows, self._batch_rows):
+                    yield chosen.slice(start, self._batch_rows)
+
+    def close(self) -> None:
+        """Release the stream, and with it what its producer holds."""
+        self._read = True
+        self._reader.close()
+
+
+def _open(source: object, name: str) -> pa.RecordBatchReader:
+    try:
+        if isinstance(source, pa.RecordBatchReader):
+            # Not through the C interface, which would turn its Python errors into text.
+            return source
+        if isinstance(source, pa.Table):
+            return source.to_reader()
+        if hasattr(source, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(source)
+        batch = pa.record_batch(source)
+        return pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    except (pa.ArrowException, TypeError, ValueError) as exc:
+        raise ConfigError(f"{name}: gives no table, but {str(exc).splitlines()[0]}") from exc
+
+
+def _select(schema: pa.Schema, columns: tuple[str, ...], name: str) -> pa.Schema:
+    unknown = tuple(column for column in columns if column not in schema.names)
+    if unknown:
+        raise SchemaError(f"{name}: has no column {', '.join(unknown)}", columns=unknown)
+    return pa.schema([schema.field(column) for column in columns], metadata=schema.metadata)

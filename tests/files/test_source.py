@@ -1,0 +1,413 @@
+"""Sources: what can be named, what is shown, and how each kind of damage is told."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.ipc as pa_ipc
+import pyarrow.parquet as pq
+import pytest
+
+from bulkio.errors import BulkioError, ConfigError, FileError, SchemaError
+from bulkio.files import open_source
+
+TABLE = pa.table(
+    {
+        "id": pa.array(range(1000), pa.int64()),
+        "few": pa.array(["a", "b", None, "d"] * 250),
+        "many": pa.array([f"text {n}" for n in range(1000)]),
+    }
+)
+
+
+def read(source, **options):
+    """Read all, check the promises every source makes, and give a table."""
+    opened = open_source(source, **{"batch_rows": 300, **options})
+    batches = list(opened.batches())
+    opened.close()
+    assert all(0 < batch.num_rows <= options.get("batch_rows", 300) for batch in batches)
+    assert all(batch.schema.equals(opened.schema, check_metadata=True) for batch in batches)
+    table = pa.Table.from_batches(batches, opened.schema)
+    assert opened.rows in (None, table.num_rows)
+    return table
+
+
+def plain(table):
+    return table.to_pylist()
+
+
+def write(path, table=TABLE, **options):
+    suffix = path.suffix
+    if suffix in (".parquet", ".pq"):
+        pq.write_table(table, path, **options)
+    else:
+        make = pa_ipc.new_stream if suffix == ".arrows" else pa_ipc.new_file
+        with make(path, table.schema, options=pa_ipc.IpcWriteOptions(**options)) as writer:
+            writer.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows", ".PARQUET"])
+def test_every_known_ending_is_read(tmp_path, suffix):
+    """By ending, in any case."""
+    path = (
+        write(tmp_path / f"x{suffix}")
+        if suffix != ".PARQUET"
+        else write(tmp_path / "x.pq").rename(tmp_path / "x.PARQUET")
+    )
+    assert plain(read(path)) == plain(TABLE)
+    assert plain(read(str(path))) == plain(TABLE)
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+@pytest.mark.parametrize("suffix", [".arrow", ".arrows"])
+def test_compressed_ipc(tmp_path, suffix, compression):
+    """Both codecs of Arrow IPC, in both formats."""
+    assert plain(read(write(tmp_path / f"x{suffix}", compression=compression))) == plain(TABLE)
+
+
+def test_ipc_is_told_by_its_magic(tmp_path):
+    """A stream that is called .arrow, and a file that is called .arrows."""
+    write(tmp_path / "s.arrows").rename(tmp_path / "s.arrow")
+    write(tmp_path / "f.arrow").rename(tmp_path / "f.arrows")
+    assert plain(read(tmp_path / "s.arrow")) == plain(TABLE)
+    assert plain(read(tmp_path / "f.arrows")) == plain(TABLE)
+    assert open_source(tmp_path / "s.arrow", batch_rows=1).rows is None
+    assert open_source(tmp_path / "f.arrows", batch_rows=1).rows == 1000
+
+
+def test_unknown_ending_is_told_by_magic_else_refused(tmp_path):
+    """The message lists what is known."""
+    write(tmp_path / "x.parquet").rename(tmp_path / "parquet.data")
+    write(tmp_path / "x.arrow").rename(tmp_path / "arrow")
+    assert plain(read(tmp_path / "parquet.data")) == plain(read(tmp_path / "arrow")) == plain(TABLE)
+    (tmp_path / "x.xyz").write_text("hello")
+    with pytest.raises(ConfigError, match=r"\.arrow, .*\.parquet"):
+        open_source(tmp_path / "x.xyz", batch_rows=1)
+
+
+def test_folder_pattern_and_sequence(tmp_path):
+    """Files come sorted by name; hidden, underscored and unknown ones are left out of a folder."""
+    for number in (2, 1, 3):
+        write(tmp_path / f"part-{number}.parquet", TABLE.slice(number * 10, 10))
+    write(tmp_path / "_temporary.parquet")
+    write(tmp_path / ".hidden.parquet")
+    (tmp_path / "notes.txt").write_text("x")
+    (tmp_path / "inner.parquet").mkdir()
+    expected = plain(TABLE.slice(10, 30))
+    assert plain(read(tmp_path)) == expected
+    assert plain(read(str(tmp_path / "part-*.parquet"))) == expected
+    assert plain(read([tmp_path / f"part-{number}.parquet" for number in (1, 2, 3)])) == expected
+    source = open_source(tmp_path, batch_rows=5)
+    assert source.rows == 30
+    assert source.total_bytes == sum(file.stat().st_size for file in tmp_path.glob("part-*"))
+    assert source.name.endswith("part-1.parquet and 2 more")
+    (tmp_path / ".hidden.parquet").unlink()
+
+
+def test_existing_path_beats_pattern(tmp_path):
+    """A file may be called like a pattern."""
+    write(tmp_path / "x[1].parquet", TABLE.slice(0, 1))
+    write(tmp_path / "x1.parquet", TABLE.slice(1, 1))
+    assert read(str(tmp_path / "x[1].parquet"))["id"].to_pylist() == [0]
+
+
+def test_folder_of_mixed_formats(tmp_path):
+    """Formats may be mixed; dictionaries are shown only where every file gives them."""
+    write(tmp_path / "a.parquet", TABLE)
+    write(tmp_path / "b.arrow", TABLE)
+    table = read(tmp_path)
+    assert table.schema.field("few").type == pa.string()
+    assert plain(table) == plain(TABLE) * 2
+
+
+def test_few_values_are_shown_and_read_as_a_dictionary(tmp_path):
+    """And many values are not."""
+    path = write(
+        tmp_path / "x.parquet",
+        pa.concat_tables([TABLE] * 20).append_column("u", pa.array([os.urandom(9).hex() for n in range(20_000)])),
+        row_group_size=5000,
+    )
+    schema = open_source(path, batch_rows=1).schema
+    assert schema.field("few").type == pa.dictionary(pa.int32(), pa.string())
+    assert schema.field("u").type == pa.string()
+    assert plain(read(path).select(TABLE.column_names)) == plain(TABLE) * 20
+
+
+def test_stored_dictionaries_that_differ_are_decoded(tmp_path):
+    """As pandas does: it writes another index type per file."""
+    for name, index in (("a", pa.int8()), ("b", pa.int16())):
+        column = TABLE["many"].slice(0, 50).cast(pa.dictionary(index, pa.string()))
+        write(tmp_path / f"{name}.arrow", pa.table({"x": column}))
+    table = read(tmp_path)
+    assert table.schema.field("x").type == pa.string()
+    assert table["x"].to_pylist() == TABLE["many"].slice(0, 50).to_pylist() * 2
+
+
+def test_columns_in_the_order_asked_for(tmp_path):
+    """In every format, and for objects."""
+    expected = plain(TABLE.select(["many", "id"]))
+    for source in (write(tmp_path / "x.parquet"), write(tmp_path / "x.arrow"), TABLE):
+        assert plain(read(source, columns=["many", "id"])) == expected
+        with pytest.raises(SchemaError, match="nope") as caught:
+            open_source(source, batch_rows=1, columns=["id", "nope"])
+        assert caught.value.columns == ("nope",)
+
+
+def test_column_name_with_a_dot(tmp_path):
+    """Parquet's own paths use dots: a.b is not a field of a."""
+    table = pa.table({"a": [1], "a.b": ["x"], "c": [{"d": 1}]})
+    path = write(tmp_path / "x.parquet", table)
+    assert plain(read(path)) == plain(table)
+    assert plain(read(path, columns=["a"])) == plain(table.select(["a"]))
+    assert plain(read(path, columns=["a.b"])) == plain(table.select(["a.b"]))
+
+
+def test_differing_files_are_told_all_at_once(tmp_path):
+    """Each file and each column."""
+    write(tmp_path / "1.parquet")
+    write(tmp_path / "2.parquet", TABLE.drop_columns("id").append_column("new", TABLE["id"]))
+    write(tmp_path / "3.parquet", TABLE.set_column(0, "id", TABLE["id"].cast(pa.int32())))
+    with pytest.raises(SchemaError) as caught:
+        open_source(tmp_path, batch_rows=1)
+    assert caught.value.columns == ("id", "new")
+    assert "2.parquet: column id is missing" in str(caught.value)
+    assert "2.parquet: column new is not in the first file" in str(caught.value)
+    assert "3.parquet: column id is int32, not int64" in str(caught.value)
+    assert plain(read(tmp_path, columns=["few"])) == plain(TABLE.select(["few"])) * 3
+
+
+def test_files_whose_columns_stand_in_another_order(tmp_path):
+    """Names count; nullability and metadata may differ."""
+    write(tmp_path / "1.parquet", TABLE.cast(pa.schema([f.with_nullable(f.name != "id") for f in TABLE.schema])))
+    write(tmp_path / "2.parquet", TABLE.select(["many", "few", "id"]).replace_schema_metadata({"k": "v"}))
+    table = read(tmp_path)
+    assert plain(table) == plain(TABLE) * 2
+    assert table.schema.field("id").nullable
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TABLE,
+        TABLE.to_reader,
+        lambda: TABLE.to_batches()[0],
+        lambda: Stream(TABLE),
+        lambda: Array(TABLE.to_batches()[0]),
+    ],
+)
+def test_objects(make):
+    """Anything that speaks the PyCapsule interface."""
+    assert plain(read(make())) == plain(TABLE)
+
+
+class Stream:
+    """A stranger's table."""
+
+    def __init__(self, table):
+        self.table = table
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        return self.table.__arrow_c_stream__(requested_schema)
+
+
+class Array:
+    """A stranger's batch."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __arrow_c_array__(self, requested_schema=None):
+        return self.batch.__arrow_c_array__(requested_schema)
+
+
+def test_objects_without_a_table_are_refused():
+    """A column, a number, a list of numbers, nothing, a URL."""
+    for source in (pa.array([1]), pa.chunked_array([[1]]), 5, [5], [], b"x", "s3://bucket/x.parquet"):
+        with pytest.raises(ConfigError):
+            open_source(source, batch_rows=1)
+    with pytest.raises(ConfigError, match="batch_rows"):
+        open_source(TABLE, batch_rows=0)
+
+
+def test_errors_of_a_reader_come_through():
+    """The user's own error, and bulkio's, stay what they are; pyarrow's become FileError."""
+    for error, expected in (
+        (LookupError("mine"), LookupError),
+        (FileError("x", path="y"), FileError),
+        (OSError(5, "x"), FileError),
+    ):
+
+        def batches(error=error):
+            yield TABLE.to_batches()[0]
+            raise error
+
+        source = open_source(pa.RecordBatchReader.from_batches(TABLE.schema, batches()), batch_rows=5000)
+        iterator = source.batches()
+        next(iterator)
+        with pytest.raises(expected):
+            next(iterator)
+
+
+def test_streams_are_read_once():
+    """A second time would be empty without a word."""
+    source = open_source(TABLE.to_reader(), batch_rows=5000)
+    list(source.batches())
+    with pytest.raises(FileError, match="once"):
+        list(source.batches())
+
+
+def test_missing_and_empty(tmp_path):
+    """Each says what it is."""
+    for source, message in (
+        (tmp_path / "no.parquet", "No such file"),
+        (str(tmp_path / "no-*.parquet"), "matches none"),
+        (tmp_path, "the folder holds no file"),
+    ):
+        with pytest.raises(FileError, match=message):
+            open_source(source, batch_rows=1)
+    (tmp_path / "a.csv.txt").write_text("x")
+    with pytest.raises(FileError, match="no file that ends in"):
+        open_source(tmp_path, batch_rows=1)
+    for suffix in (".parquet", ".arrow", ".arrows"):
+        (tmp_path / f"x{suffix}").write_bytes(b"")
+        with pytest.raises(FileError) as caught:
+            open_source(tmp_path / f"x{suffix}", batch_rows=1)
+        assert caught.value.path.endswith(suffix)
+
+
+def test_pipes_and_broken_links_are_refused(tmp_path):
+    """A pipe would block for ever."""
+    os.mkfifo(tmp_path / "x.parquet")
+    os.mkfifo(tmp_path / "x.unknown")
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "nowhere")
+    for name in ("x.parquet", "x.unknown"):
+        with pytest.raises(FileError, match="not a regular file"):
+            open_source(tmp_path / name, batch_rows=1)
+    with pytest.raises(FileError):
+        open_source(tmp_path / "link.parquet", batch_rows=1)
+
+
+def test_permission_denied(tmp_path, monkeypatch):
+    """Tests may run as root, whom no permission stops: the system's answer is made up."""
+    path = write(tmp_path / "x.parquet")
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
+    with pytest.raises(FileError, match=r"x\.parquet: cannot be read: Permission denied"):
+        open_source(path, batch_rows=1)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
+def test_every_truncation_is_told(tmp_path, suffix):
+    """Cut anywhere, no file is read to an end that looks whole, except a stream cut between two messages."""
+    whole = write(tmp_path / f"whole{suffix}").read_bytes()
+    path = tmp_path / f"cut{suffix}"
+    for size in sorted({0, 1, 4, 8, 100, *range(0, len(whole), len(whole) // 40), len(whole) - 20, len(whole) - 9}):
+        path.write_bytes(whole[:size])
+        if suffix == ".arrows":
+            with suppress(FileError):
+                read(path)
+        else:
+            with pytest.raises(FileError):
+                read(path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
+def test_damage_gives_a_file_error_or_values(tmp_path, suffix):
+    """Flipped bytes anywhere: no other error leaves the layer, and nothing crashes."""
+    whole = write(tmp_path / f"whole{suffix}").read_bytes()
+    rng = random.Random(1)  # noqa: S311
+    path = tmp_path / f"bad{suffix}"
+    outcomes = {True: 0, False: 0}
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            source = open_source(path, batch_rows=300)
+            for batch in source.batches():
+                batch.validate(full=suffix != ".parquet")
+            outcomes[True] += 1
+        except BulkioError:
+            outcomes[False] += 1
+    assert min(outcomes.values()) > 0
+
+
+def test_damaged_page_is_told_mid_read(tmp_path):
+    """The footer is fine, a page is not: its checksum tells."""
+    path = write(tmp_path / "x.parquet", write_page_checksum=True, compression="none", use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"text 500")
+    data[at] ^= 1
+    path.write_bytes(data)
+    source = open_source(path, batch_rows=300)
+    with pytest.raises(FileError, match=r"x\.parquet"):
+        list(source.batches())
+
+
+def test_row_count_is_compared_with_the_footer(tmp_path, monkeypatch):
+    """A file that gives fewer rows than it promises is damaged."""
+    source = open_source(write(tmp_path / "x.parquet"), batch_rows=300)
+    real = pq.ParquetFile.iter_batches
+
+    def short(self, *args, **kwargs):
+        yield from list(real(self, *args, **kwargs))[:2]
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", short)
+    with pytest.raises(FileError, match="promises 1000"):
+        list(source.batches())
+
+
+def test_bomb_stays_bounded(tmp_path):
+    """A few kB of file that hold 500 MB of text, and as much of bytes: batches shrink to fit."""
+    for name, kind in (("t", pa.string()), ("b", pa.binary())):
+        piece = pa.table({"x": pa.array(["x" * 100_000] * 200, kind)})
+        pq.write_table(pa.concat_tables([piece] * 25), tmp_path / f"{name}.parquet", compression="zstd")
+        del piece
+    before = pa.total_allocated_bytes()
+    for name in ("t.parquet", "b.parquet"):
+        assert (tmp_path / name).stat().st_size < 200_000
+        rows = 0
+        for batch in open_source(tmp_path / name, batch_rows=8192).batches():
+            rows += batch.num_rows
+            assert batch.nbytes < 40 << 20
+            assert pa.total_allocated_bytes() - before < 120 << 20
+        assert rows == 5000
+
+
+def test_pace_grows_again_after_wide_rows(tmp_path):
+    """One row group of wide rows does not slow down those after it; no row is lost or doubled on the way."""
+    wide = pa.table({"id": range(3000), "x": [os.urandom(20_000 if 500 <= n < 1500 else 2) for n in range(3000)]})
+    path = write(tmp_path / "x.parquet", wide, row_group_size=500)
+    sizes, ids = [], []
+    for batch in open_source(path, batch_rows=2000).batches():
+        sizes.append(batch.num_rows)
+        ids += batch["id"].to_pylist()
+    assert ids == list(range(3000))
+    assert max(sizes[-2:]) > 100
+
+
+def test_no_rows_and_empty_batches(tmp_path):
+    """Schema and count are right, and no empty batch is handed on."""
+    for suffix in (".parquet", ".arrow", ".arrows"):
+        assert plain(read(write(tmp_path / f"x{suffix}", TABLE.slice(0, 0)))) == []
+    assert plain(read(TABLE.slice(0, 0))) == []
+
+
+def test_closing_early_releases_the_file(tmp_path):
+    """Whether or not a batch was taken."""
+    path = write(tmp_path / "x.parquet")
+    source = open_source(path, batch_rows=10)
+    next(source.batches())
+    source.close()
+    source.close()
+    open_files = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+    assert str(path) not in open_files

@@ -1,1 +1,87 @@
-"""Move bulk data in and out of PostgreSQL through COPY, without ever changing a value."""
+"""Move bulk data in and out of PostgreSQL through COPY, at the server's speed, without ever changing a value.
+
+    import bulkio
+
+    report = bulkio.load("trips.parquet", "public.trips", "postgresql://localhost/db")
+    reader = bulkio.read("select * from trips where fare > $1", params=["10"])
+    report = bulkio.export("public.trips", "trips.parquet")
+
+`bulkio.aio` has the same functions for asyncio; `bulkio.errors` draws the tree of errors.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkio.errors import (
+        BulkioError,
+        ConfigError,
+        ConnectError,
+        DecodeError,
+        DriverError,
+        EncodeError,
+        FileError,
+        OutcomeUnknown,
+        SchemaError,
+    )
+    from bulkio.exporter import ExportReport
+    from bulkio.loader import LoadReport, Progress
+    from bulkio.plan import ExportPlan, LoadPlan
+    from bulkio.sync import export, load, plan_export, plan_load, read
+
+__version__ = "0.1.0"
+
+# Imported when they are first used: `bulkio --help` needs neither pyarrow nor a driver.
+_HOMES = {
+    "BulkioError": "errors",
+    "ConfigError": "errors",
+    "ConnectError": "errors",
+    "DecodeError": "errors",
+    "DriverError": "errors",
+    "EncodeError": "errors",
+    "ExportPlan": "plan",
+    "ExportReport": "exporter",
+    "FileError": "errors",
+    "LoadPlan": "plan",
+    "LoadReport": "loader",
+    "OutcomeUnknown": "errors",
+    "Progress": "loader",
+    "SchemaError": "errors",
+    "export": "sync",
+    "load": "sync",
+    "plan_export": "sync",
+    "plan_load": "sync",
+    "read": "sync",
+}
+
+__all__ = [
+    "BulkioError",
+    "ConfigError",
+    "ConnectError",
+    "DecodeError",
+    "DriverError",
+    "EncodeError",
+    "ExportPlan",
+    "ExportReport",
+    "FileError",
+    "LoadPlan",
+    "LoadReport",
+    "OutcomeUnknown",
+    "Progress",
+    "SchemaError",
+    "export",
+    "load",
+    "plan_export",
+    "plan_load",
+    "read",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'bulkio' has no attribute {name!r}")
+    value = getattr(import_module(f"bulkio.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

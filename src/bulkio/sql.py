@@ -19,20 +19,27 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMIT",
     "ROLLBACK",
+    "XACT_ID",
     "Isolation",
     "begin",
     "bind_literals",
     "close_cursor",
     "copy_from_stdin",
     "copy_to_stdout",
+    "create_table",
     "declare_cursor",
     "fetch_forward",
+    "lock_for_export",
+    "lock_for_load",
     "pin_search_path",
     "qualified",
     "quote_ident",
     "quote_literal",
     "select_columns",
     "session_pins",
+    "truncate_table",
+    "with_lower_bounds",
+    "xact_status",
 ]
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
@@ -102,7 +109,7 @@ def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
     """Build COPY … FROM STDIN for `target`.
 
     csv is what pyarrow.csv writes with `quoting_style="needed"` and no header: a NULL is an unquoted empty
-    field, every string is quoted, an empty string is ``""``. The encoding is named, so no setting can change it.
+    field, every string is quoted, an empty string is ``""``. The encoding is named: no setting changes it.
 
     Raises:
         ConfigError: `target` has no columns (an empty list in COPY would mean all of them).
@@ -150,6 +157,17 @@ def close_cursor(name: str) -> str:
     return f"CLOSE {quote_ident(name)}"
 
 
+def with_lower_bounds(query: str, width: int, arrays: Sequence[int]) -> str:
+    """Wrap a query of `width` columns: behind them, one more for each of its arrays, with the array's lower bound.
+
+    >>> with_lower_bounds("select a, b from t", 2, [1])
+    'SELECT q.*, pg_catalog.array_lower("c1", 1) FROM (\\nselect a, b from t\\n) AS q("c0", "c1")'
+    """
+    names = [quote_ident(f"c{i}") for i in range(width)]
+    bounds = [f"pg_catalog.array_lower({names[i]}, 1)" for i in arrays]
+    return f"SELECT {', '.join(['q.*', *bounds])} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
+
+
 # --- Transactions and what is pinned in them ----------------------------------------------------------------
 
 
@@ -173,10 +191,10 @@ def session_pins(
     lock_timeout_ms: int | None = 0,
     idle_timeout_ms: int | None = 0,
 ) -> tuple[str, ...]:
-    """Build the statements that every transaction begins with, so that no server or role default changes a value.
+    """Build the statements that every transaction begins with: no default of server or role changes a value.
 
     They may be sent one by one or joined with ``"; "`` in one `execute`. SET LOCAL ends with the transaction,
-    so nothing leaks to the next client behind PgBouncer. A timeout is in milliseconds: 0, the default, switches
+    so nothing leaks to the next client behind PgBouncer. A timeout is in milliseconds: 0, the default, turns
     it off (a bulk load is long); None leaves what the server, the role or the connection string says.
 
     search_path is not among them: see `pin_search_path`.
@@ -220,12 +238,13 @@ _NO_TRANSACTION_TIMEOUT = (
 
 
 def pin_search_path(path: str | None = None) -> str:
-    """Build the SET that limits name resolution to pg_catalog; with `path`, the one that sets a saved path again.
+    """Build the SET that limits name resolution to pg_catalog, or with `path` the one that sets a saved one.
 
-    It stands apart from `session_pins`, because most of a transaction needs the user's own search_path: a table
-    named without a schema is resolved by it, a query that is exported is written for it, and so are the functions
-    of triggers and checks that a load fires. Pin it around catalog queries alone: save
-    `current_setting('search_path')`, pin, query, and set the saved value. All else that bulkio sends is qualified.
+    It stands apart from `session_pins`, because most of a transaction needs the user's own search_path: a
+    table named without a schema is resolved by it, a query that is exported is written for it, and so are the
+    functions of triggers and checks that a load fires. Pin it around catalog queries alone: save
+    `current_setting('search_path')`, pin, query, and set the saved value. All else that bulkio sends is
+    qualified.
     """
     if path is None:
         return "SET LOCAL search_path = pg_catalog, pg_temp"
@@ -234,8 +253,8 @@ def pin_search_path(path: str | None = None) -> str:
 
 # --- A query of the user's ----------------------------------------------------------------------------------
 
-# PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is one.
-# The order of the alternatives matters: the first that matches at a place wins.
+# PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is
+# one. The order of the alternatives matters: the first that matches at a place wins.
 _NEXT_PART = r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'"
 _TOKEN = re.compile(
     rf"""
@@ -259,10 +278,10 @@ _TOKEN = re.compile(
 
 
 def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:
-    """Put quoted literals of unknown type in the places of ``$1`` … ``$n``; check that `query` is one statement.
+    """Put quoted literals of unknown type in the places of ``$1`` … ``$n``; check that it is one statement.
 
-    COPY takes no parameters, so they travel as text; as with a real parameter, the context decides the type. One
-    trailing semicolon is dropped. Strings, quoted names, dollar quotes and comments are left alone.
+    COPY takes no parameters, so they travel as text; as with a real parameter, the context decides the type.
+    One trailing semicolon is dropped. Strings, quoted names, dollar quotes and comments are left alone.
 
     >>> bind_literals("select * from t where a = $1 -- not $2", ["it's"])
     "select * from t where a = ('it''s') -- not $2"
@@ -344,3 +363,45 @@ def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
     unused = [f"${number}" for number in range(1, len(params) + 1) if number not in used]
     if unused:
         raise ConfigError(f"the query does not use {', '.join(unused)}; give as many parameters as it has")
+
+
+# --- Tables -------------------------------------------------------------------------------------------------
+
+
+def create_table(schema: str, table: str, columns: Sequence[tuple[str, str, bool]]) -> str:
+    """Build CREATE TABLE from (name, type as SQL, nullable).
+
+    >>> create_table("public", "trips", [("id", "int8", False), ("fare", "numeric(8,2)", True)])
+    'CREATE TABLE "public"."trips" ("id" int8 NOT NULL, "fare" numeric(8,2))'
+    """
+    body = ", ".join(
+        f"{quote_ident(name)} {type_sql}{'' if nullable else ' NOT NULL'}"
+        for name, type_sql, nullable in columns
+    )
+    return f"CREATE TABLE {qualified(schema, table)} ({body})"
+
+
+def truncate_table(schema: str, table: str) -> str:
+    """Build TRUNCATE."""
+    return f"TRUNCATE TABLE {qualified(schema, table)}"
+
+
+def lock_for_load(schema: str, table: str) -> str:
+    """Build a statement that takes the lock of an INSERT and checks its privilege, without inserting.
+
+    LOCK TABLE would ask for more privileges than COPY does (UPDATE or DELETE, before PostgreSQL 16).
+    """
+    return f"EXPLAIN INSERT INTO {qualified(schema, table)} DEFAULT VALUES"
+
+
+def lock_for_export(query: str) -> str:
+    """Build a statement that locks all that `query` reads, and checks its privileges, without running it."""
+    return f"EXPLAIN {query}"
+
+
+XACT_ID = "SELECT pg_catalog.pg_current_xact_id()::text"
+
+
+def xact_status(xact_id: str) -> str:
+    """Ask how a transaction ended: committed, aborted, in progress, or NULL where the server has forgotten."""
+    return f"SELECT pg_catalog.pg_xact_status({quote_literal(xact_id)}::xid8)"

@@ -1,0 +1,197 @@
+"""bulkio for asyncio: the public API as it really is. `bulkio` itself offers the same functions without await.
+
+    report = await bulkio.aio.load("trips.parquet", "public.trips", dsn)
+
+    async with bulkio.aio.read("select * from trips", dsn) as reader:
+        async for batch in reader:
+            ...
+
+    report = await bulkio.aio.export("trips", "trips.parquet", dsn)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from bulkio.exporter import BatchStream, ExportOptions, ExportReport, Query, export_plan, open_batches
+from bulkio.exporter import export as _export
+from bulkio.loader import LoadOptions, LoadReport, Progress, load_plan
+from bulkio.loader import load as _load
+from bulkio.plan import ExportPlan, LoadPlan
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from bulkio.plan import Mode
+    from bulkio.protocols import ExportMethod, LoadMethod
+
+__all__ = [
+    "BatchStream",
+    "ExportPlan",
+    "ExportReport",
+    "LoadPlan",
+    "LoadReport",
+    "Progress",
+    "export",
+    "load",
+    "plan_export",
+    "plan_load",
+    "read",
+]
+
+Driver = Literal["auto", "asyncpg", "psycopg"]
+
+
+async def load(
+    source: object,
+    table: str,
+    dsn: str | None = None,
+    *,
+    driver: Driver = "auto",
+    method: LoadMethod = "binary",
+    mode: Mode = "append",
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 8192,
+    password: str | Callable[[], str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> LoadReport:
+    """Load a source into a table, in one transaction: all of it, or nothing.
+
+    >>> bulkio.load("trips.parquet", "public.trips", "postgresql://localhost/db").rows  # doctest: +SKIP
+    1000000
+
+    Args:
+        source: a path, a list of paths, a folder or a glob pattern of Parquet or Arrow IPC files; or any object with
+            `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), which is read once.
+        table: `table` or `schema.table`, by SQL's rules: capitals need double quotes.
+        dsn: a libpq connection string or URI; "embedded" for the embedded server. None: BULKIO_DSN, DATABASE_URL, the
+            PG* variables.
+        driver: "auto" takes the faster one that can honour the connection string.
+        method: "binary", "csv" or "records". All store the same rows; binary is by far the fastest.
+        mode: "append" (creates a missing table), "create" (the table must not exist), "truncate" (replaces its rows).
+        columns: load only these of the source's columns.
+        batch_rows: rows read and encoded at once; bounds the memory.
+        password: replaces the DSN's; a callable is asked at each connection (tokens that expire).
+        progress: called after each block that was sent.
+
+    Raises:
+        ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
+        OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it.
+    """
+    options = LoadOptions(
+        driver=driver,
+        method=method,
+        mode=mode,
+        columns=_names(columns),
+        batch_rows=batch_rows,
+        password=password,
+        progress=progress,
+    )
+    return await _load(source, table, dsn, options)
+
+
+async def plan_load(
+    source: object,
+    table: str,
+    dsn: str | None = None,
+    *,
+    driver: Driver = "auto",
+    method: LoadMethod = "binary",
+    mode: Mode = "append",
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 8192,
+    password: str | Callable[[], str] | None = None,
+) -> LoadPlan:
+    """Plan a load without doing it; takes what `load` takes, and raises what it raises before the first byte."""
+    options = LoadOptions(
+        driver=driver, method=method, mode=mode, columns=_names(columns), batch_rows=batch_rows, password=password
+    )
+    return await load_plan(source, table, dsn, options)
+
+
+async def export(
+    table_or_query: str,
+    dest: str | os.PathLike[str],
+    dsn: str | None = None,
+    *,
+    params: Sequence[str | None] = (),
+    driver: Driver = "auto",
+    method: ExportMethod = "binary",
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 65536,
+    password: str | Callable[[], str] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> ExportReport:
+    """Export a table or a query into a file, from one snapshot. The file appears whole, or not at all.
+
+    Args:
+        table_or_query: `table`, `schema.table`, or one SELECT.
+        dest: a path; its ending tells the format (.parquet; .arrow, .feather; .arrows).
+        dsn: as for `load`.
+        params: values for $1, $2, … of a query, as text; None is NULL.
+        driver: as for `load`.
+        method: "binary" (COPY TO) or "cursor" (a server-side cursor).
+        columns: export only these of the table's columns.
+        batch_rows: rows of a batch, at the most.
+        password: as for `load`.
+        progress: called after each batch that was written.
+
+    Raises:
+        ConfigError, FileError, SchemaError, DecodeError, DriverError, ConnectError: no file is left behind, and one that
+            was there before is as it was.
+    """
+    options = ExportOptions(driver, method, _names(columns), batch_rows, password, progress)
+    return await _export(_query(table_or_query, params), dest, dsn, options)
+
+
+async def plan_export(
+    table_or_query: str,
+    dsn: str | None = None,
+    *,
+    params: Sequence[str | None] = (),
+    driver: Driver = "auto",
+    method: ExportMethod = "binary",
+    columns: Sequence[str] | None = None,
+    password: str | Callable[[], str] | None = None,
+) -> ExportPlan:
+    """Plan an export without doing it; raises what `export` raises before the first row."""
+    options = ExportOptions(driver, method, _names(columns), password=password)
+    return await export_plan(_query(table_or_query, params), dsn, options)
+
+
+def read(
+    table_or_query: str,
+    dsn: str | None = None,
+    *,
+    params: Sequence[str | None] = (),
+    driver: Driver = "auto",
+    method: ExportMethod = "binary",
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 65536,
+    password: str | Callable[[], str] | None = None,
+) -> AbstractAsyncContextManager[BatchStream]:
+    """Stream a table or a query as Arrow record batches; takes what `export` takes.
+
+    The reader has `schema` and is an async iterator of `pyarrow.RecordBatch`. Leaving the block early cancels the COPY on
+    the server and closes the connection. Memory is bounded, whatever the size of the result.
+    """
+    options = ExportOptions(driver, method, _names(columns), batch_rows, password)
+    return open_batches(_query(table_or_query, params), dsn, options)
+
+
+def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if columns is None else tuple(columns)
+
+
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_TABLE = re.compile(rf"\s*{_IDENTIFIER}(?:\.{_IDENTIFIER})?\s*")
+
+
+def _query(table_or_query: str, params: Sequence[str | None]) -> Query:
+    """Tell a table's name from a query: no query is a single word, or two with a dot between."""
+    if _TABLE.fullmatch(table_or_query) and not params:
+        return Query(table=table_or_query)
+    return Query(sql=table_or_query, params=tuple(params))

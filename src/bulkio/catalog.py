@@ -1,0 +1,156 @@
+"""Facts about tables, as the server's catalog tells them: the queries that ask, and the rows read back.
+
+Pure: the queries are text, the answers are tuples. Who runs them is `bulkio.loader` and `bulkio.exporter`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from bulkio.errors import ConfigError
+from bulkio.sql import qualified, quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkio.protocols import Row
+
+__all__ = ["Column", "Table", "TableName", "columns_query", "parse_table_name", "read_table", "table_query"]
+
+#: pg_class.relkind of what has rows to read
+READABLE = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+#: … and of what COPY FROM can write
+WRITABLE = {"r": "table", "p": "partitioned table", "f": "foreign table"}
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table as the user named it; without a schema the search_path decides."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.schema is None else f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of an existing table."""
+
+    name: str
+    type_oid: int
+    typmod: int
+    #: the type as the server spells it, such as ``character varying(10)``
+    type_name: str
+    not_null: bool
+    has_default: bool
+    #: ALWAYS or BY DEFAULT
+    identity: bool
+    generated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One existing table, view or foreign table."""
+
+    schema: str
+    name: str
+    oid: int
+    #: pg_class.relkind
+    kind: str
+    columns: tuple[Column, ...]
+
+
+def parse_table_name(text: str) -> TableName:
+    """Read ``table`` or ``schema.table`` by SQL's rules: without double quotes, capitals become small letters.
+
+    >>> parse_table_name('sales."Order Lines"')
+    TableName(schema='sales', name='Order Lines')
+
+    Raises:
+        ConfigError: the text is no such name.
+    """
+    parts: list[str] = []
+    rest = text.strip()
+    while True:
+        part, rest = _identifier(rest, text)
+        parts.append(part)
+        if not rest:
+            break
+        if not rest.startswith("."):
+            raise _bad_name(text)
+        rest = rest[1:]
+    if len(parts) > 2:
+        raise _bad_name(text)
+    return TableName(parts[0] if len(parts) == 2 else None, parts[-1])
+
+
+def _identifier(rest: str, text: str) -> tuple[str, str]:
+    """Take one identifier off the front."""
+    if not rest.startswith('"'):
+        end = next((i for i, c in enumerate(rest) if c in '."' or c.isspace()), len(rest))
+        if end == 0:
+            raise _bad_name(text)
+        return rest[:end].lower(), rest[end:]
+    at, name = 1, ""
+    while True:
+        end = rest.find('"', at)
+        if end < 0:
+            raise _bad_name(text)
+        name += rest[at:end]
+        if rest[end + 1 : end + 2] != '"':
+            break
+        name += '"'
+        at = end + 2
+    if not name:
+        raise _bad_name(text)
+    return name, rest[end + 1 :]
+
+
+def _bad_name(text: str) -> ConfigError:
+    return ConfigError(
+        f"{text!r} is not a table's name: give table or schema.table, with double quotes around a part"
+        " that has dots, blanks, quotes or capitals"
+    )
+
+
+def table_query(name: TableName) -> str:
+    """Ask for a table by name: one row, whose oid is null where there is no such table.
+
+    The row also tells the schema in which it would be created, null where that schema does not exist.
+    """
+    wanted = "pg_catalog.current_schema()" if name.schema is None else quote_literal(name.schema)
+    regclass = quote_literal(qualified(name.schema, name.name))
+    return f"""
+        SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
+               (SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = {wanted})
+        FROM (SELECT pg_catalog.to_regclass({regclass}) AS oid) AS wanted
+        LEFT JOIN pg_catalog.pg_class AS c ON c.oid = wanted.oid
+        LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    """  # noqa: S608 - both parts are quoted literals
+
+
+def columns_query(oid: int) -> str:
+    """Ask for the columns of a table, in their order."""
+    return f"""
+        SELECT a.attname::text, a.atttypid::bigint, a.atttypmod::int,
+               pg_catalog.format_type(a.atttypid, a.atttypmod)::text, a.attnotnull, a.atthasdef,
+               a.attidentity <> '', a.attgenerated <> ''
+        FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
+        ORDER BY a.attnum
+    """  # noqa: S608 - a number
+
+
+def read_table(row: Row, columns: Sequence[Row]) -> Table:
+    """Make a `Table` from the answers to `table_query` and `columns_query`."""
+    oid, schema, name, kind, _ = cast("tuple[int, str, str, str, object]", row)
+    return Table(schema, name, oid, kind, tuple(Column(*column) for column in columns))  # type: ignore[arg-type]

@@ -1,0 +1,126 @@
+"""Arrow batches -> CSV that PostgreSQL's COPY reads back as the same values, for the method `csv`.
+
+pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, uuid, far and BC
+dates) is turned into text here first. Pure. The codec has checked every value before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from bulkio.rows import DAY_US, plain, timestamps_us
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bulkio.pgcopy import Field
+    from bulkio.types import Cast
+
+__all__ = ["csv_block"]
+
+# "needed" quotes every string, so that an empty one differs from NULL.
+_OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+
+#: 0001-01-01 and 9999-12-31, days since 1970-01-01: in between, pyarrow writes dates as PostgreSQL reads them
+_PLAIN_DAYS = (-719162, 2932896)
+
+
+def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
+    """Give the batch as CSV without a header: NULL is an empty field, an empty string is ``""``."""
+    columns = [_printable(batch.column(i), field.cast) for i, field in enumerate(fields)]
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(pa.record_batch(columns, names=[f"c{i}" for i in range(len(columns))]), sink, _OPTIONS)
+    return cast("bytes", sink.getvalue().to_pybytes())
+
+
+def _printable(column: pa.Array, how: Cast) -> pa.Array:
+    """Give a column in a type that pyarrow.csv writes as PostgreSQL reads it."""
+    column = plain(column)
+    if how.codec == "dictionary":
+        return _printable(column, how.children[0])
+    if how.codec in ("float_to_int", "decimal_to_int"):
+        return column.cast(pa.int64())
+    change = _FORMS.get(how.codec)
+    return column if change is None else change(column, how)
+
+
+def _dates(column: pa.Array, _: Cast) -> pa.Array:
+    days = column.cast(pa.int32())
+    if _all_within(days, _PLAIN_DAYS):
+        return column.cast(pa.string())
+    return _texts(days, date_text)
+
+
+def _timestamps(column: pa.Array, _: Cast) -> pa.Array:
+    us = timestamps_us(column)
+    if _all_within(us, (_PLAIN_DAYS[0] * DAY_US, (_PLAIN_DAYS[1] + 1) * DAY_US - 1)):
+        return us.cast(pa.timestamp("us")).cast(pa.string())
+    return _texts(us, timestamp_text)
+
+
+def _arrays(column: pa.Array, how: Cast) -> pa.Array:
+    """Array literals (PostgreSQL docs, 8.15.2): every element quoted, but for NULL."""
+    elements = [
+        "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for text in _printable(column.flatten(), how.children[0]).cast(pa.large_string()).to_pylist()
+    ]
+    literals: list[str | None] = []
+    at = 0
+    for length in pc.list_value_length(column).to_pylist():
+        literals.append(None if length is None else "{" + ",".join(elements[at : at + length]) + "}")
+        at += length or 0
+    return pa.array(literals, pa.large_string())
+
+
+def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
+    return pa.array([None if value is None else form(value) for value in column.to_pylist()], pa.large_string())
+
+
+# codec: the column, made printable
+_FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
+    "array": _arrays,
+    "bytes": lambda column, _: _texts(column, lambda value: "\\x" + value.hex()),
+    "uuid": lambda column, _: _texts(column, lambda value: value.hex()),
+    "date": _dates,
+    "date_to_timestamp": _dates,
+    "time": lambda column, _: column.cast(pa.string()),
+    "timestamp": _timestamps,
+    "decimal": lambda column, _: column.cast(pa.string()),
+    "null": lambda column, _: column.cast(pa.string()),
+}
+
+
+def _all_within(column: pa.Array, bounds: tuple[int, int]) -> bool:
+    span = pc.min_max(column)
+    low, high = span["min"].as_py(), span["max"].as_py()
+    return low is None or (low >= bounds[0] and high <= bounds[1])
+
+
+def date_text(days: int) -> str:
+    """Write a date of any year as PostgreSQL reads it; `days` since 1970-01-01.
+
+    >>> date_text(-719163), date_text(2932897)
+    ('0001-12-31 BC', '10000-01-01')
+    """
+    # The civil calendar, counted in eras of 400 years that begin on March 1.
+    era, day = divmod(days + 719468, 146097)
+    year_of_era = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    day_of_year = day - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month_from_march = (5 * day_of_year + 2) // 153
+    day_of_month = day_of_year - (153 * month_from_march + 2) // 5 + 1
+    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
+    year = year_of_era + 400 * era + (month <= 2)
+    return f"{year:04}-{month:02}-{day_of_month:02}" if year > 0 else f"{1 - year:04}-{month:02}-{day_of_month:02} BC"
+
+
+def timestamp_text(us: int) -> str:
+    """Write a timestamp of any year as PostgreSQL reads it; `us` since 1970-01-01."""
+    days, rest = divmod(us, DAY_US)
+    seconds, micros = divmod(rest, 1_000_000)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
+    date, _, bc = date_text(days).partition(" ")
+    return f"{date} {clock}" + (" BC" if bc else "")

@@ -1,0 +1,274 @@
+"""The export: a table or a query, through one read-only transaction, into batches and on into a file.
+
+The driver pushes chunks, a thread decodes them, a thread writes the file. `flow.Stream` bounds in bytes what waits between
+them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import anyio.to_thread
+import pyarrow as pa
+
+from bulkio import catalog, flow, sql
+from bulkio.errors import BulkioError, ConfigError, SchemaError
+from bulkio.files import open_sink
+from bulkio.loader import Progress, first_error
+from bulkio.pgcopy import Decoder
+from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, result_columns
+from bulkio.rows import from_rows
+from bulkio.session import open_session, transaction
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from bulkio.protocols import DriverName, ExportMethod, ResultColumn, Row, Session, Sink
+
+__all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
+
+#: of COPY data and of batches, that may wait between two of the three parties
+QUEUE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to read: a table by name, or one SELECT with its parameters."""
+
+    table: str | None = None
+    sql: str | None = None
+    #: values for $1, $2, …, as text
+    params: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export. Every field is an option of `bulkio export` of the same name."""
+
+    driver: Literal["auto", "asyncpg", "psycopg"] = "auto"
+    method: ExportMethod = "binary"
+    #: the table's columns to export; None means all
+    columns: tuple[str, ...] | None = None
+    #: rows of a batch, at the most
+    batch_rows: int = 65536
+    password: str | Callable[[], str] | None = None
+    progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export did."""
+
+    rows: int
+    #: bytes of the file
+    bytes: int
+    seconds: float
+    driver: DriverName
+    method: ExportMethod
+    #: the table, or "query"
+    table: str
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows per second, connecting and finishing the file included."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+class BatchStream:
+    """The batches of an export that is under way, in order: `async for`, or blocking from a thread."""
+
+    def __init__(self, plan: ExportPlan) -> None:
+        self.plan = plan
+        self.schema: pa.Schema = plan.arrow_schema
+        self._batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
+
+    def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
+        return self._batches.__aiter__()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(self._batches)
+
+
+async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, options: ExportOptions) -> ExportReport:
+    """Export into a file: the whole result appears under its name, or nothing does."""
+    started = time.perf_counter()
+    async with open_batches(query, dsn, options) as stream:
+        writer = await anyio.to_thread.run_sync(_Writer, stream, dest, options)
+        try:
+            # The writer's thread waits for batches: only the stream's end, good or bad, lets it go.
+            await _in_thread(writer.write_all, stream)
+        except BaseException:
+            await _finish(writer.sink.abort)
+            raise
+    await _finish(writer.sink.commit)
+    plan = stream.plan
+    return ExportReport(
+        rows=writer.rows,
+        bytes=writer.sink.bytes_written,
+        seconds=time.perf_counter() - started,
+        driver=plan.driver,
+        method=plan.method,
+        table=plan.name,
+    )
+
+
+async def export_plan(query: Query, dsn: str | None, options: ExportOptions) -> ExportPlan:
+    """Plan an export and read nothing."""
+    async with open_session(dsn, options) as session, transaction(session, read_only=True):
+        return await _plan(session, query, options)
+
+
+@asynccontextmanager
+async def open_batches(query: Query, dsn: str | None, options: ExportOptions) -> AsyncIterator[BatchStream]:
+    """Plan, and read in the background; leaving early cancels the COPY on the server."""
+    try:
+        async with open_session(dsn, options) as session, transaction(session, read_only=True):
+            stream = BatchStream(await _plan(session, query, options))
+            async with anyio.create_task_group() as group:
+                read = _read_cursor if stream.plan.method == "cursor" else _read_binary
+                group.start_soon(read, session, stream, options)
+                try:
+                    yield stream
+                finally:
+                    stream._batches.stop()
+                    group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        raise first_error(errors) from None
+
+
+async def _plan(session: Session, query: Query, options: ExportOptions) -> ExportPlan:
+    if query.table is not None:
+        return await _plan_table(session, query.table, options)
+    if options.columns is not None:
+        raise ConfigError("columns can be chosen for a table only: name them in the query")
+    text = sql.bind_literals(query.sql or "", query.params)
+    await session.execute(sql.lock_for_export(text))
+    columns = [(column, True) for column in await session.describe(text)]
+    return plan_export(ExportRequest(text, "query", session.driver, options.method), columns)
+
+
+async def _plan_table(session: Session, table: str, options: ExportOptions) -> ExportPlan:
+    name = catalog.parse_table_name(table)
+    row = (await session.fetch(catalog.table_query(name)))[0]
+    if row[0] is None:
+        raise SchemaError(f"table {name} does not exist")
+    known = catalog.read_table(row, await session.fetch(catalog.columns_query(int(str(row[0])))))
+    columns = result_columns(known, options.columns)
+    text = sql.select_columns(known.schema, known.name, [column.name for column, _ in columns])
+    await session.execute(sql.lock_for_export(text))
+    # Now it is locked: what it was when it was first looked at counts no more.
+    known = catalog.read_table(row, await session.fetch(catalog.columns_query(known.oid)))
+    columns = result_columns(known, options.columns)
+    request = ExportRequest(text, f"{known.schema}.{known.name}", session.driver, options.method)
+    return plan_export(request, columns)
+
+
+# --- Reading ------------------------------------------------------------------------------------------------
+
+
+async def _read_binary(session: Session, stream: BatchStream, options: ExportOptions) -> None:
+    """COPY TO: the driver pushes chunks into one stream, a thread decodes them into the other."""
+    chunks: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
+    counts = _Counts()
+    async with anyio.create_task_group() as group:
+        group.start_soon(flow.pump, lambda: _decode(chunks, stream.plan, counts, options), stream._batches, _size)
+        try:
+            counts.copied = await session.copy_out(stream.plan.query, lambda chunk: chunks.put(chunk, len(chunk)))
+            chunks.close()
+        except flow.Closed:
+            pass  # the decoder has met an error, or nobody reads any more
+        except BaseException as error:
+            chunks.fail(error)
+            if not isinstance(error, Exception):
+                raise
+
+
+class _Counts:
+    """The row count of the server's COPY tag; set before the last chunk is marked as such."""
+
+    copied = -1
+
+
+def _decode(
+    chunks: flow.Stream[bytes], plan: ExportPlan, counts: _Counts, options: ExportOptions
+) -> Iterator[pa.RecordBatch]:
+    decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=options.batch_rows)
+    with chunks:
+        for chunk in chunks:
+            decoder.feed(chunk)
+            for batch in decoder.batches():
+                yield pa.record_batch(batch)
+    for batch in decoder.finish():
+        yield pa.record_batch(batch)
+    if counts.copied != decoder.rows:
+        raise BulkioError(f"the row counts differ: the server sent {counts.copied}, {decoder.rows} were decoded")
+
+
+async def _read_cursor(session: Session, stream: BatchStream, options: ExportOptions) -> None:
+    """Read a server-side cursor, a batch at a time."""
+    plan = stream.plan
+    row_number = 1
+    try:
+        async for rows in session.cursor(cursor_query(plan), prefetch=min(options.batch_rows, 8192)):
+            batch = await anyio.to_thread.run_sync(_cursor_batch, rows, plan, row_number)
+            row_number += len(rows)
+            await stream._batches.put(batch, _size(batch))
+        stream._batches.close()
+    except flow.Closed:
+        pass
+    except Exception as error:
+        stream._batches.fail(error)
+
+
+def _cursor_batch(rows: Sequence[Row], plan: ExportPlan, first_row: int) -> pa.RecordBatch:
+    return from_rows(rows, plan.fields, plan.arrow_schema, first_row=first_row)
+
+
+def _size(batch: pa.RecordBatch) -> int:
+    return int(batch.get_total_buffer_size())
+
+
+# --- Writing ------------------------------------------------------------------------------------------------
+
+
+class _Writer:
+    """Write the batches into a file, in a thread."""
+
+    def __init__(self, stream: BatchStream, dest: str | os.PathLike[str], options: ExportOptions) -> None:
+        self._stream = stream
+        self._report = options.progress
+        self.sink: Sink = open_sink(dest, stream.schema)
+        self.rows = 0
+
+    def write_all(self) -> None:
+        for batch in self._stream:
+            self.sink.write(batch)
+            self.rows += batch.num_rows
+            if self._report is not None:
+                self._report(Progress(self.rows, self.sink.bytes_written, None))
+
+
+async def _in_thread(work: Callable[[], None], stream: BatchStream) -> None:
+    """Run the writer; where this task is cancelled, stop the stream so that its thread ends."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_stop_when_cancelled, stream)
+        await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
+        group.cancel_scope.cancel()
+
+
+async def _stop_when_cancelled(stream: BatchStream) -> None:
+    try:
+        await anyio.sleep_forever()
+    finally:
+        stream._batches.stop()
+
+
+async def _finish(work: Callable[[], None]) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(work)

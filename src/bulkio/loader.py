@@ -1,0 +1,269 @@
+"""The load: carry out a `LoadPlan` in one transaction, and report.
+
+Three things run side by side: a thread that reads batches, a thread that encodes them, and the driver that sends the blocks.
+`flow.Stream` bounds in bytes what waits between them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+import anyio.to_thread
+import pyarrow as pa
+
+from bulkio import catalog, flow, sql
+from bulkio.csvform import csv_block
+from bulkio.errors import BulkioError, SchemaError
+from bulkio.files import open_source
+from bulkio.pgcopy import Encoder
+from bulkio.plan import MODES, LoadPlan, LoadRequest, Mode, plan_load
+from bulkio.rows import to_rows
+from bulkio.session import commit, open_session, transaction
+
+if TYPE_CHECKING:
+    from bulkio.protocols import DriverName, LoadMethod, Row, Session, Source
+
+__all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
+
+#: what may wait between two of the three parties
+QUEUE_BYTES = 4 << 20
+BLOCK_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a load or an export has come."""
+
+    rows: int
+    bytes: int
+    total_rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to load. Every field is an option of `bulkio load` of the same name."""
+
+    driver: Literal["auto", "asyncpg", "psycopg"] = "auto"
+    method: LoadMethod = "binary"
+    mode: Mode = "append"
+    #: the source's columns to load; None means all
+    columns: tuple[str, ...] | None = None
+    #: rows read and encoded at once
+    batch_rows: int = 8192
+    #: of COPY data, sent at once
+    block_bytes: int = BLOCK_BYTES
+    password: str | Callable[[], str] | None = None
+    progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a load did."""
+
+    rows: int
+    #: bytes of COPY data sent to the server
+    bytes: int
+    seconds: float
+    driver: DriverName
+    method: LoadMethod
+    mode: Mode
+    #: schema-qualified
+    table: str
+    #: the table was missing and has been created
+    created: bool
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows per second, connecting and committing included."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+async def load(source: object, table: str, dsn: str | None, options: LoadOptions) -> LoadReport:
+    """Load a source into a table: all of it, or nothing.
+
+    Raises any `BulkioError`; then the table is unchanged, except where it is `OutcomeUnknown`.
+    """
+    started = time.perf_counter()
+    async with _opened(source, options) as opened, open_session(dsn, options) as session:
+        async with transaction(session, read_only=False):
+            plan = await _plan(session, opened, table, options)
+            for statement in plan.ddl:
+                await session.execute(statement)
+            sender = _Sender(plan, opened, options)
+            copied = await sender.run(session)
+            _compare_counts(plan, copied, sender.rows)
+            await commit(session, dsn, options)
+    return LoadReport(
+        rows=copied,
+        bytes=sender.bytes,
+        seconds=time.perf_counter() - started,
+        driver=session.driver,
+        method=plan.method,
+        mode=plan.mode,
+        table=f"{plan.schema}.{plan.table}",
+        created=plan.creates,
+    )
+
+
+async def load_plan(source: object, table: str, dsn: str | None, options: LoadOptions) -> LoadPlan:
+    """Plan a load and change nothing."""
+    async with _opened(source, options) as opened, open_session(dsn, options) as session:
+        async with transaction(session, read_only=True):
+            return await _plan(session, opened, table, options, lock=False)
+
+
+class _opened:  # noqa: N801 - reads as a verb
+    """Open the source in a worker thread, close it at the end."""
+
+    def __init__(self, source: object, options: LoadOptions) -> None:
+        self._open = lambda: open_source(source, batch_rows=options.batch_rows, columns=options.columns)
+
+    async def __aenter__(self) -> Source:
+        self._source = await anyio.to_thread.run_sync(self._open)
+        return self._source
+
+    async def __aexit__(self, *_: object) -> None:
+        self._source.close()
+
+
+async def _plan(
+    session: Session, source: Source, table: str, options: LoadOptions, *, lock: bool = True
+) -> LoadPlan:
+    """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
+    name = catalog.parse_table_name(table)
+    request = LoadRequest(
+        source=source.name,
+        source_schema=source.schema,
+        source_rows=source.rows,
+        table=name,
+        mode=options.mode,
+        driver=session.driver,
+        method=options.method,
+        batch_rows=options.batch_rows,
+    )
+    row = (await session.fetch(catalog.table_query(name)))[0]
+    new_schema = None if row[4] is None else str(row[4])
+    if row[0] is None:
+        return plan_load(request, None, new_schema)
+    known = catalog.read_table(row, await session.fetch(catalog.columns_query(int(str(row[0])))))
+    if lock and known.kind in catalog.WRITABLE and options.mode != "create":
+        await session.execute(sql.lock_for_load(known.schema, known.name))
+        known = catalog.read_table(row, await session.fetch(catalog.columns_query(known.oid)))
+    return plan_load(request, known, new_schema)
+
+
+def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:
+    """Compare what the server says it stored, what was sent, and what the source promised."""
+    promised = sent if plan.source_rows is None else plan.source_rows
+    if not copied == sent == promised:
+        raise BulkioError(
+            f"the row counts differ, so nothing was loaded: the source promised {promised}, {sent} were sent,"
+            f" the server stored {copied} (a trigger or a rule may have dropped rows)"
+        )
+
+
+class _Sender:
+    """Run the three parties: read, encode, send."""
+
+    def __init__(self, plan: LoadPlan, source: Source, options: LoadOptions) -> None:
+        self.plan = plan
+        self.source = source
+        self.options = options
+        #: sent so far
+        self.rows = 0
+        self.bytes = 0
+        self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * options.block_bytes))
+
+    async def run(self, session: Session) -> int:
+        """Send every row; give the row count of the server's COPY tag."""
+        batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
+        make = {"binary": self._binary, "csv": self._csv, "records": self._records}[self.plan.method]
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(flow.pump, self.source.batches, batches, _batch_bytes)
+                group.start_soon(flow.pump, lambda: make(batches), self._blocks, _block_bytes)
+                with batches, self._blocks:
+                    return await self._send(session)
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        raise AssertionError("a task group that ends without an error has returned")
+
+    async def _send(self, session: Session) -> int:
+        target = self.plan.target
+        if self.plan.method == "records":
+            return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
+        fmt = "csv" if self.plan.method == "csv" else "binary"
+        return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
+
+    async def _counted(self) -> AsyncIterator[object]:
+        """Give the blocks, and count what was sent once the next one is asked for."""
+        report = self.options.progress
+        async for block, rows in self._blocks:
+            yield block
+            self.rows += rows
+            self.bytes += _sent_bytes(block)
+            if report is not None:
+                report(Progress(self.rows, self.bytes, self.plan.source_rows))
+
+    # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
+
+    def _binary(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
+        encoder = Encoder(self.plan.fields, block_bytes=self.options.block_bytes)
+        with batches:
+            for batch in batches:
+                for block in encoder.encode(batch):
+                    yield block, block.rows
+        last = encoder.finish()
+        yield last, last.rows
+
+    def _csv(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
+        for batch in self._checked(batches):
+            yield csv_block(batch, self.plan.fields), batch.num_rows
+
+    def _records(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[tuple[list[Row], int]]:
+        for batch in self._checked(batches):
+            yield to_rows(batch, self.plan.fields), batch.num_rows
+
+    def _checked(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass each batch through the encoder first: every method refuses the same values in the same words."""
+        checker = Encoder(self.plan.fields, block_bytes=self.options.block_bytes)
+        with batches:
+            for batch in batches:
+                for _ in checker.encode(batch):
+                    pass
+                yield batch
+
+
+def first_error(errors: BaseExceptionGroup) -> BaseException:
+    """Give the error that a task group's others followed from: bulkio's own before the signals between the parties."""
+    leaves = list(_leaves(errors))
+    for wanted in (BulkioError, Exception):
+        for error in leaves:
+            if isinstance(error, wanted) and not isinstance(error, flow.Closed):
+                return error
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for child in error.exceptions:
+            yield from _leaves(child)
+    else:
+        yield error
+
+
+def _batch_bytes(batch: pa.RecordBatch) -> int:
+    return int(batch.get_total_buffer_size())
+
+
+def _block_bytes(item: tuple[object, int]) -> int:
+    return _sent_bytes(item[0]) or 1 << 16
+
+
+def _sent_bytes(block: object) -> int:
+    """Bytes of a block; a list of rows has none that are known here."""
+    return 0 if isinstance(block, list) else len(block)  # type: ignore[arg-type]

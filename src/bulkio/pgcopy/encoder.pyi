@@ -1,0 +1,22 @@
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from bulkio.pgcopy import Field
+
+class ArrowArrayExportable(Protocol):
+    def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...
+
+HEADER: bytes
+TRAILER: bytes
+
+class Block:
+    rows: int
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class Encoder:
+    fields: tuple[Field, ...]
+    rows: int
+    def __init__(self, fields: Iterable[Field], *, block_bytes: int = ...) -> None: ...
+    def encode(self, batch: ArrowArrayExportable) -> Iterator[Block]: ...
+    def finish(self) -> Block: ...

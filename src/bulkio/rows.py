@@ -1,0 +1,243 @@
+"""Arrow batches <-> rows of Python objects, for the methods `records` and `cursor`.
+
+The values are those of the row contract in `bulkio.drivers`: dates and times are PostgreSQL's own integers, a uuid is 16
+bytes, a numeric a Decimal. Pure. Loads come here after the codec has checked every value; exports are checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from bulkio.errors import DecodeError
+from bulkio.text import show_name
+from bulkio.types import ARRAY
+
+if TYPE_CHECKING:
+    from bulkio.pgcopy import Field
+    from bulkio.protocols import Row
+    from bulkio.types import Cast
+
+__all__ = ["from_rows", "plain", "to_rows"]
+
+EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
+DAY_US = 86_400_000_000
+EPOCH_US = EPOCH_DAYS * DAY_US
+DATE_INFINITIES = (2**31 - 1, -(2**31))
+TIMESTAMP_INFINITIES = (2**63 - 1, -(2**63))
+
+
+def plain(column: pa.Array) -> pa.Array:
+    """Take off what only Arrow knows: extension types, dictionaries, and the many layouts of strings and lists."""
+    if isinstance(column.type, pa.BaseExtensionType):
+        return plain(column.storage)
+    if pa.types.is_dictionary(column.type):
+        return plain(column.dictionary_decode())
+    for target, tests in _LAYOUTS:
+        if any(test(column.type) for test in tests):
+            return column.cast(target)
+    if _is_odd_list(column.type):
+        return column.cast(pa.large_list(column.type.value_type))
+    return column
+
+
+_LAYOUTS = (
+    (pa.large_string(), (pa.types.is_string, pa.types.is_string_view)),
+    (pa.large_binary(), (pa.types.is_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)),
+    (pa.float32(), (pa.types.is_float16,)),
+    (pa.date32(), (pa.types.is_date64,)),
+    (pa.time64("us"), (pa.types.is_time,)),
+)
+
+
+def _is_odd_list(arrow: pa.DataType) -> bool:
+    types = pa.types
+    return any(
+        test(arrow)
+        for test in (types.is_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+    )
+
+
+# --- Loads --------------------------------------------------------------------------------------------------
+
+
+def to_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Row]:
+    """Give the rows of a batch whose values the codec has checked."""
+    return list(zip(*(_values(batch.column(i), field.cast) for i, field in enumerate(fields)), strict=True))
+
+
+def _values(column: pa.Array, how: Cast) -> list[object]:
+    column = plain(column)
+    if how.codec == "dictionary":
+        return _values(column, how.children[0])
+    if how.codec == ARRAY:
+        return _lists(column, how.children[0])
+    convert = _INTEGRAL.get(how.codec)
+    if convert is not None:
+        return cast("list[object]", convert(column).to_pylist())
+    change = _CHANGES.get((how.codec, how.pg.codec)) or _CHANGES.get((how.codec, ""))
+    values = cast("list[object]", column.to_pylist())
+    return values if change is None else [None if value is None else change(value) for value in values]
+
+
+def _lists(column: pa.Array, how: Cast) -> list[object]:
+    elements = _values(column.flatten(), how)
+    lists: list[object] = []
+    at = 0
+    for length in pc.list_value_length(column).to_pylist():
+        lists.append(None if length is None else elements[at : at + length])
+        at += length or 0
+    return lists
+
+
+def timestamps_us(column: pa.Array) -> pa.Array:
+    """Give timestamps as integers: microseconds since 1970-01-01."""
+    return column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
+
+
+def _pg_days(column: pa.Array) -> pa.Array:
+    return pc.subtract(column.cast(pa.int32()), EPOCH_DAYS)
+
+
+def _pg_timestamps(column: pa.Array) -> pa.Array:
+    return pc.subtract(timestamps_us(column), EPOCH_US)
+
+
+def _pg_midnights(column: pa.Array) -> pa.Array:
+    days = pc.subtract(column.cast(pa.int32()).cast(pa.int64()), EPOCH_DAYS)
+    return pc.multiply(days, DAY_US)
+
+
+# codec: how a whole column becomes the integers of PostgreSQL's epoch
+_INTEGRAL: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "date": _pg_days,
+    "date_to_timestamp": _pg_midnights,
+    "time": lambda column: column.cast(pa.int64()),
+    "timestamp": _pg_timestamps,
+}
+
+
+def _decimal(text: object) -> Decimal:
+    return Decimal(cast("str", text).strip())
+
+
+# (codec, PG codec or "" for any): how a value becomes the contract's
+_CHANGES: dict[tuple[str, str], Callable[[object], object]] = {
+    ("int_to_float", ""): lambda value: float(cast("int", value)),
+    ("int_to_numeric", ""): lambda value: Decimal(cast("int", value)),
+    ("float_to_int", ""): lambda value: int(cast("float", value)),
+    ("decimal_to_int", ""): lambda value: int(cast("Decimal", value)),
+    ("text_to_numeric", ""): _decimal,
+}
+
+
+# --- Exports ------------------------------------------------------------------------------------------------
+
+
+def from_rows(
+    rows: Sequence[Row], fields: Sequence[Field], schema: pa.Schema, *, first_row: int = 1
+) -> pa.RecordBatch:
+    """Make a batch of the rows of `plan.cursor_query`: the fields' values, then the lower bounds of the arrays.
+
+    Raises DecodeError, with row and column, for a value that Arrow cannot hold.
+    """
+    columns: list[Sequence[object]] = list(zip(*rows, strict=True))
+    bounds = iter(columns[len(fields) :])
+    arrays = []
+    for field, values in zip(fields, columns, strict=False):
+        try:
+            if field.cast.codec == ARRAY:
+                _refuse_shapes(values, next(bounds))
+            arrays.append(_array(values, field.cast))
+        except _NotInArrow as exc:
+            row = first_row + exc.index
+            raise DecodeError(
+                f"row {row}, column {show_name(field.name)}: {exc}", column=field.name, row=row
+            ) from None
+    return pa.record_batch(arrays, schema=schema)
+
+
+class _NotInArrow(Exception):
+    """A value at `index` of its column that has no counterpart in Arrow."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
+def _array(values: Sequence[object], how: Cast) -> pa.Array:
+    if how.codec == ARRAY:
+        return _list_array(values, how)
+    if how.codec in _SHIFTS:
+        values = _shifted(values, how)
+    elif how.codec == "numeric_text":
+        values = [None if value is None else format(cast("Decimal", value), "f") for value in values]
+    elif how.codec == "decimal":
+        _refuse(values, lambda value: not cast("Decimal", value).is_finite(), _infinite(how))
+    if isinstance(how.arrow, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(how.arrow, pa.array(values, how.arrow.storage_type))
+    return pa.array(values, how.arrow)
+
+
+def _list_array(values: Sequence[object], how: Cast) -> pa.Array:
+    lists = cast("Sequence[list[object] | None]", values)
+    offsets: list[int | None] = []
+    elements: list[object] = []
+    owners: list[int] = []
+    for index, items in enumerate(lists):
+        offsets.append(None if items is None else len(elements))
+        elements += items or ()
+        owners += [index] * len(items or ())
+    offsets.append(len(elements))
+    try:
+        child = _array(elements, how.children[0])
+    except _NotInArrow as exc:
+        raise _NotInArrow(owners[exc.index], str(exc)) from None
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), child, type=how.arrow)
+
+
+def _refuse_shapes(values: Sequence[object], bounds: Sequence[object]) -> None:
+    """Refuse arrays of more than one dimension, or whose lower bound is not 1."""
+    for index, (items, bound) in enumerate(zip(values, bounds, strict=True)):
+        if items and isinstance(cast("list[object]", items)[0], list):
+            raise _NotInArrow(index, "an array of several dimensions cannot go into a list: select it as text (column::text)")
+        if bound not in (None, 1):
+            raise _NotInArrow(index, f"an array with lower bound {bound} cannot go into a list without losing it")
+
+
+# codec: (what to add to PostgreSQL's integer, the infinities)
+_SHIFTS = {
+    "date": (EPOCH_DAYS, DATE_INFINITIES),
+    "time": (0, ()),
+    "timestamp": (EPOCH_US, TIMESTAMP_INFINITIES),
+}
+
+
+def _shifted(values: Sequence[object], how: Cast) -> list[object]:
+    shift, infinities = _SHIFTS[how.codec]
+    numbers = cast("list[int | None]", values)
+    _refuse(numbers, lambda value: value in infinities, _infinite(how))
+    last = DAY_US - 1 if how.codec == "time" else 2**63 - 1
+    _refuse(
+        numbers,
+        lambda value: cast("int", value) + shift > last,
+        f"a value of {how.pg.sql} is outside what Arrow's {how.arrow} can hold: select it as text (column::text)",
+    )
+    return [None if value is None else value + shift for value in numbers]
+
+
+def _infinite(how: Cast) -> str:
+    return (
+        f"an infinity or NaN in {how.pg.sql} has no counterpart in Arrow's {how.arrow}:"
+        " select it as text (column::text)"
+    )
+
+
+def _refuse(values: Iterable[object], test: Callable[[object], bool], message: str) -> None:
+    for index, value in enumerate(values):
+        if value is not None and test(value):
+            raise _NotInArrow(index, message)

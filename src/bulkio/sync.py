@@ -1,0 +1,84 @@
+"""The sync façade: the functions of `bulkio.aio`, for code without an event loop.
+
+Each call runs its own event loop in its own thread, so that it also works inside a running loop (Jupyter) and after a fork.
+An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for its end, and goes on.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+
+import pyarrow as pa
+from anyio.from_thread import start_blocking_portal
+
+from bulkio import aio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from bulkio.exporter import BatchStream
+    from bulkio.protocols import ExportMethod
+
+__all__ = ["export", "load", "plan_export", "plan_load", "read"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+    """Give a function that runs a coroutine function to its end."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with start_blocking_portal("asyncio") as portal:
+            return portal.call(functools.partial(function, *args, **kwargs))
+
+    return run
+
+
+load = _blocking(aio.load)
+export = _blocking(aio.export)
+plan_load = _blocking(aio.plan_load)
+plan_export = _blocking(aio.plan_export)
+
+
+def read(
+    table_or_query: str,
+    dsn: str | None = None,
+    *,
+    params: Sequence[str | None] = (),
+    driver: aio.Driver = "auto",
+    method: ExportMethod = "binary",
+    columns: Sequence[str] | None = None,
+    batch_rows: int = 65536,
+    password: str | Callable[[], str] | None = None,
+) -> pa.RecordBatchReader:
+    """Stream a table or a query as a `pyarrow.RecordBatchReader`; takes what `bulkio.aio.read` takes.
+
+    Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that is
+    dropped before its end cancels the COPY on the server and closes the connection.
+    """
+    stream = aio.read(
+        table_or_query,
+        dsn,
+        params=params,
+        driver=driver,
+        method=method,
+        columns=columns,
+        batch_rows=batch_rows,
+        password=password,
+    )
+    batches = _batches(stream)
+    schema = cast("pa.Schema", next(batches))
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _batches(
+    opening: AbstractAsyncContextManager[BatchStream],
+) -> Iterator[pa.Schema | pa.RecordBatch]:
+    """Give the schema, then the batches. Closing this iterator, as its last reference goes, ends the export."""
+    with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(opening) as stream:
+        yield stream.schema
+        yield from stream

@@ -8,6 +8,7 @@ run fail.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -85,6 +86,8 @@ def _end_embedded_server() -> None:
     embedded.stop()
     if os.geteuid() == 0:
         shutil.rmtree(embedded._service_root(), ignore_errors=True)
+        with contextlib.suppress(OSError):  # not there, or a user's own server lives in it
+            embedded.SERVICE_HOME.rmdir()
 
 
 # --- servers and databases ---------------------------------------------------------------------

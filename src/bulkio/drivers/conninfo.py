@@ -1,0 +1,217 @@
+"""What a connection string means, found once for both drivers, and which driver can honour it.
+
+`parse_conninfo` gives a `ConnInfo`: libpq's own resolution of the string, the PG* variables, the service file
+and the defaults. psycopg gets these parameters as they are; asyncpg gets them translated key by key
+(`asyncpg_params`), never as a DSN. Nothing here opens a connection, and no text made here has a password in
+it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from bulkio.drivers import asyncpg_params, libpq
+from bulkio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bulkio.protocols import DriverName
+
+__all__ = ["ConnInfo", "Host", "choose_driver", "default_dsn", "parse_conninfo", "password_in_dsn"]
+
+_TARGETS = frozenset({"any", "read-write", "read-only", "primary", "standby", "prefer-standby"})
+_BALANCING = frozenset({"disable", "random"})
+
+#: libpq's variables that say which server is meant. (PGSSLMODE and the like only say how to reach one.)
+_SERVER_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSERVICE")
+
+_NO_DATABASE = (
+    "no database is named: give --dsn, or set BULKIO_DSN, DATABASE_URL or libpq's PGHOST, PGDATABASE,"
+    " PGSERVICE..., or say --dsn embedded for the embedded server"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One server to try: a name, a socket's directory, or an address, and its port."""
+
+    #: a name or a socket's directory; empty where only `hostaddr` is given
+    host: str
+    #: the address to connect to instead of looking `host` up; mostly empty
+    hostaddr: str
+    port: int
+
+    @property
+    def is_socket(self) -> bool:
+        """Tell whether this is a Unix socket (`@` begins an abstract one)."""
+        return not self.hostaddr and self.host.startswith(("/", "@"))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ConnInfo:
+    """Everything that libpq would connect with. Its repr has no password."""
+
+    hosts: tuple[Host, ...]
+    user: str
+    database: str
+    #: libpq's parameters under libpq's names, without the password; values that were never set are missing
+    params: Mapping[str, str]
+    #: the password, or what gives one at each connect; None: the password file is asked, for each host
+    password: str | Callable[[], str] | None = field(default=None)
+
+    def __repr__(self) -> str:
+        return f"ConnInfo({self.display})"
+
+    @property
+    def display(self) -> str:
+        """The connection for people: a URI without password or options."""
+        name = f"{quote(self.user, safe='')}@" if self.user else ""
+        end = f"/{quote(self.database, safe='')}"
+        if any(h.is_socket for h in self.hosts):
+            hosts = quote(",".join(h.host or h.hostaddr for h in self.hosts), safe="/,:@")
+            return f"postgresql://{name}{end}?host={hosts}&port={','.join(str(h.port) for h in self.hosts)}"
+        return f"postgresql://{name}{','.join(_authority(h) for h in self.hosts)}{end}"
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds to wait for each host; None waits as long as the system does. As in libpq, at least 2."""
+        seconds = int(self.params.get("connect_timeout") or 0)
+        return max(seconds, 2) if seconds > 0 else None
+
+    @property
+    def asyncpg_refusals(self) -> tuple[str, ...]:
+        """What asyncpg cannot honour here, each as ``key: reason``; empty where it can honour all."""
+        return asyncpg_params.refusals(self)
+
+    def secret(self) -> str | None:
+        """Give the password, calling for it where it is a callable; None where the password file decides."""
+        return self.password() if callable(self.password) else self.password
+
+    def psycopg_kwargs(self) -> dict[str, str]:
+        """Give the arguments for `psycopg.connect`, for one connect: a callable password is called now."""
+        secret = self.secret()
+        return {**self.params} if secret is None else {**self.params, "password": secret}
+
+    def asyncpg_attempts(self) -> tuple[dict[str, object], ...]:
+        """Give arguments for `asyncpg.connect`, one set for each attempt, in the order to try them.
+
+        Each has one host, because libpq's timeout and password are each host's own. `asyncpg_params.connect`
+        tries them. Reads certificate files; raises `ConfigError` where asyncpg cannot honour the parameters.
+        """
+        return asyncpg_params.attempts(self)
+
+
+def parse_conninfo(dsn: str | None, *, password: str | Callable[[], str] | None = None) -> ConnInfo:
+    """Resolve `dsn` as libpq does: a URI or key=value pairs, over service file, PG* variables and defaults.
+
+    None and an empty string name nothing: variables and defaults decide. `password` wins over any other; a
+    callable is called at each connect. Raises `ConfigError`; its message never has a password in it.
+
+        >>> parse_conninfo("postgresql://ann:secret@db.example/sales").display
+        'postgresql://ann@db.example:5432/sales'
+    """
+    params = libpq.resolve(libpq.parse(dsn or ""))
+    found = params.pop("password", None)
+    params.setdefault("fallback_application_name", "bulkio")
+    _check_values(params)
+    hosts = _hosts(params)
+    user = params.get("user", "")
+    return ConnInfo(
+        hosts=hosts,
+        user=user,
+        database=params.get("dbname") or user,
+        params=params,
+        password=found if password is None else password,
+    )
+
+
+def choose_driver(info: ConnInfo, requested: Literal["auto", "asyncpg", "psycopg"]) -> DriverName:
+    """Take the driver that was asked for; with ``auto`` the faster one that can honour `info`.
+
+    The faster one is asyncpg. Raises `ConfigError` where asyncpg was asked for and cannot honour a parameter.
+    """
+    if requested == "psycopg":
+        return "psycopg"
+    if requested not in ("auto", "asyncpg"):
+        raise ConfigError(f"there is no driver {requested!r}: take auto, asyncpg or psycopg")
+    refusals = info.asyncpg_refusals
+    if requested == "asyncpg" and refusals:
+        raise asyncpg_params.refused(refusals)
+    return "psycopg" if refusals else "asyncpg"
+
+
+def default_dsn(*, dsn: str | None, environ: Mapping[str, str], interactive: bool) -> str:
+    """Give the DSN to use, by the first of these that names one.
+
+    `dsn`, BULKIO_DSN, DATABASE_URL, libpq's own variables (given as ""), and on a terminal ``embedded``.
+    The embedded server is the default on a terminal only: a cron job that lost its DSN must fail. An empty
+    value counts as none. Raises `ConfigError` where nothing names a database.
+    """
+    named = dsn or environ.get("BULKIO_DSN") or environ.get("DATABASE_URL")
+    if named:
+        return named
+    if any(environ.get(name) for name in _SERVER_VARIABLES):
+        return ""
+    if interactive:
+        return "embedded"
+    raise ConfigError(_NO_DATABASE)
+
+
+def password_in_dsn(dsn: str) -> bool:
+    """Tell whether `dsn` itself has a secret in it, which others can read on a command line."""
+    try:
+        return any(libpq.parse(dsn).get(key) for key in libpq.SECRET_KEYS)
+    except ConfigError:
+        return False  # the run ends with that error
+
+
+def _check_values(params: Mapping[str, str]) -> None:
+    """Check what libpq checks only when it connects, or not in every version."""
+    target = params.get("target_session_attrs") or "any"
+    if target not in _TARGETS:
+        raise ConfigError(f"target_session_attrs={target} is none of {', '.join(sorted(_TARGETS))}")
+    balancing = params.get("load_balance_hosts") or "disable"
+    if balancing not in _BALANCING:
+        raise ConfigError(f"load_balance_hosts={balancing} is neither disable nor random")
+    try:
+        int(params.get("connect_timeout") or 0)
+    except ValueError:
+        raise ConfigError("connect_timeout is not a whole number of seconds") from None
+
+
+def _hosts(params: Mapping[str, str]) -> tuple[Host, ...]:
+    """Pair hosts, addresses and ports by libpq's rules; `libpq.resolve` has compared their numbers."""
+    names, addresses = _split(params.get("host")), _split(params.get("hostaddr"))
+    count = max(len(names), len(addresses), 1)
+    names, addresses = names or [""] * count, addresses or [""] * count
+    ports = [_port(p) for p in _split(params.get("port")) or [""]]
+    ports = ports * count if len(ports) == 1 else ports
+    hosts = []
+    for name, address, port in zip(names, addresses, ports, strict=True):
+        if "@" in name[1:]:  # most likely a piece of an unescaped password
+            raise ConfigError("a host has an @ in it: percent-encode reserved characters in user and password")
+        hosts.append(Host(name if name or address else libpq.default_host(), address, port))
+    return tuple(hosts)
+
+
+def _split(text: str | None) -> list[str]:
+    return text.split(",") if text else []
+
+
+def _port(text: str) -> int:
+    """Read a port. The text is not quoted: in ``postgresql://user:secret`` it is a password."""
+    try:
+        port = int(text or "5432")
+    except ValueError:
+        port = 0
+    if not 1 <= port <= 65535:
+        raise ConfigError("a port is not a number from 1 to 65535: the form is postgresql://user:password@host:port/db")
+    return port
+
+
+def _authority(host: Host) -> str:
+    name = host.host or host.hostaddr
+    return f"[{name}]:{host.port}" if ":" in name else f"{quote(name, safe='')}:{host.port}"

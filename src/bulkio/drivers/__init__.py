@@ -1,0 +1,93 @@
+"""The two drivers behind `bulkio.protocols.Session`, and the one meaning of a row.
+
+A `Row` holds the same Python values whichever driver made it or takes it. `fetch` and `cursor` give such rows,
+`copy_in_records` takes them; None is NULL everywhere. Nothing is rounded, cut or turned into an extreme value:
+
+    PostgreSQL                       Python
+    bool                             bool
+    int2, int4, int8, oid            int
+    float4, float8                   float (a float4 widened exactly)
+    numeric                          Decimal, NaN and ±Infinity too. The fraction's digits are the display scale;
+                                     `format(value, "f")` is PostgreSQL's own text of a finite one (asyncpg may give
+                                     10^50 the exponent 48)
+    text, varchar, bpchar, name      str; bpchar with its padding
+    json, jsonb                      str, as the server writes it
+    bytea, uuid                      bytes; a uuid has 16
+    date                             int, days since 2000-01-01; 2^31-1 is infinity, -2^31 is -infinity
+    time                             int, microseconds since midnight; 86_400_000_000 is 24:00
+    timetz                           (int microseconds, int seconds west of UTC)
+    timestamp, timestamptz           int, microseconds since 2000-01-01 (UTC); 2^63-1 and -2^63 are ±infinity
+    interval                         (int months, int days, int microseconds)
+    an array of any of these         list; more dimensions are lists in lists. Lower bounds are not kept
+
+Dates and times are PostgreSQL's own integers, because Python's cannot hold infinity, 24:00, BC or far years (asyncpg
+turns date.max into infinity in silence). `ROW_TYPE_OIDS` names the base types. A query that reads another type casts
+it in SQL, to text mostly ("char" and regclass in catalog queries too): what a driver would make of it is not promised.
+
+This module imports no driver; `connect` imports the one that is asked for.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bulkio.drivers.conninfo import ConnInfo
+    from bulkio.protocols import DriverName, Session
+
+__all__ = ["ROW_TYPE_OIDS", "connect", "open_session"]
+
+#: pg_type.oid of the base types that a row may hold, by name (PostgreSQL's pg_type.dat; these never change)
+ROW_TYPE_OIDS = {
+    "bool": 16,
+    "bytea": 17,
+    "name": 19,
+    "int8": 20,
+    "int2": 21,
+    "int4": 23,
+    "text": 25,
+    "oid": 26,
+    "json": 114,
+    "float4": 700,
+    "float8": 701,
+    "bpchar": 1042,
+    "varchar": 1043,
+    "date": 1082,
+    "time": 1083,
+    "timestamp": 1114,
+    "timestamptz": 1184,
+    "interval": 1186,
+    "timetz": 1266,
+    "numeric": 1700,
+    "uuid": 2950,
+    "jsonb": 3802,
+}
+
+
+async def connect(info: ConnInfo, driver: DriverName) -> Session:
+    """Connect to `info` with `driver`; the caller closes the session.
+
+    Raises:
+        ConnectError: no server answered, or it refused the login.
+        ConfigError: the driver cannot honour a parameter of `info`.
+    """
+    if driver == "asyncpg":
+        from bulkio.drivers.asyncpg import AsyncpgSession
+
+        return await AsyncpgSession.open(info)
+    from bulkio.drivers.psycopg import PsycopgSession
+
+    return await PsycopgSession.open(info)
+
+
+@asynccontextmanager
+async def open_session(info: ConnInfo, driver: DriverName) -> AsyncIterator[Session]:
+    """Connect, and close at the block's end whatever happens; an open transaction rolls back."""
+    session = await connect(info, driver)
+    try:
+        yield session
+    finally:
+        await session.close()

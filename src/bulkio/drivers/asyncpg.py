@@ -1,0 +1,315 @@
+"""asyncpg as a `Session`: COPY and cursors on the event loop.
+
+Owns one asyncpg connection and the knowledge of what asyncpg does otherwise than bulkio needs: its codecs for dates and
+times (replaced by exact integers), its habit of pulling a source on after the server has answered, and a wait that
+nothing ends when the connection is lost while its buffer is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import asyncpg
+
+from bulkio.drivers import asyncpg_params
+from bulkio.drivers.errors import map_connect_error, mapped_errors
+from bulkio.errors import BulkioError, EncodeError
+from bulkio.sql import begin, pin_search_path
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from bulkio.drivers.conninfo import ConnInfo
+    from bulkio.protocols import CopyFormat, CopyTarget, DriverName, ResultColumn, Row
+
+__all__ = ["AsyncpgSession"]
+
+T = TypeVar("T")
+
+_CLOSE_TIMEOUT_S = 5.0
+
+#: what asyncpg's encoders raise for a value that its type cannot hold
+_ENCODER_ERRORS = (TypeError, ValueError, OverflowError, struct.error)
+
+
+class AsyncpgSession:
+    """One asyncpg connection; see `bulkio.protocols.Session`."""
+
+    driver: DriverName = "asyncpg"
+
+    def __init__(self, conn: asyncpg.Connection, info: ConnInfo) -> None:
+        self._conn = conn
+        self._info = info
+
+    @classmethod
+    async def open(cls, info: ConnInfo) -> AsyncpgSession:
+        """Connect and set the codecs of bulkio's rows. Raises `ConnectError` or `ConfigError`."""
+        try:
+            conn = await asyncpg_params.connect(info)
+        except BulkioError:
+            raise
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
+            raise map_connect_error(exc, info.display) from exc
+        session = cls(conn, info)
+        try:
+            await session._prepare_connection()
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the connection is gone."""
+        return bool(self._conn.is_closed())
+
+    async def execute(self, sql: str) -> str:
+        """Run one statement (or several, joined by semicolons); give the last one's command tag."""
+        with self._mapped():
+            return str(await self._conn.execute(sql))
+
+    async def fetch(self, sql: str) -> list[Row]:
+        """Run one query and give all its rows."""
+        with self._mapped():
+            return [tuple(row) for row in await self._conn.fetch(sql)]
+
+    async def describe(self, query: str) -> tuple[ResultColumn, ...]:
+        """Give the columns of `query`.
+
+        asyncpg does not show the type modifiers that the server sends, so a short-lived psycopg connection asks, with
+        this session's search_path. It cannot see what this session's transaction has created and not committed.
+        """
+        from bulkio.drivers.psycopg import PsycopgSession
+
+        [(path,)] = await self.fetch("SELECT pg_catalog.current_setting('search_path')")
+        helper = await PsycopgSession.open(self._info)
+        try:
+            await helper.execute(begin(read_only=True))
+            await helper.execute(pin_search_path(str(path)))
+            return await helper.describe(query)
+        finally:
+            await helper.close()
+
+    async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
+        """Send `blocks` through `copy_to_table`; see the Protocol."""
+        # asyncpg writes the COPY statement itself; these are the options of `sql.copy_from_stdin`.
+        options = {"format": "binary"}
+        if fmt == "csv":
+            options = {"format": "csv", "delimiter": ",", "quote": '"', "escape": '"', "null": "", "encoding": "UTF8"}
+        async with self._fed(blocks) as feed:
+            tag = await self._conn.copy_to_table(
+                target.table,
+                source=feed,
+                columns=target.columns,
+                schema_name=target.schema or None,
+                **options,
+            )
+        return _tag_rows(tag)
+
+    async def copy_in_records(self, target: CopyTarget, rows: AsyncIterator[Sequence[Row]]) -> int:
+        """Send rows through `copy_records_to_table`; see the Protocol.
+
+        Raises:
+            EncodeError: a value is not of the kind that a row of bulkio's holds for its column's type.
+        """
+        with self._mapped():
+            # The encoders come from a cached statement: after DROP and CREATE on this connection it wrote int8 1
+            # into a float8 column as 5e-324.
+            await self._conn.reload_schema_state()
+        async with self._fed(rows) as feed, aclosing(_flat(feed)) as records:
+            try:
+                tag = await self._conn.copy_records_to_table(
+                    target.table,
+                    records=records,
+                    columns=target.columns,
+                    schema_name=target.schema or None,
+                )
+            except _ENCODER_ERRORS as exc:
+                if isinstance(exc, asyncpg.InterfaceError):
+                    raise  # some of these are ValueErrors too
+                raise EncodeError(f"asyncpg cannot encode a value of the row: {exc}") from exc
+        return _tag_rows(tag)
+
+    async def copy_out(
+        self, query: str, sink: Callable[[bytes], Awaitable[None]], *, gather_bytes: int = 1 << 20
+    ) -> int:
+        """Push COPY's chunks, gathered, to `sink`; see the Protocol."""
+        gather = _Gather(sink, gather_bytes)
+        try:
+            with self._mapped():
+                # The line ends keep a comment at the query's end from swallowing asyncpg's bracket.
+                tag = await self._conn.copy_from_query(f"\n{query}\n", output=gather.push, format="binary")
+        except _ForeignCodeError as exc:
+            error = exc.error
+        else:
+            await gather.flush()
+            return _tag_rows(tag)
+        raise error
+
+    async def cursor(self, query: str, *, prefetch: int) -> AsyncGenerator[Sequence[Row], None]:
+        """Read `query` through asyncpg's cursor, inside a transaction; see the Protocol."""
+        with self._mapped():
+            cursor = await self._conn.cursor(query)
+        more = True
+        while more:
+            with self._mapped():
+                rows = await cursor.fetch(prefetch)
+            more = len(rows) == prefetch
+            if rows:
+                yield [tuple(row) for row in rows]
+
+    async def cancel(self) -> None:
+        """Ask the server to cancel what runs now; does nothing where nothing runs."""
+        if self.closed:
+            return
+        # asyncpg has no public call for this. Its own one takes a future that it sets when the request is sent.
+        with self._mapped():
+            await self._conn._cancel(asyncio.get_running_loop().create_future())
+
+    async def close(self) -> None:
+        """Close the connection. Never raises; a connection that does not answer is dropped."""
+        with anyio.CancelScope(shield=True):
+            try:
+                await self._conn.close(timeout=_CLOSE_TIMEOUT_S)
+            except Exception:  # whatever it was: the socket goes
+                self._conn.terminate()
+
+    def _mapped(self) -> AbstractContextManager[None]:
+        return mapped_errors(self._conn.is_closed)
+
+    @asynccontextmanager
+    async def _fed(self, items: AsyncIterator[T]) -> AsyncIterator[AsyncGenerator[T, None]]:
+        """Give a feed of `items` for one COPY; map what asyncpg raises, and pass on what the source raises."""
+        try:
+            with self._answers() as answers, self._mapped():
+                async with aclosing(self._feed(items, answers)) as feed:
+                    yield feed
+            return
+        except _ForeignCodeError as exc:
+            error = exc.error
+        raise error
+
+    async def _feed(self, items: AsyncIterator[T], answers: list[BaseException]) -> AsyncGenerator[T, None]:
+        """Give the items until the server has answered: asyncpg itself pulls on to the end before it looks."""
+        answers.clear()
+        source = aiter(items)
+        while not answers and not self.closed:
+            try:
+                item = await anext(source)
+            except StopAsyncIteration:
+                return
+            except Exception as exc:
+                raise _ForeignCodeError(exc) from exc
+            yield item
+
+    @contextmanager
+    def _answers(self) -> Iterator[list[BaseException]]:
+        """Give a list that holds an error as soon as the server has sent one.
+
+        There is no public way to see it, so this listens where asyncpg itself does. Should a later asyncpg change
+        that, an error during COPY is still reported, at the source's end; a test watches it.
+        """
+        protocol = self._conn._protocol
+        answers: list[BaseException] = []
+        original = getattr(protocol, "_on_waiter_completed", None)
+        if original is None:
+            yield answers
+            return
+
+        def listen(waiter: asyncio.Future[object]) -> None:
+            error = None if waiter.cancelled() else waiter.exception()
+            if error is not None:
+                answers.append(error)
+            original(waiter)
+
+        protocol._on_waiter_completed = listen
+        try:
+            yield answers
+        finally:
+            del protocol._on_waiter_completed
+
+    async def _prepare_connection(self) -> None:
+        """Set the codecs of bulkio's rows, and mend the wait that a lost connection leaves hanging."""
+        with self._mapped():
+            for form, encoder, decoder, names in _CODECS:
+                for name in names:
+                    # asyncpg knows these types by heart: nothing is sent.
+                    await self._conn.set_type_codec(
+                        name, schema="pg_catalog", encoder=encoder, decoder=decoder, format=form
+                    )
+        # A COPY that waits for room in the socket's buffer waits for ever once the connection is lost.
+        protocol = self._conn._protocol
+        self._conn.add_termination_listener(lambda _conn: protocol.resume_writing())
+
+
+class _ForeignCodeError(Exception):
+    """What a source or a sink raised, so that it is not taken for asyncpg's own."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _Gather:
+    """Gathers chunks to about `block_bytes` before they go to `sink`."""
+
+    def __init__(self, sink: Callable[[bytes], Awaitable[None]], block_bytes: int) -> None:
+        self._sink = sink
+        self._block_bytes = block_bytes
+        self._parts: list[bytes] = []
+        self._held_bytes = 0
+
+    async def push(self, chunk: bytes) -> None:
+        self._parts.append(chunk)
+        self._held_bytes += len(chunk)
+        if self._held_bytes >= self._block_bytes:
+            try:
+                await self.flush()
+            except Exception as exc:
+                raise _ForeignCodeError(exc) from exc
+
+    async def flush(self) -> None:
+        if self._parts:
+            block = b"".join(self._parts)
+            self._parts.clear()
+            self._held_bytes = 0
+            await self._sink(block)
+
+
+async def _flat(lists: AsyncIterator[Sequence[Row]]) -> AsyncGenerator[Row, None]:
+    async for rows in lists:
+        for row in rows:
+            yield row
+
+
+def _tag_rows(tag: object) -> int:
+    """Read the row count of a tag such as ``COPY 10``."""
+    return int(str(tag).rpartition(" ")[2])
+
+
+# --- The codecs of bulkio's rows (see bulkio.drivers) ---------------------------------------------------------
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _wrap(value: int) -> tuple[int]:
+    return (value,)
+
+
+def _unwrap(value: tuple[int]) -> int:
+    return value[0]
+
+
+#: (asyncpg's exchange format, encoder, decoder, type names)
+_CODECS: tuple[tuple[str, Callable[..., object], Callable[..., object], tuple[str, ...]], ...] = (
+    ("tuple", _wrap, _unwrap, ("date", "time", "timestamp", "timestamptz")),
+    ("tuple", _same, _same, ("timetz", "interval")),
+    ("binary", _same, _same, ("uuid",)),
+)

@@ -15,6 +15,7 @@ import pytest
 from bulkio.errors import BulkioError, ConfigError, FileError, SchemaError
 from bulkio.files import open_source
 
+ALL_TYPES = Path(__file__).parents[2] / "sample_data" / "all_types.parquet"
 TABLE = pa.table(
     {
         "id": pa.array(range(1000), pa.int64()),
@@ -320,9 +321,11 @@ def test_every_truncation_is_told(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
-def test_damage_gives_a_file_error_or_values(tmp_path, suffix):
-    """Flipped bytes anywhere: no other error leaves the layer, and nothing crashes."""
-    whole = write(tmp_path / f"whole{suffix}").read_bytes()
+@pytest.mark.parametrize("wide", [False, True])
+def test_damage_gives_a_file_error_or_values(tmp_path, suffix, wide):
+    """Flipped bytes anywhere: no other error leaves the layer, and nothing crashes (pyarrow aborts too easily)."""
+    table = pq.read_table(ALL_TYPES) if wide else TABLE
+    whole = write(tmp_path / f"whole{suffix}", table).read_bytes()
     rng = random.Random(1)  # noqa: S311
     path = tmp_path / f"bad{suffix}"
     outcomes = {True: 0, False: 0}

@@ -43,7 +43,7 @@ _PROBE_ROWS = 64
 
 _STRINGS: tuple[object, ...] = (pa.string(), pa.large_string(), pa.string_view())
 #: row groups looked at to find the columns with few values; a wrong guess costs CPU, never a value
-_SAMPLED_GROUPS = 16
+_SAMPLED_GROUPS = 4
 #: compressed size of a dictionary page up to which a column counts as one with few values
 _DICTIONARY_BYTES = 32 << 10
 #: bytes of the other pages, per value, up to which they can only hold indexes (of up to 4096 values)
@@ -63,11 +63,10 @@ class ParquetPart:
     def __init__(self, path: str) -> None:
         self.path = path
         with reading(path), closing(_open(path, frozenset())) as file:
-            metadata = file.metadata
             self.schema: pa.Schema = readable_schema(file.schema_arrow)
-            self.rows: int | None = metadata.num_rows
+            self.rows: int | None = file.metadata.num_rows
             self.size_bytes = Path(path).stat().st_size
-            self.dictionary_columns = _few_values(metadata, self.schema)
+            self.dictionary_columns = _few_values(file)
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the row groups in order, in batches of at most `options.batch_rows` rows."""
@@ -88,22 +87,25 @@ def _open(path: str, dictionary_columns: frozenset[str]) -> pq.ParquetFile:
     )
 
 
-def _few_values(metadata: pq.FileMetaData, schema: pa.Schema) -> frozenset[str]:
+def _few_values(file: pq.ParquetFile) -> frozenset[str]:
     """Give the top-level string columns whose sampled chunks are wholly and tightly dictionary-encoded.
 
     A chunk's list of encodings cannot tell: the dictionary page itself counts as PLAIN. Its sizes can.
     """
+    schema, metadata = file.schema_arrow, file.metadata
     strings = {field.name for field in schema if _is_string(field.type) and schema.names.count(field.name) == 1}
+    paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    found = {path: index for index, path in enumerate(paths) if path in strings}
     step = max(1, metadata.num_row_groups // _SAMPLED_GROUPS)
-    groups = [metadata.row_group(index) for index in range(0, metadata.num_row_groups, step)]
-    if not groups or not strings:
-        return frozenset()
-    paths = [groups[0].column(index).path_in_schema for index in range(metadata.num_columns)]
-    return frozenset(
-        path
-        for index, path in enumerate(paths)
-        if path in strings and all(_is_tight(group.column(index)) for group in groups)
-    )
+    for group in range(0, metadata.num_row_groups, step):
+        if not found:
+            break
+        # pyarrow aborts the process where a damaged chunk's metadata is touched from Python (26.0, `column()`). Its
+        # reader raises instead, so it goes first.
+        next(file.iter_batches(1, row_groups=[group], columns=list(found), use_threads=False), None)
+        chunks = metadata.row_group(group)
+        found = {path: index for path, index in found.items() if _is_tight(chunks.column(index))}
+    return frozenset(found) if metadata.num_row_groups else frozenset()
 
 
 def _is_string(arrow_type: pa.DataType) -> bool:
@@ -145,7 +147,7 @@ class _Pace:
 def _paced(file: pq.ParquetFile, options: ReadOptions) -> Iterator[pa.RecordBatch]:
     """Read all row groups; start again where the pace changes."""
     metadata = file.metadata
-    sizes = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    sizes = [max(0, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
     starts = list(accumulate(sizes, initial=0))
     boundaries = frozenset(starts)
     pace = _Pace(options.batch_rows, probe=_may_swell(file.schema_arrow, options.columns))

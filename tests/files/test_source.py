@@ -348,7 +348,7 @@ def test_damaged_page_is_told_mid_read(tmp_path):
     """The footer is fine, a page is not: its checksum tells."""
     path = write(tmp_path / "x.parquet", write_page_checksum=True, compression="none", use_dictionary=False)
     data = bytearray(path.read_bytes())
-    at = data.index(b"text 500")
+    at = data.index((500).to_bytes(8, "little"))
     data[at] ^= 1
     path.write_bytes(data)
     source = open_source(path, batch_rows=300)

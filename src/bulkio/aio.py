@@ -1,12 +1,12 @@
 """bulkio for asyncio: the public API as it really is. `bulkio` itself offers the same functions without await.
 
-    report = await bulkio.aio.load("trips.parquet", "public.trips", dsn)
+report = await bulkio.aio.load("trips.parquet", "public.trips", dsn)
 
-    async with bulkio.aio.read("select * from trips", dsn) as reader:
-        async for batch in reader:
-            ...
+async with bulkio.aio.read("select * from trips", dsn) as reader:
+async for batch in reader:
+...
 
-    report = await bulkio.aio.export("trips", "trips.parquet", dsn)
+report = await bulkio.aio.export("trips", "trips.parquet", dsn)
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def load(
     method: LoadMethod = "binary",
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
-    batch_rows: int = 8192,
+    batch_rows: int = 16384,
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadReport:
@@ -102,7 +102,7 @@ async def plan_load(
     method: LoadMethod = "binary",
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
-    batch_rows: int = 8192,
+    batch_rows: int = 16384,
     password: str | Callable[[], str] | None = None,
 ) -> LoadPlan:
     """Plan a load without doing it; takes what `load` takes, and raises what it raises before the first byte."""
@@ -121,7 +121,7 @@ async def export(
     driver: Driver = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
-    batch_rows: int = 65536,
+    batch_rows: int = 16384,
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ExportReport:
@@ -140,8 +140,8 @@ async def export(
         progress: called after each batch that was written.
 
     Raises:
-        ConfigError, FileError, SchemaError, DecodeError, DriverError, ConnectError: no file is left behind, and one that
-            was there before is as it was.
+        ConfigError, FileError, SchemaError, DecodeError, DriverError, ConnectError: no file is left behind, and one
+            that was there before is as it was.
     """
     options = ExportOptions(driver, method, _names(columns), batch_rows, password, progress)
     return await _export(_query(table_or_query, params), dest, dsn, options)
@@ -170,13 +170,13 @@ def read(
     driver: Driver = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
-    batch_rows: int = 65536,
+    batch_rows: int = 16384,
     password: str | Callable[[], str] | None = None,
 ) -> AbstractAsyncContextManager[BatchStream]:
     """Stream a table or a query as Arrow record batches; takes what `export` takes.
 
-    The reader has `schema` and is an async iterator of `pyarrow.RecordBatch`. Leaving the block early cancels the COPY on
-    the server and closes the connection. Memory is bounded, whatever the size of the result.
+    The reader has `schema` and is an async iterator of `pyarrow.RecordBatch`. Leaving the block early cancels the COPY
+    on the server and closes the connection. Memory is bounded, whatever the size of the result.
     """
     options = ExportOptions(driver, method, _names(columns), batch_rows, password)
     return open_batches(_query(table_or_query, params), dsn, options)

@@ -1,7 +1,7 @@
 """Arrow batches -> CSV that PostgreSQL's COPY reads back as the same values, for the method `csv`.
 
-pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, uuid, far and BC
-dates) is turned into text here first. Pure. The codec has checked every value before.
+pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, uuid, far
+and BC dates) is turned into text here first. Pure. The codec has checked every value before.
 """
 
 from __future__ import annotations

@@ -95,5 +95,5 @@ class ConnectError(DriverError):
     """No connection could be made, the login was refused, or the connection was lost."""
 
 
-class OutcomeUnknown(DriverError):
+class OutcomeUnknown(DriverError):  # noqa: N818 - it may have succeeded
     """COMMIT was sent, its reply was lost, and the server cannot say any more whether it took effect."""

@@ -1,13 +1,12 @@
 """The export: a table or a query, through one read-only transaction, into batches and on into a file.
 
-The driver pushes chunks, a thread decodes them, a thread writes the file. `flow.Stream` bounds in bytes what waits between
-them.
+The driver pushes chunks, a thread decodes them, a thread writes the file. `flow.Stream` bounds in bytes what waits
+between them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -26,10 +25,11 @@ from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
     import os
     from collections.abc import Sequence
 
-    from bulkio.protocols import DriverName, ExportMethod, ResultColumn, Row, Session, Sink
+    from bulkio.protocols import DriverName, ExportMethod, Row, Session, Sink
 
 __all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
 
@@ -56,7 +56,7 @@ class ExportOptions:
     #: the table's columns to export; None means all
     columns: tuple[str, ...] | None = None
     #: rows of a batch, at the most
-    batch_rows: int = 65536
+    batch_rows: int = 16384
     password: str | Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
 
@@ -231,7 +231,7 @@ def _cursor_batch(rows: Sequence[Row], plan: ExportPlan, first_row: int) -> pa.R
 
 
 def _size(batch: pa.RecordBatch) -> int:
-    return int(batch.get_total_buffer_size())
+    return int(batch.nbytes)
 
 
 # --- Writing ------------------------------------------------------------------------------------------------

@@ -1,30 +1,30 @@
 """The load: carry out a `LoadPlan` in one transaction, and report.
 
-Three things run side by side: a thread that reads batches, a thread that encodes them, and the driver that sends the blocks.
-`flow.Stream` bounds in bytes what waits between them.
+Three things run side by side: a thread that reads batches, a thread that encodes them, and the driver that sends the
+blocks. `flow.Stream` bounds in bytes what waits between them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import anyio
 import anyio.to_thread
-import pyarrow as pa
 
 from bulkio import catalog, flow, sql
 from bulkio.csvform import csv_block
-from bulkio.errors import BulkioError, SchemaError
+from bulkio.errors import BulkioError
 from bulkio.files import open_source
 from bulkio.pgcopy import Encoder
-from bulkio.plan import MODES, LoadPlan, LoadRequest, Mode, plan_load
+from bulkio.plan import LoadPlan, LoadRequest, Mode, plan_load
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from collections.abc import AsyncIterator, Callable, Iterator
     from bulkio.protocols import DriverName, LoadMethod, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
@@ -53,7 +53,7 @@ class LoadOptions:
     #: the source's columns to load; None means all
     columns: tuple[str, ...] | None = None
     #: rows read and encoded at once
-    batch_rows: int = 8192
+    batch_rows: int = 16384
     #: of COPY data, sent at once
     block_bytes: int = BLOCK_BYTES
     password: str | Callable[[], str] | None = None
@@ -88,15 +88,18 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
     Raises any `BulkioError`; then the table is unchanged, except where it is `OutcomeUnknown`.
     """
     started = time.perf_counter()
-    async with _opened(source, options) as opened, open_session(dsn, options) as session:
-        async with transaction(session, read_only=False):
-            plan = await _plan(session, opened, table, options)
-            for statement in plan.ddl:
-                await session.execute(statement)
-            sender = _Sender(plan, opened, options)
-            copied = await sender.run(session)
-            _compare_counts(plan, copied, sender.rows)
-            await commit(session, dsn, options)
+    async with (
+        _opened(source, options) as opened,
+        open_session(dsn, options) as session,
+        transaction(session, read_only=False),
+    ):
+        plan = await _plan(session, opened, table, options)
+        for statement in plan.ddl:
+            await session.execute(statement)
+        sender = _Sender(plan, opened, options)
+        copied = await sender.run(session)
+        _compare_counts(plan, copied, sender.rows)
+        await commit(session, dsn, options)
     return LoadReport(
         rows=copied,
         bytes=sender.bytes,
@@ -111,9 +114,12 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
 
 async def load_plan(source: object, table: str, dsn: str | None, options: LoadOptions) -> LoadPlan:
     """Plan a load and change nothing."""
-    async with _opened(source, options) as opened, open_session(dsn, options) as session:
-        async with transaction(session, read_only=True):
-            return await _plan(session, opened, table, options, lock=False)
+    async with (
+        _opened(source, options) as opened,
+        open_session(dsn, options) as session,
+        transaction(session, read_only=True),
+    ):
+        return await _plan(session, opened, table, options, lock=False)
 
 
 class _opened:  # noqa: N801 - reads as a verb
@@ -257,7 +263,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _batch_bytes(batch: pa.RecordBatch) -> int:
-    return int(batch.get_total_buffer_size())
+    return int(batch.nbytes)
 
 
 def _block_bytes(item: tuple[object, int]) -> int:

@@ -1,7 +1,7 @@
 """Plans: what a load or an export is going to do, decided before any of it is done.
 
-Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mismatch is found here, and all are told at
-once. `--dry-run` prints `describe()`.
+Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mismatch is found here, and all are told
+at once. `--dry-run` prints `describe()`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ __all__ = ["MODES", "ExportPlan", "LoadPlan", "Mode", "cursor_query", "plan_expo
 Mode = Literal["append", "create", "truncate"]
 MODES: tuple[Mode, ...] = ("append", "create", "truncate")
 
-#: Field metadata that tells a later load which PostgreSQL type a column had: the ADBC driver's key for the name, our own
-#: for the typmod.
+#: Field metadata that tells a later load which PostgreSQL type a column had: the ADBC driver's key for the name, our
+#: own for the typmod.
 TYPE_NAME_KEY = b"ADBC:postgresql:typname"
 TYPMOD_KEY = b"bulkio:typmod"
 

@@ -1,12 +1,11 @@
 """Arrow batches <-> rows of Python objects, for the methods `records` and `cursor`.
 
-The values are those of the row contract in `bulkio.drivers`: dates and times are PostgreSQL's own integers, a uuid is 16
-bytes, a numeric a Decimal. Pure. Loads come here after the codec has checked every value; exports are checked here.
+The values are those of the row contract in `bulkio.drivers`: dates and times are PostgreSQL's own integers, a uuid is
+16 bytes, a numeric a Decimal. Pure. Loads come here after the codec has checked every value; exports are checked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +17,7 @@ from bulkio.text import show_name
 from bulkio.types import ARRAY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
     from bulkio.pgcopy import Field
     from bulkio.protocols import Row
     from bulkio.types import Cast
@@ -161,7 +161,7 @@ def from_rows(
     return pa.record_batch(arrays, schema=schema)
 
 
-class _NotInArrow(Exception):
+class _NotInArrow(Exception):  # noqa: N818 - never leaves this module
     """A value at `index` of its column that has no counterpart in Arrow."""
 
     def __init__(self, index: int, message: str) -> None:
@@ -204,7 +204,9 @@ def _refuse_shapes(values: Sequence[object], bounds: Sequence[object]) -> None:
     """Refuse arrays of more than one dimension, or whose lower bound is not 1."""
     for index, (items, bound) in enumerate(zip(values, bounds, strict=True)):
         if items and isinstance(cast("list[object]", items)[0], list):
-            raise _NotInArrow(index, "an array of several dimensions cannot go into a list: select it as text (column::text)")
+            raise _NotInArrow(
+                index, "an array of several dimensions cannot go into a list: select it as text (column::text)"
+            )
         if bound not in (None, 1):
             raise _NotInArrow(index, f"an array with lower bound {bound} cannot go into a list without losing it")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -16,6 +15,7 @@ from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
     from bulkio.protocols import Session
 
 __all__ = ["commit", "open_session", "resolve_dsn", "transaction"]

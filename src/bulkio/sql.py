@@ -158,7 +158,7 @@ def close_cursor(name: str) -> str:
 
 
 def with_lower_bounds(query: str, width: int, arrays: Sequence[int]) -> str:
-    """Wrap a query of `width` columns: behind them, one more for each of its arrays, with the array's lower bound.
+    r"""Wrap a query of `width` columns: behind them, one more for each of its arrays, with the array's lower bound.
 
     >>> with_lower_bounds("select a, b from t", 2, [1])
     'SELECT q.*, pg_catalog.array_lower("c1", 1) FROM (\\nselect a, b from t\\n) AS q("c0", "c1")'

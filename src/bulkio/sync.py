@@ -1,7 +1,7 @@
 """The sync façade: the functions of `bulkio.aio`, for code without an event loop.
 
-Each call runs its own event loop in its own thread, so that it also works inside a running loop (Jupyter) and after a fork.
-An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for its end, and goes on.
+Each call runs its own event loop in its own thread, so that it also works inside a running loop (Jupyter) and after a
+fork. An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for its end, and goes on.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def read(
     driver: aio.Driver = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
-    batch_rows: int = 65536,
+    batch_rows: int = 16384,
     password: str | Callable[[], str] | None = None,
 ) -> pa.RecordBatchReader:
     """Stream a table or a query as a `pyarrow.RecordBatchReader`; takes what `bulkio.aio.read` takes.
 
-    Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that is
-    dropped before its end cancels the COPY on the server and closes the connection.
+    Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that
+    is dropped before its end cancels the COPY on the server and closes the connection.
     """
     stream = aio.read(
         table_or_query,

@@ -89,7 +89,7 @@ cdef class Decoder:
     cdef Buf carry
     cdef State state
 
-    def __init__(self, fields, schema, *, int64_t batch_rows=65536, int64_t batch_bytes=16 << 20):
+    def __init__(self, fields, schema, *, int64_t batch_rows=16384, int64_t batch_bytes=16 << 20):
         self.fields = tuple(fields)
         self.schema = schema
         self.cells = [build_decoder(field.cast) for field in self.fields]

@@ -16,7 +16,7 @@ from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.limbs cimport (
     Wide, power_of_ten, wide_div, wide_fits64, wide_less, wide_load, wide_mul_add, wide_negate,
 )
-from bulkio.pgcopy.strings cimport BytesDecoder
+from bulkio.pgcopy.strings cimport BytesDecoder, OFFSET_MAX, append_value, end_value
 from bulkio.pgcopy.wire cimport (
     Buf, Out, State, Status, append_bytes, get16, put16, put32, put64, reserve, room, wrong_length,
 )
@@ -155,7 +155,7 @@ cdef class NumericEncoder(CellEncoder):
     cdef int scale  # of the values that come
     cdef int kept_scale  # of those that go: display scale
     cdef int drop  # decimal digits that must be zero
-    cdef bint limited
+    cdef bint limited, small_limited
     cdef Wide limit  # magnitudes, at `scale`, must be below
     cdef uint64_t small_limit, drop_divisor
 
@@ -167,7 +167,9 @@ cdef class NumericEncoder(CellEncoder):
         self.limited = False
         if cast.pg.precision is not None:
             self.constrain(cast.pg.precision, cast.pg.scale)
-        self.small_limit = self.limit.limb[0] if wide_fits64(&self.limit) else 0xFFFFFFFFFFFFFFFFULL
+        # magnitudes of one word: where the limit is wider, no such word reaches it
+        self.small_limit = self.limit.limb[0]
+        self.small_limited = self.limited and wide_fits64(&self.limit)
         self.drop_divisor = power_of_ten(self.drop) if self.drop < 20 else 0
 
     cdef int source_scale(self) except? -9999:
@@ -185,7 +187,7 @@ cdef class NumericEncoder(CellEncoder):
         cdef Wide quotient
         cdef int left
         if wide_fits64(value) and self.scale >= 0:
-            return self.put_small(out, value.limb[0], negative)
+            return put_small(self, out, value.limb[0], negative)
         if self.limited and not wide_less(value, &self.limit):
             return Status.OUT_OF_RANGE
         quotient = value[0]
@@ -200,16 +202,18 @@ cdef class NumericEncoder(CellEncoder):
             left -= 18
         return put_numeric(out, value, negative, self.kept_scale)
 
-    cdef inline int put_small(self, Out* out, uint64_t value, bint negative) noexcept nogil:
-        cdef int cut = self.scale - self.kept_scale
-        if self.limited and wide_fits64(&self.limit) and value >= self.small_limit:
-            return Status.OUT_OF_RANGE
-        if self.drop:
-            if value and (self.drop_divisor == 0 or value % self.drop_divisor):
-                return Status.WOULD_ROUND
-            if cut < 20:
-                value //= power_of_ten(cut)
-        return put_small_numeric(out, value, negative, self.kept_scale)
+
+cdef inline int put_small(NumericEncoder cell, Out* out, uint64_t value, bint negative) noexcept nogil:
+    """Check and append a magnitude of one word, at a scale of 0 or more."""
+    cdef int cut = cell.scale - cell.kept_scale
+    if cell.small_limited and value >= cell.small_limit:
+        return Status.OUT_OF_RANGE
+    if cell.drop:
+        if value and (cell.drop_divisor == 0 or value % cell.drop_divisor):
+            return Status.WOULD_ROUND
+        if cut < 20:
+            value //= power_of_ten(cut)
+    return put_small_numeric(out, value, negative, cell.kept_scale)
 
 
 cdef class DecimalEncoder(NumericEncoder):
@@ -234,7 +238,7 @@ cdef class DecimalEncoder(NumericEncoder):
             words = <const int64_t*>(self.values + 16 * (self.offset + row))
             if words[1] == words[0] >> 63:  # it fits one word
                 negative = words[0] < 0
-                return self.put_small(out, 0 - <uint64_t>words[0] if negative else <uint64_t>words[0], negative)
+                return put_small(self, out, 0 - <uint64_t>words[0] if negative else <uint64_t>words[0], negative)
         negative = wide_load(&value, self.values + self.width * (self.offset + row), self.width)
         return self.put(out, &value, negative)
 
@@ -256,7 +260,7 @@ cdef class IntToNumericEncoder(NumericEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t value = load_int(self.values, self.kind, self.offset + row)
         cdef bint negative = value < 0 and self.kind != IntKind.UINT64
-        return self.put_small(out, 0 - <uint64_t>value if negative else <uint64_t>value, negative)
+        return put_small(self, out, 0 - <uint64_t>value if negative else <uint64_t>value, negative)
 
 
 cdef class DecimalToIntEncoder(CellEncoder):
@@ -504,6 +508,7 @@ cdef class DecimalDecoder(CellDecoder):
 
     cdef int width, scale
     cdef Wide limit
+    cdef uint64_t small_limit
     cdef Buf values
 
     def __init__(self, cast, list children):
@@ -511,6 +516,7 @@ cdef class DecimalDecoder(CellDecoder):
         self.width = cast.arrow.bit_width // 8
         self.scale = cast.arrow.scale
         self.limit = wide_power_of_ten(cast.arrow.precision)
+        self.small_limit = power_of_ten(min(19, cast.arrow.precision))
 
     def __dealloc__(self):
         free(self.values.data)
@@ -523,10 +529,9 @@ cdef class DecimalDecoder(CellDecoder):
             return status
         if number.sign != POSITIVE and number.sign != NEGATIVE:
             return Status.IS_INFINITE
-        if BASE_DIGITS * (number.weight + 1) + self.scale <= 18 and number.weight > -100:
-            status = self.accumulate_small(&number, &value)
-        else:
-            status = self.accumulate(&number, &value)
+        if BASE_DIGITS * (number.weight + 1) + self.scale <= 18:
+            return self.append_small(&number)
+        status = self.accumulate(&number, &value)
         if status:
             return status
         if not wide_less(&value, &self.limit):
@@ -535,12 +540,12 @@ cdef class DecimalDecoder(CellDecoder):
             wide_negate(&value)
         return append_bytes(&self.values, &value, self.width)
 
-    cdef inline int accumulate_small(self, Number* number, Wide* value) noexcept nogil:
-        """value = number * 10 ** scale, where that has 18 digits at the most."""
-        cdef uint64_t total = 0
+    cdef inline int append_small(self, Number* number) noexcept nogil:
+        """Append number * 10 ** scale, where that has 18 digits at the most."""
+        cdef uint64_t total = 0, digit
+        cdef int64_t words[4]
         cdef int exponent = BASE_DIGITS * number.weight + self.scale  # of the digit's last decimal
         cdef int i
-        cdef uint64_t digit
         for i in range(number.ndigits):
             digit = <uint16_t>get16(number.digits + 2 * i)
             if exponent >= 0:
@@ -552,9 +557,11 @@ cdef class DecimalDecoder(CellDecoder):
             elif digit:
                 return Status.NOT_IN_ARROW
             exponent -= BASE_DIGITS
-        value.limb[0] = total
-        value.limb[1] = value.limb[2] = value.limb[3] = 0
-        return Status.OK
+        if total >= self.small_limit:
+            return Status.NOT_IN_ARROW
+        words[0] = -<int64_t>total if number.sign == NEGATIVE else <int64_t>total
+        words[1] = words[2] = words[3] = words[0] >> 63
+        return append_bytes(&self.values, words, self.width)
 
     cdef int accumulate(self, Number* number, Wide* value) noexcept nogil:
         """value = number * 10 ** scale, in 256 bits; NOT_IN_ARROW where that overflows or is not whole."""
@@ -619,11 +626,11 @@ cdef class NumericTextDecoder(BytesDecoder):
         if status:
             return status
         if number.sign == NAN:
-            return self.append(<const uint8_t*>b"NaN", 3)
+            return append_value(self, <const uint8_t*>b"NaN", 3)
         if number.sign == PLUS_INFINITY:
-            return self.append(<const uint8_t*>b"Infinity", 8)
+            return append_value(self, <const uint8_t*>b"Infinity", 8)
         if number.sign == MINUS_INFINITY:
-            return self.append(<const uint8_t*>b"-Infinity", 9)
+            return append_value(self, <const uint8_t*>b"-Infinity", 9)
         return self.append_number(&number, n, state)
 
     cdef int append_number(self, Number* number, int32_t n, State* state) noexcept nogil:
@@ -631,7 +638,7 @@ cdef class NumericTextDecoder(BytesDecoder):
         cdef uint8_t* p
         cdef uint8_t* first
         cdef int i
-        if self.data.size + most > 0x7FFFFFFF:
+        if self.data.size + most > OFFSET_MAX:
             return Status.BATCH_TOO_BIG
         if room(&self.data, most):
             return Status.NO_MEMORY
@@ -655,7 +662,7 @@ cdef class NumericTextDecoder(BytesDecoder):
         if p - (self.data.data + self.data.size) > n:
             state.inflated += p - (self.data.data + self.data.size) - n
         self.data.size = p - self.data.data
-        return self.end_cell()
+        return end_value(self)
 
 
 cdef inline uint8_t* trim_zeros(uint8_t* first, uint8_t* end) noexcept nogil:

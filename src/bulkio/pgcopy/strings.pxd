@@ -1,13 +1,33 @@
 """The string decoder's base, for other modules that produce text."""
 
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from bulkio.pgcopy.cells cimport CellDecoder
-from bulkio.pgcopy.wire cimport Buf, State
+from bulkio.pgcopy.wire cimport Buf, State, Status, append_bytes
+
+
+cdef enum:
+    # Arrow's 32-bit offsets end here.
+    OFFSET_MAX = 0x7FFFFFFF
 
 
 cdef class BytesDecoder(CellDecoder):
     cdef Buf offsets, data
 
-    cdef int end_cell(self) noexcept nogil
-    cdef int append(self, const uint8_t* data, int32_t n) noexcept nogil
+
+cdef inline int end_value(BytesDecoder cell) noexcept nogil:
+    """Append the offset where the value ends, after the leading zero."""
+    cdef int32_t end = <int32_t>cell.data.size
+    cdef int32_t zero = 0
+    if cell.offsets.size == 0 and append_bytes(&cell.offsets, &zero, 4):
+        return Status.NO_MEMORY
+    return append_bytes(&cell.offsets, &end, 4)
+
+
+cdef inline int append_value(BytesDecoder cell, const uint8_t* data, int32_t n) noexcept nogil:
+    """Append one value of `n` bytes."""
+    if <int64_t>cell.data.size + n > OFFSET_MAX:
+        return Status.BATCH_TOO_BIG
+    if append_bytes(&cell.data, data, n):
+        return Status.NO_MEMORY
+    return end_value(cell)

@@ -16,7 +16,6 @@ from bulkio.pgcopy.wire cimport (
 )
 
 cdef uint8_t JSONB_VERSION = 1
-cdef int64_t INT32_MAX = 0x7FFFFFFF
 
 
 cdef class BytesEncoder(CellEncoder):
@@ -56,7 +55,7 @@ cdef class TextEncoder(BytesEncoder):
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.max_chars = cast.pg.max_chars or INT32_MAX
+        self.max_chars = cast.pg.max_chars or FIELD_MAX
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
@@ -105,27 +104,11 @@ cdef class BytesDecoder(CellDecoder):
         free(self.offsets.data)
         free(self.data.data)
 
-    cdef int end_cell(self) noexcept nogil:
-        """Append the offset where the cell ends, after the leading zero."""
-        cdef int32_t end = <int32_t>self.data.size
-        cdef int32_t zero = 0
-        if self.offsets.size == 0 and append_bytes(&self.offsets, &zero, 4):
-            return Status.NO_MEMORY
-        return append_bytes(&self.offsets, &end, 4)
-
-    cdef int append(self, const uint8_t* data, int32_t n) noexcept nogil:
-        """Append one value of `n` bytes."""
-        if <int64_t>self.data.size + n > INT32_MAX:
-            return Status.BATCH_TOO_BIG
-        if append_bytes(&self.data, data, n):
-            return Status.NO_MEMORY
-        return self.end_cell()
-
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
-        return self.append(data, n)
+        return append_value(self, data, n)
 
     cdef int blank(self) noexcept nogil:
-        return self.end_cell()
+        return end_value(self)
 
     cdef int export(self, ArrowArray* out) except -1:
         cdef Buf* buffers[2]
@@ -141,7 +124,7 @@ cdef class TextDecoder(BytesDecoder):
         cdef int status = check_text(data, n)
         if status != TEXT_OK:
             return Status.HAS_NUL if status == TEXT_HAS_NUL else Status.NOT_UTF8
-        return self.append(data, n)
+        return append_value(self, data, n)
 
 
 cdef class JsonbDecoder(TextDecoder):

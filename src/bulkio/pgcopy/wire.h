@@ -42,17 +42,31 @@ static inline size_t utf8_sequence(const uint8_t *p, const uint8_t *end) {
 
 enum { TEXT_OK = 0, TEXT_HAS_NUL = 1, TEXT_NOT_UTF8 = 2 };
 
-/* What keeps these bytes from being a PostgreSQL text in UTF8. Eight bytes at a time while they are plain ASCII. */
-static inline int check_text(const uint8_t *p, size_t n) {
+static inline uint64_t load64(const uint8_t *p) { uint64_t w; memcpy(&w, p, 8); return w; }
+static inline uint32_t load32(const uint8_t *p) { uint32_t w; memcpy(&w, p, 4); return w; }
+
+#define HIGH_BITS 0x8080808080808080ULL
+#define LOW_BITS 0x0101010101010101ULL
+
+/* Not 0 where one of the eight bytes is 0 or not ASCII. */
+static inline uint64_t odd_bytes(uint64_t w) { return ((w - LOW_BITS) | w) & HIGH_BITS; }
+
+/* Whether all the bytes are ASCII other than NUL, as nearly every text's are. Reads nothing outside [p, p + n). */
+static inline int is_plain(const uint8_t *p, size_t n) {
+    const uint8_t *last = p + n - 8;
+    uint64_t odd = 0;
+    if (n < 8) {
+        if (n >= 4) return !odd_bytes(load32(p) | (uint64_t)load32(p + n - 4) << 32);
+        if (n == 0) return 1;
+        return !odd_bytes(p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16 | LOW_BITS << 24);
+    }
+    for (; p < last; p += 8) odd |= odd_bytes(load64(p));
+    return !(odd | odd_bytes(load64(last))); /* the last eight overlap those before */
+}
+
+static inline int check_odd_text(const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
     while (p < end) {
-        if (end - p >= 8) {
-            uint64_t w;
-            memcpy(&w, p, 8);
-            uint64_t high = w & 0x8080808080808080ULL;
-            uint64_t zero = (w - 0x0101010101010101ULL) & ~w & 0x8080808080808080ULL;
-            if (!(high | zero)) { p += 8; continue; }
-        }
         if (*p == 0) return TEXT_HAS_NUL;
         size_t step = utf8_sequence(p, end);
         if (step == 0) return TEXT_NOT_UTF8;
@@ -60,6 +74,9 @@ static inline int check_text(const uint8_t *p, size_t n) {
     }
     return TEXT_OK;
 }
+
+/* What keeps these bytes from being a PostgreSQL text in UTF8. */
+static inline int check_text(const uint8_t *p, size_t n) { return is_plain(p, n) ? TEXT_OK : check_odd_text(p, n); }
 
 /* Number of code points in well-formed UTF-8. */
 static inline int64_t count_chars(const uint8_t *p, size_t n) {

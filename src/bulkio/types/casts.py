@@ -155,7 +155,7 @@ _FROM_PG = {
 
 
 def _numeric_from_pg(pg: PgType) -> Cast:
-    """Numeric: a decimal as wide as its precision needs, a string past 76 digits or without a precision."""
+    """Choose a decimal as wide as its precision needs, a string past 76 digits or without a precision."""
     if pg.precision is None:
         return Cast("numeric_text", pa.string(), pg)
     precision, scale = max(pg.precision, pg.scale), pg.scale
@@ -201,7 +201,7 @@ _NEW_COLUMN = {
 
 
 def _integer_for(arrow: pa.DataType) -> PgType:
-    """The smallest integer that holds the whole range; numeric(20,0) for uint64."""
+    """Choose the smallest integer that holds the whole range; numeric(20,0) for uint64."""
     bits = arrow.bit_width + (0 if pa.types.is_signed_integer(arrow) else 1)
     if bits > 64:
         return base_type("numeric", _numeric_typmod(20, 0))
@@ -209,7 +209,7 @@ def _integer_for(arrow: pa.DataType) -> PgType:
 
 
 def _numeric_for(arrow: pa.DataType) -> PgType:
-    """numeric(p,s), in the form that every PostgreSQL version takes: no negative scale."""
+    """Choose numeric(p,s), in the form that every PostgreSQL version takes: no negative scale."""
     precision, scale = arrow.precision, arrow.scale
     if scale < 0:
         precision, scale = precision - scale, 0

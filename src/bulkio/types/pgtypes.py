@@ -1,4 +1,4 @@
-"""What PostgreSQL types bulkio knows: one row for each. The single place where a type's name, oid and codec stand.
+"""What PostgreSQL types bulkio knows, one row for each: the only place where a type's name, oid and codec stand.
 
 Oids are those of src/include/catalog/pg_type.dat; they are part of PostgreSQL's protocol and never change.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["ARRAY", "BASE_TYPES", "PgType", "array_of", "base_type", "known_type"]
+__all__ = ["ARRAY", "BASE_TYPES", "PgType", "array_of", "base_type", "known_type", "named_type"]
 
 #: The codec name of every array type.
 ARRAY = "array"
@@ -112,3 +112,10 @@ def known_type(oid: int, typmod: int = -1) -> PgType | None:
     if oid in _ARRAYS_BY_OID:
         return array_of(replace(_ARRAYS_BY_OID[oid], typmod=typmod))
     return None
+
+
+def named_type(name: str, typmod: int = -1) -> PgType | None:
+    """Give the type with this name in pg_type (``int4``, ``_int4`` for its array), None where bulkio has no codec."""
+    if name.startswith("_") and name[1:] in _BY_NAME:
+        return array_of(base_type(name[1:], typmod))
+    return base_type(name, typmod) if name in _BY_NAME else None

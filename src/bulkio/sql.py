@@ -115,16 +115,12 @@ def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
         ConfigError: `target` has no columns (an empty list in COPY would mean all of them).
     """
     if not target.columns:
-        raise ConfigError(
-            f"no columns to load into {qualified(target.schema, target.table)}; name at least one"
-        )
+        raise ConfigError(f"no columns to load into {qualified(target.schema, target.table)}; name at least one")
     options = {
         "binary": "FORMAT binary",
         "csv": "FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULL '', ENCODING 'UTF8'",
     }[fmt]
-    return (
-        f"COPY {qualified(target.schema, target.table)} ({_name_list(target.columns)}) FROM STDIN ({options})"
-    )
+    return f"COPY {qualified(target.schema, target.table)} ({_name_list(target.columns)}) FROM STDIN ({options})"
 
 
 def copy_to_stdout(query: str) -> str:
@@ -161,7 +157,7 @@ def with_lower_bounds(query: str, width: int, arrays: Sequence[int]) -> str:
     r"""Wrap a query of `width` columns: behind them, one more for each of its arrays, with the array's lower bound.
 
     >>> with_lower_bounds("select a, b from t", 2, [1])
-    'SELECT q.*, pg_catalog.array_lower("c1", 1) FROM (\\nselect a, b from t\\n) AS q("c0", "c1")'
+    'SELECT q.*, pg_catalog.array_lower("c1", 1) FROM (\nselect a, b from t\n) AS q("c0", "c1")'
     """
     names = [quote_ident(f"c{i}") for i in range(width)]
     bounds = [f"pg_catalog.array_lower({names[i]}, 1)" for i in arrays]
@@ -261,6 +257,7 @@ _TOKEN = re.compile(
       (?P<space>\s+|--[^\n\r]*)
     | (?P<comment>/\*)
     | (?P<escaped>[eE]'(?:[^'\\]|''|\\.|'{_NEXT_PART})*'(?!'))
+    | (?P<open_escaped>[eE]')
     | (?P<quoted>(?:[uU]&|[bBxXnN])?'(?:[^']|'')*')
     | (?P<ident>(?:[uU]&)?"(?:[^"]|"")*")
     | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
@@ -298,9 +295,7 @@ def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:
             parts.append(text)
             continue
         if ended:
-            raise ConfigError(
-                "the query holds more than one statement; give one, with at most one ';' after it"
-            )
+            raise ConfigError("the query holds more than one statement; give one, with at most one ';' after it")
         depth += (kind == "open") - (kind == "close")
         if depth < 0:
             raise ConfigError(f"the query closes a bracket that it did not open: {text!r}")
@@ -331,7 +326,7 @@ def _tokens(query: str) -> Iterator[tuple[str, str]]:
             end = query.find(match.group(), end) + len(match.group())
             if end < match.end() + len(match.group()):
                 raise ConfigError(f"the query leaves the string at character {at + 1} open: {match.group()}")
-        elif kind == "broken":
+        elif kind in ("open_escaped", "broken"):
             raise ConfigError(f"the query leaves the quote at character {at + 1} open: {match.group()}")
         yield kind, query[at:end]
         at = end
@@ -375,8 +370,7 @@ def create_table(schema: str, table: str, columns: Sequence[tuple[str, str, bool
     'CREATE TABLE "public"."trips" ("id" int8 NOT NULL, "fare" numeric(8,2))'
     """
     body = ", ".join(
-        f"{quote_ident(name)} {type_sql}{'' if nullable else ' NOT NULL'}"
-        for name, type_sql, nullable in columns
+        f"{quote_ident(name)} {type_sql}{'' if nullable else ' NOT NULL'}" for name, type_sql, nullable in columns
     )
     return f"CREATE TABLE {qualified(schema, table)} ({body})"
 

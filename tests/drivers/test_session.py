@@ -596,6 +596,19 @@ async def test_killed_backend_ends_copy_out_and_statements(session: Session, dsn
     assert session.closed
 
 
+async def test_a_socket_that_hung_up_is_a_lost_connection(one_dsn: str) -> None:
+    """psycopg says so in one place without closing the connection; it is a ConnectError all the same."""
+
+    def work() -> None:
+        raise psycopg.OperationalError("connection socket closed")
+
+    async with open_session(parse_conninfo(one_dsn), "psycopg") as session:
+        with pytest.raises(ConnectError, match="connection was lost") as caught:
+            await session._run(work)
+        assert caught.value.sqlstate == "08006"
+        assert session.closed
+
+
 # --- connecting ------------------------------------------------------------------------------------------------
 
 

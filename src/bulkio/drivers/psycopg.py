@@ -184,6 +184,7 @@ class PsycopgSession:
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Run `work` in the session's thread; where the caller is cancelled, end it on the server first."""
+        work = partial(_noting_loss, self._conn, work)
         task = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._threads))
         try:
             with self._mapped():
@@ -240,6 +241,17 @@ class _Attempt:
         self._abandoned = True
         if self._conn is not None:
             self._conn.close()
+
+
+def _noting_loss(conn: psycopg.Connection, work: Callable[[], T]) -> T:
+    """Run `work`, and close a connection of which psycopg says, but does not remember, that it is lost."""
+    try:
+        return work()
+    except psycopg.OperationalError as exc:
+        # psycopg.waiting, for a socket that has hung up while it waits to send
+        if str(exc) == "connection socket closed":
+            conn.close()
+        raise
 
 
 def _execute(conn: psycopg.Connection, sql: str) -> str:

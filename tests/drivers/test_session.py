@@ -597,7 +597,7 @@ async def test_killed_backend_ends_copy_out_and_statements(session: Session, dsn
 
 
 async def test_a_socket_that_hung_up_is_a_lost_connection(one_dsn: str) -> None:
-    """psycopg says so in one place without closing the connection; it is a ConnectError all the same."""
+    """In one place psycopg says so and leaves the connection open; it is a ConnectError all the same."""
 
     def work() -> None:
         raise psycopg.OperationalError("connection socket closed")

@@ -16,6 +16,7 @@ from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
     from bulkio.protocols import Session
 
 __all__ = ["commit", "open_session", "resolve_dsn", "transaction"]
@@ -72,8 +73,8 @@ async def transaction(session: Session, *, read_only: bool) -> AsyncIterator[Non
     except BaseException:
         await _roll_back(session)
         raise
-    if read_only:
-        await session.execute(sql.COMMIT)
+    if read_only:  # there is nothing to commit, and a reader may have left in mid-stream
+        await _roll_back(session)
 
 
 async def _roll_back(session: Session) -> None:

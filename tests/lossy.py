@@ -1,0 +1,85 @@
+"""A proxy between a client and a PostgreSQL socket that loses the connection around COMMIT."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, quote, urlsplit
+
+Moment = Literal["before the server hears it", "after the server has answered", "and the server is gone"]
+
+
+class LossyProxy:
+    """Listen on a socket of our own, pass everything on, and lose the connection at the first COMMIT.
+
+    With "and the server is gone", later connections are refused too.
+    """
+
+    def __init__(self, dsn: str, folder: Path, moment: Moment) -> None:
+        parts = urlsplit(dsn)
+        query = parse_qs(parts.query)
+        self._target = f"{query['host'][0]}/.s.PGSQL.{query.get('port', ['5432'])[0]}"
+        self._moment = moment
+        self._lost = False
+        self._answered = threading.Event()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self._listener.listen()
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+        self.dsn = f"{parts.scheme}://{parts.netloc}{parts.path}?host={quote(str(folder), safe='')}&port=5432"
+        self._path = folder / ".s.PGSQL.5432"
+
+    def __enter__(self) -> LossyProxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop_listening()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _stop_listening(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(self._target)
+                for source, sink, watch in ((client, server, True), (server, client, False)):
+                    thread = threading.Thread(target=self._pass_on, args=(source, sink, watch))
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, watch: bool) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if watch and b"COMMIT\0" in data and not self._lost:
+                    self._lost = True
+                    self._lose(data, source, sink)
+                    break
+                if self._lost and not watch:
+                    self._answered.set()
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        source.close()
+
+    def _lose(self, data: bytes, client: socket.socket, server: socket.socket) -> None:
+        if self._moment == "and the server is gone":
+            self._stop_listening()
+        if self._moment == "before the server hears it":
+            return
+        # The client hears nothing more; the server's answer, which the other thread reads, says that it has committed.
+        client.shutdown(socket.SHUT_RDWR)
+        server.sendall(data)
+        server.shutdown(socket.SHUT_WR)
+        self._answered.wait(10)

@@ -1,0 +1,215 @@
+"""Exports and readers: queries, snapshots, abandoned readers, and what cannot be exported."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import bulkio
+from bulkio import aio
+from servers import connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+METHODS = ["binary", "cursor"]
+DRIVERS = ["asyncpg", "psycopg"]
+
+
+def run(dsn: str, *statements: str) -> list[tuple[object, ...]]:
+    with connect(dsn) as conn:
+        for statement in statements:
+            cursor = conn.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_query_with_parameters(dsn: str, driver: str, method: str) -> None:
+    """Types and typmods are those that the server describes, whichever driver asks."""
+    table = bulkio.read(
+        "SELECT $1::numeric(10,2) AS n, $2::int[] AS a, $3 AS t -- $4",
+        dsn,
+        params=["12.3", "{1,NULL}", "it's; \\ $1"],
+        driver=driver,
+        method=method,
+    ).read_all()
+    assert table.schema.types == [pa.decimal128(10, 2), pa.list_(pa.int32()), pa.string()]
+    assert [str(v) for v in table.to_pylist()[0].values()] == ["12.30", "[1, None]", "it's; \\ $1"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_empty_result_has_its_schema(one_dsn: str, driver: str, method: str) -> None:
+    """Zero rows are a valid result, and a valid file."""
+    table = bulkio.read("SELECT 1 AS a, 'x'::text AS b WHERE false", one_dsn, driver=driver, method=method).read_all()
+    assert (table.num_rows, table.schema.names) == (0, ["a", "b"])
+
+
+def test_a_result_with_one_name_twice(one_dsn: str) -> None:
+    """Arrow can hold it, so it is read."""
+    assert bulkio.read("SELECT 1 AS a, 2 AS a", one_dsn).read_all().column(1).to_pylist() == [2]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("'infinity'::date", "an infinity or NaN in date has no counterpart in Arrow's date32"),
+        ("'-infinity'::timestamptz", "an infinity or NaN in timestamptz"),
+        ("'NaN'::numeric(5,2)", r"an infinity or NaN in numeric\(5,2\)"),
+        ("'24:00'::time", "a value of time is outside what Arrow's time64"),
+        ("'294276-12-31'::timestamp", "a value of timestamp is outside"),
+        ("'{{1,2},{3,4}}'::int[]", "an array of (2|several) dimensions"),
+        ("'[0:1]={1,2}'::int[]", "an array with lower bound 0"),
+        ("ARRAY['infinity'::date]", "an infinity or NaN in date"),
+    ],
+)
+def test_what_arrow_cannot_hold_names_its_row_and_column(
+    one_dsn: str, driver: str, method: str, expression: str, message: str
+) -> None:
+    """Every driver and method refuses it, at the same row, in the same words."""
+    typed = expression.rpartition("::")[2] if "::" in expression and "ARRAY" not in expression else "date[]"
+    query = f"SELECT (CASE WHEN i = 3 THEN {expression} END)::{typed} AS v FROM generate_series(1, 5) i"
+    with pytest.raises(bulkio.DecodeError, match=f'row 3, column "v": .*{message}') as caught:
+        bulkio.read(query, one_dsn, driver=driver, method=method).read_all()
+    assert (caught.value.row, caught.value.column) == (3, "v")
+
+
+def test_a_type_without_a_codec_is_refused_at_once(one_dsn: str) -> None:
+    """Before a row is read, with all such columns."""
+    with pytest.raises(bulkio.SchemaError) as caught:
+        bulkio.read("SELECT '(1,1)'::point p, '(1,1),(0,0)'::box b, 1 AS i", one_dsn)
+    assert caught.value.columns == ("p", "b")
+
+
+def test_partitions_views_and_children_are_read(one_dsn: str) -> None:
+    """COPY t TO would refuse or skip them."""
+    run(
+        one_dsn,
+        "CREATE TABLE p (a int) PARTITION BY LIST (a)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+        "INSERT INTO p VALUES (1)",
+        "CREATE VIEW v AS SELECT a + 1 AS b FROM p",
+        "CREATE TABLE parent (a int)",
+        "CREATE TABLE child () INHERITS (parent)",
+        "INSERT INTO child VALUES (7)",
+    )
+    read = [bulkio.read(name, one_dsn).read_all().to_pylist() for name in ("p", "v", "parent")]
+    assert read == [[{"a": 1}], [{"b": 2}], [{"a": 7}]]
+
+
+def test_row_security_fails_instead_of_hiding_rows(one_dsn: str) -> None:
+    """An export by a role that a policy limits is an error."""
+    password = one_dsn.split("//", 1)[1].split("@", maxsplit=1)[0].split(":")[1]
+    run(
+        one_dsn,
+        "CREATE TABLE t (a int)",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        f"CREATE ROLE reader_{time.time_ns()} LOGIN PASSWORD '{password}'",
+    )
+    (role,) = run(one_dsn, "SELECT max(rolname) FROM pg_roles WHERE rolname LIKE 'reader_%'")[0]
+    run(one_dsn, f"GRANT SELECT ON t TO {role}")
+    try:
+        with pytest.raises(bulkio.DriverError, match="row-level security"):
+            bulkio.read("t", one_dsn.replace("//bulkio:", f"//{role}:"))
+    finally:
+        run(one_dsn, f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+def test_unknown_tables_and_columns(one_dsn: str) -> None:
+    """The error says which."""
+    run(one_dsn, "CREATE TABLE t (a int)")
+    with pytest.raises(bulkio.SchemaError, match="table public.nope does not exist"):
+        bulkio.read("public.nope", one_dsn)
+    with pytest.raises(bulkio.SchemaError, match='"b": the table has no such column'):
+        bulkio.read("t", one_dsn, columns=["b"])
+    with pytest.raises(bulkio.DriverError, match="syntax error"):
+        bulkio.read("SELEC 1", one_dsn)
+
+
+BIG = "SELECT i, repeat('x', 100) AS s FROM generate_series(1, 3000000) i"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_an_abandoned_reader_frees_its_connection(dsn: str, driver: str, method: str) -> None:
+    """Dropping the reader cancels the COPY on the server."""
+    reader = bulkio.read(BIG, dsn, driver=driver, method=method)
+    assert reader.read_next_batch().num_rows > 0
+    assert sessions(dsn) == 1
+    del reader
+    gc.collect()
+    assert sessions(dsn) == 0
+
+
+def sessions(dsn: str) -> int:
+    """Count the other sessions of the database; one that is closing is waited for."""
+    query = (
+        "SELECT count(*)::int FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    count = 1
+    for _ in range(200):
+        count = run(dsn, query)[0][0]
+        if count == 0 or run(dsn, query + " AND state = 'active'")[0][0]:
+            break
+        time.sleep(0.01)
+    return int(count)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_the_async_reader_can_be_left_early(dsn: str, driver: str) -> None:
+    """Leaving the block ends the COPY and closes the connection."""
+
+    async def first() -> int:
+        async with aio.read(BIG, dsn, driver=driver) as reader:
+            async for batch in reader:
+                return int(batch.num_rows)
+        return 0
+
+    assert asyncio.run(first()) > 0
+    assert sessions(dsn) == 0
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_server_error_in_mid_stream_leaves_no_file(one_dsn: str, driver: str, tmp_path: Path) -> None:
+    """The old file stays, no temporary is left, and the error is the server's."""
+    file = tmp_path / "out.parquet"
+    file.write_bytes(b"old")
+    with pytest.raises(bulkio.DriverError, match="division by zero") as caught:
+        bulkio.export("SELECT 1 / (i - 200000) AS a FROM generate_series(1, 300000) i", file, one_dsn, driver=driver)
+    assert caught.value.sqlstate == "22012"
+    assert file.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_an_export_counts_its_rows(one_dsn: str, tmp_path: Path) -> None:
+    """The report, the file's footer and the table agree."""
+    file = tmp_path / "out.parquet"
+    report = bulkio.export("SELECT i FROM generate_series(1, 100000) i", file, one_dsn)
+    assert report.rows == pq.read_metadata(file).num_rows == 100_000
+    assert report.bytes == file.stat().st_size
+
+
+def test_cancelling_an_export_leaves_no_file(one_dsn: str, tmp_path: Path) -> None:
+    """Neither the file nor a temporary, and no session."""
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(aio.export(BIG, tmp_path / "out.parquet", one_dsn))
+        while not list(tmp_path.iterdir()):
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert list(tmp_path.iterdir()) == []
+    assert sessions(one_dsn) == 0

@@ -1,0 +1,113 @@
+"""Every method of both drivers stores the same rows, and reads the same rows back: one suite over all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import bulkio
+from servers import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import TestServer
+
+ALL_TYPES = Path(__file__).parent.parent / "sample_data" / "all_types.parquet"
+
+DRIVERS = ("asyncpg", "psycopg")
+LOADS = [(driver, method) for driver in DRIVERS for method in ("binary", "csv", "records")]
+EXPORTS = [(driver, method) for driver in DRIVERS for method in ("binary", "cursor")]
+
+
+def stored_rows(dsn: str, table: str) -> list[bytes]:
+    """Give the table's rows as sorted COPY BINARY bytes."""
+    with connect(dsn) as conn, conn.cursor() as cursor:
+        conn.execute("SET client_encoding = 'UTF8'")
+        with cursor.copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
+            return sorted(map(bytes, copy))
+
+
+@pytest.fixture(params=["UTF8", "LATIN1"])
+def any_dsn(request: pytest.FixtureRequest, server: TestServer) -> Iterator[str]:
+    """Give a fresh database, in UTF8 and in LATIN1, on every server."""
+    with server.database(request.param) as name:
+        yield name
+        assert not server.sessions(name)
+
+
+def test_every_load_method_stores_the_same_rows(any_dsn: str) -> None:
+    """The all-types file, compared as sorted COPY BINARY rows."""
+    expected = None
+    for driver, method in LOADS:
+        table = f"t_{driver}_{method}"
+        report = bulkio.load(ALL_TYPES, table, any_dsn, driver=driver, method=method)
+        assert (report.rows, report.driver, report.method) == (200, driver, method)
+        rows = stored_rows(any_dsn, table)
+        assert len(rows) >= 200
+        expected = expected or rows
+        assert rows == expected, (driver, method)
+
+
+def test_every_export_method_reads_the_same_batches(any_dsn: str) -> None:
+    """The all-types table comes back as what was loaded, through all drivers and methods, from UTF8 and LATIN1."""
+    bulkio.load(ALL_TYPES, "t", any_dsn)
+    tables = {way: bulkio.read("t", any_dsn, driver=way[0], method=way[1]).read_all() for way in EXPORTS}
+    first = tables["asyncpg", "binary"]
+    assert first.num_rows == 200
+    for way, table in tables.items():
+        assert table.schema.equals(first.schema, check_metadata=True), way
+        assert same_values(table, first), way
+
+
+def test_what_was_exported_loads_again_identically(any_dsn: str, tmp_path: Path) -> None:
+    """Export to Parquet and IPC, load into a new table: the same rows, byte for byte, and the same DDL."""
+    bulkio.load(ALL_TYPES, "t", any_dsn)
+    expected = stored_rows(any_dsn, "t")
+    for suffix in ("parquet", "arrow", "arrows"):
+        file = tmp_path / f"out.{suffix}"
+        bulkio.export("t", file, any_dsn)
+        bulkio.load(file, f"again_{suffix}", any_dsn, mode="create")
+        assert stored_rows(any_dsn, f"again_{suffix}") == expected
+        assert column_facts(any_dsn, f"again_{suffix}") == column_facts(any_dsn, "t")
+
+
+def test_the_values_of_the_file_come_back(one_dsn: str) -> None:
+    """What is read equals what the file holds, each column cast to the type that PostgreSQL gives back."""
+    source = pq.read_table(ALL_TYPES)
+    bulkio.load(ALL_TYPES, "t", one_dsn)
+    back = bulkio.read("t", one_dsn).read_all()
+    for name in source.column_names:
+        assert plain_values(source[name]) == plain_values(back[name]), name
+
+
+def column_facts(dsn: str, table: str) -> list[tuple[object, ...]]:
+    """Give name, type with typmod, and nullability of the columns."""
+    with connect(dsn) as conn:
+        return conn.execute(
+            "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute"
+            " WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum",
+            (table,),
+        ).fetchall()
+
+
+def plain_values(column: pa.ChunkedArray) -> list[object]:
+    """Give Python values that compare across layouts and units: NaN by name, decimals with their places."""
+    return [_plain(value) for value in column.to_pylist()]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return repr(value)
+    return value
+
+
+def same_values(left: pa.Table, right: pa.Table) -> bool:
+    """Compare two tables, a NaN being equal to a NaN."""
+    return all(plain_values(left[name]) == plain_values(right[name]) for name in right.column_names)

@@ -1,0 +1,63 @@
+"""The outcome of a COMMIT whose reply is lost is found out, and never guessed."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import bulkio
+from bulkio import session
+from lossy import LossyProxy, Moment
+from servers import connect
+
+TABLE = pa.table({"a": [1, 2, 3]})
+
+
+@pytest.fixture
+def folder() -> Path:
+    """Give a short folder: a socket's path has 107 bytes at the most."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name)
+
+
+def rows(dsn: str) -> int | None:
+    """Count the rows of t, None where there is no such table."""
+    with connect(dsn) as conn:
+        if conn.execute("SELECT to_regclass('t')").fetchone() == (None,):
+            return None
+        return conn.execute("SELECT count(*) FROM t").fetchone()[0]
+
+
+def load_through(dsn: str, folder: Path, moment: Moment, driver: str) -> bulkio.LoadReport:
+    with LossyProxy(dsn, folder, moment) as proxy:
+        return bulkio.load(TABLE, "t", proxy.dsn, driver=driver)
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_a_lost_reply_to_a_commit_that_took_effect_is_done(dsn: str, folder: Path, driver: str) -> None:
+    """The server is asked with pg_xact_status, and says: committed."""
+    assert load_through(dsn, folder, "after the server has answered", driver).rows == 3
+    assert rows(dsn) == 3
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_a_commit_that_never_arrived_is_a_failure(dsn: str, folder: Path, driver: str) -> None:
+    """The server says: aborted; nothing was changed, and the error can be retried."""
+    with pytest.raises(bulkio.ConnectError, match="nothing was changed") as caught:
+        load_through(dsn, folder, "before the server hears it", driver)
+    assert caught.value.retryable
+    assert rows(dsn) is None
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_a_server_that_cannot_be_asked_leaves_the_outcome_unknown(
+    dsn: str, folder: Path, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the transaction, and does not claim that nothing was changed."""
+    monkeypatch.setattr(session, "OUTCOME_TIMEOUT_S", 0.5)
+    with pytest.raises(bulkio.OutcomeUnknown, match=r"outcome is unknown: transaction \d+ is unreachable"):
+        load_through(dsn, folder, "and the server is gone", driver)
+    assert rows(dsn) == 3

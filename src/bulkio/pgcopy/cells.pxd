@@ -11,6 +11,7 @@ cdef class CellEncoder:
     cdef readonly bytes format
     cdef readonly list children
     cdef bint not_null
+    cdef bint indexed  # it reads a dictionary's indices, whose format is that of plain integers
     cdef const uint8_t* validity
     cdef int64_t offset
     cdef int64_t length

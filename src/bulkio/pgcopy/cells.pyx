@@ -18,6 +18,7 @@ cdef class CellEncoder:
         self.format = adopt_format(cast.arrow)
         self.children = children
         self.not_null = False
+        self.indexed = False
 
     def refuse_null(self):
         """Make every NULL of this array an error."""
@@ -30,6 +31,8 @@ cdef class CellEncoder:
                 f"the batch's Arrow format is {(<bytes>schema.format).decode()!r},"
                 f" the plan was made for {self.format.decode()!r}"
             )
+        if (schema.dictionary != NULL) != self.indexed:
+            raise SchemaError("the batch and the plan differ in whether the column is a dictionary")
         self.validity = NULL
         if array.n_buffers > 0 and array.null_count != 0:
             self.validity = <const uint8_t*>array.buffers[0]

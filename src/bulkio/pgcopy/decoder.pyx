@@ -5,6 +5,7 @@ header, a row's field count, or one field with its length. An item that a chunk 
 read before its length was checked. After an error the decoder is dead.
 """
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t
@@ -113,12 +114,14 @@ cdef class Decoder:
 
         Raises DecodeError, with the offset and where known the row and column, for anything that is not this stream.
         """
-        cdef const uint8_t[::1] view
-        if len(chunk) == 0:
-            return
-        view = chunk
-        cdef const uint8_t* data = &view[0]
-        cdef size_t left = view.shape[0]
+        cdef Py_buffer view
+        PyObject_GetBuffer(chunk, &view, PyBUF_SIMPLE)
+        try:
+            self.feed_bytes(<const uint8_t*>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int feed_bytes(self, const uint8_t* data, size_t left) except -1:
         cdef size_t used
         while left:
             if self.carry.size:
@@ -128,9 +131,10 @@ cdef class Decoder:
                 if used == 0:  # an item that is cut
                     if append_bytes(&self.carry, data, left):
                         raise MemoryError
-                    return
+                    return 0
             data += used
             left -= used
+        return 0
 
     def batches(self):
         """Give the batches completed so far; each is given once."""

@@ -4,11 +4,13 @@ Stream format: the PostgreSQL manual, COPY, "Binary Format": a signature, flags,
 (a 16-bit field count, then fields), then the count -1.
 """
 
+cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strcmp
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellEncoder, write_cell
@@ -62,6 +64,7 @@ cdef class BlockPool:
             free(data)
 
 
+@cython.no_gc  # it holds no cycle, and its pool must live until __dealloc__ gives the memory back
 cdef class Block:
     """Encoded bytes, to be sent at once. Has the buffer protocol; its memory is reused when the last reference goes."""
 
@@ -76,17 +79,7 @@ cdef class Block:
         return self.size
 
     def __getbuffer__(self, Py_buffer* view, int flags):
-        view.buf = self.data
-        view.obj = self
-        view.len = self.size
-        view.readonly = 1
-        view.itemsize = 1
-        view.format = b"B"
-        view.ndim = 1
-        view.shape = &self.size
-        view.strides = &view.itemsize
-        view.suboffsets = NULL
-        view.internal = NULL
+        PyBuffer_FillInfo(view, self, self.data, self.size, 1, flags)
 
     def __dealloc__(self):
         if self.data != NULL:
@@ -111,6 +104,8 @@ cdef class Encoder:
     cdef int64_t rows_before_block
     cdef BlockPool pool
     cdef int bad_column
+    # a batch is not encoded to its end: its generator is suspended, was dropped, or met an error
+    cdef bint unfinished
 
     def __init__(self, fields, *, size_t block_bytes=1 << 20):
         self.fields = tuple(fields)
@@ -156,7 +151,7 @@ cdef class Encoder:
         block.usual = self.block_bytes + self.block_bytes // 8
         block.pool = self.pool
         block.rows = self.rows - self.rows_before_block
-        self.out.start = NULL
+        self.out = Out(NULL, NULL, NULL)
         self.start_block()
         return block
 
@@ -167,16 +162,22 @@ cdef class Encoder:
         Raises EncodeError with the column and the row (from 1, over all batches) for a value that cannot go; the
         stream is then unusable. Raises SchemaError where the batch's layout is not the planned one.
         """
+        self.refuse_unfinished()
         schema_capsule, array_capsule = batch.__arrow_c_array__()
         cdef ArrowSchema* schema = <ArrowSchema*>PyCapsule_GetPointer(schema_capsule, b"arrow_schema")
         cdef ArrowArray* array = <ArrowArray*>PyCapsule_GetPointer(array_capsule, b"arrow_array")
         cdef int64_t row = 0
         cdef int64_t i
         cdef int status
+        if strcmp(schema.format, b"+s") != 0:
+            raise SchemaError(f"this is no record batch: its Arrow format is {(<bytes>schema.format).decode()!r}")
+        if array.n_buffers > 0 and array.buffers[0] != NULL and array.null_count != 0:
+            raise SchemaError("this is a struct array with null rows, no record batch")
         if schema.n_children != self.width or array.n_children != self.width:
             raise SchemaError(f"the batch has {schema.n_children} columns, the plan {self.width}")
         for i in range(self.width):
             (<CellEncoder>self.cells[i]).bind(schema.children[i], array.children[i])
+        self.unfinished = True
         while row < array.length:
             with nogil:
                 status = self.encode_rows(array.offset, &row, array.length)
@@ -184,6 +185,12 @@ cdef class Encoder:
                 raise self.error(batch, row, status)
             if self.out.pos - self.out.start >= <Py_ssize_t>self.block_bytes:
                 yield self.take_block()
+        self.unfinished = False
+
+    cdef int refuse_unfinished(self) except -1:
+        if self.unfinished:
+            raise EncodeError("an earlier batch was not encoded to its end: this stream cannot go on")
+        return 0
 
     cdef int encode_rows(self, int64_t offset, int64_t* row, int64_t end) noexcept nogil:
         """Encode rows until the block is full. On an error `row` and `bad_column` tell where."""
@@ -213,5 +220,6 @@ cdef class Encoder:
 
     def finish(self):
         """Give the last block, which ends with the stream's trailer."""
+        self.refuse_unfinished()
         self.put_bytes(TRAILER)
         return self.take_block()

@@ -44,9 +44,10 @@ def encode_message(
     status: int, field: Field, row: int, batch: object, column_index: int, batch_row: int
 ) -> str:
     """Word an EncodeError; the value is taken from the batch, where that offers it as pyarrow does."""
-    return f"row {row}, column {show_name(field.name)}: " + _ENCODE[status].format(
-        value=_value(batch, column_index, batch_row), pg=field.cast.pg.sql
-    )
+    template = _ENCODE[status]
+    # a value that is not shown may be too large to make
+    value = _value(batch, column_index, batch_row) if "{value}" in template else ""
+    return f"row {row}, column {show_name(field.name)}: " + template.format(value=value, pg=field.cast.pg.sql)
 
 
 def decode_message(status: int, field: Field, row: int, expected: int, found: int) -> str:
@@ -58,8 +59,19 @@ def decode_message(status: int, field: Field, row: int, expected: int, found: in
 
 def _value(batch: object, column: int, row: int) -> str:
     """Show one value of a batch; some (far dates, broken UTF-8) have no Python form, so their raw form is shown."""
-    scalar = batch.column(column)[row]  # type: ignore[attr-defined]  # any producer may come, pyarrow's usually does
     try:
-        return show_value(scalar.as_py())
-    except (ValueError, OverflowError, ArithmeticError):
-        return show_value(scalar.value if hasattr(scalar, "value") else str(scalar))
+        scalar = batch.column(column)[row]  # type: ignore[attr-defined]  # any producer may come, pyarrow's usually does
+    except (AttributeError, TypeError, LookupError):
+        return "the value"
+    while True:
+        try:
+            return show_value(scalar.as_py())
+        except (AttributeError, ValueError, ArithmeticError, LookupError):
+            if hasattr(scalar, "as_buffer"):
+                return show_value(bytes(scalar.as_buffer()))
+            try:
+                scalar = scalar.value  # of a dictionary or an extension: one more scalar
+            except (AttributeError, LookupError):
+                return "the value"
+        if isinstance(scalar, int):
+            return show_value(scalar)

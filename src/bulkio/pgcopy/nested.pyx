@@ -45,6 +45,7 @@ cdef class DictionaryEncoder(CellEncoder):
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
+        self.indexed = True
         self.kind = int_kind(self.format)
         self.values = children[0]
 
@@ -124,9 +125,10 @@ cdef class ArrayEncoder(CellEncoder):
                 return status
             if get32(out.start + element) == NULL_LENGTH:
                 flags = HAS_NULLS
+            n = out.pos - out.start - start - 4
+            if n > FIELD_MAX:  # before it is all in memory
+                return Status.FIELD_TOO_BIG
         n = out.pos - out.start - start - 4
-        if n > FIELD_MAX:
-            return Status.FIELD_TOO_BIG
         put32(out.start + start, <int32_t>n)
         put32(out.start + start + 8, flags)
         return Status.OK

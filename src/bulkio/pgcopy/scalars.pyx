@@ -136,6 +136,13 @@ cdef class FloatEncoder(CellEncoder):
         return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        if self.source == 4 and self.width == 4:  # as bits: a conversion would quieten a signalling NaN
+            if reserve(out, 8):
+                return Status.NO_MEMORY
+            put32(out.pos, 4)
+            put32(out.pos + 4, (<const uint32_t*>self.values)[self.offset + row])
+            out.pos += 8
+            return Status.OK
         return put_float(out, load_float(self.values, self.source, self.offset + row), self.width)
 
 

@@ -61,6 +61,11 @@ cdef inline int to_us(int64_t value, const Unit* unit, int64_t* us) noexcept nog
     return Status.OK
 
 
+cdef int64_t grain_of(pg) except 0:
+    """The microseconds of the last decimal place that timestamp(p) or time(p) keeps: the server rounds in silence."""
+    return 10 ** (6 - pg.typmod) if 0 <= pg.typmod < 6 else 1
+
+
 cdef inline int put_long(Out* out, int64_t value) noexcept nogil:
     if reserve(out, 12):
         return Status.NO_MEMORY
@@ -128,10 +133,12 @@ cdef class TimeEncoder(TemporalEncoder):
     """time32, time64 -> time; nanoseconds only where exact."""
 
     cdef Unit unit
+    cdef int64_t grain
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.unit = unit_of(self.format)
+        self.grain = grain_of(cast.pg)
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t us
@@ -140,6 +147,8 @@ cdef class TimeEncoder(TemporalEncoder):
             return status
         if not 0 <= us < DAY_US:
             return Status.OUT_OF_RANGE
+        if self.grain != 1 and us % self.grain:
+            return Status.WOULD_ROUND
         return put_long(out, us)
 
 
@@ -147,10 +156,12 @@ cdef class TimestampEncoder(TemporalEncoder):
     """timestamp of any unit -> timestamp, timestamptz; nanoseconds only where exact."""
 
     cdef Unit unit
+    cdef int64_t grain
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.unit = unit_of(self.format)
+        self.grain = grain_of(cast.pg)
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t us
@@ -159,6 +170,8 @@ cdef class TimestampEncoder(TemporalEncoder):
             return status
         if __builtin_sub_overflow(us, EPOCH_US, &us) or not TIMESTAMP_MIN <= us < TIMESTAMP_END:
             return Status.OUT_OF_RANGE
+        if self.grain != 1 and us % self.grain:
+            return Status.WOULD_ROUND
         return put_long(out, us)
 
 

@@ -1,0 +1,167 @@
+"""The limit lines: the least that a client can do while the server does the same work. No codec, no queue, no thread.
+
+A load's limit replays encoded bytes in one transaction that pins and truncates as a load does. An export's limit
+drains the same COPY and looks at nothing; the server alone writes it to /dev/null, without any client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from bulkio import sql
+from bulkio.drivers import asyncpg_params
+from bulkio.drivers.conninfo import parse_conninfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from bulkio.bench.spec import Job
+    from bulkio.protocols import DriverName
+
+__all__ = ["CHOICES", "connect", "drain", "replay", "server_alone"]
+
+#: the drivers and block sizes that the calibration of a load's limit tries
+CHOICES: tuple[tuple[DriverName, int], ...] = (
+    ("asyncpg", 64 << 10),
+    ("asyncpg", 128 << 10),
+    ("asyncpg", 256 << 10),
+    ("asyncpg", 1 << 20),
+    ("psycopg", 64 << 10),
+    ("psycopg", 128 << 10),
+    ("psycopg", 256 << 10),
+    ("psycopg", 1 << 20),
+)
+
+
+def connect(dsn: str) -> psycopg.Connection:
+    """Connect with psycopg, in autocommit mode and UTF8."""
+    arguments = {**parse_conninfo(dsn).psycopg_kwargs(), "client_encoding": "UTF8"}
+    return psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)  # type: ignore[arg-type]
+
+
+# --- Loads --------------------------------------------------------------------------------------------------
+
+
+def replay(job: Job, driver: DriverName, block_bytes: int) -> tuple[int, int]:
+    """Send `job.stream` through COPY FROM in one transaction; give the tag's row count and the bytes."""
+    if driver == "asyncpg":
+        return asyncio.run(_replay_asyncpg(job, block_bytes))
+    return _replay_psycopg(job, block_bytes)
+
+
+def _before_copy_in(job: Job) -> tuple[str, ...]:
+    pins = "; ".join(sql.session_pins(export=False))
+    return sql.begin(read_only=False), pins, sql.truncate_table(job.schema, job.table)
+
+
+async def _replay_asyncpg(job: Job, block_bytes: int) -> tuple[int, int]:
+    conn = await asyncpg_params.connect(parse_conninfo(job.dsn))
+    try:
+        for statement in _before_copy_in(job):
+            await conn.execute(statement)
+        with open(job.stream, "rb", buffering=0) as file:  # noqa: ASYNC230, PTH123 - the file is in the page cache
+            # Both drivers copy what they are given before they ask for more: one buffer serves for all.
+            buffer = bytearray(block_bytes)
+            view = memoryview(buffer)
+
+            async def blocks() -> AsyncIterator[memoryview]:
+                while size := file.readinto(buffer):
+                    yield view[:size]
+
+            tag = await conn.copy_to_table(
+                job.table, schema_name=job.schema, columns=job.columns, source=blocks(), format="binary"
+            )
+            size = file.tell()
+        await conn.execute(sql.COMMIT)
+    finally:
+        await conn.close()
+    return _tag_rows(tag), size
+
+
+def _replay_psycopg(job: Job, block_bytes: int) -> tuple[int, int]:
+    with connect(job.dsn) as conn, conn.cursor() as cursor:
+        for statement in _before_copy_in(job):
+            cursor.execute(statement)
+        buffer = bytearray(block_bytes)
+        view = memoryview(buffer)
+        with open(job.stream, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            with cursor.copy(sql.copy_from_stdin(job.target(), "binary")) as copy:
+                while size := file.readinto(buffer):
+                    copy.write(view[:size])
+            rows, size = cursor.rowcount, file.tell()
+        cursor.execute(sql.COMMIT)
+    return rows, size
+
+
+# --- Exports ------------------------------------------------------------------------------------------------
+
+
+def drain(job: Job, look: Callable[[bytes], object] | None = None) -> tuple[int, int]:
+    """Read COPY TO's stream and drop it, or show each chunk to `look`; give the tag's row count and the bytes."""
+    if job.driver == "asyncpg":
+        return asyncio.run(_drain_asyncpg(job, look))
+    return _drain_psycopg(job, look)
+
+
+def _before_copy_out() -> tuple[str, ...]:
+    return sql.begin(read_only=True), "; ".join(sql.session_pins(export=True))
+
+
+async def _drain_asyncpg(job: Job, look: Callable[[bytes], object] | None) -> tuple[int, int]:
+    size = 0
+
+    async def count(chunk: bytes) -> None:
+        nonlocal size
+        size += len(chunk)
+        if look is not None:
+            look(chunk)
+
+    conn = await asyncpg_params.connect(parse_conninfo(job.dsn))
+    try:
+        for statement in _before_copy_out():
+            await conn.execute(statement)
+        tag = await conn.copy_from_query(job.query, output=count, format="binary")
+        await conn.execute(sql.COMMIT)
+    finally:
+        await conn.close()
+    return _tag_rows(tag), size
+
+
+def _drain_psycopg(job: Job, look: Callable[[bytes], object] | None) -> tuple[int, int]:
+    size = 0
+    with connect(job.dsn) as conn, conn.cursor() as cursor:
+        for statement in _before_copy_out():
+            cursor.execute(statement)
+        # psycopg's own loop costs a generator for each row; libpq's blocking read is the fastest there is.
+        conn.pgconn.exec_(sql.copy_to_stdout(job.query).encode())
+        get_copy_data = conn.pgconn.get_copy_data
+        while (found := get_copy_data(0))[0] > 0:
+            size += found[0]
+            if look is not None:
+                look(bytes(found[1]))
+        result = conn.pgconn.get_result()
+        if result is None or result.status != psycopg.pq.ExecStatus.COMMAND_OK:
+            raise psycopg.OperationalError(conn.pgconn.error_message.decode(errors="replace"))
+        rows = result.command_tuples or 0
+        while conn.pgconn.get_result() is not None:
+            pass
+        cursor.execute(sql.COMMIT)
+    return rows, size
+
+
+def server_alone(job: Job) -> tuple[int, int]:
+    """Let the server write the same stream to its own /dev/null; needs the rights of pg_write_server_files."""
+    with connect(job.dsn) as conn, conn.cursor() as cursor:
+        for statement in _before_copy_out():
+            cursor.execute(statement)
+        cursor.execute(f"COPY (\n{job.query}\n) TO '/dev/null' (FORMAT binary)")
+        rows = cursor.rowcount
+        cursor.execute(sql.COMMIT)
+    return rows, 0
+
+
+def _tag_rows(tag: str) -> int:
+    return int(tag.rpartition(" ")[2])

@@ -1,0 +1,142 @@
+"""The server's side of a bench: a schema of its own for the tables that loads fill, their comparison, and their end.
+
+Owns one psycopg connection, used between the runs and never during one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from bulkio import sql
+from bulkio.bench.limits import connect
+from bulkio.drivers.conninfo import default_dsn, parse_conninfo
+from bulkio.drivers.errors import map_connect_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+__all__ = ["Content", "Server", "find_dsn"]
+
+_SETTINGS = (
+    "server_version",
+    "server_encoding",
+    "shared_buffers",
+    "wal_level",
+    "fsync",
+    "synchronous_commit",
+    "full_page_writes",
+    "max_wal_size",
+    "checkpoint_timeout",
+    "wal_compression",
+    "data_checksums",
+    "autovacuum",
+)
+
+
+def find_dsn(dsn: str | None) -> str:
+    """Find the server as `bulkio.load` does, as text that every worker understands the same."""
+    found = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
+    if found == "embedded":
+        from bulkio import server
+
+        return server.ensure()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A table's rows as far as they can be compared: how many, and the sum of a hash of each row's text.
+
+    With the session pinned, two values have the same text only if they are the same: 12.30 and 12.3 differ, -0 and 0.
+    """
+
+    rows: int
+    hash_sum: str
+
+
+class Server:
+    """The connection of a bench's own, and its schema, which goes when the bench ends, however it ends."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.schema = f"bulkio_bench_{os.getpid()}_{secrets.token_hex(2)}"
+        #: False once the server has refused a CHECKPOINT
+        self.checkpoints = True
+        self._made_schema = False
+        info = parse_conninfo(dsn)
+        try:
+            self._conn = connect(dsn)
+        except psycopg.Error as error:
+            raise map_connect_error(error, info.display) from error
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._conn.close()
+        if self._made_schema:
+            # A new connection: the old one may be in the middle of what was interrupted.
+            with connect(self.dsn) as conn:
+                conn.execute(f"DROP SCHEMA IF EXISTS {sql.quote_ident(self.schema)} CASCADE")
+
+    def make_schema(self) -> None:
+        """Make the schema."""
+        self._made_schema = True
+        self._conn.execute(f"CREATE SCHEMA {sql.quote_ident(self.schema)}")
+
+    def make_table(self, table: str, columns: Sequence[tuple[str, str, bool]]) -> None:
+        """Make an empty table that no autovacuum will visit."""
+        self._conn.execute(sql.create_table(self.schema, table, columns) + " WITH (autovacuum_enabled = false)")
+
+    def drop_table(self, table: str) -> None:
+        """Drop a table of the bench's own."""
+        self._conn.execute(f"DROP TABLE {sql.qualified(self.schema, table)}")
+
+    def checkpoint(self) -> None:
+        """Write out what earlier runs left in memory, so that no run pays for another; where that is allowed."""
+        if self.checkpoints:
+            try:
+                self._conn.execute("CHECKPOINT")
+            except psycopg.errors.InsufficientPrivilege:
+                self.checkpoints = False
+
+    def content(self, table: str) -> Content:
+        """Compute a table's content, on the server."""
+        hash_sum = 'coalesce(sum(hashtextextended((r.*)::text COLLATE "C", 0)), 0)::text'
+        query = f"SELECT count(*), {hash_sum} FROM {sql.qualified(self.schema, table)} AS r"  # noqa: S608 - quoted
+        self._conn.execute(sql.begin(read_only=True))
+        try:
+            for pin in sql.session_pins(export=False):
+                self._conn.execute(pin)
+            row = self._conn.execute(query).fetchone()
+        finally:
+            self._conn.execute(sql.ROLLBACK)
+        assert row is not None, "an aggregate without GROUP BY has one row"  # noqa: S101
+        return Content(*row)
+
+    def allows_server_files(self) -> bool:
+        """Tell whether COPY may write files of the server's."""
+        row = self._conn.execute(
+            "SELECT pg_catalog.pg_has_role('pg_write_server_files', 'USAGE')"
+            " OR pg_catalog.current_setting('is_superuser')::bool"
+        ).fetchone()
+        return bool(row and row[0])
+
+    def facts(self) -> dict[str, object]:
+        """Give the version and the settings that matter to bulk loads; nothing that names the server."""
+        facts: dict[str, object] = {}
+        for name in _SETTINGS:
+            row = self._conn.execute("SELECT pg_catalog.current_setting(%s, true)", [name]).fetchone()
+            facts[name] = row[0] if row else None
+        facts["transport"] = "socket" if parse_conninfo(self.dsn).hosts[0].is_socket else "tcp"
+        facts["checkpoint_before_each_run"] = self.checkpoints
+        return facts

@@ -1,0 +1,75 @@
+"""What a worker is asked for and what it answers, as JSON over its stdin and stdout.
+
+Never on a command line, which other users can read: a DSN holds a password.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bulkio.protocols import CopyTarget, DriverName
+
+__all__ = ["Action", "Job", "Run"]
+
+Action = Literal["prepare", "calibrate", "load", "replay", "read", "parquet", "drain", "server", "digest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One worker's task. Which fields count is the action's own matter (`worker`)."""
+
+    action: Action
+    dsn: str
+    driver: DriverName = "asyncpg"
+    method: str = "binary"
+    #: of a load, a path that `bulkio.load` takes
+    source: str = ""
+    #: the table's own name, and its schema's. Of an export: `table` as the user wrote it
+    schema: str = ""
+    table: str = ""
+    columns: tuple[str, ...] = ()
+    #: a file of COPY BINARY
+    stream: str = ""
+    #: how much of it is sent at once
+    block_bytes: int = 1 << 17
+    #: the folder for what is written
+    folder: str = ""
+    #: rows of the source to take; 0 takes all
+    rows: int = 0
+    #: the query behind an export's table
+    query: str = ""
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "columns": tuple(values["columns"])})
+
+    def to_json(self) -> str:
+        """Write one object."""
+        return json.dumps(asdict(self))
+
+    def target(self) -> CopyTarget:
+        """Give what its COPY FROM fills."""
+        from bulkio.protocols import CopyTarget
+
+        return CopyTarget(self.schema, self.table, self.columns, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of one line took, in a process of its own; its start and its imports are left out."""
+
+    wall_s: float
+    #: of all threads of the client, user and system
+    cpu_s: float
+    #: the most memory the client's process ever held, interpreter and libraries included
+    peak_mb: float
+    #: the same, before the run began
+    start_mb: float
+    rows: int
+    #: of COPY data for loads and raw drains, of Arrow buffers for reads, of the file for Parquet
+    bytes: int

@@ -1,0 +1,314 @@
+"""One run in a process of its own: `python -m bulkio.bench.worker`, a `Job` on stdin, one JSON object on stdout.
+
+What is timed runs from before connecting until the connection is closed; COMMIT lies in between. All imports come
+first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import signal
+import sys
+import time
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bulkio import sql
+from bulkio.bench import limits
+from bulkio.bench.spec import Job, Run
+from bulkio.errors import BulkioError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
+
+    from bulkio.pgcopy import Field
+    from bulkio.plan import LoadPlan
+
+__all__ = ["main", "measure"]
+
+#: what a load or an export would import on its first use
+_IMPORTED_ON_USE = (
+    "bulkio.sync",
+    "bulkio.files.parquet",
+    "bulkio.files.ipc",
+    "bulkio.drivers.asyncpg",
+    "bulkio.drivers.psycopg",
+)
+#: of the encoded stream, what the calibration sends: enough that the connection counts for little
+_SAMPLE_BYTES = 64 << 20
+_CALIBRATION_ROUNDS = 3
+
+
+def main() -> int:
+    """Do the job on stdin and print its answer, or ``{"error": …}``."""
+    # The bench ends a worker with SIGTERM: what it has under way is cancelled on the server too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    job = Job.from_json(sys.stdin.read())
+    for module in _IMPORTED_ON_USE:
+        import_module(module)
+    try:
+        answer = _ACTIONS[job.action](job)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # the bench's process raises it again
+        message = str(error) if isinstance(error, BulkioError) else f"{type(error).__name__}: {error}"
+        answer = {"error": message}
+    print(json.dumps(answer))  # noqa: T201 - this is the answer
+    return 0
+
+
+def measure(work: Callable[[], tuple[int, int]]) -> dict[str, object]:
+    """Time `work`, which gives rows and bytes."""
+    start_mb = _peak_mb()
+    cpu = _cpu_s()
+    wall = time.perf_counter()
+    rows, size = work()
+    wall = time.perf_counter() - wall
+    return asdict(Run(wall, _cpu_s() - cpu, _peak_mb(), start_mb, rows, size))
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _peak_mb() -> float:
+    """Give the process's peak memory. Not Linux's ru_maxrss: that starts at the peak of the process that forked."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+# --- Loads --------------------------------------------------------------------------------------------------
+
+
+def _prepare(job: Job) -> dict[str, object]:
+    """Plan the load, and encode the source once: into `stream`, and its first rows into `sample`."""
+    import bulkio
+
+    folder = Path(job.folder)
+    source = _head(job) if job.rows else job.source
+    plan = bulkio.plan_load(source, sql.qualified(job.schema, job.table), job.dsn, mode="create")
+    stream, sample = folder / "stream.copy", folder / "sample.copy"
+    rows = _encode(plan, source, stream, sample)
+    return {
+        "source": source,
+        "stream": str(stream),
+        "sample": str(sample),
+        "rows": rows,
+        "bytes": stream.stat().st_size,
+        "columns": [[f.name, f.cast.pg.sql, f.nullable] for f in plan.fields],
+    }
+
+
+def _head(job: Job) -> str:
+    """Write the source's first rows as a Parquet file of the same build, and give its path."""
+    import pyarrow.parquet as pq
+
+    from bulkio.errors import ConfigError
+    from bulkio.files.faults import reading
+
+    path = Path(job.folder) / "head.parquet"
+    if not Path(job.source).is_file() or Path(job.source).suffix != ".parquet":
+        raise ConfigError("--rows needs a source that is one .parquet file")
+    with reading(job.source), pq.ParquetFile(job.source) as file:
+        left = job.rows
+        compression = file.metadata.row_group(0).column(0).compression if file.metadata.num_row_groups else "snappy"
+        with pq.ParquetWriter(path, file.schema_arrow, compression=compression.lower()) as writer:
+            for group in range(file.metadata.num_row_groups):
+                if left > 0:
+                    table = file.read_row_group(group).slice(0, left)
+                    writer.write_table(table)
+                    left -= table.num_rows
+    return str(path)
+
+
+def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
+    from bulkio.pgcopy import Encoder
+
+    encoder, sampler = Encoder(plan.fields), Encoder(plan.fields)
+    with stream.open("wb") as out, sample.open("wb") as sample_out:
+        for batch in _batches(source):
+            for block in encoder.encode(batch):
+                out.write(block)
+            if sample_out.tell() < _SAMPLE_BYTES:
+                for block in sampler.encode(batch):
+                    sample_out.write(block)
+        out.write(encoder.finish())
+        sample_out.write(sampler.finish())
+    return encoder.rows
+
+
+def _calibrate(job: Job) -> dict[str, object]:
+    """Replay the sample by each driver and block size in turn; give the median seconds of each."""
+    from statistics import median
+
+    walls: dict[tuple[str, int], list[float]] = {choice: [] for choice in limits.CHOICES}
+    for _ in range(_CALIBRATION_ROUNDS):
+        for driver, block_bytes in limits.CHOICES:
+            started = time.perf_counter()
+            limits.replay(job, driver, block_bytes)
+            walls[driver, block_bytes].append(time.perf_counter() - started)
+    return {"walls": [[driver, size, median(found)] for (driver, size), found in walls.items()]}
+
+
+def _replay(job: Job) -> dict[str, object]:
+    return measure(lambda: limits.replay(job, job.driver, job.block_bytes))
+
+
+def _load(job: Job) -> dict[str, object]:
+    import bulkio
+
+    table = sql.qualified(job.schema, job.table)
+
+    def work() -> tuple[int, int]:
+        report = bulkio.load(
+            job.source,
+            table,
+            job.dsn,
+            driver=job.driver,
+            method=job.method,  # type: ignore[arg-type]
+            mode="truncate",
+        )
+        return report.rows, report.bytes
+
+    return measure(work)
+
+
+# --- Exports ------------------------------------------------------------------------------------------------
+
+
+def _drain(job: Job) -> dict[str, object]:
+    return measure(lambda: limits.drain(job))
+
+
+def _server(job: Job) -> dict[str, object]:
+    return measure(lambda: limits.server_alone(job))
+
+
+def _read(job: Job) -> dict[str, object]:
+    """Count the batches' rows and bytes, and throw them away."""
+
+    def work() -> tuple[int, int]:
+        rows = size = 0
+        for batch in _export_batches(job):
+            rows += batch.num_rows
+            size += batch.get_total_buffer_size()
+        return rows, size
+
+    return measure(work)
+
+
+def _parquet(job: Job) -> dict[str, object]:
+    import bulkio
+
+    dest = Path(job.folder) / "export.parquet"
+
+    def work() -> tuple[int, int]:
+        report = bulkio.export(job.table, dest, job.dsn, driver=job.driver)
+        return report.rows, report.bytes
+
+    try:
+        return measure(work)
+    finally:
+        dest.unlink(missing_ok=True)
+
+
+def _digest(job: Job) -> dict[str, object]:
+    """Digest what a line exports, as COPY BINARY: a raw drain's own bytes, or the batches encoded again.
+
+    The digest is None where a column's type goes one way only.
+    """
+    import bulkio
+
+    if job.method == "drain":
+        sums = hashlib.blake2b()
+        rows, _ = limits.drain(job, sums.update)
+        return {"digest": sums.hexdigest(), "rows": rows}
+    if job.method != "parquet":
+        return _digest_batches(_export_batches(job))
+    dest = Path(job.folder) / "export.parquet"
+    try:
+        bulkio.export(job.table, dest, job.dsn, driver=job.driver)
+        return _digest_batches(_batches(str(dest)))
+    finally:
+        dest.unlink(missing_ok=True)
+
+
+def _digest_batches(batches: Iterable[pa.RecordBatch]) -> dict[str, object]:
+    from bulkio.pgcopy import Encoder
+
+    sums = hashlib.blake2b()
+    encoder: Encoder | None = None
+    for batch in batches:
+        if encoder is None:
+            fields = _fields_back(batch.schema)
+            if fields is None:
+                return {"digest": None, "rows": 0}
+            encoder = Encoder(fields)
+        for block in encoder.encode(batch):
+            sums.update(block)
+    if encoder is None:
+        return {"digest": None, "rows": 0}
+    sums.update(encoder.finish())
+    return {"digest": sums.hexdigest(), "rows": encoder.rows}
+
+
+def _fields_back(schema: pa.Schema) -> list[Field] | None:
+    """Give the encoders for the types that the export recorded in its schema."""
+    from bulkio.pgcopy import Field
+    from bulkio.plan import TYPE_NAME_KEY, TYPMOD_KEY
+    from bulkio.types import cast_to_pg, named_type
+
+    fields = []
+    for column in schema:
+        metadata = column.metadata or {}
+        pg = named_type(metadata.get(TYPE_NAME_KEY, b"").decode(), int(metadata.get(TYPMOD_KEY, b"-1")))
+        cast = None if pg is None else cast_to_pg(column.type, pg)
+        if cast is None:
+            return None
+        fields.append(Field(column.name, cast))
+    return fields
+
+
+def _export_batches(job: Job) -> Iterator[pa.RecordBatch]:
+    import bulkio
+
+    method = "cursor" if job.method == "cursor" else "binary"
+    yield from bulkio.read(job.table, job.dsn, driver=job.driver, method=method)  # type: ignore[arg-type]
+
+
+def _batches(source: str) -> Iterator[pa.RecordBatch]:
+    from bulkio.files import open_source
+
+    opened = open_source(source, batch_rows=8192, columns=None)
+    try:
+        yield from opened.batches()
+    finally:
+        opened.close()
+
+
+_ACTIONS: dict[str, Callable[[Job], dict[str, object]]] = {
+    "prepare": _prepare,
+    "calibrate": _calibrate,
+    "load": _load,
+    "replay": _replay,
+    "read": _read,
+    "parquet": _parquet,
+    "drain": _drain,
+    "server": _server,
+    "digest": _digest,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""`bulkio bench load` and `bulkio bench export`: parse, call `bulkio.bench`, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, cast
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkio.bench import Result
+    from bulkio.bench.export import ExportLine
+    from bulkio.protocols import DriverName, LoadMethod
+
+__all__ = ["bench"]
+
+_DRIVERS = ("asyncpg", "psycopg")
+_LOAD_METHODS = ("binary", "csv", "records")
+_EXPORT_METHODS = ("binary", "cursor", "parquet")
+
+
+def _split(words: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
+    """Give the callback of an option that takes some of a few words, with commas between."""
+
+    def split(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
+        chosen = tuple(dict.fromkeys(word.strip() for word in value.split(",")))
+        for word in chosen:
+            if word not in words:
+                raise click.BadParameter(f"{word!r} is none of {', '.join(words)}")
+        return chosen
+
+    return split
+
+
+def _shared_options(methods: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give the options that both commands have."""
+    options = (
+        click.option("--dsn", metavar="DSN", help="Which server; as for `bulkio load`."),
+        click.option(
+            "--pairs", type=click.IntRange(1), default=5, show_default=True, help="Pairs of runs for each line."
+        ),
+        click.option(
+            "--methods", default=",".join(methods), show_default=True, callback=_split(methods), help="What to compare."
+        ),
+        click.option(
+            "--drivers", default=",".join(_DRIVERS), show_default=True, callback=_split(_DRIVERS), help="Through which."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the raw runs."),
+        click.option("--quiet", is_flag=True, help="Do not say what goes on."),
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group()
+def bench() -> None:
+    """Compare every driver and method with what the server itself can do.
+
+    Each run has a process of its own and stands next to a run of its limit; what it moved is compared before the
+    next one starts. Ratios are medians over the pairs; with fewer than 15 they are not for publication.
+    """
+
+
+@bench.command("load")
+@click.argument("source")
+@click.option("--rows", type=click.IntRange(1), help="Load only the first rows of SOURCE (one Parquet file).")
+@_shared_options(_LOAD_METHODS)
+def load(
+    *,
+    source: str,
+    rows: int | None,
+    dsn: str | None,
+    pairs: int,
+    methods: tuple[str, ...],
+    drivers: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Load SOURCE by each driver and method, next to the same bytes encoded beforehand and replayed."""
+    from bulkio.bench import LoadBench, bench_load
+
+    what = LoadBench(
+        source, cast("tuple[DriverName, ...]", drivers), cast("tuple[LoadMethod, ...]", methods), pairs, rows
+    )
+    _show(bench_load(what, dsn, _noter(quiet=quiet)), as_json=as_json)
+
+
+@bench.command("export")
+@click.argument("table")
+@_shared_options(_EXPORT_METHODS)
+def export(
+    *,
+    table: str,
+    dsn: str | None,
+    pairs: int,
+    methods: tuple[str, ...],
+    drivers: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Export TABLE by each driver and method, next to a raw drain of the same COPY and to the server alone."""
+    from bulkio.bench import ExportBench, bench_export
+
+    what = ExportBench(table, cast("tuple[DriverName, ...]", drivers), cast("tuple[ExportLine, ...]", methods), pairs)
+    _show(bench_export(what, dsn, _noter(quiet=quiet)), as_json=as_json)
+
+
+def _noter(*, quiet: bool) -> Callable[[str], None]:
+    return (lambda _: None) if quiet else (lambda text: click.echo(f"bench: {text}", err=True))
+
+
+def _show(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_dict()))
+        return
+    from rich.console import Console
+
+    from bulkio.bench.table import caption, make_table
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    console.print(make_table(result))
+    console.print(caption(result), markup=False, highlight=False)

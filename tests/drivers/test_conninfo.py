@@ -40,7 +40,7 @@ def asyncpg_parsed(attempt: dict[str, object]) -> tuple[list[object], object]:
     """Let asyncpg's own code read one attempt, as `asyncpg.connect` would."""
     from asyncpg.connect_utils import _parse_connect_dsn_and_args
 
-    arguments = {k: v for k, v in attempt.items() if k != "timeout"}
+    arguments = {k: v for k, v in attempt.items() if k not in ("timeout", "statement_cache_size")}
     unset = {"dsn": None, "passfile": None, "service": None, "servicefile": None}
     return _parse_connect_dsn_and_args(**unset, **arguments)
 

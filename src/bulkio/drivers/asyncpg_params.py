@@ -190,6 +190,8 @@ def _shared(info: ConnInfo) -> dict[str, object]:
         "timeout": info.timeout_s,
         "server_settings": _settings(info.params),
         "direct_tls": False,
+        # Behind PgBouncer a statement's name may meet another server's; and a cached statement keeps stale codecs.
+        "statement_cache_size": 0,
         "krbsrvname": info.params.get("krbsrvname") or "postgres",
         "gsslib": "sspi" if info.params.get("gsslib") == "sspi" else "gssapi",
     }

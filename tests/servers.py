@@ -122,14 +122,14 @@ class TestServer:
     def sessions(self, dsn: str) -> list[str]:
         """Give the client connections to a test's database, after a moment for those that are ending."""
         database = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
-        # As bytes: a query's text is shown in its own database's encoding, and may be no UTF-8.
+        # Without the query's text: it is shown in its own database's encoding, and may be no UTF-8.
         query = (
-            "SELECT convert_to(concat_ws(' ', pid, application_name, state, query), 'SQL_ASCII') FROM pg_stat_activity"
+            "SELECT concat_ws(' ', pid, application_name, state, wait_event) FROM pg_stat_activity"
             " WHERE datname = %s AND backend_type = 'client backend'"
         )
         deadline = time.monotonic() + 2
         while True:
-            found = [bytes(row[0]).decode(errors="replace") for row in self.admin.execute(query, [database])]
+            found = [str(row[0]) for row in self.admin.execute(query, [database])]
             if not found or time.monotonic() > deadline:
                 return found
             time.sleep(0.005)

@@ -25,9 +25,8 @@ from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
     import os
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from bulkio.protocols import DriverName, ExportMethod, Row, Session, Sink
 

@@ -23,8 +23,10 @@ from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    import pyarrow as pa
+
     from bulkio.protocols import DriverName, LoadMethod, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
@@ -136,9 +138,7 @@ class _opened:  # noqa: N801 - reads as a verb
         self._source.close()
 
 
-async def _plan(
-    session: Session, source: Source, table: str, options: LoadOptions, *, lock: bool = True
-) -> LoadPlan:
+async def _plan(session: Session, source: Source, table: str, options: LoadOptions, *, lock: bool = True) -> LoadPlan:
     """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
     name = catalog.parse_table_name(table)
     request = LoadRequest(

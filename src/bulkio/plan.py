@@ -114,8 +114,7 @@ def _column_lines(columns: object) -> list[str]:
     name_width = max((len(row[0]) for row in rows), default=0)
     left_width = max((len(row[1]) for row in rows), default=0)
     return [
-        f"  {name:{name_width}}  {left:{left_width}} -> {right} {null}".rstrip()
-        for name, left, right, null in rows
+        f"  {name:{name_width}}  {left:{left_width}} -> {right} {null}".rstrip() for name, left, right, null in rows
     ]
 
 
@@ -169,9 +168,7 @@ def _plan_new(request: LoadRequest, new_schema: str | None) -> LoadPlan:
         else:
             fields.append(Field(column.name, cast, column.nullable))
     _refuse(faults, f"table {request.table} cannot be created")
-    ddl = sql.create_table(
-        new_schema, request.table.name, [(f.name, f.cast.pg.sql, f.nullable) for f in fields]
-    )
+    ddl = sql.create_table(new_schema, request.table.name, [(f.name, f.cast.pg.sql, f.nullable) for f in fields])
     return _load_plan(request, new_schema, request.table.name, (ddl,), fields, creates=True)
 
 
@@ -317,9 +314,7 @@ def plan_export(request: ExportRequest, columns: Sequence[tuple[ResultColumn, bo
     _refuse(faults, f"{request.name} cannot be exported")
     if not fields:
         raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
-    schema = pa.schema(
-        [pa.field(f.name, f.cast.arrow, f.nullable, metadata=_record_type(f.cast.pg)) for f in fields]
-    )
+    schema = pa.schema([pa.field(f.name, f.cast.arrow, f.nullable, metadata=_record_type(f.cast.pg)) for f in fields])
     return ExportPlan(request.query, request.name, tuple(fields), schema, request.driver, request.method)
 
 

@@ -18,6 +18,7 @@ from bulkio.types import ARRAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
     from bulkio.pgcopy import Field
     from bulkio.protocols import Row
     from bulkio.types import Cast
@@ -57,8 +58,7 @@ _LAYOUTS = (
 def _is_odd_list(arrow: pa.DataType) -> bool:
     types = pa.types
     return any(
-        test(arrow)
-        for test in (types.is_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+        test(arrow) for test in (types.is_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
     )
 
 
@@ -138,9 +138,7 @@ _CHANGES: dict[tuple[str, str], Callable[[object], object]] = {
 # --- Exports ------------------------------------------------------------------------------------------------
 
 
-def from_rows(
-    rows: Sequence[Row], fields: Sequence[Field], schema: pa.Schema, *, first_row: int = 1
-) -> pa.RecordBatch:
+def from_rows(rows: Sequence[Row], fields: Sequence[Field], schema: pa.Schema, *, first_row: int = 1) -> pa.RecordBatch:
     """Make a batch of the rows of `plan.cursor_query`: the fields' values, then the lower bounds of the arrays.
 
     Raises DecodeError, with row and column, for a value that Arrow cannot hold.
@@ -155,9 +153,7 @@ def from_rows(
             arrays.append(_array(values, field.cast))
         except _NotInArrow as exc:
             row = first_row + exc.index
-            raise DecodeError(
-                f"row {row}, column {show_name(field.name)}: {exc}", column=field.name, row=row
-            ) from None
+            raise DecodeError(f"row {row}, column {show_name(field.name)}: {exc}", column=field.name, row=row) from None
     return pa.record_batch(arrays, schema=schema)
 
 

@@ -9,26 +9,33 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+CODEC = Path("src/bulkio/pgcopy")
 SANITIZER = os.environ.get("BULKIO_SANITIZE", "")
 FLAGS = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZER:
     FLAGS = [f"-fsanitize={SANITIZER}", "-O1", "-g", "-fno-omit-frame-pointer"]
+CPUS = os.cpu_count() or 1
 
 extensions = [
     Extension(
         f"bulkio.pgcopy.{source.stem}",
         [str(source)],
-        include_dirs=["src/bulkio/pgcopy"],
+        depends=[str(header) for header in sorted(CODEC.glob("*.h"))],
+        include_dirs=[str(CODEC)],
         extra_compile_args=FLAGS,
         extra_link_args=[f"-fsanitize={SANITIZER}"] if SANITIZER else [],
     )
-    for source in sorted(Path("src/bulkio/pgcopy").glob("*.pyx"))
+    for source in sorted(CODEC.glob("*.pyx"))
 ]
+if not extensions:
+    # Without this a source archive that lacks them would become a wheel without a codec.
+    raise SystemExit(f"no Cython sources in {CODEC.resolve()}: this copy of bulkio is not complete")
 
 setup(
+    options={"build_ext": {"parallel": CPUS}},
     ext_modules=cythonize(
         extensions,
-        nthreads=os.cpu_count() or 1,
+        nthreads=CPUS,
         include_path=["src"],
         compiler_directives={
             "language_level": 3,
@@ -38,5 +45,5 @@ setup(
             "initializedcheck": False,
             "embedsignature": True,
         },
-    )
+    ),
 )

@@ -1,0 +1,103 @@
+# What a developer and CI call. From a fresh clone they need only python3 (3.11+), its headers, a C compiler and make.
+# Everything is made in .venv, build, dist and demo; `make clean distclean` takes it all away again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+PIP := $(PY) -m pip -qq --disable-pip-version-check
+
+# Stamps: what pip did, and what the compiler did.
+INSTALLED := $(VENV)/.installed
+BUILT := $(VENV)/.built
+CODEC := $(wildcard $(addprefix src/bulkio/pgcopy/*,.pyx .pxd .h))
+
+BULKIO := $(BIN)/bulkio
+# The demo's embedded server lives in demo/: it drops the table `orders`, and you may have one in yours.
+ROWS := select o_orderkey, o_custkey, o_totalprice, o_orderdate, o_orderpriority from orders order by 1 limit 5
+demo clean: export BULKIO_HOME := $(CURDIR)/demo
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo install test lint format types layers check wheel fuzz asan bench codec-bench clean distclean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(BUILT) ## Load a Parquet file into PostgreSQL, look at it, export it again
+	@mkdir -p demo
+	@$(BULKIO) server psql -- --quiet -c 'set client_min_messages = warning' -c 'drop table if exists orders'
+	$(BULKIO) load sample_data/orders.parquet orders --dsn embedded --mode create
+	$(BULKIO) server psql -- --pset=pager=off -c '$(ROWS)'
+	$(BULKIO) export orders demo/orders.parquet --dsn embedded
+	@$(BULKIO) server stop
+	@echo
+	@echo "The table is still there: BULKIO_HOME=demo $(BULKIO) server psql"
+
+install: $(BUILT) ## Make .venv with bulkio in it, editable, its codec compiled
+
+test: $(BUILT) ## Run all tests, on real PostgreSQL servers (ARGS='-k numeric' picks some)
+	$(PY) -m pytest $(ARGS)
+
+check: lint types layers test ## Everything CI looks at
+
+lint: $(BUILT) ## ruff: the rules and the format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(BUILT) ## Let ruff format the code and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(BUILT) ## mypy, strict
+	$(BIN)/mypy
+
+layers: $(BUILT) ## import-linter: imports point down only
+	$(BIN)/lint-imports
+
+wheel: $(BUILT) ## Build dist/*.tar.gz, and from that dist/*.whl
+	$(PY) -m build --outdir dist
+
+fuzz: $(BUILT) ## Feed the decoder a million hostile inputs
+	$(PY) tests/fuzz/fuzz_decoder.py --count 1000000
+
+asan: $(BUILT) ## Run the codec under AddressSanitizer
+	bash tests/fuzz/asan.sh
+
+bench: $(BUILT) ## Measure every method of both drivers (long)
+	bash benchmarks/run.sh
+
+codec-bench: $(BUILT) ## Measure the codec alone, without a server
+	$(PY) benchmarks/codec.py
+
+clean: ## Remove what was built, and the demo with its server; .venv stays
+	@if [ -x $(BULKIO) ] && [ -d demo ]; then $(BULKIO) server stop; fi
+	rm -rf build dist demo src/bulkio.egg-info src/bulkio/pgcopy/*.c src/bulkio/pgcopy/*.so $(BUILT)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks pipelines -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## ... and .venv too
+	rm -rf $(VENV)
+
+define PREFLIGHT
+import os, sys, sysconfig
+if sys.version_info < (3, 11):
+    sys.exit(f"bulkio needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.12")
+if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+    sys.exit("the codec is compiled, which needs Python's headers: apt-get install python3-dev, or your system's like")
+endef
+export PREFLIGHT
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c "$$PREFLIGHT"
+	@command -v $${CC:-cc} >/dev/null || { echo "the codec is compiled, which needs a C compiler: apt-get install gcc"; exit 1; }
+	@echo "Setting up $(VENV); this takes a minute or two"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --upgrade 'setuptools>=77' 'Cython>=3.1'
+	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[dev]'
+	@touch $@
+
+# The editable install has compiled the codec already, by the same Cython: this compiles only what has changed since.
+$(BUILT): $(INSTALLED) setup.py $(CODEC)
+	@$(PY) setup.py --quiet build_ext --inplace
+	@touch $@

@@ -290,10 +290,9 @@ cdef class DecimalToIntEncoder(CellEncoder):
             if wide_div(&value, power_of_ten(min(left, 18))):
                 return Status.WOULD_ROUND
             left -= 18
-        while left < 0:
+        for left in range(self.scale, 0):  # a negative scale
             if wide_mul_add(&value, 10, 0):
                 return Status.OUT_OF_RANGE
-            left += 1
         magnitude = value.limb[0]
         if not wide_fits64(&value) or magnitude > self.high or (magnitude == self.high and not negative):
             return Status.OUT_OF_RANGE

@@ -1,13 +1,32 @@
-"""Types: one table of what PostgreSQL has (`pgtypes`), one of how each pairs with Arrow (`casts`)."""
+"""Types: what PostgreSQL has (`pgtypes`), and how each pairs with Arrow, in both directions (`to_pg`, `from_pg`).
 
-from bulkio.types.casts import Cast, arrow_kind, cast_from_pg, cast_to_pg, pg_type_for
-from bulkio.types.pgtypes import ARRAY, BASE_TYPES, PgType, array_of, base_type, known_type, named_type
+`resolve` makes trees of the types that a database has made itself.
+"""
+
+from bulkio.types.casts import INTERVAL_STRUCT, Cast, arrow_kind
+from bulkio.types.from_pg import cast_from_pg
+from bulkio.types.pgtypes import (
+    ARRAY,
+    BASE_TYPES,
+    SERVER_TEXT,
+    PgType,
+    array_of,
+    base_type,
+    known_type,
+    named_type,
+    numeric_typmod,
+)
+from bulkio.types.resolve import TypeFacts, resolve_type
+from bulkio.types.to_pg import cast_to_pg, pg_type_for
 
 __all__ = [
     "ARRAY",
     "BASE_TYPES",
+    "INTERVAL_STRUCT",
+    "SERVER_TEXT",
     "Cast",
     "PgType",
+    "TypeFacts",
     "array_of",
     "arrow_kind",
     "base_type",
@@ -15,5 +34,7 @@ __all__ = [
     "cast_to_pg",
     "known_type",
     "named_type",
+    "numeric_typmod",
     "pg_type_for",
+    "resolve_type",
 ]

@@ -1,17 +1,18 @@
-"""The pairs: which codec takes an Arrow type into a PostgreSQL type, and which Arrow type a PostgreSQL type becomes.
-
-A pair that is not here is refused before a byte is sent. Each codec that is named is exact, or checks every value.
-"""
+"""A cast: how one node of a column's type is converted between Arrow and PostgreSQL. Families of Arrow types."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.types.pgtypes import ARRAY, PgType, array_of, base_type
+from bulkio.types.pgtypes import SERVER_TEXT
 
-__all__ = ["Cast", "arrow_kind", "cast_from_pg", "cast_to_pg", "pg_type_for"]
+if TYPE_CHECKING:
+    from bulkio.types.pgtypes import PgType
+
+__all__ = ["INTERVAL_STRUCT", "RANGE_FIELDS", "Cast", "arrow_kind", "range_struct"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,40 +24,10 @@ class Cast:
     pg: PgType
     children: tuple[Cast, ...] = ()
 
-
-_INTEGERS = ("int2", "int4", "int8")
-_FLOATS = ("float4", "float8")
-_TEXTS = ("text", "json")
-
-# (kind of the Arrow type, the PostgreSQL types' codecs): name of the encoder
-_PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
-    ("bool", ("bool",)): "bool",
-    ("int", _INTEGERS): "int",
-    ("int", _FLOATS): "int_to_float",
-    ("int", ("numeric",)): "int_to_numeric",
-    ("float32", _FLOATS): "float",
-    ("float64", ("float8",)): "float",
-    ("float32", _INTEGERS): "float_to_int",
-    ("float64", _INTEGERS): "float_to_int",
-    ("decimal", ("numeric",)): "decimal",
-    ("decimal", _INTEGERS): "decimal_to_int",
-    ("text", _TEXTS): "text",
-    ("text", ("jsonb",)): "jsonb",
-    ("text", ("numeric",)): "text_to_numeric",
-    ("json", _TEXTS): "text",
-    ("json", ("jsonb",)): "jsonb",
-    ("binary", ("bytea",)): "bytes",
-    ("binary16", ("bytea",)): "bytes",
-    ("binary16", ("uuid",)): "uuid",
-    ("uuid", ("uuid",)): "uuid",
-    ("date", ("date",)): "date",
-    ("date", ("timestamp",)): "date_to_timestamp",
-    ("time", ("time",)): "time",
-    ("timestamp", ("timestamp",)): "timestamp",
-    ("instant", ("timestamptz",)): "timestamp",
-}
-
-_ENCODERS = {(kind, codec): encoder for (kind, codecs), encoder in _PAIRS.items() for codec in codecs}
+    @property
+    def needs_server(self) -> bool:
+        """Tell whether the server has to parse the values: then the load travels as text."""
+        return self.codec == SERVER_TEXT or any(child.needs_server for child in self.children)
 
 
 def arrow_kind(arrow: pa.DataType) -> str:
@@ -103,118 +74,28 @@ _KINDS = (
     ("time", pa.types.is_time),
     ("list", _is_list),
     ("dictionary", pa.types.is_dictionary),
+    ("struct", pa.types.is_struct),
+    ("map", pa.types.is_map),
+    ("interval", pa.types.is_interval),
+    ("duration", pa.types.is_duration),
     ("null", pa.types.is_null),
 )
 
 
-def cast_to_pg(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    """Choose how values of `arrow` go into a column of type `pg`; None where the pair is refused."""
-    kind = arrow_kind(arrow)
-    if kind == "null":
-        return Cast("null", arrow, pg)
-    if kind == "dictionary":
-        values = cast_to_pg(arrow.value_type, pg)
-        # the wrapper is bound to the array of indices
-        return values and Cast("dictionary", arrow, pg, (values,))
-    if kind == "list" and pg.element is not None:
-        elements = cast_to_pg(arrow.value_type, replace(pg.element, typmod=pg.typmod))
-        return elements and Cast("array", arrow, pg, (elements,))
-    encoder = _ENCODERS.get((kind, pg.codec))
-    return Cast(encoder, arrow, pg) if encoder else None
+RANGE_FIELDS = ["lower", "upper", "lower_inc", "upper_inc", "empty"]
+
+#: What an interval is in Parquet, which cannot hold month_day_nano.
+INTERVAL_STRUCT = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("microseconds", pa.int64())])
 
 
-def cast_from_pg(pg: PgType) -> Cast:
-    """Choose the Arrow type and the decoder for a column of type `pg`."""
-    if pg.codec == ARRAY and pg.element is not None:
-        elements = cast_from_pg(replace(pg.element, typmod=pg.typmod))
-        return Cast("array", pa.list_(elements.arrow), pg, (elements,))
-    if pg.codec == "numeric":
-        return _numeric_from_pg(pg)
-    decoder, arrow = _FROM_PG[pg.codec]
-    return Cast(decoder, arrow, pg)
-
-
-# codec: name of the decoder, Arrow type
-_FROM_PG = {
-    "bool": ("bool", pa.bool_()),
-    "int2": ("int2", pa.int16()),
-    "int4": ("int4", pa.int32()),
-    "int8": ("int8", pa.int64()),
-    "float4": ("float4", pa.float32()),
-    "float8": ("float8", pa.float64()),
-    "text": ("text", pa.string()),
-    "bytea": ("bytea", pa.binary()),
-    "json": ("json", pa.json_()),
-    "jsonb": ("jsonb", pa.json_()),
-    "uuid": ("uuid", pa.uuid()),
-    "date": ("date", pa.date32()),
-    "time": ("time", pa.time64("us")),
-    "timestamp": ("timestamp", pa.timestamp("us")),
-    "timestamptz": ("timestamp", pa.timestamp("us", "UTC")),
-}
-
-
-def _numeric_from_pg(pg: PgType) -> Cast:
-    """Choose a decimal as wide as its precision needs, a string past 76 digits or without a precision."""
-    if pg.precision is None:
-        return Cast("numeric_text", pa.string(), pg)
-    precision, scale = max(pg.precision, pg.scale), pg.scale
-    if scale < 0:
-        precision, scale = precision - scale, 0
-    if precision > 76:
-        return Cast("numeric_text", pa.string(), pg)
-    decimal = pa.decimal128 if precision <= 38 else pa.decimal256
-    return Cast("decimal", decimal(precision, scale), pg)
-
-
-def pg_type_for(arrow: pa.DataType) -> PgType | None:
-    """Choose the type that a new table's column gets for `arrow`; None where there is none."""
-    kind = arrow_kind(arrow)
-    if kind == "int":
-        return _integer_for(arrow)
-    if kind == "decimal":
-        return _numeric_for(arrow)
-    if kind == "dictionary":
-        return pg_type_for(arrow.value_type)
-    if kind == "list":
-        element = pg_type_for(arrow.value_type)
-        return array_of(element) if element is not None and element.codec != ARRAY else None
-    name = _NEW_COLUMN.get(kind)
-    return base_type(name) if name else None
-
-
-_NEW_COLUMN = {
-    "bool": "bool",
-    "float32": "float4",
-    "float64": "float8",
-    "text": "text",
-    "json": "json",
-    "binary": "bytea",
-    "binary16": "bytea",
-    "uuid": "uuid",
-    "date": "date",
-    "time": "time",
-    "timestamp": "timestamp",
-    "instant": "timestamptz",
-    "null": "text",
-}
-
-
-def _integer_for(arrow: pa.DataType) -> PgType:
-    """Choose the smallest integer that holds the whole range; numeric(20,0) for uint64."""
-    bits = arrow.bit_width + (0 if pa.types.is_signed_integer(arrow) else 1)
-    if bits > 64:
-        return base_type("numeric", _numeric_typmod(20, 0))
-    return base_type("int2" if bits <= 16 else "int4" if bits <= 32 else "int8")
-
-
-def _numeric_for(arrow: pa.DataType) -> PgType:
-    """Choose numeric(p,s), in the form that every PostgreSQL version takes: no negative scale."""
-    precision, scale = arrow.precision, arrow.scale
-    if scale < 0:
-        precision, scale = precision - scale, 0
-    return base_type("numeric", _numeric_typmod(max(precision, scale), scale))
-
-
-def _numeric_typmod(precision: int, scale: int) -> int:
-    return ((precision << 16) | (scale & 0x7FF)) + 4
+def range_struct(bound: pa.DataType) -> pa.DataType:
+    """Give the struct that a range becomes. An infinite bound is null; an empty range has no bounds."""
+    return pa.struct(
+        [
+            ("lower", bound),
+            ("upper", bound),
+            ("lower_inc", pa.bool_()),
+            ("upper_inc", pa.bool_()),
+            ("empty", pa.bool_()),
+        ]
+    )

@@ -1,33 +1,83 @@
 """What PostgreSQL types bulkio knows, one row for each: the only place where a type's name, oid and codec stand.
 
-Oids are those of src/include/catalog/pg_type.dat; they are part of PostgreSQL's protocol and never change.
+Oids are those of src/include/catalog/pg_type.dat; they are part of PostgreSQL's protocol and never change. Types that a
+database has made itself have no row here: `resolve` makes them of what the catalog says, down to these.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["ARRAY", "BASE_TYPES", "PgType", "array_of", "base_type", "known_type", "named_type"]
+__all__ = [
+    "ARRAY",
+    "BASE_TYPES",
+    "EXTENSION_CODECS",
+    "SERVER_TEXT",
+    "PgType",
+    "array_of",
+    "base_type",
+    "known_type",
+    "named_type",
+    "numeric_typmod",
+]
 
 #: The codec name of every array type.
 ARRAY = "array"
 
+#: The codec name of a type that travels as text, which the server itself writes and parses.
+SERVER_TEXT = "server_text"
+
 
 @dataclass(frozen=True, slots=True)
 class PgType:
-    """One PostgreSQL type as a column has it: resolved, with its typmod, and its element for an array."""
+    """One PostgreSQL type as a column has it: resolved down to types that have a codec, with its typmod.
 
+    A domain is its base type under another name and oid: so it travels.
+    """
+
+    #: pg_type.typname
     name: str
     oid: int
+    #: the oid of its array type; 0 where there is none
     array_oid: int
     #: how its values travel in COPY BINARY: names a family of codec classes
     codec: str
     schema: str = "pg_catalog"
-    #: the column's type modifier as pg_attribute has it; -1 where there is none
+    #: the column's type modifier as pg_attribute has it, a domain's own; -1 where there is none
     typmod: int = -1
+    #: of an array, a range (its bounds), a multirange (its ranges)
     element: PgType | None = None
+    #: a composite's columns, in order, without the dropped ones
+    fields: tuple[tuple[str, PgType], ...] = ()
+    #: an enum's, in their order
+    labels: tuple[str, ...] = ()
+    #: the name of the type that a domain is made of, through all domains between; else its own name
+    base: str = ""
+    #: declared by the user, for arrays
+    dimensions: int = 1
+    #: decimal places of money in the server's locale
+    money_scale: int = 2
 
-    # typmod layouts: src/backend/utils/adt/{numeric,varchar}.c; VARHDRSZ (4) is added to each
+    @property
+    def is_domain(self) -> bool:
+        """Tell whether this is a domain."""
+        return bool(self.base)
+
+    @property
+    def base_name(self) -> str:
+        """The name of the type itself, or of the one that a domain is made of."""
+        return self.base or self.name
+
+    @property
+    def item(self) -> PgType:
+        """The element as a column of its own would have it: an array's typmod is its elements'."""
+        if self.element is None:
+            raise TypeError(f"{self.name} has no elements")
+        if self.codec != ARRAY or self.typmod < 0:
+            return self.element
+        return replace(self.element, typmod=self.typmod)
+
+    # typmod layouts: src/backend/utils/adt/{numeric,varchar,varbit}.c; VARHDRSZ (4) is added to the first three
     @property
     def precision(self) -> int | None:
         """The precision of numeric(p, s), None where it is unconstrained."""
@@ -43,23 +93,37 @@ class PgType:
     @property
     def max_chars(self) -> int | None:
         """The n of varchar(n) and char(n); name holds 63 bytes, which the server checks."""
-        if self.name in ("varchar", "bpchar") and self.typmod >= 4:
+        if self.base_name in ("varchar", "bpchar") and self.typmod >= 4:
             return self.typmod - 4
         return None
 
     @property
     def sql(self) -> str:
-        """The type as DDL spells it, such as ``numeric(10,2)[]``."""
-        if self.element is not None:
-            return replace(self.element, typmod=self.typmod).sql + "[]"
+        """The type as DDL spells it, such as ``numeric(10,2)[]``; what is not of pg_catalog, with its schema."""
+        if self.codec == ARRAY:
+            return self.item.sql + "[]"
+        if self.schema != "pg_catalog":
+            return f"{_quoted(self.schema)}.{_quoted(self.name)}{self._modifier}"
+        return {"bpchar": "char", "bit": "bit"}.get(self.name, self.name) + self._modifier
+
+    @property
+    def _modifier(self) -> str:
+        """The typmod as DDL spells it; a domain has its own, which is not spelled."""
+        if self.is_domain or self.typmod < 0:
+            return ""
         if self.precision is not None:
-            return f"numeric({self.precision},{self.scale})"
+            return f"({self.precision},{self.scale})"
         if self.max_chars is not None:
-            return f"{ {'varchar': 'varchar', 'bpchar': 'char'}[self.name] }({self.max_chars})"
-        # a temporal type's typmod is its number of decimal places
-        if self.name in ("time", "timestamp", "timestamptz") and self.typmod >= 0:
-            return f"{self.name}({self.typmod})"
-        return self.name
+            return f"({self.max_chars})"
+        # decimal places, bits, or dimensions
+        if self.name in ("time", "timetz", "timestamp", "timestamptz", "bit", "varbit", "vector", "halfvec"):
+            return f"({self.typmod})"
+        return ""
+
+
+def _quoted(name: str) -> str:
+    # as sql.quote_ident, which stands above this layer
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _row(name: str, oid: int, array_oid: int, codec: str | None = None) -> PgType:
@@ -75,19 +139,46 @@ BASE_TYPES = (
     _row("int2", 21, 1005),
     _row("int4", 23, 1007),
     _row("text", 25, 1009),
+    _row("oid", 26, 1028, "uint4"),
+    _row("xid", 28, 1011, "uint4"),
     _row("json", 114, 199),
+    _row("xml", 142, 143, "text"),
+    _row("point", 600, 1017),
+    _row("cidr", 650, 651, "inet"),
     _row("float4", 700, 1021),
     _row("float8", 701, 1022),
+    _row("macaddr8", 774, 775),
+    _row("money", 790, 791),
+    _row("macaddr", 829, 1040),
+    _row("inet", 869, 1041),
     _row("bpchar", 1042, 1014, "text"),
     _row("varchar", 1043, 1015, "text"),
     _row("date", 1082, 1182),
     _row("time", 1083, 1183),
     _row("timestamp", 1114, 1115),
     _row("timestamptz", 1184, 1185),
+    _row("interval", 1186, 1187),
+    _row("timetz", 1266, 1270),
+    _row("bit", 1560, 1561),
+    _row("varbit", 1562, 1563, "bit"),
     _row("numeric", 1700, 1231),
     _row("uuid", 2950, 2951),
+    _row("pg_lsn", 3220, 3221),
     _row("jsonb", 3802, 3807),
+    _row("jsonpath", 4072, 4073, "versioned_text"),
+    _row("xid8", 5069, 271, "uint8"),
 )
+
+#: codecs of types that extensions bring, by (extension, type)
+EXTENSION_CODECS = {
+    ("citext", "citext"): "text",
+    ("hstore", "hstore"): "hstore",
+    ("ltree", "ltree"): "versioned_text",
+    ("vector", "vector"): "vector",
+    ("vector", "halfvec"): "halfvec",
+    ("postgis", "geometry"): "geometry",
+    ("postgis", "geography"): "geography",
+}
 
 _BY_NAME = {row.name: row for row in BASE_TYPES}
 _BY_OID = {row.oid: row for row in BASE_TYPES}
@@ -100,13 +191,15 @@ def base_type(name: str, typmod: int = -1) -> PgType:
 
 
 def array_of(element: PgType) -> PgType:
-    """Give the array type of `element`; an array's typmod is its elements'."""
+    """Give the array type of `element`; an array's typmod is its elements', but for a domain's, which is its own."""
+    if element.is_domain:
+        return PgType(f"_{element.name}", element.array_oid, 0, ARRAY, element.schema, element=element)
     bare = replace(element, typmod=-1)
     return PgType(f"_{element.name}", element.array_oid, 0, ARRAY, element.schema, element.typmod, bare)
 
 
 def known_type(oid: int, typmod: int = -1) -> PgType | None:
-    """Give the type with this oid, None where bulkio has no codec for it."""
+    """Give the type of `BASE_TYPES`, or the array of one, with this oid; None for any other."""
     if oid in _BY_OID:
         return replace(_BY_OID[oid], typmod=typmod)
     if oid in _ARRAYS_BY_OID:
@@ -115,7 +208,12 @@ def known_type(oid: int, typmod: int = -1) -> PgType | None:
 
 
 def named_type(name: str, typmod: int = -1) -> PgType | None:
-    """Give the type with this name in pg_type (``int4``, ``_int4`` for its array), None where bulkio has no codec."""
+    """Give the type of `BASE_TYPES` with this name (``int4``, ``_int4`` for its array), None for any other."""
     if name.startswith("_") and name[1:] in _BY_NAME:
         return array_of(base_type(name[1:], typmod))
     return base_type(name, typmod) if name in _BY_NAME else None
+
+
+def numeric_typmod(precision: int, scale: int) -> int:
+    """Give the type modifier of numeric(precision, scale)."""
+    return ((precision << 16) | (scale & 0x7FF)) + 4

@@ -1,0 +1,112 @@
+"""Types that a database has made itself, resolved to trees of types that have a codec.
+
+Pure: takes what `bulkio.catalog` has read from pg_type and its neighbours. A type that cannot be resolved, in any of
+its parts, travels as text which the server writes and parses (`SERVER_TEXT`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bulkio.types.pgtypes import ARRAY, EXTENSION_CODECS, SERVER_TEXT, PgType, known_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["TypeFacts", "resolve_type"]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeFacts:
+    """One row of pg_type, with what belongs to it in pg_enum, pg_attribute, pg_range and pg_extension."""
+
+    oid: int
+    schema: str
+    name: str
+    #: pg_type.typtype: b base, c composite, d domain, e enum, m multirange, p pseudo, r range
+    kind: str
+    array_oid: int
+    #: an array's element, a range's subtype, a multirange's range, a domain's base; 0 for none
+    element_oid: int
+    #: a domain's
+    typmod: int
+    #: the extension that it belongs to
+    extension: str | None
+    is_array: bool
+    labels: tuple[str, ...]
+    #: name, type's oid, typmod
+    fields: tuple[tuple[str, int, int], ...]
+    #: decimal places of money
+    money_scale: int
+
+
+def resolve_type(oid: int, typmod: int, facts: Mapping[int, TypeFacts]) -> PgType:
+    """Resolve a type; where any part of it has no codec, the whole travels as text."""
+    found = _resolve(oid, typmod, facts, ())
+    if found is not None:
+        return found
+    known = facts.get(oid)
+    name, schema, array_oid = (known.name, known.schema, known.array_oid) if known else (f"oid {oid}", "", 0)
+    return PgType(name, oid, array_oid, SERVER_TEXT, schema, typmod)
+
+
+def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
+    fact = facts.get(oid)
+    base = known_type(oid, typmod)
+    if base is not None:
+        return replace(base, money_scale=fact.money_scale) if fact and base.codec == "money" else base
+    if fact is None or oid in above:  # unknown, or a type that contains itself
+        return None
+    above = (*above, oid)
+    if fact.is_array:
+        return _array(fact, typmod, facts, above)
+    return {"c": _composite, "d": _domain, "e": _enum, "r": _range, "m": _range}.get(fact.kind, _extension)(
+        fact, typmod, facts, above
+    )
+
+
+def _named(fact: TypeFacts, codec: str, typmod: int) -> PgType:
+    return PgType(fact.name, fact.oid, fact.array_oid, codec, fact.schema, typmod)
+
+
+def _array(fact: TypeFacts, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
+    element = _resolve(fact.element_oid, -1, facts, above)
+    if element is None:
+        return None
+    return replace(_named(fact, ARRAY, typmod), element=element)
+
+
+def _domain(fact: TypeFacts, _: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
+    inner = _resolve(fact.element_oid, fact.typmod, facts, above)
+    if inner is None:
+        return None
+    return replace(
+        inner, name=fact.name, oid=fact.oid, array_oid=fact.array_oid, schema=fact.schema, base=inner.base_name
+    )
+
+
+def _composite(fact: TypeFacts, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
+    fields = []
+    for name, oid, field_typmod in fact.fields:
+        field = _resolve(oid, field_typmod, facts, above)
+        if field is None:
+            return None
+        fields.append((name, field))
+    return replace(_named(fact, "composite", typmod), fields=tuple(fields))
+
+
+def _enum(fact: TypeFacts, typmod: int, _: Mapping[int, TypeFacts], __: tuple[int, ...]) -> PgType:
+    return replace(_named(fact, "enum", typmod), labels=fact.labels)
+
+
+def _range(fact: TypeFacts, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
+    element = _resolve(fact.element_oid, -1, facts, above)
+    if element is None:
+        return None
+    return replace(_named(fact, "range" if fact.kind == "r" else "multirange", typmod), element=element)
+
+
+def _extension(fact: TypeFacts, typmod: int, _: Mapping[int, TypeFacts], __: tuple[int, ...]) -> PgType | None:
+    codec = EXTENSION_CODECS.get((fact.extension or "", fact.name))
+    return _named(fact, codec, typmod) if codec is not None else None

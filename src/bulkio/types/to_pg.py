@@ -1,0 +1,215 @@
+"""Arrow -> PostgreSQL: which codec takes an Arrow type into a column, and which column a new table gets.
+
+A pair that is not here is refused before a byte is sent. Each codec that is named is exact, or checks every value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from bulkio.types.casts import INTERVAL_STRUCT, RANGE_FIELDS, Cast, arrow_kind
+from bulkio.types.pgtypes import ARRAY, SERVER_TEXT, PgType, array_of, base_type, numeric_typmod
+
+__all__ = ["cast_to_pg", "pg_type_for"]
+
+_INTEGERS = ("int2", "int4", "int8")
+_FLOATS = ("float4", "float8")
+_TEXTS = ("text", "json")
+
+# (kind of the Arrow type, the PostgreSQL types' codecs): name of the encoder
+_PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
+    ("bool", ("bool",)): "bool",
+    ("int", (*_INTEGERS, "uint4", "uint8")): "int",
+    ("int", _FLOATS): "int_to_float",
+    ("int", ("numeric",)): "int_to_numeric",
+    ("float32", _FLOATS): "float",
+    ("float64", ("float8",)): "float",
+    ("float32", _INTEGERS): "float_to_int",
+    ("float64", _INTEGERS): "float_to_int",
+    ("decimal", ("numeric",)): "decimal",
+    ("decimal", _INTEGERS): "decimal_to_int",
+    ("decimal", ("money",)): "decimal_to_money",
+    ("text", _TEXTS): "text",
+    ("text", ("jsonb",)): "jsonb",
+    ("text", ("numeric",)): "text_to_numeric",
+    ("text", ("enum",)): "enum",
+    ("text", ("uuid",)): "text_to_uuid",
+    ("text", ("inet",)): "inet",
+    ("text", ("macaddr", "macaddr8")): "macaddr",
+    ("text", ("bit",)): "bit",
+    ("text", ("timetz",)): "timetz",
+    ("text", ("pg_lsn",)): "pg_lsn",
+    ("text", ("versioned_text",)): "versioned_text",
+    ("json", _TEXTS): "text",
+    ("json", ("jsonb",)): "jsonb",
+    ("binary", ("bytea",)): "bytes",
+    ("binary", ("geometry", "geography")): "geometry",
+    ("binary16", ("bytea",)): "bytes",
+    ("binary16", ("uuid",)): "uuid",
+    ("uuid", ("uuid",)): "uuid",
+    ("date", ("date",)): "date",
+    ("date", ("timestamp",)): "date_to_timestamp",
+    ("time", ("time",)): "time",
+    ("timestamp", ("timestamp",)): "timestamp",
+    ("instant", ("timestamptz",)): "timestamp",
+    ("interval", ("interval",)): "interval",
+    ("duration", ("interval",)): "duration",
+}
+
+_ENCODERS = {(kind, codec): encoder for (kind, codecs), encoder in _PAIRS.items() for codec in codecs}
+
+
+def cast_to_pg(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    """Choose how values of `arrow` go into a column of type `pg`; None where the pair is refused.
+
+    Strings go into every type: where bulkio has no parser, the server's own reads them.
+    """
+    kind = arrow_kind(arrow)
+    if kind == "null":
+        return Cast("null", arrow, pg)
+    if kind == "dictionary":
+        values = cast_to_pg(arrow.value_type, pg)
+        # the wrapper is bound to the array of indices
+        return values and Cast("dictionary", arrow, pg, (values,))
+    nested = _NESTED.get((kind, pg.codec))
+    if nested is not None:
+        return nested(arrow, pg)
+    encoder = _ENCODERS.get((kind, pg.codec))
+    if encoder is None and kind == "text":
+        encoder = SERVER_TEXT
+    return Cast(encoder, arrow, pg) if encoder else None
+
+
+def _list_to_array(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    """Let a list of lists go into an array of as many dimensions as the user declared."""
+    inner = arrow.value_type
+    if pg.dimensions > 1:
+        rest = _list_to_array(inner, replace(pg, dimensions=pg.dimensions - 1)) if arrow_kind(inner) == "list" else None
+        return rest and Cast(ARRAY, arrow, pg, (rest,))
+    elements = cast_to_pg(inner, pg.item)
+    return elements and Cast(ARRAY, arrow, pg, (elements,))
+
+
+def _struct_to_composite(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    """Fields go by name: what the struct does not have is NULL, what the composite does not have is refused."""
+    names = [field.name for field in arrow]
+    if len(set(names)) != len(names) or not set(names) <= {name for name, _ in pg.fields}:
+        return None
+    children = []
+    for name, field in pg.fields:
+        child = cast_to_pg(arrow.field(name).type if name in names else pa.null(), field)
+        if child is None:
+            return None
+        children.append(child)
+    return Cast("composite", arrow, pg, tuple(children))
+
+
+def _struct_to_range(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    """Take the five fields of `range_struct`, in their order."""
+    names = [field.name for field in arrow]
+    if names != RANGE_FIELDS or not all(pa.types.is_boolean(arrow.field(name).type) for name in names[2:]):
+        return None
+    bounds = (cast_to_pg(arrow.field("lower").type, pg.item), cast_to_pg(arrow.field("upper").type, pg.item))
+    if bounds[0] is None or bounds[1] is None:
+        return None
+    return Cast("range", arrow, pg, (bounds[0], bounds[1]))
+
+
+def _list_to_multirange(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    ranges = cast_to_pg(arrow.value_type, pg.item)
+    return ranges and Cast("multirange", arrow, pg, (ranges,))
+
+
+def _struct_to_point(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    fits = [(f.name, f.type) for f in arrow] == [("x", pa.float64()), ("y", pa.float64())]
+    return Cast("point", arrow, pg) if fits else None
+
+
+def _struct_to_interval(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    fits = [(f.name, f.type) for f in arrow] == [(f.name, f.type) for f in INTERVAL_STRUCT]
+    return Cast("interval_struct", arrow, pg) if fits else None
+
+
+def _map_to_hstore(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    parts = (cast_to_pg(arrow.key_type, base_type("text")), cast_to_pg(arrow.item_type, base_type("text")))
+    if any(part is None or part.codec not in ("text", "dictionary", "null") for part in parts):
+        return None
+    return Cast("hstore", arrow, pg, parts)  # type: ignore[arg-type]  # None was looked for
+
+
+def _list_to_vector(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    """Elements widen, never narrow; the number of dimensions is checked cell by cell."""
+    wanted = base_type("float4")
+    elements = cast_to_pg(arrow.value_type, wanted)
+    narrow = pg.codec == "halfvec" and not pa.types.is_float16(arrow.value_type)
+    if elements is None or elements.codec != "float" or narrow:
+        return None
+    return Cast(pg.codec, arrow, pg, (elements,))
+
+
+_NESTED = {
+    ("list", ARRAY): _list_to_array,
+    ("list", "multirange"): _list_to_multirange,
+    ("list", "vector"): _list_to_vector,
+    ("list", "halfvec"): _list_to_vector,
+    ("struct", "composite"): _struct_to_composite,
+    ("struct", "range"): _struct_to_range,
+    ("struct", "point"): _struct_to_point,
+    ("struct", "interval"): _struct_to_interval,
+    ("map", "hstore"): _map_to_hstore,
+}
+
+
+def pg_type_for(arrow: pa.DataType) -> PgType | None:
+    """Choose the type that a new table's column gets for `arrow`; None where there is none."""
+    kind = arrow_kind(arrow)
+    if kind == "int":
+        return _integer_for(arrow)
+    if kind == "decimal":
+        return _numeric_for(arrow)
+    if kind == "dictionary":
+        return pg_type_for(arrow.value_type)
+    if kind == "list":
+        element = pg_type_for(arrow.value_type)
+        return array_of(element) if element is not None and element.codec != ARRAY else None
+    name = _NEW_COLUMN.get(kind)
+    return base_type(name) if name else None
+
+
+_NEW_COLUMN = {
+    "bool": "bool",
+    "float32": "float4",
+    "float64": "float8",
+    "text": "text",
+    "json": "json",
+    "binary": "bytea",
+    "binary16": "bytea",
+    "uuid": "uuid",
+    "date": "date",
+    "time": "time",
+    "timestamp": "timestamp",
+    "instant": "timestamptz",
+    "interval": "interval",
+    "duration": "interval",
+    "struct": "jsonb",
+    "map": "jsonb",
+    "null": "text",
+}
+
+
+def _integer_for(arrow: pa.DataType) -> PgType:
+    """Choose the smallest integer that holds the whole range; numeric(20,0) for uint64."""
+    bits = arrow.bit_width + (0 if pa.types.is_signed_integer(arrow) else 1)
+    if bits > 64:
+        return base_type("numeric", numeric_typmod(20, 0))
+    return base_type("int2" if bits <= 16 else "int4" if bits <= 32 else "int8")
+
+
+def _numeric_for(arrow: pa.DataType) -> PgType:
+    """Choose numeric(p,s), in the form that every PostgreSQL version takes: no negative scale."""
+    precision, scale = arrow.precision, arrow.scale
+    if scale < 0:
+        precision, scale = precision - scale, 0
+    return base_type("numeric", numeric_typmod(max(precision, scale), scale))

@@ -10,13 +10,25 @@ from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.sql import qualified, quote_literal
+from bulkio.types import TypeFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bulkio.protocols import Row
 
-__all__ = ["Column", "Table", "TableName", "columns_query", "parse_table_name", "read_table", "table_query"]
+__all__ = [
+    "Column",
+    "Table",
+    "TableName",
+    "columns_query",
+    "named_types_query",
+    "parse_table_name",
+    "read_table",
+    "read_types",
+    "table_query",
+    "types_query",
+]
 
 #: pg_class.relkind of what has rows to read
 READABLE = {
@@ -52,9 +64,13 @@ class Column:
     type_name: str
     not_null: bool
     has_default: bool
-    #: ALWAYS or BY DEFAULT
-    identity: bool
+    #: ALWAYS or BY DEFAULT, "" for none
+    identity: str
     generated: bool
+    #: the sequence that an identity or serial column takes its values from, quoted; None for none
+    sequence: str | None
+    #: its place in the primary key, from 1; 0 where it has none
+    key_position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +159,18 @@ def columns_query(oid: int) -> str:
     return f"""
         SELECT a.attname::text, a.atttypid::bigint, a.atttypmod::int,
                pg_catalog.format_type(a.atttypid, a.atttypmod)::text, a.attnotnull, a.atthasdef,
-               a.attidentity <> '', a.attgenerated <> ''
+               CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, a.attgenerated <> '',
+               (SELECT pg_catalog.format('%I.%I', n.nspname, s.relname)
+                  FROM pg_catalog.pg_depend AS d
+                  JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+                  JOIN pg_catalog.pg_namespace AS n ON n.oid = s.relnamespace
+                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
+                   AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
+                   AND (a.attidentity <> '' OR a.atthasdef)
+                 LIMIT 1),
+               coalesce((SELECT pg_catalog.array_position(i.indkey::int2[], a.attnum)
+                           FROM pg_catalog.pg_index AS i
+                          WHERE i.indrelid = a.attrelid AND i.indisprimary), -1)::int + 1
         FROM pg_catalog.pg_attribute AS a
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum
@@ -154,3 +181,70 @@ def read_table(row: Row, columns: Sequence[Row]) -> Table:
     """Make a `Table` from the answers to `table_query` and `columns_query`."""
     oid, schema, name, kind, _ = cast("tuple[int, str, str, str, object]", row)
     return Table(schema, name, oid, kind, tuple(Column(*column) for column in columns))  # type: ignore[arg-type]
+
+
+def types_query(oids: Iterable[int]) -> str:
+    """Ask for what is known of some types, and of all that they are made of."""
+    wanted = ", ".join(f"{oid:d}" for oid in sorted(set(oids)))
+    return f"""
+        WITH RECURSIVE wanted(oid) AS (
+            SELECT pg_catalog.unnest(ARRAY[{wanted}]::pg_catalog.oid[])
+            UNION
+            SELECT part.oid
+            FROM wanted JOIN pg_catalog.pg_type AS t ON t.oid = wanted.oid
+            CROSS JOIN LATERAL (
+                SELECT t.typelem WHERE t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
+                UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
+                UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute AS a
+                           WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped
+                UNION ALL SELECT r.rngsubtype FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid
+                UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid
+            ) AS part(oid)
+        )
+        SELECT t.oid::bigint, n.nspname::text, t.typname::text, t.typtype::text, t.typarray::bigint,
+               (CASE t.typtype WHEN 'd' THEN t.typbasetype
+                     WHEN 'r' THEN (SELECT r.rngsubtype FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid)
+                     WHEN 'm' THEN (SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid)
+                     ELSE t.typelem END)::bigint,
+               t.typtypmod::int,
+               (SELECT e.extname::text FROM pg_catalog.pg_depend AS d
+                  JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+                 WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid AND d.deptype = 'e'
+                   AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
+               t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc,
+               ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
+                      ORDER BY l.enumsortorder),
+               ARRAY(SELECT a.attname::text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
+               ARRAY(SELECT a.atttypmod::int {_ATTRIBUTES}),
+               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int
+        FROM wanted
+        JOIN pg_catalog.pg_type AS t ON t.oid = wanted.oid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+    """  # noqa: S608 - numbers
+
+
+_ATTRIBUTES = """
+    FROM pg_catalog.pg_attribute AS a
+    WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+
+def read_types(rows: Iterable[Row]) -> Mapping[int, TypeFacts]:
+    """Make facts, by oid, from the answer to `types_query`."""
+    return {fact.oid: fact for fact in map(_read_type, rows)}
+
+
+def _read_type(row: Row) -> TypeFacts:
+    *plain, labels, names, oids, typmods, money_scale = row
+    fields = zip(names, oids, typmods, strict=True)  # type: ignore[call-overload]  # lists, by the row contract
+    return TypeFacts(*plain, tuple(labels), tuple(fields), money_scale)  # type: ignore[arg-type, call-arg]
+
+
+def named_types_query(names: Iterable[tuple[str, str]]) -> str:
+    """Ask for the oids of types by schema and name: (schema, name, oid) of each that there is."""
+    wanted = ", ".join(f"({quote_literal(schema)}, {quote_literal(name)})" for schema, name in names)
+    return f"""
+        SELECT n.nspname::text, t.typname::text, t.oid::bigint
+        FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+        WHERE (n.nspname, t.typname) IN (VALUES {wanted})
+    """  # noqa: S608 - quoted literals

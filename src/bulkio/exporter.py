@@ -16,11 +16,14 @@ import anyio.to_thread
 import pyarrow as pa
 
 from bulkio import catalog, flow, sql
+from bulkio.catalog import TableName
 from bulkio.errors import BulkioError, ConfigError, SchemaError
 from bulkio.files import open_sink
 from bulkio.loader import Progress, first_error
+from bulkio.lookup import find_table, find_types
 from bulkio.pgcopy import Decoder
-from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, result_columns
+from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
+from bulkio.protocols import ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
 
@@ -143,29 +146,32 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
 
 async def _plan(session: Session, query: Query, options: ExportOptions) -> ExportPlan:
     if query.table is not None:
-        return await _plan_table(session, query.table, options)
-    if options.columns is not None:
+        request, columns = await _table_request(session, query.table, options)
+    elif options.columns is not None:
         raise ConfigError("columns can be chosen for a table only: name them in the query")
-    text = sql.bind_literals(query.sql or "", query.params)
-    await session.execute(sql.lock_for_export(text))
-    columns = [(column, True) for column in await session.describe(text)]
-    return plan_export(ExportRequest(text, "query", session.driver, options.method), columns)
+    else:
+        text = sql.bind_literals(query.sql or "", query.params)
+        await session.execute(sql.lock_for_export(text))
+        columns = await session.describe(text)
+        request = ExportRequest(text, "query", session.driver, options.method)
+    types = await find_types(session, [column.type_oid for column in columns])
+    return plan_export(request, columns, types)
 
 
-async def _plan_table(session: Session, table: str, options: ExportOptions) -> ExportPlan:
+async def _table_request(
+    session: Session, table: str, options: ExportOptions
+) -> tuple[ExportRequest, tuple[ResultColumn, ...]]:
+    """Look a table up, and lock it: then it is looked at again, for it may have changed before."""
     name = catalog.parse_table_name(table)
-    row = (await session.fetch(catalog.table_query(name)))[0]
-    if row[0] is None:
+    known = (await find_table(session, name)).table
+    if known is None:
         raise SchemaError(f"table {name} does not exist")
-    known = catalog.read_table(row, await session.fetch(catalog.columns_query(int(str(row[0])))))
-    columns = result_columns(known, options.columns)
-    text = sql.select_columns(known.schema, known.name, [column.name for column, _ in columns])
+    text = sql.select_columns(known.schema, known.name, [c.name for c in table_columns(known, options.columns)])
     await session.execute(sql.lock_for_export(text))
-    # Now it is locked: what it was when it was first looked at counts no more.
-    known = catalog.read_table(row, await session.fetch(catalog.columns_query(known.oid)))
-    columns = result_columns(known, options.columns)
-    request = ExportRequest(text, f"{known.schema}.{known.name}", session.driver, options.method)
-    return plan_export(request, columns)
+    known = (await find_table(session, TableName(known.schema, known.name))).table or known
+    columns = table_columns(known, options.columns)
+    request = ExportRequest(text, f"{known.schema}.{known.name}", session.driver, options.method, columns)
+    return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
 
 
 # --- Reading ------------------------------------------------------------------------------------------------

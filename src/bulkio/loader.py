@@ -14,11 +14,13 @@ import anyio
 import anyio.to_thread
 
 from bulkio import catalog, flow, sql
+from bulkio.catalog import TableName
 from bulkio.csvform import csv_block
 from bulkio.errors import BulkioError
 from bulkio.files import open_source
+from bulkio.lookup import find_table, find_types, named_types
 from bulkio.pgcopy import Encoder
-from bulkio.plan import LoadPlan, LoadRequest, Mode, plan_load
+from bulkio.plan import Database, LoadPlan, LoadRequest, Mode, missing_types, plan_load, recorded_names
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 
@@ -101,6 +103,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         sender = _Sender(plan, opened, options)
         copied = await sender.run(session)
         _compare_counts(plan, copied, sender.rows)
+        await _advance_sequences(session, plan)
         await commit(session, dsn, options)
     return LoadReport(
         rows=copied,
@@ -119,9 +122,11 @@ async def load_plan(source: object, table: str, dsn: str | None, options: LoadOp
     async with (
         _opened(source, options) as opened,
         open_session(dsn, options) as session,
-        transaction(session, read_only=True),
+        transaction(session, read_only=False),
     ):
-        return await _plan(session, opened, table, options, lock=False)
+        plan = await _plan(session, opened, table, options)
+        await session.execute(sql.ROLLBACK)
+        return plan
 
 
 class _opened:  # noqa: N801 - reads as a verb
@@ -138,7 +143,7 @@ class _opened:  # noqa: N801 - reads as a verb
         self._source.close()
 
 
-async def _plan(session: Session, source: Source, table: str, options: LoadOptions, *, lock: bool = True) -> LoadPlan:
+async def _plan(session: Session, source: Source, table: str, options: LoadOptions) -> LoadPlan:
     """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
     name = catalog.parse_table_name(table)
     request = LoadRequest(
@@ -151,15 +156,36 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         method=options.method,
         batch_rows=options.batch_rows,
     )
-    row = (await session.fetch(catalog.table_query(name)))[0]
-    new_schema = None if row[4] is None else str(row[4])
-    if row[0] is None:
-        return plan_load(request, None, new_schema)
-    known = catalog.read_table(row, await session.fetch(catalog.columns_query(int(str(row[0])))))
-    if lock and known.kind in catalog.WRITABLE and options.mode != "create":
+    found = await find_table(session, name)
+    known = found.table
+    if known is None:
+        return plan_load(request, await _with_recorded_types(session, source.schema, found.new_schema))
+    if known.kind in catalog.WRITABLE and options.mode != "create":
         await session.execute(sql.lock_for_load(known.schema, known.name))
-        known = catalog.read_table(row, await session.fetch(catalog.columns_query(known.oid)))
-    return plan_load(request, known, new_schema)
+        known = (await find_table(session, TableName(known.schema, known.name))).table or known
+    types = await find_types(session, [column.type_oid for column in known.columns])
+    return plan_load(request, Database(known, found.new_schema, types, {}))
+
+
+async def _with_recorded_types(session: Session, schema: pa.Schema, new_schema: str | None) -> Database:
+    """Look up the types that the source records; create those that are missing and recorded in full."""
+    names = recorded_names(schema)
+    named = await named_types(session, names)
+    ddl = missing_types(schema, named)
+    for statement in ddl:
+        await session.execute(statement)
+    if ddl:
+        named = await named_types(session, names)
+    return Database(None, new_schema, await find_types(session, named.values()), named)
+
+
+async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
+    """Take the sequences of identity and serial columns past the values that were loaded."""
+    found = (await find_table(session, TableName(plan.schema, plan.table))).table
+    loaded = {field.name for field in plan.fields}
+    for column in found.columns if found else ():
+        if column.sequence is not None and column.name in loaded:
+            await session.fetch(sql.advance_sequence(plan.schema, plan.table, column.name, column.sequence))
 
 
 def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:

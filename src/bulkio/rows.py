@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Row
     from bulkio.types import Cast
 
-__all__ = ["from_rows", "plain", "to_rows"]
+__all__ = ["from_rows", "plain", "to_rows", "unsupported"]
 
 EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
 DAY_US = 86_400_000_000
@@ -60,6 +60,17 @@ def _is_odd_list(arrow: pa.DataType) -> bool:
     return any(
         test(arrow) for test in (types.is_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
     )
+
+
+#: codecs whose values a row of the contract cannot hold
+_NO_ROWS = frozenset({"composite", "range", "multirange", "hstore", "vector", "halfvec", "geometry", "point"})
+
+
+def unsupported(how: Cast) -> str | None:
+    """Say why a column cannot travel as Python rows; None where it can."""
+    if how.codec in _NO_ROWS or how.needs_server:
+        return f"the drivers' rows have no exact form for {how.pg.sql}"
+    return next((why for child in how.children if (why := unsupported(child)) is not None), None)
 
 
 # --- Loads --------------------------------------------------------------------------------------------------

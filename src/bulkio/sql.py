@@ -7,6 +7,7 @@ Pure: strings in, strings out. Nothing is run, and nothing gets into SQL that di
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from bulkio.errors import ConfigError
@@ -21,11 +22,15 @@ __all__ = [
     "ROLLBACK",
     "XACT_ID",
     "Isolation",
+    "NewColumn",
+    "advance_sequence",
     "begin",
     "bind_literals",
     "close_cursor",
     "copy_from_stdin",
     "copy_to_stdout",
+    "create_composite",
+    "create_enum",
     "create_table",
     "declare_cursor",
     "fetch_forward",
@@ -39,6 +44,7 @@ __all__ = [
     "session_pins",
     "truncate_table",
     "with_lower_bounds",
+    "with_texts",
     "xact_status",
 ]
 
@@ -136,6 +142,17 @@ def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> st
     'SELECT "id", "fare" FROM "public"."trips"'
     """
     return f"SELECT {_name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+
+
+def with_texts(query: str, width: int, texts: Sequence[int]) -> str:
+    r"""Wrap a query of `width` columns, so that the columns with these indices come as the server's text.
+
+    >>> with_texts("select a, b from t", 2, [1])
+    'SELECT "c0", "c1"::pg_catalog.text FROM (\nselect a, b from t\n) AS q("c0", "c1")'
+    """
+    names = [quote_ident(f"c{i}") for i in range(width)]
+    columns = [f"{name}::pg_catalog.text" if i in texts else name for i, name in enumerate(names)]
+    return f"SELECT {', '.join(columns)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
 
 
 def declare_cursor(name: str, query: str) -> str:
@@ -363,16 +380,57 @@ def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
 # --- Tables -------------------------------------------------------------------------------------------------
 
 
-def create_table(schema: str, table: str, columns: Sequence[tuple[str, str, bool]]) -> str:
-    """Build CREATE TABLE from (name, type as SQL, nullable).
+@dataclass(frozen=True, slots=True)
+class NewColumn:
+    """One column of a CREATE TABLE; `type_sql` is the type as DDL spells it."""
 
-    >>> create_table("public", "trips", [("id", "int8", False), ("fare", "numeric(8,2)", True)])
-    'CREATE TABLE "public"."trips" ("id" int8 NOT NULL, "fare" numeric(8,2))'
+    name: str
+    type_sql: str
+    nullable: bool = True
+    #: ALWAYS or BY DEFAULT
+    identity: str = ""
+
+
+def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str] = ()) -> str:
+    """Build CREATE TABLE.
+
+    >>> create_table("public", "t", [NewColumn("id", "int8", False), NewColumn("fare", "numeric(8,2)")], ["id"])
+    'CREATE TABLE "public"."t" ("id" int8 NOT NULL, "fare" numeric(8,2), PRIMARY KEY ("id"))'
     """
-    body = ", ".join(
-        f"{quote_ident(name)} {type_sql}{'' if nullable else ' NOT NULL'}" for name, type_sql, nullable in columns
+    parts = [
+        f"{quote_ident(column.name)} {column.type_sql}"
+        + ("" if column.nullable else " NOT NULL")
+        + (f" GENERATED {column.identity} AS IDENTITY" if column.identity else "")
+        for column in columns
+    ]
+    if primary_key:
+        parts.append(f"PRIMARY KEY ({_name_list(primary_key)})")
+    return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def create_enum(schema: str, name: str, labels: Sequence[str]) -> str:
+    """Build CREATE TYPE … AS ENUM."""
+    return f"CREATE TYPE {qualified(schema, name)} AS ENUM ({', '.join(quote_literal(label) for label in labels)})"
+
+
+def create_composite(schema: str, name: str, columns: Sequence[tuple[str, str]]) -> str:
+    """Build CREATE TYPE … AS from (name, type as DDL spells it)."""
+    body = ", ".join(f"{quote_ident(column)} {type_sql}" for column, type_sql in columns)
+    return f"CREATE TYPE {qualified(schema, name)} AS ({body})"
+
+
+def advance_sequence(schema: str, table: str, column: str, sequence: str) -> str:
+    """Build the statement that takes a column's sequence past the values that were loaded; `sequence` comes quoted.
+
+    A sequence that counts down, or is past them already, stays.
+    """
+    return (
+        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, loaded.last)"
+        f" FROM (SELECT max({quote_ident(column)}) AS last FROM {qualified(schema, table)}) AS loaded,"
+        f" pg_catalog.pg_sequence AS s, {sequence} AS now"
+        f" WHERE s.seqrelid = {quote_literal(sequence)}::pg_catalog.regclass AND s.seqincrement > 0"
+        f" AND (loaded.last > now.last_value OR (loaded.last = now.last_value AND NOT now.is_called))"  # noqa: S608
     )
-    return f"CREATE TABLE {qualified(schema, table)} ({body})"
 
 
 def truncate_table(schema: str, table: str) -> str:

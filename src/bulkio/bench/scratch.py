@@ -93,7 +93,7 @@ class Server:
         self._made_schema = True
         self._conn.execute(f"CREATE SCHEMA {sql.quote_ident(self.schema)}")
 
-    def make_table(self, table: str, columns: Sequence[tuple[str, str, bool]]) -> None:
+    def make_table(self, table: str, columns: Sequence[sql.NewColumn]) -> None:
         """Make an empty table that no autovacuum will visit."""
         self._conn.execute(sql.create_table(self.schema, table, columns) + " WITH (autovacuum_enabled = false)")
 

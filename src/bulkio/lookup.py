@@ -1,0 +1,53 @@
+"""Look things up: ask a session what `bulkio.catalog` knows how to ask, and give the facts that plans are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkio import catalog
+from bulkio.types import known_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from bulkio.catalog import Table, TableName
+    from bulkio.protocols import Session
+    from bulkio.types import TypeFacts
+
+__all__ = ["Found", "find_table", "find_types", "named_types"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a table's name stands for."""
+
+    table: Table | None
+    #: the schema in which it would be created; None where that does not exist
+    new_schema: str | None
+
+
+async def find_table(session: Session, name: TableName) -> Found:
+    """Look a table up by name."""
+    row = (await session.fetch(catalog.table_query(name)))[0]
+    new_schema = None if row[4] is None else str(row[4])
+    if row[0] is None:
+        return Found(None, new_schema)
+    columns = await session.fetch(catalog.columns_query(int(str(row[0]))))
+    return Found(catalog.read_table(row, columns), new_schema)
+
+
+async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:
+    """Look up the types that bulkio does not know by heart, with all that they are made of."""
+    # money is known, but not how many decimal places this server's has
+    unknown = [oid for oid in oids if (known := known_type(oid)) is None or "money" in known.name]
+    return catalog.read_types(await session.fetch(catalog.types_query(unknown))) if unknown else {}
+
+
+async def named_types(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Look up the oids of types by (schema, name); those that do not exist are left out."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return {}
+    rows = await session.fetch(catalog.named_types_query(wanted))
+    return {(str(schema), str(name)): int(str(oid)) for schema, name, oid in rows}

@@ -1,0 +1,25 @@
+"""Plans: what a load or an export is going to do, decided before any of it is done.
+
+Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mismatch is found here, and all are told
+at once. `--dry-run` prints `describe()`.
+"""
+
+from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
+from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, Mode, plan_load
+from bulkio.plan.recorded import missing_types, recorded_names
+
+__all__ = [
+    "MODES",
+    "Database",
+    "ExportPlan",
+    "ExportRequest",
+    "LoadPlan",
+    "LoadRequest",
+    "Mode",
+    "cursor_query",
+    "missing_types",
+    "plan_export",
+    "plan_load",
+    "recorded_names",
+    "table_columns",
+]

@@ -1,0 +1,30 @@
+"""What both kinds of plan share: how columns are shown, and how all faults are told at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.errors import SchemaError
+from bulkio.text import show_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["column_lines", "refuse"]
+
+
+def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:
+    """Show (name, from, to, nullable) of each column, one below the other."""
+    rows = [(show_name(name), left, right, "" if nullable else "NOT NULL") for name, left, right, nullable in columns]
+    name_width = max((len(row[0]) for row in rows), default=0)
+    left_width = max((len(row[1]) for row in rows), default=0)
+    return [
+        f"  {name:{name_width}}  {left:{left_width}} -> {right} {null}".rstrip() for name, left, right, null in rows
+    ]
+
+
+def refuse(faults: Sequence[tuple[str, str]], what: str) -> None:
+    """Raise one SchemaError for all the columns at fault."""
+    if faults:
+        lines = "".join(f"\n  {show_name(name)}: {fault}" for name, fault in faults)
+        raise SchemaError(f"{what}:{lines}", columns=tuple(name for name, _ in faults))

@@ -1,0 +1,108 @@
+"""The plan of an export: the query, and the Arrow schema that it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from bulkio import sql
+from bulkio.catalog import READABLE, Column, Table
+from bulkio.errors import ConfigError, SchemaError
+from bulkio.pgcopy import Field
+from bulkio.plan.common import column_lines, refuse
+from bulkio.plan.recorded import record_column, record_table
+from bulkio.rows import unsupported
+from bulkio.text import printable
+from bulkio.types import ARRAY, SERVER_TEXT, cast_from_pg, resolve_type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bulkio.protocols import DriverName, ExportMethod, ResultColumn
+    from bulkio.types import TypeFacts
+
+__all__ = ["ExportPlan", "ExportRequest", "cursor_query", "plan_export", "table_columns"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """What an export will read, and the Arrow schema it gives."""
+
+    #: one SELECT
+    query: str
+    #: what messages call it
+    name: str
+    fields: tuple[Field, ...]
+    arrow_schema: pa.Schema
+    driver: DriverName
+    method: ExportMethod
+
+    def describe(self) -> str:
+        """Give the plan as text, for people."""
+        lines = [
+            f"export {printable(self.name)} with {self.driver}, method {self.method}",
+            f"  {printable(self.query)}",
+            "in one read-only transaction: one snapshot",
+            "columns",
+            *column_lines((f.name, f.cast.pg.sql, str(f.cast.arrow), f.nullable) for f in self.fields),
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What the user asked for."""
+
+    query: str
+    name: str
+    driver: DriverName
+    method: ExportMethod
+    #: the table's, where it is a table
+    table_columns: tuple[Column, ...] = ()
+
+
+def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
+    """Choose the columns of a table to export.
+
+    Raises:
+        SchemaError: it has no rows to read, or a wanted column does not exist.
+    """
+    if table.kind not in READABLE:
+        raise SchemaError(f"{table.schema}.{table.name} is neither a table nor a view, it has no rows to export")
+    columns = {column.name: column for column in table.columns}
+    names = list(columns) if wanted is None else list(wanted)
+    refuse([(n, "the table has no such column") for n in names if n not in columns], "unknown columns")
+    return tuple(columns[name] for name in names)
+
+
+def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]) -> ExportPlan:
+    """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
+    if not columns:
+        raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
+    not_null = {column.name for column in request.table_columns if column.not_null}
+    fields = [
+        Field(c.name, cast_from_pg(resolve_type(c.type_oid, c.typmod, types)), c.name not in not_null) for c in columns
+    ]
+    if request.method == "cursor":
+        refuse(
+            [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
+            "method cursor cannot carry these columns: use binary",
+        )
+    texts = [i for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT]
+    query = sql.with_texts(request.query, len(fields), texts) if texts else request.query
+    schema = pa.schema(
+        [pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg)) for f in fields],
+        metadata=record_table(request.table_columns) or None,
+    )
+    return ExportPlan(query, request.name, tuple(fields), schema, request.driver, request.method)
+
+
+def cursor_query(plan: ExportPlan) -> str:
+    """Give the query that a cursor reads: the plan's own, and the lower bounds of its arrays behind its columns.
+
+    A driver's lists do not keep them, so they are looked at apart (`rows.from_rows`).
+    """
+    arrays = [i for i, field in enumerate(plan.fields) if field.cast.codec == ARRAY]
+    return sql.with_lower_bounds(plan.query, len(plan.fields), arrays) if arrays else plan.query

@@ -1,0 +1,206 @@
+"""What an export records in Arrow metadata, so that a load can make the same table again.
+
+Each field records its type: the ADBC driver's key holds the name, `bulkio:type` the whole tree as JSON (schema, typmod,
+enum labels, a composite's columns). The schema records `bulkio:table`: the primary key, identity and serial columns.
+What comes from a file is never put into SQL as it is: names are quoted, all else is looked up in the catalog.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from bulkio import sql
+from bulkio.types import named_type
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import pyarrow as pa
+
+    from bulkio.catalog import Column
+    from bulkio.types import PgType
+
+__all__ = [
+    "RecordedTable",
+    "RecordedType",
+    "missing_types",
+    "record_column",
+    "record_table",
+    "recorded_names",
+    "recorded_table",
+    "recorded_type",
+]
+
+TYPE_NAME_KEY = b"ADBC:postgresql:typname"
+TYPE_KEY = b"bulkio:type"
+TABLE_KEY = b"bulkio:table"
+
+TypeName = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedType:
+    """A type as an export has recorded it."""
+
+    schema: str
+    name: str
+    typmod: int = -1
+    #: composite, domain, enum, or "" for what cannot be created from here
+    kind: str = ""
+    labels: tuple[str, ...] = ()
+    #: a composite's columns; a domain's base, without a name
+    parts: tuple[tuple[str, RecordedType], ...] = ()
+    #: of an array
+    element: RecordedType | None = None
+
+    @property
+    def sql(self) -> str:
+        """The type as DDL spells it, without a typmod."""
+        return self.element.sql + "[]" if self.element else sql.qualified(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTable:
+    """A table as an export has recorded it."""
+
+    primary_key: tuple[str, ...] = ()
+    #: identity columns: ALWAYS or BY DEFAULT
+    identity: Mapping[str, str] = field(default_factory=dict)
+    serial: tuple[str, ...] = ()
+
+
+# --- Recording ----------------------------------------------------------------------------------------------
+
+
+def record_column(pg: PgType) -> dict[bytes, bytes]:
+    """Give the metadata of a field."""
+    return {TYPE_NAME_KEY: pg.name.encode(), TYPE_KEY: json.dumps(_type_facts(pg), separators=(",", ":")).encode()}
+
+
+def _type_facts(pg: PgType) -> dict[str, object]:
+    facts: dict[str, object] = {"schema": pg.schema, "name": pg.name}
+    if pg.typmod >= 0:
+        facts["typmod"] = pg.typmod
+    if pg.is_domain:
+        return facts
+    if pg.codec == "enum":
+        facts |= {"kind": "enum", "labels": list(pg.labels)}
+    elif pg.codec == "composite":
+        facts |= {"kind": "composite", "parts": [[name, _type_facts(part)] for name, part in pg.fields]}
+    elif pg.codec == "array":
+        facts |= {"element": _type_facts(pg.item)}
+    return facts
+
+
+def record_table(columns: Iterable[Column]) -> dict[bytes, bytes]:
+    """Give the metadata of a schema."""
+    listed = list(columns)
+    key = sorted((column.key_position, column.name) for column in listed if column.key_position)
+    facts: dict[str, object] = {}
+    if key:
+        facts["primary_key"] = [name for _, name in key]
+    if any(column.identity for column in listed):
+        facts["identity"] = {column.name: column.identity for column in listed if column.identity}
+    if serial := [column.name for column in listed if column.sequence and not column.identity]:
+        facts["serial"] = serial
+    return {TABLE_KEY: json.dumps(facts, separators=(",", ":")).encode()} if facts else {}
+
+
+# --- Reading what was recorded ------------------------------------------------------------------------------
+
+
+def recorded_type(arrow: pa.Field) -> RecordedType | None:
+    """Give the type that a field records; None where it records none, or nothing that can be understood."""
+    facts = _read_json((arrow.metadata or {}).get(TYPE_KEY))
+    try:
+        return _type(facts) if facts else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def recorded_table(schema: pa.Schema) -> RecordedTable:
+    """Give what a schema records of its table, as far as it can be understood and has these columns."""
+    facts = _read_json((schema.metadata or {}).get(TABLE_KEY))
+    names = set(schema.names)
+    key = tuple(str(name) for name in cast("list[object]", facts.get("primary_key") or []))
+    identity = cast("dict[str, object]", facts.get("identity") or {})
+    return RecordedTable(
+        primary_key=key if set(key) <= names else (),
+        identity={n: str(kind) for n, kind in identity.items() if n in names and kind in ("ALWAYS", "BY DEFAULT")},
+        serial=tuple(str(n) for n in cast("list[object]", facts.get("serial") or []) if n in names),
+    )
+
+
+def _read_json(text: bytes | None) -> dict[str, object]:
+    try:
+        facts = json.loads(text or b"{}")
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _type(facts: object) -> RecordedType:
+    known = cast("dict[str, object]", facts)
+    parts = cast("list[tuple[str, object]]", known.get("parts", []))
+    return RecordedType(
+        schema=str(known["schema"]),
+        name=str(known["name"]),
+        typmod=int(cast("int", known.get("typmod", -1))),
+        kind=str(known.get("kind", "")),
+        labels=tuple(str(label) for label in cast("list[object]", known.get("labels", []))),
+        parts=tuple((str(name), _type(part)) for name, part in parts),
+        element=_type(known["element"]) if "element" in known else None,
+    )
+
+
+def recorded_names(schema: pa.Schema) -> set[TypeName]:
+    """Give (schema, name) of all types that the fields record, and of their parts."""
+    return {(one.schema, one.name) for top in _recorded(schema) for one in _with_parts(top)}
+
+
+def missing_types(schema: pa.Schema, known: Mapping[TypeName, int]) -> tuple[str, ...]:
+    """Give the DDL for the recorded types that a database does not have and that are recorded in full.
+
+    Enums and composites are; a type that is not is left out, and so are those that need it.
+    """
+    made: dict[TypeName, str] = {}
+    for top in _recorded(schema):
+        _make(top, known, made)
+    return tuple(made.values())
+
+
+def _recorded(schema: pa.Schema) -> Iterator[RecordedType]:
+    yield from (found for column in schema if (found := recorded_type(column)) is not None)
+
+
+def _with_parts(top: RecordedType) -> Iterator[RecordedType]:
+    yield top
+    for _, part in top.parts:
+        yield from _with_parts(part)
+    if top.element is not None:
+        yield from _with_parts(top.element)
+
+
+def _make(one: RecordedType, known: Mapping[TypeName, int], made: dict[TypeName, str]) -> bool:
+    """Add what `one` needs to `made`, its parts first; False where it cannot be had."""
+    name = (one.schema, one.name)
+    if name in known or name in made:
+        return True
+    if one.element is not None:
+        return _make(one.element, known, made)  # its array type comes with it
+    if not all(_make(part, known, made) for _, part in one.parts):
+        return False
+    if one.kind == "enum":
+        made[name] = sql.create_enum(one.schema, one.name, one.labels)
+    elif one.kind == "composite":
+        made[name] = sql.create_composite(one.schema, one.name, [(n, _spelled(part)) for n, part in one.parts])
+    return name in made
+
+
+def _spelled(part: RecordedType) -> str:
+    """Spell a part's type with its typmod: only those typmods that bulkio knows how to spell."""
+    bare = part.element or part
+    base = named_type(bare.name, bare.typmod) if bare.schema == "pg_catalog" else None
+    return part.sql if base is None else base.sql + ("[]" if part.element else "")

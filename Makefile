@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 PY := $(BIN)/python
 PIP := $(PY) -m pip -qq --disable-pip-version-check
 
-# Stamps: what pip did, and what the compiler did.
+# Stamps: bulkio is installed, its codec is up to date, the tools of the tests and checks are there too.
 INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
+TOOLS := $(VENV)/.tools
+READY := $(BUILT) $(TOOLS)
 CODEC := $(wildcard $(addprefix src/bulkio/pgcopy/*,.pyx .pxd .h))
 
 BULKIO := $(BIN)/bulkio
@@ -34,47 +36,47 @@ demo: $(BUILT) ## Load a Parquet file into PostgreSQL, look at it, export it aga
 	@echo
 	@echo "The table is still there: BULKIO_HOME=demo $(BULKIO) server psql"
 
-install: $(BUILT) ## Make .venv with bulkio in it, editable, its codec compiled
+install: $(READY) ## Make .venv with bulkio in it, editable, its codec compiled
 
-test: $(BUILT) ## Run all tests, on real PostgreSQL servers (ARGS='-k numeric' picks some)
+test: $(READY) ## Run all tests, on real PostgreSQL servers (ARGS='-k numeric' picks some)
 	$(PY) -m pytest $(ARGS)
 
 check: lint types layers test ## Everything CI looks at
 
-lint: $(BUILT) ## ruff: the rules and the format
+lint: $(READY) ## ruff: the rules and the format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-format: $(BUILT) ## Let ruff format the code and mend what it can
+format: $(READY) ## Let ruff format the code and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: $(BUILT) ## mypy, strict
+types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
-layers: $(BUILT) ## import-linter: imports point down only
+layers: $(READY) ## import-linter: imports point down only
 	$(BIN)/lint-imports
 
-wheel: $(BUILT) ## Build dist/*.tar.gz, and from that dist/*.whl
+wheel: $(READY) ## Build dist/*.tar.gz, and from that dist/*.whl
 	$(PY) -m build --outdir dist
 
-fuzz: $(BUILT) ## Feed the decoder a million hostile inputs
+fuzz: $(READY) ## Feed the decoder a million hostile inputs
 	$(PY) tests/fuzz/fuzz_decoder.py --count 1000000
 
-asan: $(BUILT) ## Run the codec under AddressSanitizer
+asan: $(READY) ## Run the codec under AddressSanitizer
 	bash tests/fuzz/asan.sh
 
-bench: $(BUILT) ## Measure every method of both drivers (long)
+bench: $(READY) ## Measure every method of both drivers (long)
 	bash benchmarks/run.sh
 
-codec-bench: $(BUILT) ## Measure the codec alone, without a server
+codec-bench: $(READY) ## Measure the codec alone, without a server
 	$(PY) benchmarks/codec.py
 
 clean: ## Remove what was built, and the demo with its server; .venv stays
 	@if [ -x $(BULKIO) ] && [ -d demo ]; then $(BULKIO) server stop; fi
 	rm -rf build dist demo src/bulkio.egg-info src/bulkio/pgcopy/*.c src/bulkio/pgcopy/*.so $(BUILT)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find src tests benchmarks pipelines -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## ... and .venv too
 	rm -rf $(VENV)
@@ -86,18 +88,32 @@ if sys.version_info < (3, 11):
 if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
     sys.exit("the codec is compiled, which needs Python's headers: apt-get install python3-dev, or your system's like")
 endef
-export PREFLIGHT
+$(INSTALLED): export PREFLIGHT := $(PREFLIGHT)
+
+# pip could read these itself, but not without compiling the codec once more.
+define DEV
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["project"]["optional-dependencies"]["dev"], sep="\n")
+endef
+$(TOOLS): export DEV := $(DEV)
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c "$$PREFLIGHT"
 	@command -v $${CC:-cc} >/dev/null || { echo "the codec is compiled, which needs a C compiler: apt-get install gcc"; exit 1; }
-	@echo "Setting up $(VENV); this takes a minute or two"
+	@echo "Setting up $(VENV) and compiling the codec: about a minute"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --upgrade 'setuptools>=77' 'Cython>=3.1'
-	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[dev]'
+	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[embedded]'
 	@touch $@
 
 # The editable install has compiled the codec already, by the same Cython: this compiles only what has changed since.
 $(BUILT): $(INSTALLED) setup.py $(CODEC)
 	@$(PY) setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(TOOLS): $(INSTALLED)
+	@echo "Adding the tests' and checks' tools to $(VENV)"
+	@$(PY) -c "$$DEV" >$(VENV)/dev.txt
+	@$(PIP) install --requirement $(VENV)/dev.txt
 	@touch $@

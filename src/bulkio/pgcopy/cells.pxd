@@ -63,5 +63,9 @@ cdef inline int read_cell(CellDecoder cell, const uint8_t* data, int32_t n, Stat
         if cell.validity.data != NULL and extend_validity(cell):
             return Status.NO_MEMORY
         status = cell.read(data, n, state)
+        if status == Status.AS_NULL:
+            status = mark_null(cell)
+            if status == Status.OK:
+                status = cell.blank()
     cell.length += 1
     return status

@@ -1,41 +1,21 @@
-"""numeric, from and to Arrow decimals, integers and strings.
-
-Wire format: src/backend/utils/adt/numeric.c, numeric_send: ndigits (unsigned), weight, sign, dscale, then base-10000
-digits, most significant first; 16 bits each, big-endian. The first digit counts 10000 ** weight. dscale is the number
-of decimal places shown.
-"""
+"""numeric, from and to Arrow decimals and integers; for the wire format see numericwire.pxd."""
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
 from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.limbs cimport (
     Wide, power_of_ten, wide_div, wide_fits64, wide_less, wide_load, wide_mul_add, wide_negate,
 )
-from bulkio.pgcopy.strings cimport BytesDecoder, OFFSET_MAX, append_value, end_value
+from bulkio.pgcopy.numericwire cimport (
+    BASE, BASE_DIGITS, GROUPS_MAX, NEGATIVE, POSITIVE, Number, put_header, read_header,
+)
 from bulkio.pgcopy.wire cimport (
     Buf, Out, State, Status, append_bytes, get16, put16, put32, put64, reserve, room, wrong_length,
 )
-
-cdef enum:
-    BASE = 10000
-    BASE_DIGITS = 4
-    HEADER = 8  # ndigits, weight, sign, dscale
-    POSITIVE = 0x0000
-    NEGATIVE = 0x4000
-    NAN = 0xC000
-    PLUS_INFINITY = 0xD000
-    MINUS_INFINITY = 0xF000
-    # NUMERIC_DSCALE_MASK, and the limits that the manual gives (8.1.2): digits before and after the point
-    DSCALE_MAX = 0x3FFF
-    WHOLE_DIGITS_MAX = 131072
-    # base-10000 digits of a 256-bit integer, with room to spare
-    GROUPS_MAX = 24
-
 
 cdef inline int floor_div(int a, int b) noexcept nogil:
     return a // b if a >= 0 else -((-a + b - 1) // b)
@@ -63,19 +43,6 @@ cdef Wide wide_power_of_ten(int exponent) except *:
     for i in range(exponent):
         wide_mul_add(&result, 10, 0)
     return result
-
-
-cdef int put_header(Out* out, int ndigits, int weight, int sign, int dscale) noexcept nogil:
-    """Append a numeric field's length and header; room for its digits is made too."""
-    if reserve(out, 4 + HEADER + 2 * ndigits):
-        return Status.NO_MEMORY
-    put32(out.pos, HEADER + 2 * ndigits)
-    put16(out.pos + 4, <uint16_t>ndigits)
-    put16(out.pos + 6, <uint16_t><int16_t>weight)
-    put16(out.pos + 8, <uint16_t>sign)
-    put16(out.pos + 10, <uint16_t>dscale)
-    out.pos += 4 + HEADER
-    return Status.OK
 
 
 cdef int put_numeric(Out* out, Wide* value, bint negative, int scale) noexcept nogil:
@@ -155,7 +122,7 @@ cdef class NumericEncoder(CellEncoder):
     cdef int scale  # of the values that come
     cdef int kept_scale  # of those that go: display scale
     cdef int drop  # decimal digits that must be zero
-    cdef bint limited, small_limited
+    cdef bint limited, small_limited, lossy
     cdef Wide limit  # magnitudes, at `scale`, must be below
     cdef uint64_t small_limit, drop_divisor
 
@@ -165,6 +132,7 @@ cdef class NumericEncoder(CellEncoder):
         self.kept_scale = self.scale
         self.drop = 0
         self.limited = False
+        self.lossy = cast.policies.allow_lossy
         if cast.pg.precision is not None:
             self.constrain(cast.pg.precision, cast.pg.scale)
         # magnitudes of one word: where the limit is wider, no such word reaches it
@@ -176,8 +144,9 @@ cdef class NumericEncoder(CellEncoder):
         return 0
 
     cdef int constrain(self, int precision, int scale) except -1:
-        self.drop = max(0, self.scale - scale)
-        self.kept_scale = min(self.scale, max(scale, 0))
+        if not self.lossy:  # else the server rounds
+            self.drop = max(0, self.scale - scale)
+            self.kept_scale = min(self.scale, max(scale, 0))
         self.limit = wide_power_of_ten(precision - scale + self.scale)
         self.limited = precision - scale + self.scale <= 77
         return 0
@@ -311,209 +280,20 @@ cdef class DecimalToIntEncoder(CellEncoder):
         return Status.OK
 
 
-cdef struct NumberText:
-    # A decimal number in text: its digits lie in [first, end), with perhaps one point among them.
-    const uint8_t* first
-    const uint8_t* end
-    int64_t digits  # significant ones, leading zeros left out
-    int64_t whole  # digits before the point, exponent applied; negative for 0.00…
-    int64_t places  # digits after the point, exponent applied
-    bint negative
-
-
-cdef inline bint is_digit(uint8_t c) noexcept nogil:
-    return c'0' <= c <= c'9'
-
-
-cdef inline bint is_blank(uint8_t c) noexcept nogil:
-    return c == c' ' or 9 <= c <= 13
-
-
-cdef bint word_is(const uint8_t* p, const uint8_t* end, const char* word) noexcept nogil:
-    """Compare with a lower-case word, whatever the case of the text."""
-    cdef int i = 0
-    while p + i < end and word[i] != 0:
-        if (p[i] | 0x20) != <uint8_t>word[i]:
-            return False
-        i += 1
-    return p + i == end and word[i] == 0
-
-
-cdef int parse_number(NumberText* number, const uint8_t* p, const uint8_t* end) noexcept nogil:
-    """Parse [digits][.digits][e[+-]digits], the sign taken off already."""
-    cdef int64_t before = 0, after = 0, exponent = 0, zeros = 0
-    cdef bint seen = False, point = False, significant = False, minus = False
-    number.first = p
-    while p < end and (is_digit(p[0]) or (p[0] == c'.' and not point)):
-        if p[0] == c'.':
-            point = True
-        else:
-            seen = True
-            significant = significant or p[0] != c'0'
-            zeros += not significant
-            after += point
-            before += not point
-        p += 1
-    number.end = p
-    if not seen:
-        return Status.BAD_SYNTAX
-    if p < end and (p[0] | 0x20) == c'e':
-        p += 1
-        if p < end and (p[0] == c'+' or p[0] == c'-'):
-            minus = p[0] == c'-'
-            p += 1
-        if p == end:
-            return Status.BAD_SYNTAX
-        while p < end and is_digit(p[0]):
-            if exponent < 1000000:
-                exponent = exponent * 10 + (p[0] - c'0')
-            p += 1
-        exponent = -exponent if minus else exponent
-    if p != end:
-        return Status.BAD_SYNTAX
-    number.digits = before + after - zeros
-    number.whole = before - zeros + exponent
-    number.places = after - exponent if after > exponent else 0
-    return Status.OK
-
-
-cdef class TextToNumericEncoder(CellEncoder):
-    """utf8 -> numeric: digits with an optional point and exponent, NaN, Infinity; blanks around are allowed.
-
-    As the server's own input, but never rounding: digits past the column's scale must be zeros.
-    """
-
-    cdef BytesView view
-    cdef bint limited
-    cdef int64_t whole_max, places_max
-
-    def __init__(self, cast, list children):
-        super().__init__(cast, children)
-        bytes_layout(&self.view, self.format)
-        self.limited = cast.pg.precision is not None
-        self.whole_max = cast.pg.precision - cast.pg.scale if self.limited else WHOLE_DIGITS_MAX
-        self.places_max = cast.pg.scale if self.limited else DSCALE_MAX
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        bind_bytes(&self.view, array)
-        return 0
-
-    cdef int write(self, Out* out, int64_t row) noexcept nogil:
-        cdef const uint8_t* p
-        cdef int64_t n = load_bytes(&self.view, self.offset + row, &p)
-        cdef const uint8_t* end = p + n
-        cdef NumberText number
-        cdef int status
-        while p < end and is_blank(p[0]):
-            p += 1
-        while p < end and is_blank((end - 1)[0]):
-            end -= 1
-        if word_is(p, end, b"nan"):
-            return put_header(out, 0, 0, NAN, 0)
-        number.negative = p < end and p[0] == c'-'
-        if p < end and (p[0] == c'-' or p[0] == c'+'):
-            p += 1
-        if word_is(p, end, b"infinity") or word_is(p, end, b"inf"):
-            if self.limited:
-                return Status.OUT_OF_RANGE
-            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, 0)
-        status = parse_number(&number, p, end)
-        if status:
-            return status
-        return self.put_text(out, &number)
-
-    cdef int put_text(self, Out* out, NumberText* number) noexcept nogil:
-        cdef const uint8_t* p = number.first
-        cdef int64_t left = number.digits, weight, position
-        cdef int64_t dscale = min(number.places, max(self.places_max, 0))
-        cdef int64_t start, kept = number.whole + self.places_max  # significant digits the column can hold
-        cdef int group = 0, in_group, ndigits = 0, used = 0
-        cdef int64_t used_offset
-        cdef int sign = NEGATIVE if number.negative else POSITIVE
-        if left == 0:  # a zero, perhaps with places
-            return put_header(out, 0, 0, POSITIVE, <int>dscale)
-        if number.whole > self.whole_max:
-            return Status.OUT_OF_RANGE
-        weight = (number.whole - 1) // 4 if number.whole >= 1 else -((-number.whole) // 4) - 1
-        start = out.pos - out.start
-        if reserve(out, 4 + HEADER + 2 * (<size_t>left // BASE_DIGITS + 3)):
-            return Status.NO_MEMORY
-        out.pos += 4 + HEADER
-        used_offset = out.pos - out.start
-        in_group = <int>(BASE_DIGITS * (weight + 1) - number.whole)  # places left empty in the first group
-        position = 0
-        while p < number.end and (p[0] == c'0' or p[0] == c'.'):
-            p += 1
-        while left > 0:
-            if p[0] != c'.':
-                if position >= kept and p[0] != c'0':
-                    out.pos = out.start + start
-                    return Status.WOULD_ROUND
-                group = group * 10 + (p[0] - c'0')
-                position += 1
-                left -= 1
-                in_group += 1
-                if in_group == BASE_DIGITS or left == 0:
-                    while in_group < BASE_DIGITS:
-                        group *= 10
-                        in_group += 1
-                    put16(out.pos, <uint16_t>group)
-                    out.pos += 2
-                    ndigits += 1
-                    if group:
-                        used = ndigits
-                    group = 0
-                    in_group = 0
-            p += 1
-        out.pos = out.start + start
-        if put_header(out, used, <int>weight, sign, <int>dscale):
-            return Status.NO_MEMORY
-        out.pos = out.start + used_offset + 2 * used
-        return Status.OK
-
-
-cdef struct Number:
-    # A numeric field's header, checked.
-    int ndigits
-    int weight
-    int sign
-    int dscale
-    const uint8_t* digits
-
-
-cdef int read_header(Number* number, const uint8_t* data, int32_t n, State* state) noexcept nogil:
-    """Check a numeric field's shape and its digits."""
-    cdef int i
-    if n < HEADER:
-        return wrong_length(state, HEADER, n)
-    number.ndigits = <uint16_t>get16(data)
-    number.weight = get16(data + 2)
-    number.sign = <uint16_t>get16(data + 4)
-    number.dscale = <uint16_t>get16(data + 6)
-    number.digits = data + HEADER
-    if n != HEADER + 2 * number.ndigits:
-        return wrong_length(state, HEADER + 2 * number.ndigits, n)
-    if number.sign not in (POSITIVE, NEGATIVE, NAN, PLUS_INFINITY, MINUS_INFINITY) or number.dscale > DSCALE_MAX:
-        # an infinity's dscale is not looked at by the server either, but it always sends one in range
-        return Status.BAD_VALUE
-    for i in range(number.ndigits):
-        if <uint16_t>get16(number.digits + 2 * i) >= BASE:
-            return Status.BAD_VALUE
-    return Status.OK
-
-
 cdef class DecimalDecoder(CellDecoder):
     """numeric(p, s) -> decimal128 or decimal256. NaN, infinity, and what p and s cannot hold are errors."""
 
     cdef int width, scale
     cdef Wide limit
     cdef uint64_t small_limit
+    cdef bint nan_is_null
     cdef Buf values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.width = cast.arrow.bit_width // 8
         self.scale = cast.arrow.scale
+        self.nan_is_null = cast.policies.nan == "null"
         self.limit = wide_power_of_ten(cast.arrow.precision)
         self.small_limit = power_of_ten(min(19, cast.arrow.precision))
 
@@ -527,7 +307,7 @@ cdef class DecimalDecoder(CellDecoder):
         if status:
             return status
         if number.sign != POSITIVE and number.sign != NEGATIVE:
-            return Status.IS_INFINITE
+            return Status.AS_NULL if self.nan_is_null else Status.IS_INFINITE
         if BASE_DIGITS * (number.weight + 1) + self.scale <= 18:
             return self.append_small(&number)
         status = self.accumulate(&number, &value)
@@ -600,90 +380,10 @@ cdef class DecimalDecoder(CellDecoder):
         return give_array(self, out, buffers, 1)
 
 
-cdef inline uint8_t* put_group(uint8_t* p, int digit) noexcept nogil:
-    """Write four decimal digits."""
-    p[0] = <uint8_t>(c'0' + digit // 1000)
-    p[1] = <uint8_t>(c'0' + digit // 100 % 10)
-    p[2] = <uint8_t>(c'0' + digit // 10 % 10)
-    p[3] = <uint8_t>(c'0' + digit % 10)
-    return p + BASE_DIGITS
-
-
-cdef inline int digit_at(const Number* number, int i) noexcept nogil:
-    """The base-10000 digit number `i`; those not sent are zeros."""
-    if i < 0 or i >= number.ndigits:
-        return 0
-    return <uint16_t>get16(number.digits + 2 * i)
-
-
-cdef class NumericTextDecoder(BytesDecoder):
-    """numeric of any size -> string, as the server's own text output: 12.30, NaN, -Infinity."""
-
-    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
-        cdef Number number
-        cdef int status = read_header(&number, data, n, state)
-        if status:
-            return status
-        if number.sign == NAN:
-            return append_value(self, <const uint8_t*>b"NaN", 3)
-        if number.sign == PLUS_INFINITY:
-            return append_value(self, <const uint8_t*>b"Infinity", 8)
-        if number.sign == MINUS_INFINITY:
-            return append_value(self, <const uint8_t*>b"-Infinity", 9)
-        return self.append_number(&number, n, state)
-
-    cdef int append_number(self, Number* number, int32_t n, State* state) noexcept nogil:
-        cdef size_t most = 8 + BASE_DIGITS * <size_t>(max(number.weight, 0) + 1) + number.dscale + BASE_DIGITS
-        cdef uint8_t* p
-        cdef uint8_t* first
-        cdef int i
-        if self.data.size + most > OFFSET_MAX:
-            return Status.BATCH_TOO_BIG
-        if room(&self.data, most):
-            return Status.NO_MEMORY
-        p = self.data.data + self.data.size
-        if number.sign == NEGATIVE:
-            p[0] = c'-'
-            p += 1
-        first = p
-        for i in range(number.weight + 1):
-            p = put_group(p, digit_at(number, i))
-        p = trim_zeros(first, p)
-        if number.dscale:
-            p[0] = c'.'
-            p += 1
-            first = p
-            i = number.weight + 1
-            while p - first < number.dscale:
-                p = put_group(p, digit_at(number, i))
-                i += 1
-            p = first + number.dscale
-        if p - (self.data.data + self.data.size) > n:
-            state.inflated += p - (self.data.data + self.data.size) - n
-        self.data.size = p - self.data.data
-        return end_value(self)
-
-
-cdef inline uint8_t* trim_zeros(uint8_t* first, uint8_t* end) noexcept nogil:
-    """Drop leading zeros from the digits in [first, end), but leave one digit; gives the new end."""
-    cdef uint8_t* p = first
-    cdef Py_ssize_t i
-    while p < end and p[0] == c'0':
-        p += 1
-    if p == end:
-        first[0] = c'0'
-        return first + 1
-    if p != first:
-        for i in range(end - p):
-            first[i] = p[i]
-    return first + (end - p)
-
-
 ENCODERS = {
     "decimal": DecimalEncoder,
     "int_to_numeric": IntToNumericEncoder,
     "decimal_to_int": DecimalToIntEncoder,
-    "text_to_numeric": TextToNumericEncoder,
 }
 
-DECODERS = {"decimal": DecimalDecoder, "numeric_text": NumericTextDecoder}
+DECODERS = {"decimal": DecimalDecoder}

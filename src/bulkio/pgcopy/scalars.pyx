@@ -3,13 +3,14 @@
 Wire formats: src/backend/utils/adt/{bool,int,int8,float,uuid}.c, the `*send` functions.
 """
 
-from libc.math cimport isnan
+from libc.math cimport isfinite
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.wire cimport (
     Buf, State, Out, Status, append_bytes, get16, get32, get64, put16, put32, put64, reserve, room, test_bit,
@@ -71,32 +72,6 @@ cdef class IntEncoder(CellEncoder):
         return Status.OK
 
 
-cdef inline double half_to_double(uint16_t bits) noexcept nogil:
-    """Widen an IEEE 754 binary16."""
-    cdef uint64_t sign = <uint64_t>(bits >> 15) << 63
-    cdef int exponent = (bits >> 10) & 0x1F
-    cdef uint64_t fraction = bits & 0x3FF
-    cdef uint64_t wide
-    cdef double result
-    if exponent == 0x1F:
-        wide = sign | (<uint64_t>0x7FF << 52) | (fraction << 42)
-    elif exponent == 0:
-        result = <double>fraction * 5.9604644775390625e-08  # 2 ** -24
-        return -result if sign else result
-    else:
-        wide = sign | (<uint64_t>(exponent - 15 + 1023) << 52) | (fraction << 42)
-    memcpy(&result, &wide, 8)
-    return result
-
-
-cdef inline double load_float(const void* values, int width, int64_t i) noexcept nogil:
-    if width == 8:
-        return (<const double*>values)[i]
-    if width == 4:
-        return <double>(<const float*>values)[i]
-    return half_to_double((<const uint16_t*>values)[i])
-
-
 cdef inline int put_float(Out* out, double value, int width) noexcept nogil:
     """Append a float4 or float8 field; `value` must be exact in `width` bytes."""
     cdef uint32_t narrow_bits
@@ -116,12 +91,8 @@ cdef inline int put_float(Out* out, double value, int width) noexcept nogil:
     return Status.OK
 
 
-cdef int float_width(bytes format):
-    return {b"e": 2, b"f": 4, b"g": 8}[format]
-
-
 cdef class FloatEncoder(CellEncoder):
-    """float16, float32, float64 -> float4, float8; widening only, so always exact."""
+    """float16, float32, float64 -> float4, float8; widening is exact, float64 -> float4 is the user's wish to round."""
 
     cdef int source, width
     cdef const void* values
@@ -143,7 +114,10 @@ cdef class FloatEncoder(CellEncoder):
             put32(out.pos + 4, (<const uint32_t*>self.values)[self.offset + row])
             out.pos += 8
             return Status.OK
-        return put_float(out, load_float(self.values, self.source, self.offset + row), self.width)
+        cdef double value = load_float(self.values, self.source, self.offset + row)
+        if self.width < self.source and isfinite(value) and not isfinite(<float>value):
+            return Status.OUT_OF_RANGE
+        return put_float(out, value, self.width)
 
 
 cdef class IntToFloatEncoder(CellEncoder):

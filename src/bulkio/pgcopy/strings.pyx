@@ -16,6 +16,7 @@ from bulkio.pgcopy.wire cimport (
 )
 
 cdef uint8_t JSONB_VERSION = 1
+cdef bytes REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 cdef class BytesEncoder(CellEncoder):
@@ -52,10 +53,15 @@ cdef class TextEncoder(BytesEncoder):
     """
 
     cdef int64_t max_chars
+    # what stands in the place of a NUL, where the user allows that; `mends` tells whether
+    cdef bytes instead
+    cdef bint mends
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.max_chars = cast.pg.max_chars or FIELD_MAX
+        self.mends = cast.policies.nul != "error"
+        self.instead = REPLACEMENT if cast.policies.nul == "replace" else b""
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
@@ -64,6 +70,8 @@ cdef class TextEncoder(BytesEncoder):
         if n > FIELD_MAX:
             return Status.FIELD_TOO_BIG
         fault = check_text(data, n)
+        if fault == TEXT_HAS_NUL and self.mends:
+            return self.write_mended(out, data, n)
         if fault != TEXT_OK:
             return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
         if n > self.max_chars and count_chars(data, n) > self.max_chars:
@@ -73,6 +81,36 @@ cdef class TextEncoder(BytesEncoder):
         put32(out.pos, <int32_t>n)
         memcpy(out.pos + 4, data, n)
         out.pos += 4 + n
+        return Status.OK
+
+    cdef int write_mended(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil:
+        """Append a text whose NULs are taken out or replaced."""
+        cdef const uint8_t* instead
+        cdef size_t width
+        cdef int64_t i
+        cdef uint8_t* start
+        with gil:  # rare: only a text that has a NUL comes here
+            instead = self.instead
+            width = len(self.instead)
+        if reserve(out, 4 + n * (width if width > 1 else 1)):
+            return Status.NO_MEMORY
+        start = out.pos
+        out.pos += 4
+        for i in range(n):
+            if data[i]:
+                out.pos[0] = data[i]
+                out.pos += 1
+            else:
+                memcpy(out.pos, instead, width)
+                out.pos += width
+        n = out.pos - start - 4
+        if n > FIELD_MAX:
+            return Status.FIELD_TOO_BIG
+        if check_text(start + 4, n) != TEXT_OK:
+            return Status.NOT_UTF8
+        if count_chars(start + 4, n) > self.max_chars:
+            return Status.TOO_LONG
+        put32(start, <int32_t>n)
         return Status.OK
 
 

@@ -39,11 +39,13 @@ cdef struct Unit:
     # How a value becomes microseconds: times `multiply`, or divided by `divide` where nothing is left over.
     int64_t multiply
     int64_t divide
+    bint lossy  # what is left over is dropped, towards the past
 
 
-cdef Unit unit_of(bytes format) except *:
+cdef Unit unit_of(bytes format, bint lossy) except *:
     """The unit behind an Arrow format string such as ``tsu:UTC`` or ``ttm``."""
     cdef Unit unit
+    unit.lossy = lossy
     letter = format[2:3]
     unit.multiply = {b"s": 1000000, b"m": 1000, b"u": 1, b"n": 1}[letter]
     unit.divide = 1000 if letter == b"n" else 1
@@ -52,18 +54,33 @@ cdef Unit unit_of(bytes format) except *:
 
 cdef inline int to_us(int64_t value, const Unit* unit, int64_t* us) noexcept nogil:
     if unit.divide != 1:
-        if value % unit.divide:
-            return Status.WOULD_ROUND
         us[0] = value // unit.divide
+        if value % unit.divide:
+            if not unit.lossy:
+                return Status.WOULD_ROUND
+            us[0] -= value < 0  # division rounds towards zero
         return Status.OK
     if __builtin_mul_overflow(value, unit.multiply, us):
         return Status.OUT_OF_RANGE
     return Status.OK
 
 
-cdef int64_t grain_of(pg) except 0:
+cdef int64_t grain_of(cast) except 0:
     """The microseconds of the last decimal place that timestamp(p) or time(p) keeps: the server rounds in silence."""
-    return 10 ** (6 - pg.typmod) if 0 <= pg.typmod < 6 else 1
+    if cast.policies.allow_lossy:
+        return 1
+    return 10 ** (6 - cast.pg.typmod) if 0 <= cast.pg.typmod < 6 else 1
+
+
+cdef enum Infinity:
+    # what becomes of infinity, which Arrow does not have
+    IS_ERROR
+    IS_NULL
+    IS_SENTINEL
+
+
+cdef Infinity infinity_of(cast) except *:
+    return {"error": IS_ERROR, "null": IS_NULL, "sentinel": IS_SENTINEL}[cast.policies.infinity]
 
 
 cdef inline int put_long(Out* out, int64_t value) noexcept nogil:
@@ -78,11 +95,12 @@ cdef inline int put_long(Out* out, int64_t value) noexcept nogil:
 cdef class TemporalEncoder(CellEncoder):
     """The base: values of 32 or 64 bits."""
 
-    cdef bint narrow
+    cdef bint narrow, sentinels
     cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
+        self.sentinels = cast.policies.infinity == "sentinel"
         self.narrow = self.format in (b"tdD", b"tts", b"ttm")
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
@@ -104,9 +122,10 @@ cdef class DateEncoder(TemporalEncoder):
             if days % DAY_MS:
                 return Status.WOULD_ROUND
             days //= DAY_MS
-        days -= EPOCH_DAYS
-        if not DATE_MIN <= days < DATE_END:
-            return Status.OUT_OF_RANGE
+        if not (self.sentinels and (days == DATE_INFINITY or days == -DATE_INFINITY - 1)):
+            days -= EPOCH_DAYS
+            if not DATE_MIN <= days < DATE_END:
+                return Status.OUT_OF_RANGE
         if reserve(out, 8):
             return Status.NO_MEMORY
         put32(out.pos, 4)
@@ -137,15 +156,15 @@ cdef class TimeEncoder(TemporalEncoder):
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.unit = unit_of(self.format)
-        self.grain = grain_of(cast.pg)
+        self.unit = unit_of(self.format, cast.policies.allow_lossy)
+        self.grain = grain_of(cast)
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t us
         cdef int status = to_us(self.load(row), &self.unit, &us)
         if status:
             return status
-        if not 0 <= us < DAY_US:
+        if not 0 <= us < DAY_US and not (self.sentinels and us == DAY_US):
             return Status.OUT_OF_RANGE
         if self.grain != 1 and us % self.grain:
             return Status.WOULD_ROUND
@@ -160,12 +179,15 @@ cdef class TimestampEncoder(TemporalEncoder):
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.unit = unit_of(self.format)
-        self.grain = grain_of(cast.pg)
+        self.unit = unit_of(self.format, cast.policies.allow_lossy)
+        self.grain = grain_of(cast)
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
-        cdef int64_t us
-        cdef int status = to_us(self.load(row), &self.unit, &us)
+        cdef int64_t us = self.load(row)
+        cdef int status
+        if self.sentinels and (us == INT64_MAX or us == INT64_MIN):
+            return put_long(out, us)
+        status = to_us(us, &self.unit, &us)
         if status:
             return status
         if __builtin_sub_overflow(us, EPOCH_US, &us) or not TIMESTAMP_MIN <= us < TIMESTAMP_END:
@@ -179,6 +201,11 @@ cdef class DateDecoder(CellDecoder):
     """date -> date32."""
 
     cdef Buf values
+    cdef Infinity infinity
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.infinity = infinity_of(cast)
 
     def __dealloc__(self):
         free(self.values.data)
@@ -189,10 +216,12 @@ cdef class DateDecoder(CellDecoder):
             return wrong_length(state, 4, n)
         days = get32(data)
         if days == DATE_INFINITY or days == -DATE_INFINITY - 1:
-            return Status.IS_INFINITE
-        if days > DATE_INFINITY - EPOCH_DAYS:  # past every date that PostgreSQL has
+            if self.infinity != IS_SENTINEL:
+                return Status.AS_NULL if self.infinity == IS_NULL else Status.IS_INFINITE
+        elif days >= DATE_INFINITY - EPOCH_DAYS:  # past every date that PostgreSQL has
             return Status.BAD_VALUE
-        days += EPOCH_DAYS
+        else:
+            days += EPOCH_DAYS
         return append_bytes(&self.values, &days, 4)
 
     cdef int blank(self) noexcept nogil:
@@ -209,6 +238,11 @@ cdef class LongDecoder(CellDecoder):
     """The base: 64-bit microseconds."""
 
     cdef Buf values
+    cdef Infinity infinity
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.infinity = infinity_of(cast)
 
     def __dealloc__(self):
         free(self.values.data)
@@ -231,9 +265,9 @@ cdef class TimeDecoder(LongDecoder):
         if n != 8:
             return wrong_length(state, 8, n)
         us = get64(data)
-        if us == DAY_US:
-            return Status.NOT_IN_ARROW
-        if not 0 <= us < DAY_US:
+        if us == DAY_US and self.infinity != IS_SENTINEL:
+            return Status.AS_NULL if self.infinity == IS_NULL else Status.NOT_IN_ARROW
+        if not 0 <= us <= DAY_US:
             return Status.BAD_VALUE
         return append_bytes(&self.values, &us, 8)
 
@@ -247,9 +281,12 @@ cdef class TimestampDecoder(LongDecoder):
             return wrong_length(state, 8, n)
         us = get64(data)
         if us == INT64_MAX or us == INT64_MIN:
-            return Status.IS_INFINITE
-        if __builtin_add_overflow(us, EPOCH_US, &us):
+            if self.infinity != IS_SENTINEL:
+                return Status.AS_NULL if self.infinity == IS_NULL else Status.IS_INFINITE
+        elif __builtin_add_overflow(us, EPOCH_US, &us):
             return Status.NOT_IN_ARROW
+        elif us == INT64_MAX and self.infinity == IS_SENTINEL:
+            return Status.NOT_IN_ARROW  # the one instant that the sentinel takes
         return append_bytes(&self.values, &us, 8)
 
 

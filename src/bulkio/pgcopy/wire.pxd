@@ -40,6 +40,8 @@ cdef enum Status:
     IS_INFINITE = 25
     NOT_IN_ARROW = 26
     BATCH_TOO_BIG = 27
+    # not a fault: a policy wants a null here
+    AS_NULL = 60
 
 
 cdef enum:

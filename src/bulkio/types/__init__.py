@@ -3,7 +3,7 @@
 `resolve` makes trees of the types that a database has made itself.
 """
 
-from bulkio.types.casts import INTERVAL_STRUCT, Cast, arrow_kind
+from bulkio.types.casts import INTERVAL_STRUCT, Cast, arrow_kind, with_policies
 from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import (
     ARRAY,
@@ -16,6 +16,7 @@ from bulkio.types.pgtypes import (
     named_type,
     numeric_typmod,
 )
+from bulkio.types.policies import Policies
 from bulkio.types.resolve import TypeFacts, resolve_type
 from bulkio.types.to_pg import cast_to_pg, pg_type_for
 
@@ -26,6 +27,7 @@ __all__ = [
     "SERVER_TEXT",
     "Cast",
     "PgType",
+    "Policies",
     "TypeFacts",
     "array_of",
     "arrow_kind",
@@ -37,4 +39,5 @@ __all__ = [
     "numeric_typmod",
     "pg_type_for",
     "resolve_type",
+    "with_policies",
 ]

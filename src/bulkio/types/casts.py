@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from bulkio.types.pgtypes import SERVER_TEXT
+from bulkio.types.policies import Policies
 
 if TYPE_CHECKING:
     from bulkio.types.pgtypes import PgType
 
-__all__ = ["INTERVAL_STRUCT", "RANGE_FIELDS", "Cast", "arrow_kind", "range_struct"]
+__all__ = ["INTERVAL_STRUCT", "RANGE_FIELDS", "Cast", "arrow_kind", "range_struct", "with_policies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Cast:
     arrow: pa.DataType
     pg: PgType
     children: tuple[Cast, ...] = ()
+    policies: Policies = Policies()
 
     @property
     def needs_server(self) -> bool:
@@ -86,6 +88,12 @@ RANGE_FIELDS = ["lower", "upper", "lower_inc", "upper_inc", "empty"]
 
 #: What an interval is in Parquet, which cannot hold month_day_nano.
 INTERVAL_STRUCT = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("microseconds", pa.int64())])
+
+
+def with_policies(how: Cast, policies: Policies) -> Cast:
+    """Give the same cast, and all below it, under the user's policies."""
+    children = tuple(with_policies(child, policies) for child in how.children)
+    return replace(how, children=children, policies=policies)
 
 
 def range_struct(bound: pa.DataType) -> pa.DataType:

@@ -6,11 +6,15 @@ A pair that is not here is refused before a byte is sent. Each codec that is nam
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.types.casts import INTERVAL_STRUCT, RANGE_FIELDS, Cast, arrow_kind
+from bulkio.types.casts import INTERVAL_STRUCT, RANGE_FIELDS, Cast, arrow_kind, with_policies
 from bulkio.types.pgtypes import ARRAY, SERVER_TEXT, PgType, array_of, base_type, numeric_typmod
+
+if TYPE_CHECKING:
+    from bulkio.types.policies import Policies
 
 __all__ = ["cast_to_pg", "pg_type_for"]
 
@@ -61,16 +65,36 @@ _PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
 _ENCODERS = {(kind, codec): encoder for (kind, codecs), encoder in _PAIRS.items() for codec in codecs}
 
 
-def cast_to_pg(arrow: pa.DataType, pg: PgType) -> Cast | None:
+# pairs that may lose something, for `allow_lossy` alone
+_LOSSY = {
+    ("float64", "float4"): "float",
+    ("float64", "numeric"): "float_to_numeric",
+    ("float32", "numeric"): "float_to_numeric",
+}
+
+
+def cast_to_pg(arrow: pa.DataType, pg: PgType, policies: Policies | None = None) -> Cast | None:
     """Choose how values of `arrow` go into a column of type `pg`; None where the pair is refused.
 
     Strings go into every type: where bulkio has no parser, the server's own reads them.
     """
+    if policies is not None:
+        how = _cast_to_pg(arrow, pg) or (_lossy_cast(arrow, pg) if policies.allow_lossy else None)
+        return how and with_policies(how, policies)
+    return _cast_to_pg(arrow, pg)
+
+
+def _lossy_cast(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    encoder = _LOSSY.get((arrow_kind(arrow), pg.codec))
+    return Cast(encoder, arrow, pg) if encoder else None
+
+
+def _cast_to_pg(arrow: pa.DataType, pg: PgType) -> Cast | None:
     kind = arrow_kind(arrow)
     if kind == "null":
         return Cast("null", arrow, pg)
     if kind == "dictionary":
-        values = cast_to_pg(arrow.value_type, pg)
+        values = _cast_to_pg(arrow.value_type, pg)
         # the wrapper is bound to the array of indices
         return values and Cast("dictionary", arrow, pg, (values,))
     nested = _NESTED.get((kind, pg.codec))
@@ -88,7 +112,7 @@ def _list_to_array(arrow: pa.DataType, pg: PgType) -> Cast | None:
     if pg.dimensions > 1:
         rest = _list_to_array(inner, replace(pg, dimensions=pg.dimensions - 1)) if arrow_kind(inner) == "list" else None
         return rest and Cast(ARRAY, arrow, pg, (rest,))
-    elements = cast_to_pg(inner, pg.item)
+    elements = _cast_to_pg(inner, pg.item)
     return elements and Cast(ARRAY, arrow, pg, (elements,))
 
 
@@ -99,7 +123,7 @@ def _struct_to_composite(arrow: pa.DataType, pg: PgType) -> Cast | None:
         return None
     children = []
     for name, field in pg.fields:
-        child = cast_to_pg(arrow.field(name).type if name in names else pa.null(), field)
+        child = _cast_to_pg(arrow.field(name).type if name in names else pa.null(), field)
         if child is None:
             return None
         children.append(child)
@@ -111,14 +135,14 @@ def _struct_to_range(arrow: pa.DataType, pg: PgType) -> Cast | None:
     names = [field.name for field in arrow]
     if names != RANGE_FIELDS or not all(pa.types.is_boolean(arrow.field(name).type) for name in names[2:]):
         return None
-    bounds = (cast_to_pg(arrow.field("lower").type, pg.item), cast_to_pg(arrow.field("upper").type, pg.item))
+    bounds = (_cast_to_pg(arrow.field("lower").type, pg.item), _cast_to_pg(arrow.field("upper").type, pg.item))
     if bounds[0] is None or bounds[1] is None:
         return None
     return Cast("range", arrow, pg, (bounds[0], bounds[1]))
 
 
 def _list_to_multirange(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    ranges = cast_to_pg(arrow.value_type, pg.item)
+    ranges = _cast_to_pg(arrow.value_type, pg.item)
     return ranges and Cast("multirange", arrow, pg, (ranges,))
 
 
@@ -133,7 +157,7 @@ def _struct_to_interval(arrow: pa.DataType, pg: PgType) -> Cast | None:
 
 
 def _map_to_hstore(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    parts = (cast_to_pg(arrow.key_type, base_type("text")), cast_to_pg(arrow.item_type, base_type("text")))
+    parts = (_cast_to_pg(arrow.key_type, base_type("text")), _cast_to_pg(arrow.item_type, base_type("text")))
     if any(part is None or part.codec not in ("text", "dictionary", "null") for part in parts):
         return None
     return Cast("hstore", arrow, pg, parts)  # type: ignore[arg-type]  # None was looked for
@@ -142,7 +166,7 @@ def _map_to_hstore(arrow: pa.DataType, pg: PgType) -> Cast | None:
 def _list_to_vector(arrow: pa.DataType, pg: PgType) -> Cast | None:
     """Elements widen, never narrow; the number of dimensions is checked cell by cell."""
     wanted = base_type("float4")
-    elements = cast_to_pg(arrow.value_type, wanted)
+    elements = _cast_to_pg(arrow.value_type, wanted)
     narrow = pg.codec == "halfvec" and not pa.types.is_float16(arrow.value_type)
     if elements is None or elements.codec != "float" or narrow:
         return None

@@ -2,6 +2,7 @@
 
 Each call runs its own event loop in its own thread, so that it also works inside a running loop (Jupyter) and after a
 fork. An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for its end, and goes on.
+Where it came too late, its `__cause__` tells how the work had ended: `Finished`, or an error.
 """
 
 from __future__ import annotations
@@ -27,13 +28,39 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class Finished(Exception):  # noqa: N818 (no error: the cause of an interruption)
+    """The work was done before an interruption could stop it; `result` is what the call would have returned."""
+
+    def __init__(self, result: object) -> None:
+        super().__init__("the work was done already")
+        self.result = result
+
+
 def _blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
     """Give a function that runs a coroutine function to its end."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        with start_blocking_portal("asyncio") as portal:
-            return portal.call(functools.partial(function, *args, **kwargs))
+        results: list[T] = []
+        errors: list[Exception] = []
+
+        async def work() -> T:
+            try:
+                results.append(await function(*args, **kwargs))
+            except Exception as error:
+                errors.append(error)
+                raise
+            return results[0]
+
+        try:
+            with start_blocking_portal("asyncio") as portal:
+                return portal.call(work)
+        except BaseException as raised:
+            if results:
+                raise raised from Finished(results[0])
+            if errors and errors[0] is not raised:
+                raise raised from errors[0]
+            raise
 
     return run
 

@@ -7,9 +7,11 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import bulkio
+
 __all__ = ["machine_facts"]
 
-_PACKAGES = ("bulkio", "asyncpg", "psycopg", "pyarrow", "anyio")
+_PACKAGES = ("asyncpg", "psycopg", "pyarrow", "anyio")
 
 
 def machine_facts() -> dict[str, object]:
@@ -20,7 +22,7 @@ def machine_facts() -> dict[str, object]:
         "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
         "system": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {"bulkio": bulkio.__version__, **{name: _version(name) for name in _PACKAGES}},
         "load_average": round(os.getloadavg()[0], 2),
     }
 

@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "measure"]
 
-#: what a load or an export would import on its first use
-_IMPORTED_ON_USE = (
+#: what would be imported on its first use
+_IMPORTED_BY_LIMITS = ("asyncpg", "psycopg")
+_IMPORTED_BY_BULKIO = (
     "bulkio.sync",
     "bulkio.files.parquet",
     "bulkio.files.ipc",
     "bulkio.drivers.asyncpg",
     "bulkio.drivers.psycopg",
 )
+_LIMITS = ("calibrate", "replay", "drain", "server")
 #: of the encoded stream, what the calibration sends: enough that the connection counts for little
 _SAMPLE_BYTES = 64 << 20
 _CALIBRATION_ROUNDS = 3
@@ -50,7 +52,7 @@ def main() -> int:
     # The bench ends a worker with SIGTERM: what it has under way is cancelled on the server too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     job = Job.from_json(sys.stdin.read())
-    for module in _IMPORTED_ON_USE:
+    for module in _IMPORTED_BY_LIMITS if job.action in _LIMITS else _IMPORTED_BY_BULKIO:
         import_module(module)
     try:
         answer = _ACTIONS[job.action](job)

@@ -65,6 +65,8 @@ def _value(batch: object, column: int, row: int) -> str:
         return "the value"
     while True:
         try:
+            if getattr(scalar.type, "unit", "") == "ns":  # Python's own types would hide the nanoseconds
+                return show_value(scalar.cast("string").as_py()).strip("'")
             return show_value(scalar.as_py())
         except (AttributeError, ValueError, ArithmeticError, LookupError):
             if hasattr(scalar, "as_buffer"):

@@ -40,6 +40,13 @@ static inline size_t utf8_sequence(const uint8_t *p, const uint8_t *end) {
     return 4;
 }
 
+/* Buffers double; under AddressSanitizer they get what is asked for and no more, so that one byte too far is seen. */
+#ifdef __SANITIZE_ADDRESS__
+#define SPARE_ROOM 0
+#else
+#define SPARE_ROOM 1
+#endif
+
 enum { TEXT_OK = 0, TEXT_HAS_NUL = 1, TEXT_NOT_UTF8 = 2 };
 
 static inline uint64_t load64(const uint8_t *p) { uint64_t w; memcpy(&w, p, 8); return w; }
@@ -66,6 +73,9 @@ static inline int is_plain(const uint8_t *p, size_t n) {
 
 static inline int check_odd_text(const uint8_t *p, size_t n) {
     const uint8_t *end = p + n;
+#ifdef BULKIO_PLANT_OVERREAD /* in the first build of tests/fuzz/asan.sh alone, which must see it fail */
+    if (*end == 1) return TEXT_HAS_NUL;
+#endif
     while (p < end) {
         if (*p == 0) return TEXT_HAS_NUL;
         size_t step = utf8_sequence(p, end);

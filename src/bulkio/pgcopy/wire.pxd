@@ -16,6 +16,7 @@ cdef extern from "wire.h" nogil:
     int check_text(const uint8_t* p, size_t n)
     int64_t count_chars(const uint8_t* p, size_t n)
     int TEXT_OK, TEXT_HAS_NUL, TEXT_NOT_UTF8
+    int SPARE_ROOM
 
 
 # What a cell's encoder or decoder answers. `messages.py` holds the text for each, under the same names.
@@ -60,7 +61,7 @@ cdef struct Out:
 cdef inline int grow_out(Out* out, size_t n) noexcept nogil:
     cdef size_t used = out.pos - out.start
     cdef size_t size = 2 * <size_t>(out.end - out.start)
-    if size < used + n:
+    if size < used + n or not SPARE_ROOM:
         size = used + n
     cdef uint8_t* moved = <uint8_t*>realloc(out.start, size)
     if moved == NULL:
@@ -87,7 +88,7 @@ cdef struct Buf:
 
 cdef inline int grow_buf(Buf* buf, size_t n) noexcept nogil:
     cdef size_t capacity = 2 * buf.capacity if buf.capacity else 1024
-    if capacity < buf.size + n:
+    if capacity < buf.size + n or not SPARE_ROOM:
         capacity = buf.size + n
     cdef uint8_t* moved = <uint8_t*>realloc(buf.data, capacity)
     if moved == NULL:

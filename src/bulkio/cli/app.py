@@ -1,0 +1,76 @@
+"""The group of commands. A command's module is imported when it is called, not when the commands are listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkio import __version__
+from bulkio.cli.exits import MEANINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["COMMANDS", "CommandRow", "app"]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """Where a command stands, and what the list of commands says of it."""
+
+    module: str
+    attribute: str
+    help: str
+
+
+COMMANDS = {
+    "load": CommandRow("bulkio.cli.load", "load", "Load files into a table."),
+    "export": CommandRow("bulkio.cli.export", "export", "Export a table or a query into a file."),
+    "server": CommandRow("bulkio.cli.server", "server", "Run the embedded PostgreSQL server."),
+    "bench": CommandRow(
+        "bulkio.cli.bench", "bench", "Compare every driver and method with what the server itself can do."
+    ),
+    "completion": CommandRow("bulkio.cli.completion", "completion", "Print a script that completes commands."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that lists its commands from a table."""
+
+    def __init__(self, *, rows: Mapping[str, CommandRow] = COMMANDS, **settings: object) -> None:
+        super().__init__(**settings)  # type: ignore[arg-type]
+        self._rows = rows
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Give the names, in the table's order."""
+        return list(self._rows)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Give a stand-in, which is all that help and completion need."""
+        row = self._rows.get(cmd_name)
+        return None if row is None else click.Command(cmd_name, help=row.help)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Give the command itself, because it is going to be called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        row = self._rows.get(name or "")
+        if row is not None:
+            command = getattr(import_module(row.module), row.attribute)
+        return name, command, rest
+
+
+_EXITS = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
+
+app = LazyGroup(
+    name="bulkio",
+    help="Move bulk data in and out of PostgreSQL through COPY, without ever changing a value.",
+    epilog=f"\b\nExit codes:\n{_EXITS}",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=True,
+)
+click.version_option(__version__, "-V", "--version", prog_name="bulkio", message="%(prog)s %(version)s")(app)

@@ -1,0 +1,57 @@
+"""The exit codes: one table, for the program, its help and the docs."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from bulkio.errors import ConfigError, ConnectError, OutcomeUnknown, SchemaError
+
+if TYPE_CHECKING:
+    from bulkio.errors import BulkioError
+
+__all__ = ["MEANINGS", "Exit", "exit_of"]
+
+
+class Exit(IntEnum):
+    """What the program's exit code says."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    RESUMABLE = 3
+    REJECTS = 4
+    CONNECTION = 5
+    SCHEMA = 6
+    UNKNOWN = 7
+    HANGUP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+MEANINGS = {
+    Exit.DONE: "done",
+    Exit.FAILED: "failed; nothing was changed",
+    Exit.USAGE: "wrong usage or configuration; nothing was tried",
+    Exit.RESUMABLE: "partly done, can be resumed (not used yet)",
+    Exit.REJECTS: "done, with rejected rows (not used yet)",
+    Exit.CONNECTION: "no connection, no login, or connection lost; nothing was changed",
+    Exit.SCHEMA: "data and table do not fit; nothing was changed",
+    Exit.UNKNOWN: "COMMIT got no answer: the outcome is unknown",
+    Exit.HANGUP: "ended by SIGHUP; rolled back",
+    Exit.INTERRUPTED: "ended by SIGINT (Ctrl-C); rolled back",
+    Exit.TERMINATED: "ended by SIGTERM; rolled back",
+}
+
+#: the most special class first; any other BulkioError is FAILED
+_EXITS = (
+    (OutcomeUnknown, Exit.UNKNOWN),
+    (ConnectError, Exit.CONNECTION),
+    (SchemaError, Exit.SCHEMA),
+    (ConfigError, Exit.USAGE),
+)
+
+
+def exit_of(error: BulkioError) -> Exit:
+    """Give the exit code for an error of bulkio's own."""
+    return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)

@@ -1,0 +1,98 @@
+"""`bulkio export`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkio.cli.interrupts import carry_out
+from bulkio.cli.options import Shared, parse_param, shared_options, use_dsn
+from bulkio.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from bulkio.protocols import ExportMethod
+
+__all__ = ["export"]
+
+METHODS = ("binary", "cursor")
+
+
+@click.command()
+@click.argument("names", metavar="[TABLE] DEST", nargs=-1, required=True)
+@click.option("--query", metavar="SQL", help="Export the rows of this SELECT instead of a table.")
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="VALUE",
+    help=r"A value for the query's $1, then $2, ...; \N is NULL (and \\N the text \N).",
+)
+@shared_options(methods=METHODS, batch_rows=65536)
+def export(
+    names: tuple[str, ...], query: str | None, params: tuple[str, ...], method: ExportMethod, shared: Shared
+) -> None:
+    """Export a table or a query into a file.
+
+    All rows come from one snapshot. The file appears under its name when it is complete and on disk; until then, a file
+    that was there before stays as it is.
+
+    TABLE is `table` or `schema.table`, a view too. DEST's ending tells the format: .parquet or .pq; .arrow, .feather or
+    .ipc (Arrow IPC file); .arrows (Arrow IPC stream).
+
+    Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
+    of them is set, it is the embedded server.
+
+    \b
+    Examples:
+      bulkio export orders orders.parquet
+      bulkio export --query 'select * from orders where o_custkey = $1' --param 370 one.parquet
+    """  # noqa: D301 (\b is click's)
+    table, dest = _table_and_dest(names, query)
+    if params and query is None:
+        raise click.UsageError("--param goes with --query only")
+    dsn = use_dsn(shared.dsn, quiet=shared.quiet)
+    values = [parse_param(param) for param in params]
+    from bulkio import sync
+    from bulkio.cli import report
+
+    if shared.dry_run:
+        plan = carry_out(
+            lambda: sync.plan_export(
+                table, dsn, params=values, driver=shared.driver, method=method, columns=shared.columns
+            ),
+            "nothing was changed",
+        )
+        report.show_export_plan(plan, dest, as_json=shared.as_json)
+        return
+    title = "export" if query is not None else f"export {table}"
+    with progress_bar(title, shown=shared.progress_shown) as progress:
+        done = carry_out(
+            lambda: sync.export(
+                table,
+                dest,
+                dsn,
+                params=values,
+                driver=shared.driver,
+                method=method,
+                columns=shared.columns,
+                batch_rows=shared.batch_rows,
+                progress=progress,
+            ),
+            f"the export was cancelled, {dest} was not written",
+        )
+    report.show_export(done, dest, as_json=shared.as_json, quiet=shared.quiet)
+
+
+def _table_and_dest(names: tuple[str, ...], query: str | None) -> tuple[str, str]:
+    """Tell what to read and where to write it."""
+    if query is not None:
+        if len(names) != 1:
+            raise click.UsageError("with --query, give DEST alone")
+        return query, names[0]
+    if len(names) != 2:
+        raise click.UsageError("give TABLE and DEST (or --query SQL and DEST)")
+    from bulkio.catalog import parse_table_name
+
+    parse_table_name(names[0])  # what is no name would be taken for a query
+    return names[0], names[1]

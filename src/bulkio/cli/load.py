@@ -1,0 +1,99 @@
+"""`bulkio load`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkio.cli.interrupts import carry_out
+from bulkio.cli.options import Shared, shared_options, use_dsn
+from bulkio.cli.progress import progress_bar
+
+if TYPE_CHECKING:
+    from bulkio.plan import Mode
+    from bulkio.protocols import LoadMethod
+
+__all__ = ["load"]
+
+METHODS = ("binary", "csv", "records")
+MODES = ("append", "create", "truncate")
+
+
+@click.command()
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("table")
+@click.option(
+    "--mode",
+    type=click.Choice(MODES),
+    default="append",
+    show_default=True,
+    help="append: add rows, and create a missing table; create: the table must not exist; truncate: replace its rows.",
+)
+@shared_options(methods=METHODS, batch_rows=8192)
+def load(sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, shared: Shared) -> None:
+    """Load files into a table.
+
+    All rows are loaded in one transaction, or none. Columns go by their names; a value that does not fit its column
+    unchanged is an error that names its row and column.
+
+    SOURCE is a Parquet or Arrow IPC file, a folder of them, or a pattern like 'trips/*.parquet'. TABLE is `table` or
+    `schema.table`; capitals and odd characters need double quotes, as in SQL.
+
+    Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
+    of them is set, it is the embedded server.
+
+    \b
+    Examples:
+      bulkio load orders.parquet orders
+      bulkio load trips/*.parquet public.trips --mode truncate --dsn service=warehouse
+      bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
+    """  # noqa: D301 (\b is click's)
+    _refuse_file(table)
+    dsn = use_dsn(shared.dsn, quiet=shared.quiet)
+    source = sources[0] if len(sources) == 1 else list(sources)
+    from bulkio import sync
+    from bulkio.cli import report
+
+    if shared.dry_run:
+        plan = carry_out(
+            lambda: sync.plan_load(
+                source,
+                table,
+                dsn,
+                driver=shared.driver,
+                method=method,
+                mode=mode,
+                columns=shared.columns,
+                batch_rows=shared.batch_rows,
+            ),
+            "nothing was changed",
+        )
+        report.show_load_plan(plan, as_json=shared.as_json)
+        return
+    with progress_bar(f"load {table}", shown=shared.progress_shown) as progress:
+        done = carry_out(
+            lambda: sync.load(
+                source,
+                table,
+                dsn,
+                driver=shared.driver,
+                method=method,
+                mode=mode,
+                columns=shared.columns,
+                batch_rows=shared.batch_rows,
+                progress=progress,
+            ),
+            f"the load was rolled back, table {table} is unchanged",
+        )
+    report.show_load(done, as_json=shared.as_json, quiet=shared.quiet)
+
+
+def _refuse_file(table: str) -> None:
+    """Refuse `bulkio load a.parquet b.parquet`, which forgets the table."""
+    if "." in table and Path(table).is_file():
+        raise click.UsageError(
+            f"the last argument names the table, and {table!r} is a file"
+            " (a table of this name can be given in double quotes)"
+        )

@@ -1,0 +1,98 @@
+"""Plans and reports as the program prints them: a line for people, or a JSON object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.cli.output import count_bytes, say, show, show_json
+from bulkio.text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkio import ExportPlan, ExportReport, LoadPlan, LoadReport
+
+__all__ = ["show_export", "show_export_plan", "show_load", "show_load_plan"]
+
+
+def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
+    """Tell what a load did."""
+    if as_json:
+        _written(lambda: show_json({**_numbers(report), "mode": report.mode, "created": report.created}))
+    elif not quiet:
+        created = "; the table was created" if report.created else ""
+        _written(lambda: show(f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{created}"))
+
+
+def show_export(report: ExportReport, path: str, *, as_json: bool, quiet: bool) -> None:
+    """Tell what an export did."""
+    if as_json:
+        _written(lambda: show_json({**_numbers(report), "path": path}))
+    elif not quiet:
+        size = count_bytes(report.bytes)
+        what = f"{report.rows:,} rows from {_table(report)} to {printable(path)}"
+        _written(lambda: show(f"exported {what} {_speed(report)}; {size}"))
+
+
+def _written(print_it: Callable[[], None]) -> None:
+    """Print the report of finished work: where that fails, the work is still done, and so says the exit code."""
+    try:
+        print_it()
+    except OSError as error:
+        say(f"Warning: the work is done, but its report could not be written to stdout: {error}")
+
+
+def _table(report: LoadReport | ExportReport) -> str:
+    return "a query" if report.table == "query" else printable(report.table)
+
+
+def _speed(report: LoadReport | ExportReport) -> str:
+    pace = f"{report.rows_per_s:,.0f} rows/s, {report.driver} {report.method}"
+    return f"in {report.seconds:.2f} s ({pace})"
+
+
+def _numbers(report: LoadReport | ExportReport) -> dict[str, object]:
+    return {
+        "rows": report.rows,
+        "bytes": report.bytes,
+        "seconds": round(report.seconds, 6),
+        "rows_per_s": round(report.rows_per_s, 1),
+        "driver": report.driver,
+        "method": report.method,
+        "table": report.table,
+    }
+
+
+def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
+    """Print what a load would do."""
+    if not as_json:
+        show(plan.describe())
+        return
+    show_json(
+        {
+            "source": plan.source,
+            "source_rows": plan.source_rows,
+            "table": f"{plan.schema}.{plan.table}",
+            "mode": plan.mode,
+            "creates": plan.creates,
+            "ddl": list(plan.ddl),
+            **_how(plan),
+            "batch_rows": plan.batch_rows,
+        }
+    )
+
+
+def show_export_plan(plan: ExportPlan, path: str, *, as_json: bool) -> None:
+    """Print what an export would do."""
+    if not as_json:
+        show(f"{plan.describe()}\nto {printable(path)}")
+        return
+    show_json({"table": plan.name, "query": plan.query, "path": path, **_how(plan)})
+
+
+def _how(plan: LoadPlan | ExportPlan) -> dict[str, object]:
+    columns = [
+        {"name": f.name, "arrow": str(f.cast.arrow), "postgresql": f.cast.pg.sql, "nullable": f.nullable}
+        for f in plan.fields
+    ]
+    return {"driver": plan.driver, "method": plan.method, "columns": columns}

@@ -1,0 +1,95 @@
+"""main(): run a command; turn whatever it raises into a message and an exit code. No traceback without --debug."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from bulkio.cli.app import app
+from bulkio.cli.exits import Exit, exit_of
+from bulkio.cli.interrupts import Interrupted, catch_signals
+from bulkio.cli.output import prepare, say, show_json
+from bulkio.errors import BulkioError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+#: what of an error goes into its JSON object, null where there is none
+_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path")
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the program and exit."""
+    sys.exit(_run(list(sys.argv[1:] if args is None else args)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """How errors are to be told. Looked up in the arguments themselves: parsing them may be what failed."""
+
+    as_json: bool
+    debug: bool
+
+
+def _run(args: list[str]) -> int:
+    prepare()
+    options = args[: args.index("--")] if "--" in args else args
+    wishes = _Wishes("--json" in options, "--debug" in options)
+    catch_signals()
+    try:
+        code = app.main(args, prog_name="bulkio", standalone_mode=False)
+        return code if isinstance(code, int) else Exit.DONE
+    except (Exception, Interrupted) as error:
+        return _tell(error, wishes)
+
+
+def _tell(error: BaseException, wishes: _Wishes) -> int:
+    """Print an error; give the exit code."""
+    code, message = _judge(error)
+    if wishes.debug:
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(message if isinstance(error, Interrupted) else f"{_usage(error)}Error: {message}")
+    if wishes.as_json:
+        try:
+            show_json({"error": _as_json(error, message, code)})
+        except OSError as unwritable:
+            say(f"Error: the error could not be written to stdout: {unwritable}")
+    return code
+
+
+def _judge(error: BaseException) -> tuple[Exit, str]:
+    match error:
+        case Interrupted():
+            return error.exit, f"interrupted: {error.outcome}"
+        case BulkioError():
+            return exit_of(error), str(error)
+        case click.ClickException():
+            return Exit.USAGE, error.format_message()
+        case MemoryError():
+            return Exit.FAILED, "out of memory: try a smaller --batch-rows"
+        case _:
+            what = f"{type(error).__name__}: {error}".rstrip(": ")
+            return Exit.FAILED, f"internal error: {what}; please report it; --debug shows where it happened"
+
+
+def _usage(error: BaseException) -> str:
+    if not isinstance(error, click.UsageError) or error.ctx is None:
+        return ""
+    return f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\n"
+
+
+def _as_json(error: BaseException, message: str, code: Exit) -> dict[str, object]:
+    kind = "ConfigError" if isinstance(error, click.ClickException) else type(error).__name__
+    return {
+        "type": kind,
+        "message": message,
+        "exit_code": int(code),
+        "retryable": bool(getattr(error, "retryable", False)),
+        **{name: getattr(error, name, None) for name in _DETAILS if isinstance(error, BulkioError)},
+    }

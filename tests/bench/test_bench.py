@@ -1,0 +1,182 @@
+"""`bulkio bench load` and `bulkio bench export` on a real server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+import bulkio
+from bulkio.bench import ExportBench, LoadBench, bench_load
+from bulkio.bench.export import _Exports
+from bulkio.bench.result import LineResult
+from bulkio.bench.scratch import Server
+from bulkio.cli.bench import bench
+from bulkio.errors import BulkioError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+SAMPLE_DATA = Path(__file__).parents[2] / "sample_data"
+ORDERS = str(SAMPLE_DATA / "orders.parquet")
+
+#: alters one row of the third table that a bench loads, in silence
+PLANT = """
+CREATE FUNCTION public.spoil_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.o_orderkey = 7 THEN NEW.o_totalprice := NEW.o_totalprice + 0.01; END IF;
+    RETURN NEW;
+END $$;
+CREATE FUNCTION public.spoil_table() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE made record;
+BEGIN
+    FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE 'bulkio_bench%.run_3' LOOP
+        EXECUTE format('CREATE TRIGGER spoil BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION public.spoil_row()',
+                       made.object_identity);
+    END LOOP;
+END $$;
+CREATE EVENT TRIGGER spoil ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.spoil_table();
+"""
+
+
+def _schemas_left(conn: psycopg.Connection) -> list[Any]:
+    return conn.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'bulkio_bench%'").fetchall()
+
+
+def _run_json(*args: str) -> dict[str, Any]:
+    done = CliRunner().invoke(bench, [*args, "--json", "--quiet"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _check_line(line: dict[str, Any], rows: int) -> None:
+    assert line["rows_per_s"] > 0
+    assert line["peak_mb"] > 0
+    for run in line["runs"]:
+        assert run["rows"] == rows
+        assert run["wall_s"] > 0
+        assert run["cpu_s"] >= 0
+        assert run["peak_mb"] >= run["start_mb"] > 0
+    if line["role"] == "candidate":
+        assert line["interval"][0] <= line["ratio"] <= line["interval"][1]
+        assert line["for_publication"] is False
+
+
+def test_load_gives_every_line_and_leaves_nothing(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:
+    """Each driver and method has its line next to the replay's, with verified rows; the tables are gone."""
+    found = _run_json("load", ORDERS, "--dsn", one_dsn, "--pairs", "1", "--rows", "2000")
+    assert found["bench"] == "load"
+    assert found["source"]["rows"] == 2000
+    assert found["server"]["server_version"]
+    assert found["machine"]["packages"]["asyncpg"]
+    limit, *lines = found["lines"]
+    methods = ("binary", "csv", "records")
+    assert [line["name"] for line in lines] == [f"{d} {m}" for d in ("asyncpg", "psycopg") for m in methods]
+    assert limit["role"] == "limit"
+    assert limit["name"] == found["method"]["limit"]
+    assert len(limit["runs"]) == len(lines)
+    assert {run["bytes"] for run in limit["runs"]} == {found["source"]["copy_bytes"]}
+    for line in found["lines"]:
+        _check_line(line, 2000)
+    assert one_dsn not in json.dumps(found)
+    assert not _schemas_left(connect(one_dsn))
+
+
+def test_row_changed_by_the_server_stops_the_bench(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:
+    """One value of one row that differs from the first run's is an error, and what was made is dropped."""
+    conn = connect(one_dsn)
+    conn.execute(PLANT)
+    # run_1 is the calibration's, run_2 the first replay's.
+    with pytest.raises(BulkioError, match=r"asyncpg binary stored other rows .* hash sum"):
+        bench_load(LoadBench(ORDERS, ("asyncpg",), ("binary",), pairs=1), one_dsn, lambda _: None)
+    assert not _schemas_left(conn)
+
+
+def test_interruption_leaves_nothing(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:
+    """Ctrl-C between two runs drops what was made, and goes on as what it is."""
+
+    def interrupt(text: str) -> None:
+        if text.startswith("pair 1"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        bench_load(LoadBench(ORDERS, ("asyncpg",), ("binary",), pairs=1), one_dsn, interrupt)
+    assert not _schemas_left(connect(one_dsn))
+
+
+def test_source_without_a_file_is_an_error_of_one_line(one_dsn: str) -> None:
+    """What fails in the worker is told by its own message."""
+    with pytest.raises(BulkioError, match=r"missing\.parquet"):
+        bench_load(LoadBench("missing.parquet"), one_dsn, lambda _: None)
+
+
+def test_export_gives_every_line(one_dsn: str) -> None:
+    """Each method has its line, next to its driver's raw drain and the server alone."""
+    bulkio.load(ORDERS, "orders", one_dsn)
+    found = _run_json("export", "orders", "--dsn", one_dsn, "--pairs", "1", "--drivers", "asyncpg")
+    assert found["method"]["compared"] == "digest of the COPY BINARY stream"
+    assert [line["name"] for line in found["lines"]] == [
+        "server alone, to /dev/null",
+        "asyncpg raw drain",
+        *(f"asyncpg {m}" for m in ("binary to Arrow", "cursor to Arrow", "binary to Parquet")),
+    ]
+    for line in found["lines"]:
+        _check_line(line, 15000)
+
+
+def test_export_that_differs_from_the_stream_is_refused(
+    one_dsn: str, connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """A line whose rows are not those of the raw stream stops the bench before anything is measured."""
+    bulkio.load(ORDERS, "orders", one_dsn)
+    connect(one_dsn).execute("CREATE TABLE other AS SELECT * FROM orders WHERE o_orderkey <> 7")
+    with Server(one_dsn) as server:
+        what = _Exports(ExportBench("orders", ("psycopg",), ("binary",), 1), server, "", lambda _: None)
+        what._job = _Exports(ExportBench("other"), server, "", lambda _: None)._job
+        planned = what._line_job
+
+        def reading_orders(driver: Any, method: Any) -> Any:
+            from dataclasses import replace
+
+            return replace(planned(driver, method), table="orders")
+
+        what._line_job = reading_orders  # type: ignore[method-assign]
+        with pytest.raises(BulkioError, match="gave other rows than the server sent: 15000 of 14999"):
+            what.result()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_unknown_method_is_a_usage_error(as_json: bool) -> None:
+    """A word that is no method is refused before anything is tried."""
+    done = CliRunner().invoke(bench, ["load", ORDERS, "--methods", "carrier-pigeon", *(["--json"] * as_json)])
+    assert done.exit_code == 2
+    assert "carrier-pigeon" in done.output
+
+
+def test_table_says_that_few_pairs_are_not_for_publication(one_dsn: str) -> None:
+    """What a terminal shows names every line, and warns of too few pairs."""
+    done = CliRunner().invoke(
+        bench, ["load", ORDERS, "--dsn", one_dsn, "--pairs", "2", "--drivers", "psycopg", "--methods", "binary"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "psycopg binary" in done.stdout
+    assert "not for publication" in done.stdout
+
+
+def test_figures_of_a_line() -> None:
+    """Rows per second and CPU are medians, memory is the most of all runs."""
+    from bulkio.bench.spec import Run
+
+    runs = tuple(
+        Run(wall, cpu, peak, 50.0, 1000, 5)
+        for wall, cpu, peak in [(2.0, 0.1, 90.0), (1.0, 0.3, 80.0), (4.0, 0.2, 70.0)]
+    )
+    line = LineResult("x", "limit", runs, None, None, ())
+    assert (line.wall_s, line.rows_per_s, line.peak_mb) == (2.0, 500.0, 90.0)
+    assert line.cpu_s_per_million_rows == pytest.approx(200.0)

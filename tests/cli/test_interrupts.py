@@ -1,0 +1,154 @@
+"""Signals and a lost server in the middle of the work: cancelled, rolled back, and said so."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.program import snapshot, wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from cli.program import Program
+
+#: The trigger waits in the middle of the COPY, or at COMMIT, for the advisory lock that the test holds.
+TABLE = """
+CREATE TABLE t (id int8 NOT NULL, note text);
+INSERT INTO t VALUES (0, 'was here before');
+CREATE FUNCTION wait_for_the_test() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF NEW.id = 500 THEN PERFORM pg_advisory_xact_lock(1); END IF;
+  RETURN NEW;
+END $$;
+SELECT pg_advisory_lock(1);
+"""
+MID_COPY = "CREATE TRIGGER w BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION wait_for_the_test()"
+AT_COMMIT = (
+    "CREATE CONSTRAINT TRIGGER w AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED"
+    " FOR EACH ROW EXECUTE FUNCTION wait_for_the_test()"
+)
+WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'"
+#: finds a row once nothing of the program runs on the server any more, while the test still holds the lock
+ALL_ENDED = (
+    "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+    " AND backend_type = 'client backend' AND pid <> pg_backend_pid())"
+)
+DRIVERS = ["asyncpg", "psycopg"]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str
+)
+def test_signal_mid_load(
+    bulkio: Program, db: psycopg.Connection, orders: Path, driver: str, number: signal.Signals, code: int
+) -> None:
+    """A signal ends the COPY on the server; the table is unchanged, which the message says."""
+    db.execute(TABLE + MID_COPY)
+    before = snapshot(db)
+    process = bulkio.start("load", orders, "t", "--mode", "truncate", "--driver", driver)
+    wait_until(db, WAITING)
+    process.send_signal(number)
+    done = bulkio.finish(process)
+    assert (done.code, done.out) == (code, "")
+    assert done.err == "interrupted: the load was rolled back, table t is unchanged\n"
+    wait_until(db, ALL_ENDED)
+    assert snapshot(db) == before
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_signal_while_waiting_for_the_table(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str) -> None:
+    """A load that waits for its lock on the table can be interrupted."""
+    db.execute("CREATE TABLE t (id int8, note text)")
+    db.execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+    process = bulkio.start("load", orders, "t", "--driver", driver, "--json")
+    wait_until(db, "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 't'::regclass")
+    process.send_signal(signal.SIGINT)
+    done = bulkio.finish(process)
+    assert done.code == 130
+    assert json.loads(done.out)["error"]["type"] == "Interrupted"
+    db.execute("ROLLBACK")
+    assert snapshot(db) == {"t": []}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", ["binary", "cursor"])
+def test_signal_mid_export(bulkio: Program, db: psycopg.Connection, tmp_path: Path, driver: str, method: str) -> None:
+    """An interrupted export ends on the server and leaves the old file as it was."""
+    db.execute("SELECT pg_advisory_lock(1)")
+    dest = tmp_path / "out.parquet"
+    dest.write_text("the old one")
+    query = (
+        "SELECT i, CASE WHEN i = 90000 THEN pg_advisory_xact_lock_shared(1)::text END FROM generate_series(1, 100000) i"
+    )
+    process = bulkio.start("export", "--query", query, dest, "--driver", driver, "--method", method)
+    wait_until(db, WAITING)
+    process.send_signal(signal.SIGTERM)
+    done = bulkio.finish(process)
+    assert (done.code, done.out) == (143, "")
+    assert done.err == f"interrupted: the export was cancelled, {dest} was not written\n"
+    wait_until(db, ALL_ENDED)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+    assert dest.read_text() == "the old one"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_signal_at_commit_comes_too_late(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str) -> None:
+    """Once COMMIT was sent a signal undoes nothing, and the program does not claim that it did."""
+    db.execute(TABLE + AT_COMMIT)
+    process = bulkio.start("load", orders, "t", "--driver", driver)
+    wait_until(db, WAITING)
+    process.send_signal(signal.SIGINT)
+    db.execute("SELECT pg_advisory_unlock(1)")
+    done = bulkio.finish(process)
+    assert done.code == 0
+    assert done.out.startswith("loaded 1,000 rows into public.t ")
+    assert "rolled back" not in done.err
+    assert len(snapshot(db)["t"]) == 1001
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_server_killed_mid_load(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str) -> None:
+    """A connection that is lost in the middle of the COPY exits with 5."""
+    db.execute(TABLE + MID_COPY)
+    before = snapshot(db)
+    process = bulkio.start("load", orders, "t", "--mode", "truncate", "--driver", driver)
+    pid = wait_until(db, WAITING)
+    db.execute("SELECT pg_terminate_backend(%s)", [pid])
+    done = bulkio.finish(process)
+    assert (done.code, done.out) == (5, "")
+    assert "terminating connection" in done.err
+    assert snapshot(db) == before
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_server_killed_at_commit(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str) -> None:
+    """Where COMMIT got no reply the server is asked; it says that nothing was changed."""
+    db.execute(TABLE + AT_COMMIT)
+    before = snapshot(db)
+    process = bulkio.start("load", orders, "t", "--driver", driver)
+    pid = wait_until(db, WAITING)
+    db.execute("SELECT pg_terminate_backend(%s)", [pid])
+    done = bulkio.finish(process)
+    assert done.code == 5
+    assert "nothing was changed" in done.err
+    assert snapshot(db) == before
+
+
+def test_outcome_unknown(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """Where the server cannot be asked either, the outcome is unknown, and so says the exit code."""
+    db.execute(TABLE + AT_COMMIT)
+    process = bulkio.start("load", orders, "t", "--json")
+    pid = wait_until(db, WAITING)
+    db.execute("ALTER FUNCTION pg_xact_status(xid8) RENAME TO no_such_function")  # in this database only
+    db.execute("SELECT pg_terminate_backend(%s)", [pid])
+    done = bulkio.finish(process)
+    assert done.code == 7
+    assert "look at the table before you load again" in done.err
+    assert json.loads(done.out)["error"]["type"] == "OutcomeUnknown"

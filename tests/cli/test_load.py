@@ -1,0 +1,126 @@
+"""`bulkio load`, the real program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from cli.program import Terminal, snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import psycopg
+
+    from cli.program import Program
+
+RESULT = r"loaded 1,000 rows into public\.orders in \d+\.\d\d s \([\d,]+ rows/s, asyncpg binary\)"
+
+
+def test_load_says_what_it_did(bulkio: Program, orders: Path) -> None:
+    """The result line is on stdout, and says whether the table was created; stderr stays empty."""
+    first, second = bulkio("load", orders, "orders"), bulkio("load", orders, "orders")
+    assert (first.code, first.err, second.code, second.err) == (0, "", 0, "")
+    assert re.fullmatch(RESULT + "; the table was created\n", first.out)
+    assert re.fullmatch(RESULT + "\n", second.out)
+
+
+@pytest.mark.parametrize(
+    ("driver", "method"), [("asyncpg", "csv"), ("psycopg", "binary"), ("psycopg", "records")], ids=str
+)
+def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str, method: str) -> None:
+    """--json prints one object with the promised keys, and the options reach the API."""
+    done = bulkio("load", orders, "orders", "--json", "--driver", driver, "--method", method, "--mode", "create")
+    report = json.loads(done.out)
+    assert (done.code, done.err) == (0, "")
+    assert report.pop("seconds") > 0
+    assert report.pop("rows_per_s") > 0
+    assert report.pop("bytes") >= 0
+    assert report == {
+        "rows": 1000,
+        "driver": driver,
+        "method": method,
+        "table": "public.orders",
+        "mode": "create",
+        "created": True,
+    }
+    assert len(snapshot(db)["orders"]) == 1000
+
+
+def test_columns_and_modes(bulkio: Program, db: psycopg.Connection, tmp_path: Path) -> None:
+    """--columns takes odd names in quotes; --mode truncate replaces."""
+    path = tmp_path / "odd.parquet"
+    pq.write_table(pa.table({"a": [1], "b, c": [2], "d": [3], "E": [4]}), path)
+    db.execute('CREATE TABLE odd ("E" int8, "b, c" int8, a int8); INSERT INTO odd VALUES (0, 0, 0)')
+    done = bulkio("load", path, "odd", "--columns", 'E,"b, c"', "--columns", "a", "--mode", "truncate")
+    assert done.code == 0
+    assert snapshot(db) == {"odd": ["('(4,2,1)',)"]}
+
+
+def test_several_sources(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """Several files become one load; --quiet prints nothing."""
+    done = bulkio("load", orders, orders, "orders", "--quiet", "--batch-rows", "10")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert len(snapshot(db)["orders"]) == 2000
+
+
+def test_dry_run(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """--dry-run prints the plan, as text or as JSON, and changes nothing."""
+    text, plan = bulkio("load", orders, "orders", "--dry-run"), bulkio("load", orders, "orders", "--dry-run", "--json")
+    assert text.code == plan.code == 0
+    assert 'into "public"."orders"' in text.out
+    found = json.loads(plan.out)
+    assert (found["table"], found["creates"], found["source_rows"]) == ("public.orders", True, 1000)
+    assert found["columns"][0] == {"name": "id", "arrow": "int64", "postgresql": "int8", "nullable": True}
+    assert snapshot(db) == {}
+
+
+def test_password_on_the_command_line(bulkio: Program, one_dsn: str, orders: Path) -> None:
+    """A password in --dsn works, and is warned of without being shown."""
+    done = bulkio("load", orders, "orders", "--dsn", one_dsn, "--quiet")
+    password = conninfo_to_dict(one_dsn)["password"]
+    assert done.code == 0
+    assert done.err.startswith("Warning: a password stands in --dsn")
+    assert str(password) not in done.err
+
+
+def test_reader_that_has_left(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """A broken pipe on stdout is no failure of the load."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = bulkio("load", orders, "orders", stdout=writer)
+    os.close(writer)
+    assert (done.code, done.err) == (0, "")
+    assert len(snapshot(db)["orders"]) == 1000
+
+
+def test_report_that_cannot_be_written(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """Where stdout is full, the load is done all the same, and says so."""
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = bulkio("load", orders, "orders", stdout=full)
+    assert done.code == 0
+    assert "the work is done, but its report could not be written" in done.err
+    assert len(snapshot(db)["orders"]) == 1000
+
+
+# --- the terminal -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("options", "shown"), [([], True), (["--quiet"], False), (["--json"], False)], ids=str)
+def test_progress_bar_on_a_terminal(bulkio: Program, orders: Path, options: list[str], *, shown: bool) -> None:
+    """The bar is on stderr, on a terminal only, and not with --quiet or --json. Elsewhere it is absent (above)."""
+    terminal = Terminal()
+    done = bulkio("load", orders, "orders", *options, stderr=terminal.slave, env={"TERM": "xterm", "NO_COLOR": "1"})
+    seen = terminal.close()
+    assert done.code == 0
+    assert ("rows/s" in seen) is shown
+    assert ("load orders" in seen) is shown
+    assert "\x1b[3" not in seen  # NO_COLOR
+    assert "\x1b" not in done.out

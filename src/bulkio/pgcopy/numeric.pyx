@@ -30,6 +30,7 @@ cdef enum:
     NAN = 0xC000
     PLUS_INFINITY = 0xD000
     MINUS_INFINITY = 0xF000
+    INFINITY_DSCALE = 0x20  # nobody reads it, but this is what numeric_send gives
     # NUMERIC_DSCALE_MASK, and the limits that the manual gives (8.1.2): digits before and after the point
     DSCALE_MAX = 0x3FFF
     WHOLE_DIGITS_MAX = 131072
@@ -416,7 +417,7 @@ cdef class TextToNumericEncoder(CellEncoder):
         if word_is(p, end, b"infinity") or word_is(p, end, b"inf"):
             if self.limited:
                 return Status.OUT_OF_RANGE
-            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, 0)
+            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, INFINITY_DSCALE)
         status = parse_number(&number, p, end)
         if status:
             return status

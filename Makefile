@@ -64,10 +64,10 @@ fuzz: $(READY) ## Feed the decoder a million hostile inputs
 	$(PY) tests/fuzz/fuzz_decoder.py --count 1000000
 
 asan: $(READY) ## Run the codec under AddressSanitizer
-	bash tests/fuzz/asan.sh
+	PYTHON=$(CURDIR)/$(PY) sh tests/fuzz/asan.sh
 
-bench: $(READY) ## Measure every method of both drivers (long)
-	bash benchmarks/run.sh
+bench: $(READY) ## Make every published figure (about two hours)
+	$(PY) benchmarks/run.py
 
 codec-bench: $(READY) ## Measure the codec alone, without a server
 	$(PY) benchmarks/codec.py

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -26,6 +26,7 @@ from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, ta
 from bulkio.protocols import ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
+from bulkio.types import STRICT, Policies
 
 if TYPE_CHECKING:
     import os
@@ -61,6 +62,9 @@ class ExportOptions:
     batch_rows: int = 16384
     password: str | Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
+    policies: Policies = STRICT
+    #: intervals as structs; set for Parquet
+    interval_struct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +157,20 @@ async def _plan(session: Session, query: Query, options: ExportOptions) -> Expor
         text = sql.bind_literals(query.sql or "", query.params)
         await session.execute(sql.lock_for_export(text))
         columns = await session.describe(text)
-        request = ExportRequest(text, "query", session.driver, options.method)
+        request = _request(text, "query", session, options)
     types = await find_types(session, [column.type_oid for column in columns])
     return plan_export(request, columns, types)
+
+
+def _request(query: str, name: str, session: Session, options: ExportOptions) -> ExportRequest:
+    return ExportRequest(
+        policies=options.policies,
+        query=query,
+        name=name,
+        driver=session.driver,
+        method=options.method,
+        interval_struct=options.interval_struct,
+    )
 
 
 async def _table_request(
@@ -170,7 +185,7 @@ async def _table_request(
     await session.execute(sql.lock_for_export(text))
     known = (await find_table(session, TableName(known.schema, known.name))).table or known
     columns = table_columns(known, options.columns)
-    request = ExportRequest(text, f"{known.schema}.{known.name}", session.driver, options.method, columns)
+    request = replace(_request(text, f"{known.schema}.{known.name}", session, options), table_columns=columns)
     return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
 
 

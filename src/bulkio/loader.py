@@ -23,6 +23,7 @@ from bulkio.pgcopy import Encoder
 from bulkio.plan import Database, LoadPlan, LoadRequest, Mode, missing_types, plan_load, recorded_names
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
+from bulkio.types import STRICT, Policies
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -62,6 +63,7 @@ class LoadOptions:
     block_bytes: int = BLOCK_BYTES
     password: str | Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
+    policies: Policies = STRICT
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
     """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
     name = catalog.parse_table_name(table)
     request = LoadRequest(
+        policies=options.policies,
         source=source.name,
         source_schema=source.schema,
         source_rows=source.rows,

@@ -425,11 +425,11 @@ def advance_sequence(schema: str, table: str, column: str, sequence: str) -> str
     A sequence that counts down, or is past them already, stays.
     """
     return (
-        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, loaded.last)"
+        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, loaded.last)"  # noqa: S608
         f" FROM (SELECT max({quote_ident(column)}) AS last FROM {qualified(schema, table)}) AS loaded,"
         f" pg_catalog.pg_sequence AS s, {sequence} AS now"
         f" WHERE s.seqrelid = {quote_literal(sequence)}::pg_catalog.regclass AND s.seqincrement > 0"
-        f" AND (loaded.last > now.last_value OR (loaded.last = now.last_value AND NOT now.is_called))"  # noqa: S608
+        f" AND (loaded.last > now.last_value OR (loaded.last = now.last_value AND NOT now.is_called))"
     )
 
 

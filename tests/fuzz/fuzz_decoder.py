@@ -23,14 +23,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "pgcopy"))
-
-import codec_cases as cases
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, where pytest finds it by itself
 
 from bulkio.errors import DecodeError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import cast_from_pg, cast_to_pg
+from pgcopy import codec_cases as cases
 
 #: Inputs made from one list of columns before another is drawn.
 INPUTS_PER_SHAPE = 50

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from fuzz_decoder import draw_shape, fuzz, mutate, run_one
+
+from fuzz.fuzz_decoder import draw_shape, fuzz, mutate, run_one
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

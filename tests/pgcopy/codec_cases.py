@@ -1,7 +1,7 @@
-"""The round-trip cases: which Arrow type goes into which PostgreSQL type, with which values, and what
-comes back.
+"""The round-trip cases: which Arrow type goes into which PostgreSQL type, with which values, and what comes back.
 
-A case's values are plain Python: integers for numbers, dates and times, bits for floats, unscaled integers for decimals.
+A case's values are plain Python: integers for numbers, dates and times, bits for floats, unscaled integers for
+decimals.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import codec_build as arrays
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.types import PgType, array_of, base_type, cast_from_pg, cast_to_pg, pg_type_for
+from pgcopy import codec_build as arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -141,7 +141,7 @@ def _integer_cases() -> list[Case]:
             cases.append(Case(arrow, pg, **_integers(arrow, -(1 << 63), 1 << 64), read=arrays.read_number, expect=str))
         for name, significand in (("float4", 24), ("float8", 53)):
             both = _integers(arrow, -(1 << significand), 1 << significand)
-            code, size = ("f", 4) if name == "float4" else ("d", 8)
+            code = "f" if name == "float4" else "d"
             cases.append(
                 Case(
                     arrow,
@@ -205,7 +205,6 @@ def _float_cases() -> list[Case]:
         cases.append(case)
     for arrow, code in ((pa.float16(), "e"), (pa.float32(), "f"), (pa.float64(), "d")):
         for name, most in (("int2", 1 << 11), ("int4", 1 << (11 if code == "e" else 24)), ("int8", 1 << 11)):
-            size = {"e": 2, "f": 4, "d": 8}[code]
             cases.append(
                 Case(
                     arrow,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import codec_cases as cases
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.types import BASE_TYPES, cast_from_pg, cast_to_pg
 from bulkio.types.casts import _ENCODERS, _FROM_PG, arrow_kind
+from pgcopy import codec_cases as cases
 
 quick = settings(
     max_examples=12,

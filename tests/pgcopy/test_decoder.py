@@ -1,4 +1,4 @@
-"""The decoder's state machine: each case whole, byte by byte, cut anywhere, with trailing bytes; batches, their owners."""
+"""The decoder's state machine: each case whole, byte by byte, cut anywhere, with trailing bytes; and its batches."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import gc
 import itertools
 import struct
 
-import codec_cases as cases
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import DecodeError
-from bulkio.pgcopy import Decoder, Encoder, Field
+from bulkio.pgcopy import Decoder, Encoder, Field, messages
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import BASE_TYPES, array_of, base_type, cast_from_pg, cast_to_pg
+from pgcopy import codec_cases as cases
 
 #: One case for each PostgreSQL type and form.
 DISTINCT = tuple({case.pg.sql: case for case in cases.ALL}.values())
@@ -333,6 +333,13 @@ def test_a_bad_field_names_row_and_column(name):
     assert (caught.value.row, caught.value.column) == (2, "a\nb")
     # the field's length stands at the offset: header, a row of one NULL, a field count
     assert caught.value.offset == len(HEADER) + 6 + 2
+
+
+def test_every_status_has_its_test():
+    """Each status that a decoder can answer is reached above."""
+    reached = {getattr(messages, name.split()[0]) for name in BAD_FIELDS}
+    # two GiB in one column need a longer run: tests/fuzz/big_fields.py
+    assert set(messages._DECODE) == reached | {messages.BATCH_TOO_BIG}
 
 
 def test_odd_but_valid_fields():

@@ -6,7 +6,6 @@ import gc
 import io
 import weakref
 
-import codec_cases as cases
 import pyarrow as pa
 import pytest
 
@@ -14,6 +13,7 @@ from bulkio.errors import EncodeError, SchemaError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import base_type, cast_from_pg, cast_to_pg, pg_type_for
+from pgcopy import codec_cases as cases
 
 INT4 = Field("c", cast_to_pg(pa.int32(), base_type("int4")))
 TEXT = Field("t", cast_to_pg(pa.string(), base_type("text")))

@@ -17,6 +17,7 @@ from bulkio.bench.processes import ask, run
 from bulkio.bench.result import Result, make_result
 from bulkio.bench.scratch import Content, Server, find_dsn
 from bulkio.bench.spec import Job
+from bulkio import sql
 from bulkio.errors import BulkioError
 
 if TYPE_CHECKING:
@@ -64,18 +65,18 @@ class _Loads:
             "prepare", server.dsn, source=bench.source, schema=server.schema, table="planned", folder=folder
         )
         self._tables = count(1)
-        self._columns: list[tuple[str, str, bool]] = []
+        self._columns: list[sql.NewColumn] = []
         self._rows = 0
         self._first: Content | None = None
 
     def result(self) -> Result:
         self._note("encode the source for the limit")
         prepared: dict[str, Any] = ask(replace(self._job, rows=self._bench.rows or 0))
-        self._columns = [(name, type_sql, nullable) for name, type_sql, nullable in prepared["columns"]]
+        self._columns = [sql.NewColumn(*column) for column in prepared["columns"]]
         self._rows = prepared["rows"]
         if not self._rows:
             raise BulkioError(f"{self._bench.source} has no rows: there is nothing to measure")
-        names = tuple(name for name, _, _ in self._columns)
+        names = tuple(column.name for column in self._columns)
         base = replace(self._job, source=prepared["source"], stream=prepared["stream"], columns=names)
         limit, tried = self._calibrated(replace(base, stream=prepared["sample"]), base)
         lines = [

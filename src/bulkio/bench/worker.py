@@ -237,23 +237,23 @@ def _digest(job: Job) -> dict[str, object]:
         rows, _ = limits.drain(job, sums.update)
         return {"digest": sums.hexdigest(), "rows": rows}
     if job.method != "parquet":
-        return _digest_batches(_export_batches(job))
+        return _digest_batches(_export_batches(job), job)
     dest = Path(job.folder) / "export.parquet"
     try:
         bulkio.export(job.table, dest, job.dsn, driver=job.driver)
-        return _digest_batches(_batches(str(dest)))
+        return _digest_batches(_batches(str(dest)), job)
     finally:
         dest.unlink(missing_ok=True)
 
 
-def _digest_batches(batches: Iterable[pa.RecordBatch]) -> dict[str, object]:
+def _digest_batches(batches: Iterable[pa.RecordBatch], job: Job) -> dict[str, object]:
     from bulkio.pgcopy import Encoder
 
     sums = hashlib.blake2b()
     encoder: Encoder | None = None
     for batch in batches:
         if encoder is None:
-            fields = _fields_back(batch.schema)
+            fields = _fields_back(batch.schema, job)
             if fields is None:
                 return {"digest": None, "rows": 0}
             encoder = Encoder(fields)
@@ -265,18 +265,16 @@ def _digest_batches(batches: Iterable[pa.RecordBatch]) -> dict[str, object]:
     return {"digest": sums.hexdigest(), "rows": encoder.rows}
 
 
-def _fields_back(schema: pa.Schema) -> list[Field] | None:
-    """Give the encoders for the types that the export recorded in its schema."""
+def _fields_back(schema: pa.Schema, job: Job) -> list[Field] | None:
+    """Give the encoders for the types of the table's columns."""
+    import bulkio
     from bulkio.pgcopy import Field
-    from bulkio.plan import TYPE_NAME_KEY, TYPMOD_KEY
-    from bulkio.types import cast_to_pg, named_type
+    from bulkio.types import cast_to_pg
 
     fields = []
-    for column in schema:
-        metadata = column.metadata or {}
-        pg = named_type(metadata.get(TYPE_NAME_KEY, b"").decode(), int(metadata.get(TYPMOD_KEY, b"-1")))
-        cast = None if pg is None else cast_to_pg(column.type, pg)
-        if cast is None:
+    for column, planned in zip(schema, bulkio.plan_export(job.table, job.dsn).fields, strict=True):
+        cast = cast_to_pg(column.type, planned.cast.pg)
+        if cast is None or cast.needs_server:
             return None
         fields.append(Field(column.name, cast))
     return fields

@@ -10,7 +10,7 @@ from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_b
 from bulkio.pgcopy.cells cimport CellEncoder
 from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.numericwire cimport (
-    BASE_DIGITS, DSCALE_MAX, HEADER, MINUS_INFINITY, NAN, NEGATIVE, PLUS_INFINITY, POSITIVE, WHOLE_DIGITS_MAX, Number,
+    BASE_DIGITS, DSCALE_MAX, HEADER, INFINITY_DSCALE, MINUS_INFINITY, NAN, NEGATIVE, PLUS_INFINITY, POSITIVE, WHOLE_DIGITS_MAX, Number,
     put_header, read_header,
 )
 from bulkio.pgcopy.strings cimport OFFSET_MAX, BytesDecoder, append_value, end_value
@@ -179,7 +179,7 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
         if word_is(p, end, b"infinity") or word_is(p, end, b"inf"):
             if self.limited:
                 return Status.OUT_OF_RANGE
-            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, 0)
+            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, INFINITY_DSCALE)
         status = parse_number(&number, p, end)
         if status:
             return status
@@ -211,7 +211,7 @@ cdef class FloatToNumericEncoder(WrittenNumberEncoder):
         if not isfinite(value):
             if self.limited:
                 return Status.OUT_OF_RANGE
-            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, 0)
+            return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, INFINITY_DSCALE)
         value = -value if number.negative else value
         for digits in range(15, 18):  # 17 are enough for every float64
             n = snprintf(text, sizeof(text), "%.*e", digits - 1, value)

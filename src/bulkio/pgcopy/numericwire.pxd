@@ -19,6 +19,7 @@ cdef enum:
     NAN = 0xC000
     PLUS_INFINITY = 0xD000
     MINUS_INFINITY = 0xF000
+    INFINITY_DSCALE = 0x20  # nobody reads it, but this is what numeric_send gives
     # NUMERIC_DSCALE_MASK, and the limits that the manual gives (8.1.2): digits before and after the point
     DSCALE_MAX = 0x3FFF
     WHOLE_DIGITS_MAX = 131072

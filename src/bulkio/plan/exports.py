@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,13 +15,13 @@ from bulkio.plan.common import column_lines, refuse
 from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
 from bulkio.text import printable
-from bulkio.types import ARRAY, SERVER_TEXT, cast_from_pg, resolve_type
+from bulkio.types import ARRAY, INTERVAL_STRUCT, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bulkio.protocols import DriverName, ExportMethod, ResultColumn
-    from bulkio.types import TypeFacts
+    from bulkio.types import Policies, TypeFacts
 
 __all__ = ["ExportPlan", "ExportRequest", "cursor_query", "plan_export", "table_columns"]
 
@@ -55,10 +55,14 @@ class ExportPlan:
 class ExportRequest:
     """What the user asked for."""
 
+    policies: Policies
+
     query: str
     name: str
     driver: DriverName
     method: ExportMethod
+    #: give intervals as structs: Parquet cannot hold Arrow's own
+    interval_struct: bool = False
     #: the table's, where it is a table
     table_columns: tuple[Column, ...] = ()
 
@@ -82,10 +86,10 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     if not columns:
         raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
     not_null = {column.name for column in request.table_columns if column.not_null}
-    fields = [
-        Field(c.name, cast_from_pg(resolve_type(c.type_oid, c.typmod, types)), c.name not in not_null) for c in columns
-    ]
+    fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
     if request.method == "cursor":
+        if request.policies.changes_exports:
+            raise ConfigError(f"{' and '.join(request.policies.changes_exports)} need method binary")
         refuse(
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
             "method cursor cannot carry these columns: use binary",
@@ -97,6 +101,14 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
         metadata=record_table(request.table_columns) or None,
     )
     return ExportPlan(query, request.name, tuple(fields), schema, request.driver, request.method)
+
+
+def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportRequest) -> Cast:
+    pg = resolve_type(column.type_oid, column.typmod, types)
+    if request.interval_struct and pg.codec == "interval":
+        return Cast("interval_struct", INTERVAL_STRUCT, pg)
+    pg = replace(pg, dimensions=request.policies.dimensions.get(column.name, 1))
+    return with_policies(cast_from_pg(pg), request.policies)
 
 
 def cursor_query(plan: ExportPlan) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, Table, TableName
-from bulkio.errors import SchemaError
+from bulkio.errors import ConfigError, SchemaError
 from bulkio.pgcopy import Field
 from bulkio.plan.common import column_lines, refuse
 from bulkio.plan.recorded import RecordedTable, recorded_table, recorded_type
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.protocols import DriverName, LoadMethod
-    from bulkio.types import TypeFacts
+    from bulkio.types import PgType, Policies, TypeFacts
 
 __all__ = ["MODES", "Database", "LoadPlan", "LoadRequest", "Mode", "plan_load"]
 
@@ -80,6 +80,8 @@ class LoadPlan:
 class LoadRequest:
     """What the user asked for."""
 
+    policies: Policies
+
     source: str
     source_schema: pa.Schema
     source_rows: int | None
@@ -130,7 +132,7 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
         raise SchemaError(f"{where} does not exist: create it first")
     fields, faults = [], []
     for column in request.source_schema:
-        cast = _cast_into_new(column, database)
+        cast = _cast_into_new(column, database, request.policies)
         if cast is None:
             faults.append((column.name, f"bulkio has no PostgreSQL type for Arrow's {column.type} yet"))
         else:
@@ -150,17 +152,21 @@ def _new_column(field: Field, recorded: RecordedTable) -> sql.NewColumn:
     return sql.NewColumn(field.name, type_sql, field.nullable, recorded.identity.get(field.name, ""))
 
 
-def _cast_into_new(column: pa.Field, database: Database) -> Cast | None:
+def _cast_into_new(column: pa.Field, database: Database, policies: Policies) -> Cast | None:
     """Choose the type that was recorded, where the database has it and the data fits; else the default one."""
     recorded = recorded_type(column)
     if recorded is not None:
         oid = database.named.get((recorded.schema, recorded.name))
         pg = None if oid is None else resolve_type(oid, recorded.typmod, database.types)
-        cast = None if pg is None else cast_to_pg(column.type, pg)
+        cast = None if pg is None else cast_to_pg(column.type, _declared(pg, column.name, policies), policies)
         if cast is not None:
             return cast
-    pg = pg_type_for(column.type)
-    return None if pg is None else cast_to_pg(column.type, pg)
+    pg = pg_type_for(column.type, policies.dimensions.get(column.name, 1))
+    return None if pg is None else cast_to_pg(column.type, pg, policies)
+
+
+def _declared(pg: PgType, column: str, policies: Policies) -> PgType:
+    return replace(pg, dimensions=policies.dimensions.get(column, 1))
 
 
 def _plan_existing(request: LoadRequest, table: Table, types: Mapping[int, TypeFacts]) -> LoadPlan:
@@ -174,7 +180,7 @@ def _plan_existing(request: LoadRequest, table: Table, types: Mapping[int, TypeF
         if column is None:
             faults.append((arrow.name, _unknown_column(arrow.name, columns)))
             continue
-        cast, fault = _cast_into(arrow, column, types)
+        cast, fault = _cast_into(arrow, column, types, request.policies)
         if cast is None:
             faults.append((arrow.name, fault))
         else:
@@ -198,19 +204,25 @@ def _load_plan(
         ddl=ddl,
         fields=tuple(fields),
         driver=request.driver,
-        method=_method(request.method, fields),
+        method=_method(request, fields),
         batch_rows=request.batch_rows,
     )
 
 
-def _method(wanted: LoadMethod, fields: Sequence[Field]) -> LoadMethod:
+def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     """Let the load travel as text where the server has to parse a column; refuse rows that cannot hold a column."""
+    wanted = request.method
+    travels = "csv" if wanted == "binary" and any(field.cast.needs_server for field in fields) else wanted
+    changed = request.policies.changes_loads
+    if travels != "binary" and changed:
+        hint = ", but a column that the server has to parse makes this load travel as csv" if wanted == "binary" else ""
+        raise ConfigError(f"{' and '.join(changed)} need method binary{hint}")
     if wanted == "records":
         refuse(
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
             "method records cannot carry these columns: use binary",
         )
-    return "csv" if wanted == "binary" and any(field.cast.needs_server for field in fields) else wanted
+    return travels
 
 
 def refuse_odd_names(schema: pa.Schema) -> None:
@@ -232,11 +244,13 @@ def _unknown_column(name: str, columns: dict[str, Column]) -> str:
     return f"the table has no such column; {hint}"
 
 
-def _cast_into(arrow: pa.Field, column: Column, types: Mapping[int, TypeFacts]) -> tuple[Cast | None, str]:
+def _cast_into(
+    arrow: pa.Field, column: Column, types: Mapping[int, TypeFacts], policies: Policies
+) -> tuple[Cast | None, str]:
     if column.generated:
         return None, "the column is generated, its values cannot be loaded: leave it out with --columns"
-    pg = resolve_type(column.type_oid, column.typmod, types)
-    cast = cast_to_pg(arrow.type, pg)
+    pg = _declared(resolve_type(column.type_oid, column.typmod, types), column.name, policies)
+    cast = cast_to_pg(arrow.type, pg, policies)
     if cast is None:
         return None, f"Arrow's {arrow.type} does not go into {column.type_name} unchanged: cast it in the source first"
     return cast, ""

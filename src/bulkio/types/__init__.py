@@ -3,7 +3,7 @@
 `resolve` makes trees of the types that a database has made itself.
 """
 
-from bulkio.types.casts import INTERVAL_STRUCT, Cast, arrow_kind, with_policies
+from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, Cast, arrow_kind, with_policies
 from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import (
     ARRAY,
@@ -16,7 +16,7 @@ from bulkio.types.pgtypes import (
     named_type,
     numeric_typmod,
 )
-from bulkio.types.policies import Policies
+from bulkio.types.policies import STRICT, Policies
 from bulkio.types.resolve import TypeFacts, resolve_type
 from bulkio.types.to_pg import cast_to_pg, pg_type_for
 
@@ -24,7 +24,9 @@ __all__ = [
     "ARRAY",
     "BASE_TYPES",
     "INTERVAL_STRUCT",
+    "NESTED_JSON",
     "SERVER_TEXT",
+    "STRICT",
     "Cast",
     "PgType",
     "Policies",

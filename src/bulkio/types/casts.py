@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio.types.pgtypes import SERVER_TEXT
-from bulkio.types.policies import Policies
+from bulkio.types.policies import STRICT, Policies
 
 if TYPE_CHECKING:
     from bulkio.types.pgtypes import PgType
 
-__all__ = ["INTERVAL_STRUCT", "RANGE_FIELDS", "Cast", "arrow_kind", "range_struct", "with_policies"]
+__all__ = ["INTERVAL_STRUCT", "NESTED_JSON", "RANGE_FIELDS", "Cast", "arrow_kind", "range_struct", "with_policies"]
+
+
+#: The codec name of nested values that become JSON text first (`bulkio.jsonform`); its child takes the text.
+NESTED_JSON = "nested_json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Cast:
     arrow: pa.DataType
     pg: PgType
     children: tuple[Cast, ...] = ()
-    policies: Policies = Policies()
+    policies: Policies = STRICT
 
     @property
     def needs_server(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BoundsPolicy", "InfinityPolicy", "NanPolicy", "NulPolicy", "Policies"]
+__all__ = ["STRICT", "BoundsPolicy", "InfinityPolicy", "NanPolicy", "NulPolicy", "Policies"]
 
 InfinityPolicy = Literal["error", "null", "sentinel"]
 NanPolicy = Literal["error", "null"]
@@ -36,3 +36,19 @@ class Policies:
     dimensions: Mapping[str, int] = field(default_factory=dict)
     #: load: float64 into float4, floats into numeric, nanoseconds into microseconds, and numeric with fewer places
     allow_lossy: bool = False
+
+    @property
+    def changes_loads(self) -> tuple[str, ...]:
+        """Name the policies that let a load change or reinterpret values."""
+        changes = {"infinity": self.infinity == "sentinel", "nul": self.nul != "error", "allow_lossy": self.allow_lossy}
+        return tuple(name for name, is_set in changes.items() if is_set)
+
+    @property
+    def changes_exports(self) -> tuple[str, ...]:
+        """Name the policies that let an export change values."""
+        changes = {"infinity": self.infinity, "nan": self.nan, "bounds": self.bounds}
+        return tuple(name for name, policy in changes.items() if policy != "error")
+
+
+#: Every one an error.
+STRICT = Policies()

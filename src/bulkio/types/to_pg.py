@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.types.casts import INTERVAL_STRUCT, RANGE_FIELDS, Cast, arrow_kind, with_policies
+from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, RANGE_FIELDS, Cast, arrow_kind, with_policies
 from bulkio.types.pgtypes import ARRAY, SERVER_TEXT, PgType, array_of, base_type, numeric_typmod
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ def _list_to_array(arrow: pa.DataType, pg: PgType) -> Cast | None:
         rest = _list_to_array(inner, replace(pg, dimensions=pg.dimensions - 1)) if arrow_kind(inner) == "list" else None
         return rest and Cast(ARRAY, arrow, pg, (rest,))
     elements = _cast_to_pg(inner, pg.item)
+    if elements is not None and elements.codec == NESTED_JSON:
+        return None
     return elements and Cast(ARRAY, arrow, pg, (elements,))
 
 
@@ -173,7 +175,18 @@ def _list_to_vector(arrow: pa.DataType, pg: PgType) -> Cast | None:
     return Cast(pg.codec, arrow, pg, (elements,))
 
 
+def _nested_to_json(arrow: pa.DataType, pg: PgType) -> Cast | None:
+    text = _cast_to_pg(pa.large_string(), pg)
+    return text and Cast(NESTED_JSON, arrow, pg, (text,))
+
+
 _NESTED = {
+    ("list", "json"): _nested_to_json,
+    ("list", "jsonb"): _nested_to_json,
+    ("struct", "json"): _nested_to_json,
+    ("struct", "jsonb"): _nested_to_json,
+    ("map", "json"): _nested_to_json,
+    ("map", "jsonb"): _nested_to_json,
     ("list", ARRAY): _list_to_array,
     ("list", "multirange"): _list_to_multirange,
     ("list", "vector"): _list_to_vector,
@@ -186,8 +199,11 @@ _NESTED = {
 }
 
 
-def pg_type_for(arrow: pa.DataType) -> PgType | None:
-    """Choose the type that a new table's column gets for `arrow`; None where there is none."""
+def pg_type_for(arrow: pa.DataType, dimensions: int = 1) -> PgType | None:
+    """Choose the type that a new table's column gets for `arrow`; None where there is none.
+
+    Lists of lists become jsonb, or an array of as many dimensions as the user declared.
+    """
     kind = arrow_kind(arrow)
     if kind == "int":
         return _integer_for(arrow)
@@ -196,10 +212,21 @@ def pg_type_for(arrow: pa.DataType) -> PgType | None:
     if kind == "dictionary":
         return pg_type_for(arrow.value_type)
     if kind == "list":
-        element = pg_type_for(arrow.value_type)
-        return array_of(element) if element is not None and element.codec != ARRAY else None
+        return _array_for(arrow, dimensions)
     name = _NEW_COLUMN.get(kind)
     return base_type(name) if name else None
+
+
+def _array_for(arrow: pa.DataType, dimensions: int) -> PgType | None:
+    inner = arrow
+    for _ in range(dimensions):
+        if arrow_kind(inner) != "list":
+            return None
+        inner = inner.value_type
+    if arrow_kind(inner) in ("list", "struct", "map"):
+        return base_type("jsonb")
+    element = pg_type_for(inner)
+    return None if element is None else replace(array_of(element), dimensions=dimensions)
 
 
 _NEW_COLUMN = {

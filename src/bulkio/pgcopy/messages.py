@@ -40,9 +40,7 @@ _DECODE = {
 }
 
 
-def encode_message(
-    status: int, field: Field, row: int, batch: object, column_index: int, batch_row: int
-) -> str:
+def encode_message(status: int, field: Field, row: int, batch: object, column_index: int, batch_row: int) -> str:
     """Word an EncodeError; the value is taken from the batch, where that offers it as pyarrow does."""
     template = _ENCODE[status]
     # a value that is not shown may be too large to make

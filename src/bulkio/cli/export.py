@@ -28,7 +28,7 @@ METHODS = ("binary", "cursor")
     metavar="VALUE",
     help=r"A value for the query's $1, then $2, ...; \N is NULL (and \\N the text \N).",
 )
-@shared_options(methods=METHODS, batch_rows=65536)
+@shared_options(methods=METHODS, batch_rows=16384)
 def export(
     names: tuple[str, ...], query: str | None, params: tuple[str, ...], method: ExportMethod, shared: Shared
 ) -> None:
@@ -57,6 +57,9 @@ def export(
     from bulkio.cli import report
 
     if shared.dry_run:
+        from bulkio.files import check_dest
+
+        check_dest(dest)
         plan = carry_out(
             lambda: sync.plan_export(
                 table, dsn, params=values, driver=shared.driver, method=method, columns=shared.columns

@@ -31,7 +31,7 @@ MODES = ("append", "create", "truncate")
     show_default=True,
     help="append: add rows, and create a missing table; create: the table must not exist; truncate: replace its rows.",
 )
-@shared_options(methods=METHODS, batch_rows=8192)
+@shared_options(methods=METHODS, batch_rows=16384)
 def load(sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, shared: Shared) -> None:
     """Load files into a table.
 

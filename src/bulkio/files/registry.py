@@ -72,7 +72,7 @@ def format_of_dest(path: str, fmt: str | None) -> Format:
         raise ConfigError(f"unknown format {fmt!r}; known are {', '.join(known.name for known in FORMATS)}")
     by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
     if by_suffix is None:
-        raise ConfigError(f"{path}: its ending tells no format that bulkio knows; {_known()}, or name the format")
+        raise ConfigError(f"{path}: its ending tells no format that bulkio knows; {_known()}")
     return by_suffix
 
 

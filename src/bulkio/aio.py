@@ -19,14 +19,16 @@ from bulkio.exporter import export as _export
 from bulkio.loader import LoadOptions, LoadReport, Progress, load_plan
 from bulkio.loader import load as _load
 from bulkio.plan import ExportPlan, LoadPlan
+from bulkio.types import Policies
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from bulkio.plan import Mode
     from bulkio.protocols import ExportMethod, LoadMethod
+    from bulkio.types.policies import BoundsPolicy, InfinityPolicy, NanPolicy, NulPolicy
 
 __all__ = [
     "BatchStream",
@@ -55,6 +57,10 @@ async def load(
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
     batch_rows: int = 16384,
+    infinity: Literal["error", "sentinel"] = "error",
+    nul: NulPolicy = "error",
+    dimensions: Mapping[str, int] | None = None,
+    allow_lossy: bool = False,
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadReport:
@@ -74,6 +80,12 @@ async def load(
         mode: "append" (creates a missing table), "create" (the table must not exist), "truncate" (replaces its rows).
         columns: load only these of the source's columns.
         batch_rows: rows read and encoded at once; bounds the memory.
+        infinity: with "sentinel", the extreme dates and timestamps of Arrow, and 24:00:00, are loaded as infinity and
+            24:00:00: what an export with the same policy made of them.
+        nul: NUL characters in text: "error", "strip" them, or "replace" them by U+FFFD.
+        dimensions: by column, how many dimensions the array of a list of lists has; otherwise it is loaded as jsonb.
+        allow_lossy: let float64 go into float4, floats into numeric, nanoseconds into microseconds, and let the server
+            round numeric.
         password: replaces the DSN's; a callable is asked at each connection (tokens that expire).
         progress: called after each block that was sent.
 
@@ -89,6 +101,7 @@ async def load(
         batch_rows=batch_rows,
         password=password,
         progress=progress,
+        policies=_load_policies(infinity, nul, dimensions, allow_lossy=allow_lossy),
     )
     return await _load(source, table, dsn, options)
 
@@ -103,11 +116,21 @@ async def plan_load(
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
     batch_rows: int = 16384,
+    infinity: Literal["error", "sentinel"] = "error",
+    nul: NulPolicy = "error",
+    dimensions: Mapping[str, int] | None = None,
+    allow_lossy: bool = False,
     password: str | Callable[[], str] | None = None,
 ) -> LoadPlan:
     """Plan a load without doing it; takes what `load` takes, and raises what it raises before the first byte."""
     options = LoadOptions(
-        driver=driver, method=method, mode=mode, columns=_names(columns), batch_rows=batch_rows, password=password
+        driver=driver,
+        method=method,
+        mode=mode,
+        columns=_names(columns),
+        batch_rows=batch_rows,
+        password=password,
+        policies=_load_policies(infinity, nul, dimensions, allow_lossy=allow_lossy),
     )
     return await load_plan(source, table, dsn, options)
 
@@ -122,6 +145,10 @@ async def export(
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
     batch_rows: int = 16384,
+    infinity: InfinityPolicy = "error",
+    nan: NanPolicy = "error",
+    bounds: BoundsPolicy = "error",
+    dimensions: Mapping[str, int] | None = None,
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ExportReport:
@@ -136,6 +163,10 @@ async def export(
         method: "binary" (COPY TO) or "cursor" (a server-side cursor).
         columns: export only these of the table's columns.
         batch_rows: rows of a batch, at the most.
+        infinity: infinite dates and timestamps, and 24:00:00: "error", "null", or "sentinel", the Arrow type's extreme.
+        nan: NaN and infinity of numeric(p,s) in a decimal: "error" or "null".
+        bounds: arrays whose lower bound is not 1: "error", or "drop" the bound.
+        dimensions: by column, how many dimensions its arrays have: they become lists of lists.
         password: as for `load`.
         progress: called after each batch that was written.
 
@@ -143,7 +174,15 @@ async def export(
         ConfigError, FileError, SchemaError, DecodeError, DriverError, ConnectError: no file is left behind, and one
             that was there before is as it was.
     """
-    options = ExportOptions(driver, method, _names(columns), batch_rows, password, progress)
+    options = ExportOptions(
+        driver=driver,
+        method=method,
+        columns=_names(columns),
+        batch_rows=batch_rows,
+        password=password,
+        progress=progress,
+        policies=_export_policies(infinity, nan, bounds, dimensions),
+    )
     return await _export(_query(table_or_query, params), dest, dsn, options)
 
 
@@ -155,10 +194,15 @@ async def plan_export(
     driver: Driver = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
+    infinity: InfinityPolicy = "error",
+    nan: NanPolicy = "error",
+    bounds: BoundsPolicy = "error",
+    dimensions: Mapping[str, int] | None = None,
     password: str | Callable[[], str] | None = None,
 ) -> ExportPlan:
     """Plan an export without doing it; raises what `export` raises before the first row."""
-    options = ExportOptions(driver, method, _names(columns), password=password)
+    policies = _export_policies(infinity, nan, bounds, dimensions)
+    options = ExportOptions(driver, method, _names(columns), password=password, policies=policies)
     return await export_plan(_query(table_or_query, params), dsn, options)
 
 
@@ -171,6 +215,10 @@ def read(
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
     batch_rows: int = 16384,
+    infinity: InfinityPolicy = "error",
+    nan: NanPolicy = "error",
+    bounds: BoundsPolicy = "error",
+    dimensions: Mapping[str, int] | None = None,
     password: str | Callable[[], str] | None = None,
 ) -> AbstractAsyncContextManager[BatchStream]:
     """Stream a table or a query as Arrow record batches; takes what `export` takes.
@@ -178,8 +226,21 @@ def read(
     The reader has `schema` and is an async iterator of `pyarrow.RecordBatch`. Leaving the block early cancels the COPY
     on the server and closes the connection. Memory is bounded, whatever the size of the result.
     """
-    options = ExportOptions(driver, method, _names(columns), batch_rows, password)
+    policies = _export_policies(infinity, nan, bounds, dimensions)
+    options = ExportOptions(driver, method, _names(columns), batch_rows, password, policies=policies)
     return open_batches(_query(table_or_query, params), dsn, options)
+
+
+def _load_policies(
+    infinity: Literal["error", "sentinel"], nul: NulPolicy, dimensions: Mapping[str, int] | None, *, allow_lossy: bool
+) -> Policies:
+    return Policies(infinity=infinity, nul=nul, dimensions=dict(dimensions or {}), allow_lossy=allow_lossy)
+
+
+def _export_policies(
+    infinity: InfinityPolicy, nan: NanPolicy, bounds: BoundsPolicy, dimensions: Mapping[str, int] | None
+) -> Policies:
+    return Policies(infinity=infinity, nan=nan, bounds=bounds, dimensions=dict(dimensions or {}))
 
 
 def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName
 from bulkio.errors import BulkioError, ConfigError, SchemaError
-from bulkio.files import check_dest, open_sink
+from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_table, find_types
 from bulkio.pgcopy import Decoder
@@ -104,7 +104,8 @@ class BatchStream:
 async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, options: ExportOptions) -> ExportReport:
     """Export into a file: the whole result appears under its name, or nothing does."""
     started = time.perf_counter()
-    check_dest(dest)
+    if dest_format(dest) == "parquet":
+        options = replace(options, interval_struct=True)
     async with open_batches(query, dsn, options) as stream:
         writer = await anyio.to_thread.run_sync(_Writer, stream, dest, options)
         try:

@@ -16,11 +16,10 @@ from anyio.from_thread import start_blocking_portal
 from bulkio import aio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from bulkio.exporter import BatchStream
-    from bulkio.protocols import ExportMethod
 
 __all__ = ["export", "load", "plan_export", "plan_load", "read"]
 
@@ -71,37 +70,6 @@ plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)
 
 
-def read(
-    table_or_query: str,
-    dsn: str | None = None,
-    *,
-    params: Sequence[str | None] = (),
-    driver: aio.Driver = "auto",
-    method: ExportMethod = "binary",
-    columns: Sequence[str] | None = None,
-    batch_rows: int = 16384,
-    password: str | Callable[[], str] | None = None,
-) -> pa.RecordBatchReader:
-    """Stream a table or a query as a `pyarrow.RecordBatchReader`; takes what `bulkio.aio.read` takes.
-
-    Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that
-    is dropped before its end cancels the COPY on the server and closes the connection.
-    """
-    stream = aio.read(
-        table_or_query,
-        dsn,
-        params=params,
-        driver=driver,
-        method=method,
-        columns=columns,
-        batch_rows=batch_rows,
-        password=password,
-    )
-    batches = _batches(stream)
-    schema = cast("pa.Schema", next(batches))
-    return pa.RecordBatchReader.from_batches(schema, batches)
-
-
 def _batches(
     opening: AbstractAsyncContextManager[BatchStream],
 ) -> Iterator[pa.Schema | pa.RecordBatch]:
@@ -109,3 +77,23 @@ def _batches(
     with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(opening) as stream:
         yield stream.schema
         yield from stream
+
+
+def _streaming(function: Callable[P, AbstractAsyncContextManager[BatchStream]]) -> Callable[P, pa.RecordBatchReader]:
+    """Give a function that opens the stream and hands it out as a reader."""
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> pa.RecordBatchReader:
+        batches = _batches(function(*args, **kwargs))
+        schema = cast("pa.Schema", next(batches))
+        return pa.RecordBatchReader.from_batches(schema, batches)
+
+    run.__doc__ = """Stream a table or a query as a `pyarrow.RecordBatchReader`; takes what `export` takes, but no file.
+
+    Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that
+    is dropped before its end cancels the COPY on the server and closes the connection. Memory is bounded.
+    """
+    return run
+
+
+read = _streaming(aio.read)

@@ -12,12 +12,12 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bulkio import sql
 from bulkio.bench.pairs import Line, run_pairs
 from bulkio.bench.processes import ask, run
 from bulkio.bench.result import Result, make_result
 from bulkio.bench.scratch import Content, Server, find_dsn
 from bulkio.bench.spec import Job
-from bulkio import sql
 from bulkio.errors import BulkioError
 
 if TYPE_CHECKING:

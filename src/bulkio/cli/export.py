@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import Shared, parse_param, shared_options, use_dsn
+from bulkio.cli.options import Shared, parse_param, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -28,9 +28,15 @@ METHODS = ("binary", "cursor")
     metavar="VALUE",
     help=r"A value for the query's $1, then $2, ...; \N is NULL (and \\N the text \N).",
 )
+@policy_options(load=False)
 @shared_options(methods=METHODS, batch_rows=16384)
 def export(
-    names: tuple[str, ...], query: str | None, params: tuple[str, ...], method: ExportMethod, shared: Shared
+    names: tuple[str, ...],
+    query: str | None,
+    params: tuple[str, ...],
+    method: ExportMethod,
+    shared: Shared,
+    policies: dict[str, Any],
 ) -> None:
     """Export a table or a query into a file.
 
@@ -57,12 +63,12 @@ def export(
     from bulkio.cli import report
 
     if shared.dry_run:
-        from bulkio.files import check_dest
+        from bulkio.files import dest_format
 
-        check_dest(dest)
+        dest_format(dest)
         plan = carry_out(
             lambda: sync.plan_export(
-                table, dsn, params=values, driver=shared.driver, method=method, columns=shared.columns
+                table, dsn, params=values, driver=shared.driver, method=method, columns=shared.columns, **policies
             ),
             "nothing was changed",
         )
@@ -81,6 +87,7 @@ def export(
                 columns=shared.columns,
                 batch_rows=shared.batch_rows,
                 progress=progress,
+                **policies,
             ),
             f"the export was cancelled, {dest} was not written",
         )

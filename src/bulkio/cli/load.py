@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import Shared, shared_options, use_dsn
+from bulkio.cli.options import Shared, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -31,8 +31,11 @@ MODES = ("append", "create", "truncate")
     show_default=True,
     help="append: add rows, and create a missing table; create: the table must not exist; truncate: replace its rows.",
 )
+@policy_options(load=True)
 @shared_options(methods=METHODS, batch_rows=16384)
-def load(sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, shared: Shared) -> None:
+def load(
+    sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, shared: Shared, policies: dict[str, Any]
+) -> None:
     """Load files into a table.
 
     All rows are loaded in one transaction, or none. Columns go by their names; a value that does not fit its column
@@ -67,6 +70,7 @@ def load(sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, s
                 mode=mode,
                 columns=shared.columns,
                 batch_rows=shared.batch_rows,
+                **policies,
             ),
             "nothing was changed",
         )
@@ -83,6 +87,7 @@ def load(sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, s
                 mode=mode,
                 columns=shared.columns,
                 batch_rows=shared.batch_rows,
+                **policies,
                 progress=progress,
             ),
             f"the load was rolled back, table {table} is unchanged",

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import click
 
@@ -18,9 +18,12 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Shared", "output_options", "parse_columns", "parse_param", "shared_options", "use_dsn"]
+__all__ = ["Shared", "output_options", "parse_columns", "parse_param", "policy_options", "shared_options", "use_dsn"]
 
 DRIVERS = ("auto", "asyncpg", "psycopg")
+
+#: PostgreSQL's MAXDIM
+MAX_DIMENSIONS = 6
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
@@ -63,6 +66,80 @@ def shared_options(
         return command
 
     return add
+
+
+def policy_options(*, load: bool) -> Callable[[Command], Command]:
+    """Add the policies for values that have no exact counterpart; the command gets them as its `policies`."""
+    infinity = ("error", "sentinel") if load else ("error", "null", "sentinel")
+    shared = [
+        click.option(
+            "--infinity",
+            type=click.Choice(infinity),
+            default="error",
+            show_default=True,
+            help="Infinite dates and timestamps, and 24:00:00; the sentinel is Arrow's extreme value.",
+        ),
+        click.option(
+            "--dimensions",
+            multiple=True,
+            metavar="COLUMN=N",
+            callback=lambda _ctx, _option, texts: dict(map(_dimension, texts)),
+            help="Dimensions of an array column, where they are more than one. May be repeated.",
+        ),
+    ]
+    loads = [
+        click.option(
+            "--nul",
+            type=click.Choice(("error", "strip", "replace")),
+            default="error",
+            show_default=True,
+            help="NUL characters in text: take them out, or put U+FFFD in their place.",
+        ),
+        click.option(
+            "--allow-lossy",
+            is_flag=True,
+            help="Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.",
+        ),
+    ]
+    exports = [
+        click.option(
+            "--nan",
+            type=click.Choice(("error", "null")),
+            default="error",
+            show_default=True,
+            help="NaN and infinity of numeric(p,s), which a decimal cannot hold.",
+        ),
+        click.option(
+            "--bounds",
+            type=click.Choice(("error", "drop")),
+            default="error",
+            show_default=True,
+            help="Arrays whose lower bound is not 1: drop the bound.",
+        ),
+    ]
+    names = ("infinity", "dimensions", "nul", "allow_lossy") if load else ("infinity", "dimensions", "nan", "bounds")
+
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def call(**given: object) -> object:
+            policies = {name: given.pop(name) for name in names}
+            return command(policies=policies, **given)
+
+        wrapped: Callable[..., object] = call
+        for option in reversed(shared + (loads if load else exports)):
+            wrapped = option(wrapped)
+        return cast("Command", wrapped)
+
+    return add
+
+
+def _dimension(text: str) -> tuple[str, int]:
+    column, _, number = text.rpartition("=")
+    if not column or not number.isdigit() or not 1 <= int(number) <= MAX_DIMENSIONS:
+        raise click.BadParameter(
+            f"{text!r} is not COLUMN=N with N from 1 to {MAX_DIMENSIONS}", param_hint="--dimensions"
+        )
+    return column, int(number)
 
 
 def _options(methods: Sequence[str], batch_rows: int) -> list[Callable[[Callable[..., object]], Callable[..., object]]]:

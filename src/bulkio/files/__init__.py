@@ -20,7 +20,7 @@ from bulkio.files.stream import StreamSource, is_stream
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FORMATS", "FileSink", "FileSource", "StreamSource", "check_dest", "open_sink", "open_source"]
+__all__ = ["FORMATS", "FileSink", "FileSource", "StreamSource", "dest_format", "open_sink", "open_source"]
 
 
 def open_source(source: object, *, batch_rows: int, columns: Sequence[str] | None = None) -> FileSource | StreamSource:
@@ -56,11 +56,11 @@ def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | Non
     return format_of_dest(path, fmt).open_sink(path, schema)
 
 
-def check_dest(dest: str | os.PathLike[str]) -> None:
-    """Refuse a destination whose name tells no format, before anything is read. Raises `ConfigError`."""
+def dest_format(dest: str | os.PathLike[str]) -> str:
+    """Give the format that a destination's name tells, before anything is read. Raises `ConfigError`."""
     path = os.fspath(dest)
     refuse_url(path)
-    format_of_dest(path, None)
+    return format_of_dest(path, None).name
 
 
 def _named(source: object) -> list[str | os.PathLike[str]]:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from bulkio.rows import DAY_US, plain, timestamps_us
+from bulkio.rows import DAY_US, map_entries, plain, timestamps_us
+from bulkio.types.geo import fixed_srid, with_srid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,16 +65,44 @@ def _timestamps(column: pa.Array, _: Cast) -> pa.Array:
 
 def _arrays(column: pa.Array, how: Cast) -> pa.Array:
     """Array literals (PostgreSQL docs, 8.15.2): every element quoted, but for NULL."""
-    elements = [
-        "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        for text in _printable(column.flatten(), how.children[0]).cast(pa.large_string()).to_pylist()
-    ]
-    literals: list[str | None] = []
+    texts = _printable(column.flatten(), how.children[0]).cast(pa.large_string()).to_pylist()
+    return _joined([_quoted(text) for text in texts], pc.list_value_length(column), ("{", "}"))
+
+
+def _hstores(column: pa.Array, how: Cast) -> pa.Array:
+    """Give hstore's text (PostgreSQL docs, F.17.1): every key and value quoted, but for NULL."""
+    pairs = map_entries(column)
+    keys, values = (
+        _printable(part, child).cast(pa.large_string()).to_pylist()
+        for part, child in zip(pairs.flatten().flatten(), how.children, strict=True)
+    )
+    members = [f"{_quoted(key)}=>{_quoted(value)}" for key, value in zip(keys, values, strict=True)]
+    return _joined(members, pc.list_value_length(pairs), ("", ""))
+
+
+def _vectors(column: pa.Array, _: Cast) -> pa.Array:
+    """Give pgvector's text: the fewest digits that give the same float."""
+    floats = column.flatten().cast(pa.float32()).cast(pa.large_string()).to_pylist()
+    return _joined(floats, pc.list_value_length(column), ("[", "]"))
+
+
+def _geometries(column: pa.Array, how: Cast) -> pa.Array:
+    srid = fixed_srid(how.pg) if how.pg.typmod >= 0 else None
+    return _texts(column, lambda value: (with_srid(value, srid) if srid else value).hex())
+
+
+def _quoted(text: str | None) -> str:
+    return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _joined(members: list[str], lengths: pa.Array, frame: tuple[str, str]) -> pa.Array:
+    """Join the members of each list, that lie one behind the other, and frame them."""
+    texts: list[str | None] = []
     at = 0
-    for length in pc.list_value_length(column).to_pylist():
-        literals.append(None if length is None else "{" + ",".join(elements[at : at + length]) + "}")
+    for length in lengths.to_pylist():
+        texts.append(None if length is None else frame[0] + ",".join(members[at : at + length]) + frame[1])
         at += length or 0
-    return pa.array(literals, pa.large_string())
+    return pa.array(texts, pa.large_string())
 
 
 def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
@@ -91,6 +120,10 @@ _FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "timestamp": _timestamps,
     "decimal": lambda column, _: column.cast(pa.string()),
     "null": lambda column, _: column.cast(pa.string()),
+    "hstore": _hstores,
+    "vector": _vectors,
+    "halfvec": _vectors,
+    "geometry": _geometries,
 }
 
 

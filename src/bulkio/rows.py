@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Row
     from bulkio.types import Cast
 
-__all__ = ["from_rows", "plain", "to_rows", "unsupported"]
+__all__ = ["from_rows", "map_entries", "plain", "to_rows", "unsupported"]
 
 EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
 DAY_US = 86_400_000_000
@@ -44,6 +44,12 @@ def plain(column: pa.Array) -> pa.Array:
     if _is_odd_list(column.type):
         return column.cast(pa.large_list(column.type.value_type))
     return column
+
+
+def map_entries(column: pa.Array) -> pa.Array:
+    """Give a map as the list of structs of keys and values that it is, which more kernels take."""
+    parts = [(field.name, field.type) for field in (column.type.key_field, column.type.item_field)]
+    return column.cast(pa.list_(pa.struct(parts)))
 
 
 _LAYOUTS = (

@@ -46,6 +46,20 @@ def _moments(value: int, unit: str = "us", zone: str | None = None) -> pa.Array:
     return pa.array([0, value], pa.int64()).view(pa.timestamp(unit, zone))
 
 
+def _maps(keys: list[str | None]) -> pa.Array:
+    # pyarrow makes no map with a NULL key; in a dictionary's values it does not look
+    encoded = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), pa.array(keys))
+    return pa.MapArray.from_arrays(pa.array([0, 0, 2], pa.int32()), encoded, pa.array(["", ""]))
+
+
+def _vectors(elements: list[float | None]) -> pa.Array:
+    return pa.array([[1, 2], elements], pa.list_(pa.float32()))
+
+
+HSTORE = PgType("hstore", 70001, 70002, "hstore", "public")
+VECTOR = PgType("vector", 70003, 70004, "vector", "public", 2)
+GEOMETRY = PgType("geometry", 70005, 70006, "geometry", "public", 4326 << 8)
+POINT = b"\1\1\0\0\0" + bytes(16)
 BAD_INDEX = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int8()), pa.array(["a"]), safe=False)
 
 #: status: (array whose second row is refused, type, words)
@@ -158,6 +172,12 @@ REFUSED = {
     ),
     "NOT_UTF8 dictionary": (texts(b"", b"\xff").dictionary_encode(), base_type("text"), "'\\xff' is not valid UTF-8"),
     "BAD_SYNTAX": (pa.array(["0", "twelve"]), base_type("numeric"), "'twelve' is not a valid numeric"),
+    "DUPLICATE_KEY": (_maps(["a", "a"]), HSTORE, "[('a', ''), ('a', '')] has a key twice"),
+    "NULL_KEY": (_maps(["a", None]), HSTORE, "has a key that is NULL"),
+    "NULL_ELEMENT": (_vectors([1, None]), VECTOR, "[1.0, None] has an element that is NULL"),
+    "NOT_FINITE": (_vectors([1, float("nan")]), VECTOR, "[1.0, nan] has a NaN or an infinity"),
+    "WRONG_DIMENSIONS": (_vectors([1, 2, 3]), VECTOR, "does not have the number of dimensions"),
+    "WRONG_SRID": (pa.array([POINT, b"\1\1\0\0\x20\1\0\0\0" + POINT[5:]]), GEOMETRY, "another SRID than"),
     "BAD_VALUE": (BAD_INDEX, base_type("text"), "an index points outside its dictionary"),
 }
 

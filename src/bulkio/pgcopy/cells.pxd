@@ -39,6 +39,8 @@ cdef class CellDecoder:
     cdef Buf validity
     cdef int64_t length
     cdef int64_t null_count
+    # Arrow bytes that a null takes here and that nothing on the wire stood for
+    cdef int64_t filler
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil
     cdef int blank(self) noexcept nogil
@@ -52,20 +54,25 @@ cdef int give_array(CellDecoder cell, ArrowArray* out, Buf** buffers, int n_buff
 cdef object adopt_format(object arrow_type)
 
 
+cdef inline int append_null(CellDecoder cell) noexcept nogil:
+    cdef int status = mark_null(cell)
+    if status == Status.OK:
+        status = cell.blank()
+    cell.length += 1
+    return status
+
+
 cdef inline int read_cell(CellDecoder cell, const uint8_t* data, int32_t n, State* state) noexcept nogil:
     """Append the cell in data[0:n], or a null where n is -1. The caller has checked that the bytes are there."""
     cdef int status
     if n == NULL_LENGTH:
-        status = mark_null(cell)
-        if status == Status.OK:
-            status = cell.blank()
-    else:
-        if cell.validity.data != NULL and extend_validity(cell):
-            return Status.NO_MEMORY
-        status = cell.read(data, n, state)
-        if status == Status.AS_NULL:
-            status = mark_null(cell)
-            if status == Status.OK:
-                status = cell.blank()
+        state.inflated += cell.filler
+        return append_null(cell)
+    if cell.validity.data != NULL and extend_validity(cell):
+        return Status.NO_MEMORY
+    status = cell.read(data, n, state)
+    if status == Status.AS_NULL:
+        state.inflated += cell.filler
+        return append_null(cell)
     cell.length += 1
     return status

@@ -54,6 +54,7 @@ cdef class CellDecoder:
 
     def __init__(self, cast, list children):
         self.children = children
+        self.filler = 0
         self.begin()
 
     def __dealloc__(self):
@@ -112,6 +113,10 @@ cdef void release_array(ArrowArray* array) noexcept nogil:
         if array.children[i].release != NULL:
             array.children[i].release(array.children[i])
         free(array.children[i])
+    if array.dictionary != NULL:
+        if array.dictionary.release != NULL:
+            array.dictionary.release(array.dictionary)
+        free(array.dictionary)
     free(array.buffers)
     free(array.children)
     array.release = NULL

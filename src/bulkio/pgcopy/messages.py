@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 NULL_REFUSED, OUT_OF_RANGE, WOULD_ROUND, TOO_LONG, HAS_NUL, NOT_UTF8, BAD_SYNTAX, FIELD_TOO_BIG = range(2, 10)
 BAD_LENGTH, BAD_VALUE, BAD_DIMENSIONS, BAD_LOWER_BOUND, BAD_ELEMENT_TYPE = range(20, 25)
 IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG = range(25, 28)
+DUPLICATE_KEY, NULL_KEY, NULL_ELEMENT, NOT_FINITE, WRONG_DIMENSIONS, WRONG_SRID = range(50, 56)
 
 _ENCODE = {
     NULL_REFUSED: "NULL in a column that is NOT NULL",
@@ -24,6 +25,12 @@ _ENCODE = {
     BAD_SYNTAX: "{value} is not a valid {pg}",
     FIELD_TOO_BIG: "the value is larger than the 1 GB that a field of PostgreSQL can have",
     BAD_VALUE: "the Arrow data is damaged: an index points outside its dictionary",
+    DUPLICATE_KEY: "{value} has a key twice, of which {pg} would keep one",
+    NULL_KEY: "{value} has a key that is NULL, which {pg} cannot store",
+    NULL_ELEMENT: "{value} has an element that is NULL, which {pg} cannot store",
+    NOT_FINITE: "{value} has a NaN or an infinity, which {pg} cannot store",
+    WRONG_DIMENSIONS: "{value} does not have the number of dimensions of {pg} (1 to 16,000)",
+    WRONG_SRID: "{value} has another SRID than {pg}, or one of its parts has",
 }
 
 _DECODE = {
@@ -37,6 +44,8 @@ _DECODE = {
     IS_INFINITE: "an infinity or NaN in {pg} has no counterpart in Arrow's {arrow}: select it as text (column::text)",
     NOT_IN_ARROW: "a value of {pg} is outside what Arrow's {arrow} can hold: select it as text (column::text)",
     BATCH_TOO_BIG: "a row is larger than the 2 GiB that an Arrow column of strings can hold",
+    WRONG_DIMENSIONS: "a value of {pg} with {found} dimensions, expected {expected}",
+    WRONG_SRID: "a value of {pg} with SRID {found}, expected {expected}: select it as geometry (column::geometry)",
 }
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.pgcopy import nested, numeric, numerictext, scalars, strings, temporal
+from bulkio.pgcopy import extensions, nested, numeric, numerictext, scalars, strings, temporal
 
 if TYPE_CHECKING:
     from bulkio.types import Cast
 
-MODULES = (scalars, numeric, numerictext, strings, temporal, nested)
+MODULES = (scalars, numeric, numerictext, strings, temporal, nested, extensions)
 
 ENCODERS = {name: cls for module in MODULES for name, cls in module.ENCODERS.items()}
 DECODERS = {name: cls for module in MODULES for name, cls in module.DECODERS.items()}

@@ -41,6 +41,13 @@ cdef enum Status:
     IS_INFINITE = 25
     NOT_IN_ARROW = 26
     BATCH_TOO_BIG = 27
+    # extensions' types, either way
+    DUPLICATE_KEY = 50
+    NULL_KEY = 51
+    NULL_ELEMENT = 52
+    NOT_FINITE = 53
+    WRONG_DIMENSIONS = 54
+    WRONG_SRID = 55
     # not a fault: a policy wants a null here
     AS_NULL = 60
 

@@ -56,8 +56,8 @@ _FROM_PG = {
     "versioned_text": ("versioned_text", pa.string()),
     "point": ("point", pa.struct([("x", pa.float64()), ("y", pa.float64())])),
     "hstore": ("hstore", pa.map_(pa.string(), pa.string())),
-    "geometry": ("bytea", pa.binary()),
-    "geography": ("bytea", pa.binary()),
+    "geometry": ("geometry", pa.binary()),
+    "geography": ("geometry", pa.binary()),
 }
 
 

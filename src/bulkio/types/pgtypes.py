@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bulkio.types.geo import spell_typmod
+
 __all__ = [
     "ARRAY",
     "BASE_TYPES",
@@ -118,7 +120,7 @@ class PgType:
         # decimal places, bits, or dimensions
         if self.name in ("time", "timetz", "timestamp", "timestamptz", "bit", "varbit", "vector", "halfvec"):
             return f"({self.typmod})"
-        return ""
+        return spell_typmod(self.typmod) if self.codec in ("geometry", "geography") else ""
 
 
 def _quoted(name: str) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "Table",
     "TableName",
     "columns_query",
+    "extension_types_query",
     "named_types_query",
     "parse_table_name",
     "read_table",
@@ -248,3 +249,15 @@ def named_types_query(names: Iterable[tuple[str, str]]) -> str:
         FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
         WHERE (n.nspname, t.typname) IN (VALUES {wanted})
     """  # noqa: S608 - quoted literals
+
+
+def extension_types_query(extension: str) -> str:
+    """Ask for the types that belong to an extension: (name, oid)."""
+    return f"""
+        SELECT t.typname::text, t.oid::bigint
+        FROM pg_catalog.pg_depend AS d
+        JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = {quote_literal(extension)}
+        JOIN pg_catalog.pg_type AS t ON t.oid = d.objid
+        WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.deptype = 'e'
+          AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
+    """  # noqa: S608 - a quoted literal

@@ -18,12 +18,14 @@ from bulkio.catalog import TableName
 from bulkio.csvform import csv_block
 from bulkio.errors import BulkioError
 from bulkio.files import open_source
-from bulkio.lookup import find_table, find_types, named_types
+from bulkio.lookup import extension_types, find_table, find_types, named_types
 from bulkio.pgcopy import Encoder
 from bulkio.plan import Database, LoadPlan, LoadRequest, Mode, missing_types, plan_load, recorded_names
+from bulkio.prepare import prepare_batch, prepared_fields
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 from bulkio.types import STRICT, Policies
+from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -167,7 +169,7 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         await session.execute(sql.lock_for_load(known.schema, known.name))
         known = (await find_table(session, TableName(known.schema, known.name))).table or known
     types = await find_types(session, [column.type_oid for column in known.columns])
-    return plan_load(request, Database(known, found.new_schema, types, {}))
+    return plan_load(request, Database(known, found.new_schema, types, {}, {}))
 
 
 async def _with_recorded_types(session: Session, schema: pa.Schema, new_schema: str | None) -> Database:
@@ -179,7 +181,9 @@ async def _with_recorded_types(session: Session, schema: pa.Schema, new_schema: 
         await session.execute(statement)
     if ddl:
         named = await named_types(session, names)
-    return Database(None, new_schema, await find_types(session, named.values()), named)
+    postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
+    types = await find_types(session, [*named.values(), *postgis.values()])
+    return Database(None, new_schema, types, named, postgis)
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
@@ -208,6 +212,8 @@ class _Sender:
         self.plan = plan
         self.source = source
         self.options = options
+        #: as the codec meets them
+        self._fields = prepared_fields(plan.fields)
         #: sent so far
         self.rows = 0
         self.bytes = 0
@@ -247,30 +253,31 @@ class _Sender:
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
 
     def _binary(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
-        encoder = Encoder(self.plan.fields, block_bytes=self.options.block_bytes)
+        encoder = Encoder(self._fields, block_bytes=self.options.block_bytes)
         with batches:
             for batch in batches:
-                for block in encoder.encode(batch):
+                for block in encoder.encode(prepare_batch(batch, self.plan.fields, encoder.rows + 1)):
                     yield block, block.rows
         last = encoder.finish()
         yield last, last.rows
 
     def _csv(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
         for batch in self._checked(batches):
-            yield csv_block(batch, self.plan.fields), batch.num_rows
+            yield csv_block(batch, self._fields), batch.num_rows
 
     def _records(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[tuple[list[Row], int]]:
         for batch in self._checked(batches):
-            yield to_rows(batch, self.plan.fields), batch.num_rows
+            yield to_rows(batch, self._fields), batch.num_rows
 
     def _checked(self, batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Pass each batch through the encoder first: every method refuses the same values in the same words."""
-        checker = Encoder(self.plan.fields, block_bytes=self.options.block_bytes)
+        checker = Encoder(self._fields, block_bytes=self.options.block_bytes)
         with batches:
             for batch in batches:
-                for _ in checker.encode(batch):
+                prepared = prepare_batch(batch, self.plan.fields, checker.rows + 1)
+                for _ in checker.encode(prepared):
                     pass
-                yield batch
+                yield prepared
 
 
 def first_error(errors: BaseExceptionGroup) -> BaseException:

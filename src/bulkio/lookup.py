@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
-__all__ = ["Found", "find_table", "find_types", "named_types"]
+__all__ = ["Found", "extension_types", "find_table", "find_types", "named_types"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,9 @@ async def named_types(session: Session, names: Iterable[tuple[str, str]]) -> dic
         return {}
     rows = await session.fetch(catalog.named_types_query(wanted))
     return {(str(schema), str(name)): int(str(oid)) for schema, name, oid in rows}
+
+
+async def extension_types(session: Session, extension: str) -> dict[str, int]:
+    """Look up the oids of the types that an extension has brought, by name; none where it is not installed."""
+    rows = await session.fetch(catalog.extension_types_query(extension))
+    return {str(name): int(str(oid)) for name, oid in rows}

@@ -36,6 +36,24 @@ cdef class BoolEncoder(CellEncoder):
         return Status.OK
 
 
+cdef class Bool8Encoder(CellEncoder):
+    """arrow.bool8 -> bool: a byte that is not 0 is true."""
+
+    cdef const uint8_t* values
+
+    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
+        self.values = <const uint8_t*>array.buffers[1]
+        return 0
+
+    cdef int write(self, Out* out, int64_t row) noexcept nogil:
+        if reserve(out, 5):
+            return Status.NO_MEMORY
+        put32(out.pos, 1)
+        out.pos[4] = self.values[self.offset + row] != 0
+        out.pos += 5
+        return Status.OK
+
+
 cdef class IntEncoder(CellEncoder):
     """Any Arrow integer -> int2, int4, int8, with a range check wherever the target is narrower."""
 
@@ -315,6 +333,7 @@ cdef class BoolDecoder(CellDecoder):
 
 ENCODERS = {
     "bool": BoolEncoder,
+    "bool8": Bool8Encoder,
     "int": IntEncoder,
     "float": FloatEncoder,
     "int_to_float": IntToFloatEncoder,

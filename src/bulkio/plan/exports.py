@@ -16,6 +16,7 @@ from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
 from bulkio.text import printable
 from bulkio.types import ARRAY, INTERVAL_STRUCT, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
+from bulkio.types.geo import field_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +98,10 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     texts = [i for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT]
     query = sql.with_texts(request.query, len(fields), texts) if texts else request.query
     schema = pa.schema(
-        [pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg)) for f in fields],
+        [
+            pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
+            for f in fields
+        ],
         metadata=record_table(request.table_columns) or None,
     )
     return ExportPlan(query, request.name, tuple(fields), schema, request.driver, request.method)

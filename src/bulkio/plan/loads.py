@@ -16,6 +16,7 @@ from bulkio.protocols import CopyTarget
 from bulkio.rows import unsupported
 from bulkio.text import printable, show_name
 from bulkio.types import Cast, cast_to_pg, pg_type_for, resolve_type
+from bulkio.types.geo import arrow_extension, field_typmod
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,6 +104,8 @@ class Database:
     types: Mapping[int, TypeFacts]
     #: oids of the types that the source's fields record, by (schema, name)
     named: Mapping[tuple[str, str], int]
+    #: oids of the types that PostGIS has brought, by name
+    postgis: Mapping[str, int]
 
 
 def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
@@ -161,6 +164,9 @@ def _cast_into_new(column: pa.Field, database: Database, policies: Policies) -> 
         cast = None if pg is None else cast_to_pg(column.type, _declared(pg, column.name, policies), policies)
         if cast is not None:
             return cast
+    spatial = database.postgis.get(arrow_extension(column) or "")
+    if spatial is not None:
+        return cast_to_pg(column.type, resolve_type(spatial, field_typmod(column), database.types), policies)
     pg = pg_type_for(column.type, policies.dimensions.get(column.name, 1))
     return None if pg is None else cast_to_pg(column.type, pg, policies)
 

@@ -3,7 +3,7 @@
 `resolve` makes trees of the types that a database has made itself.
 """
 
-from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, Cast, arrow_kind, with_policies
+from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, PREPARED, RUN_ENDS, Cast, arrow_kind, with_policies
 from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import (
     ARRAY,
@@ -25,6 +25,8 @@ __all__ = [
     "BASE_TYPES",
     "INTERVAL_STRUCT",
     "NESTED_JSON",
+    "PREPARED",
+    "RUN_ENDS",
     "SERVER_TEXT",
     "STRICT",
     "Cast",

@@ -13,11 +13,27 @@ from bulkio.types.policies import STRICT, Policies
 if TYPE_CHECKING:
     from bulkio.types.pgtypes import PgType
 
-__all__ = ["INTERVAL_STRUCT", "NESTED_JSON", "RANGE_FIELDS", "Cast", "arrow_kind", "range_struct", "with_policies"]
+__all__ = [
+    "INTERVAL_STRUCT",
+    "NESTED_JSON",
+    "PREPARED",
+    "RANGE_FIELDS",
+    "RUN_ENDS",
+    "Cast",
+    "arrow_kind",
+    "range_struct",
+    "with_policies",
+]
 
 
 #: The codec name of nested values that become JSON text first (`bulkio.jsonform`); its child takes the text.
 NESTED_JSON = "nested_json"
+
+#: The codec name of run-end encoded columns, which are decoded first.
+RUN_ENDS = "run_ends"
+
+#: What the loader makes of whole columns before a codec sees them; only at the top, not inside nested types.
+PREPARED = frozenset({NESTED_JSON, RUN_ENDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,10 @@ def arrow_kind(arrow: pa.DataType) -> str:
         return "uuid"
     if isinstance(arrow, pa.JsonType):
         return "json"
+    if isinstance(arrow, pa.Bool8Type):
+        return "bool8"
+    if isinstance(arrow, pa.OpaqueType):
+        return arrow_kind(arrow.storage_type)
     if pa.types.is_timestamp(arrow):
         return "timestamp" if arrow.tz is None else "instant"
     if pa.types.is_fixed_size_binary(arrow):
@@ -85,6 +105,7 @@ _KINDS = (
     ("interval", pa.types.is_interval),
     ("duration", pa.types.is_duration),
     ("null", pa.types.is_null),
+    ("run_ends", pa.types.is_run_end_encoded),
 )
 
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, RANGE_FIELDS, Cast, arrow_kind, with_policies
+from bulkio.types.casts import (
+    INTERVAL_STRUCT,
+    NESTED_JSON,
+    PREPARED,
+    RANGE_FIELDS,
+    RUN_ENDS,
+    Cast,
+    arrow_kind,
+    with_policies,
+)
 from bulkio.types.pgtypes import ARRAY, SERVER_TEXT, PgType, array_of, base_type, numeric_typmod
 
 if TYPE_CHECKING:
@@ -25,6 +34,7 @@ _TEXTS = ("text", "json")
 # (kind of the Arrow type, the PostgreSQL types' codecs): name of the encoder
 _PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
     ("bool", ("bool",)): "bool",
+    ("bool8", ("bool",)): "bool8",
     ("int", (*_INTEGERS, "uint4", "uint8")): "int",
     ("int", _FLOATS): "int_to_float",
     ("int", ("numeric",)): "int_to_numeric",
@@ -78,10 +88,16 @@ def cast_to_pg(arrow: pa.DataType, pg: PgType, policies: Policies | None = None)
 
     Strings go into every type: where bulkio has no parser, the server's own reads them.
     """
-    if policies is not None:
-        how = _cast_to_pg(arrow, pg) or (_lossy_cast(arrow, pg) if policies.allow_lossy else None)
-        return how and with_policies(how, policies)
-    return _cast_to_pg(arrow, pg)
+    how = _cast_to_pg(arrow, pg)
+    if how is None and policies is not None and policies.allow_lossy:
+        how = _lossy_cast(arrow, pg)
+    if how is None or any(_is_prepared(child) for child in how.children):
+        return None
+    return how if policies is None else with_policies(how, policies)
+
+
+def _is_prepared(how: Cast) -> bool:
+    return how.codec in PREPARED or any(_is_prepared(child) for child in how.children)
 
 
 def _lossy_cast(arrow: pa.DataType, pg: PgType) -> Cast | None:
@@ -93,6 +109,9 @@ def _cast_to_pg(arrow: pa.DataType, pg: PgType) -> Cast | None:
     kind = arrow_kind(arrow)
     if kind == "null":
         return Cast("null", arrow, pg)
+    if kind == "run_ends":
+        values = _cast_to_pg(arrow.value_type, pg)
+        return values and Cast(RUN_ENDS, arrow, pg, (values,))
     if kind == "dictionary":
         values = _cast_to_pg(arrow.value_type, pg)
         # the wrapper is bound to the array of indices
@@ -113,8 +132,6 @@ def _list_to_array(arrow: pa.DataType, pg: PgType) -> Cast | None:
         rest = _list_to_array(inner, replace(pg, dimensions=pg.dimensions - 1)) if arrow_kind(inner) == "list" else None
         return rest and Cast(ARRAY, arrow, pg, (rest,))
     elements = _cast_to_pg(inner, pg.item)
-    if elements is not None and elements.codec == NESTED_JSON:
-        return None
     return elements and Cast(ARRAY, arrow, pg, (elements,))
 
 
@@ -209,7 +226,7 @@ def pg_type_for(arrow: pa.DataType, dimensions: int = 1) -> PgType | None:
         return _integer_for(arrow)
     if kind == "decimal":
         return _numeric_for(arrow)
-    if kind == "dictionary":
+    if kind in ("dictionary", "run_ends"):
         return pg_type_for(arrow.value_type)
     if kind == "list":
         return _array_for(arrow, dimensions)
@@ -231,6 +248,7 @@ def _array_for(arrow: pa.DataType, dimensions: int) -> PgType | None:
 
 _NEW_COLUMN = {
     "bool": "bool",
+    "bool8": "bool",
     "float32": "float4",
     "float64": "float8",
     "text": "text",

@@ -8,11 +8,14 @@ from bulkio.text import show_name, show_value
 
 if TYPE_CHECKING:
     from bulkio.pgcopy import Field
+    from bulkio.types import Cast
 
 # The numbers are those of wire.pxd.
 NULL_REFUSED, OUT_OF_RANGE, WOULD_ROUND, TOO_LONG, HAS_NUL, NOT_UTF8, BAD_SYNTAX, FIELD_TOO_BIG = range(2, 10)
 BAD_LENGTH, BAD_VALUE, BAD_DIMENSIONS, BAD_LOWER_BOUND, BAD_ELEMENT_TYPE = range(20, 25)
 IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG = range(25, 28)
+NOT_A_LABEL, NULL_IN_RANGE, EMPTY_WITH_BOUNDS, RAGGED, EMPTY_INNER, NULL_INNER = range(40, 46)
+NOT_AS_DECLARED, BAD_FIELD_COUNT, BAD_FIELD_TYPE, UNKNOWN_LABEL = range(46, 50)
 DUPLICATE_KEY, NULL_KEY, NULL_ELEMENT, NOT_FINITE, WRONG_DIMENSIONS, WRONG_SRID = range(50, 56)
 
 _ENCODE = {
@@ -25,6 +28,15 @@ _ENCODE = {
     BAD_SYNTAX: "{value} is not a valid {pg}",
     FIELD_TOO_BIG: "the value is larger than the 1 GB that a field of PostgreSQL can have",
     BAD_VALUE: "the Arrow data is damaged: an index points outside its dictionary",
+    NOT_A_LABEL: "{value} {is_not} a label of {enum}: correct it, or ALTER TYPE … ADD VALUE first",
+    NULL_IN_RANGE: (
+        "{value} has a null where {pg} can have none: only lower, upper and a whole range can be null,"
+        " and no range of a multirange"
+    ),
+    EMPTY_WITH_BOUNDS: "{value} is an empty range that has bounds: the bounds of an empty range must be null",
+    RAGGED: "{value} is ragged: all lists of one dimension of {pg} have the same length",
+    EMPTY_INNER: "{value} has an empty list inside: PostgreSQL would store '{{}}', an array without dimensions",
+    NULL_INNER: "{value} has a NULL in place of an inner list: only the elements of {pg} can be NULL",
     DUPLICATE_KEY: "{value} has a key twice, of which {pg} would keep one",
     NULL_KEY: "{value} has a key that is NULL, which {pg} cannot store",
     NULL_ELEMENT: "{value} has an element that is NULL, which {pg} cannot store",
@@ -44,6 +56,10 @@ _DECODE = {
     IS_INFINITE: "an infinity or NaN in {pg} has no counterpart in Arrow's {arrow}: select it as text (column::text)",
     NOT_IN_ARROW: "a value of {pg} is outside what Arrow's {arrow} can hold: select it as text (column::text)",
     BATCH_TOO_BIG: "a row is larger than the 2 GiB that an Arrow column of strings can hold",
+    NOT_AS_DECLARED: "an array of {found} dimensions in a column that was declared to have {expected}",
+    BAD_FIELD_COUNT: "a composite of {found} fields in {pg}, expected {expected}: was its type altered meanwhile?",
+    BAD_FIELD_TYPE: "a field with oid {found} in {pg}, expected oid {expected}: was its type altered meanwhile?",
+    UNKNOWN_LABEL: "a label that {enum} did not have when its labels were read: was one added or renamed meanwhile?",
     WRONG_DIMENSIONS: "a value of {pg} with {found} dimensions, expected {expected}",
     WRONG_SRID: "a value of {pg} with SRID {found}, expected {expected}: select it as geometry (column::geometry)",
 }
@@ -54,14 +70,24 @@ def encode_message(status: int, field: Field, row: int, batch: object, column_in
     template = _ENCODE[status]
     # a value that is not shown may be too large to make
     value = _value(batch, column_index, batch_row) if "{value}" in template else ""
-    return f"row {row}, column {show_name(field.name)}: " + template.format(value=value, pg=field.cast.pg.sql)
+    is_not = "is not" if field.cast.pg.codec == "enum" else "holds what is not"
+    return f"row {row}, column {show_name(field.name)}: " + template.format(
+        value=value, pg=field.cast.pg.sql, enum=_enums(field.cast), is_not=is_not
+    )
 
 
 def decode_message(status: int, field: Field, row: int, expected: int, found: int) -> str:
     """Word a DecodeError."""
     return f"row {row}, column {show_name(field.name)}: " + _DECODE[status].format(
-        pg=field.cast.pg.sql, arrow=field.cast.arrow, expected=expected, found=found
+        pg=field.cast.pg.sql, arrow=field.cast.arrow, enum=_enums(field.cast), expected=expected, found=found
     )
+
+
+def _enums(cast: Cast) -> str:
+    """Name the enums in a column's type."""
+    found = {cast.pg.sql: None} if cast.pg.codec == "enum" else {}
+    found.update((name, None) for child in cast.children for name in _enums(child).split(" or ") if name)
+    return " or ".join(found)
 
 
 def _value(batch: object, column: int, row: int) -> str:

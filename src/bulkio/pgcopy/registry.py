@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.pgcopy import extensions, nested, numeric, numerictext, scalars, strings, temporal
+from bulkio.pgcopy import (
+    composites,
+    enums,
+    extensions,
+    nested,
+    numeric,
+    numerictext,
+    ranges,
+    scalars,
+    strings,
+    temporal,
+)
 
 if TYPE_CHECKING:
     from bulkio.types import Cast
 
-MODULES = (scalars, numeric, numerictext, strings, temporal, nested, extensions)
+MODULES = (scalars, numeric, numerictext, strings, temporal, nested, composites, ranges, enums, extensions)
 
 ENCODERS = {name: cls for module in MODULES for name, cls in module.ENCODERS.items()}
 DECODERS = {name: cls for module in MODULES for name, cls in module.DECODERS.items()}

@@ -50,6 +50,18 @@ cdef enum Status:
     WRONG_SRID = 55
     # not a fault: a policy wants a null here
     AS_NULL = 60
+    # encoding what is made of other types
+    NOT_A_LABEL = 40
+    NULL_IN_RANGE = 41
+    EMPTY_WITH_BOUNDS = 42
+    RAGGED = 43
+    EMPTY_INNER = 44
+    NULL_INNER = 45
+    # decoding it
+    NOT_AS_DECLARED = 46
+    BAD_FIELD_COUNT = 47
+    BAD_FIELD_TYPE = 48
+    UNKNOWN_LABEL = 49
 
 
 cdef enum:

@@ -64,18 +64,21 @@ def _timestamps(column: pa.Array, _: Cast) -> pa.Array:
 
 
 def _arrays(column: pa.Array, how: Cast) -> pa.Array:
-    """Array literals (PostgreSQL docs, 8.15.2): every element quoted, but for NULL."""
-    texts = _printable(column.flatten(), how.children[0]).cast(pa.large_string()).to_pylist()
-    return _joined([_quoted(text) for text in texts], pc.list_value_length(column), ("{", "}"))
+    """Array literals (PostgreSQL docs, 8.15.2): every element quoted, but for NULL; an inner list is not."""
+    texts = _strings(column.flatten(), how.children[0])
+    members = [_quoted(text) for text in texts] if how.pg.dimensions == 1 else texts
+    return _joined(members, pc.list_value_length(column), ("{", "}"))
+
+
+def _multiranges(column: pa.Array, how: Cast) -> pa.Array:
+    """Multirange literals (8.17.5): ranges in braces, not quoted again."""
+    return _joined(_strings(column.flatten(), how.children[0]), pc.list_value_length(column), ("{", "}"))
 
 
 def _hstores(column: pa.Array, how: Cast) -> pa.Array:
     """Give hstore's text (PostgreSQL docs, F.17.1): every key and value quoted, but for NULL."""
     pairs = map_entries(column)
-    keys, values = (
-        _printable(part, child).cast(pa.large_string()).to_pylist()
-        for part, child in zip(pairs.flatten().flatten(), how.children, strict=True)
-    )
+    keys, values = (_strings(part, child) for part, child in zip(pairs.flatten().flatten(), how.children, strict=True))
     members = [f"{_quoted(key)}=>{_quoted(value)}" for key, value in zip(keys, values, strict=True)]
     return _joined(members, pc.list_value_length(pairs), ("", ""))
 
@@ -95,14 +98,51 @@ def _quoted(text: str | None) -> str:
     return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _joined(members: list[str], lengths: pa.Array, frame: tuple[str, str]) -> pa.Array:
+def _joined(members: Sequence[str | None], lengths: pa.Array, frame: tuple[str, str]) -> pa.Array:
     """Join the members of each list, that lie one behind the other, and frame them."""
     texts: list[str | None] = []
     at = 0
     for length in lengths.to_pylist():
-        texts.append(None if length is None else frame[0] + ",".join(members[at : at + length]) + frame[1])
+        items = cast("Sequence[str]", members[at : at + (length or 0)])
+        texts.append(None if length is None else frame[0] + ",".join(items) + frame[1])
         at += length or 0
     return pa.array(texts, pa.large_string())
+
+
+def _composites(column: pa.Array, how: Cast) -> pa.Array:
+    """Composite literals (8.16.2): every field quoted; NULL is nothing at all."""
+    parts = column.flatten()
+    fields = []
+    for (name, _), child in zip(how.pg.fields, how.children, strict=True):
+        place = column.type.get_field_index(name)
+        texts = [None] * len(column) if place < 0 else _strings(parts[place], child)
+        fields.append(["" if text is None else _quoted(text) for text in texts])
+    rows = zip(*fields, strict=True) if fields else iter([()] * len(column))
+    literals = ["(" + ",".join(row) + ")" for row in rows]
+    return _with_nulls(literals, column)
+
+
+def _ranges(column: pa.Array, how: Cast) -> pa.Array:
+    """Range literals (8.17.5): both bounds quoted; an infinite one is nothing at all."""
+    parts = column.flatten()
+    lower, upper = (_strings(part, child) for part, child in zip(parts[:2], how.children, strict=True))
+    flags = (part.to_pylist() for part in parts[2:])
+    return _with_nulls([_range(*row) for row in zip(lower, upper, *flags, strict=True)], column)
+
+
+def _range(lower: str | None, upper: str | None, lower_inc: bool, upper_inc: bool, empty: bool) -> str:  # noqa: FBT001 - one value's parts
+    if empty:
+        return "empty"
+    bounds = ["" if text is None else _quoted(text) for text in (lower, upper)]
+    return f"{'[' if lower_inc else '('}{bounds[0]},{bounds[1]}{']' if upper_inc else ')'}"
+
+
+def _strings(column: pa.Array, how: Cast) -> list[str | None]:
+    return cast("list[str | None]", _printable(column, how).cast(pa.large_string()).to_pylist())
+
+
+def _with_nulls(literals: list[str], column: pa.Array) -> pa.Array:
+    return pc.if_else(column.is_valid(), pa.array(literals, pa.large_string()), pa.scalar(None, pa.large_string()))
 
 
 def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
@@ -112,6 +152,9 @@ def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
 # codec: the column, made printable
 _FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "array": _arrays,
+    "composite": _composites,
+    "range": _ranges,
+    "multirange": _multiranges,
     "bytes": lambda column, _: _texts(column, lambda value: "\\x" + value.hex()),
     "uuid": lambda column, _: _texts(column, lambda value: value.hex()),
     "date": _dates,

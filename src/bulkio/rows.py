@@ -6,6 +6,7 @@ The values are those of the row contract in `bulkio.drivers`: dates and times ar
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
 from bulkio.text import show_name
-from bulkio.types import ARRAY
+from bulkio.types import ARRAY, PgType, known_type, named_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Row
     from bulkio.types import Cast
 
-__all__ = ["from_rows", "map_entries", "plain", "to_rows", "unsupported"]
+__all__ = ["from_rows", "map_entries", "plain", "row_oid", "to_rows", "unsupported"]
 
 EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
 DAY_US = 86_400_000_000
@@ -74,9 +75,21 @@ _NO_ROWS = frozenset({"composite", "range", "multirange", "hstore", "vector", "h
 
 def unsupported(how: Cast) -> str | None:
     """Say why a column cannot travel as Python rows; None where it can."""
-    if how.codec in _NO_ROWS or how.needs_server:
+    # psycopg has neither a dumper nor a loader for arrays of a type that a database has made itself
+    foreign = how.pg.codec == ARRAY and known_type(cast("PgType", how.pg.element).oid) is None
+    if how.codec in _NO_ROWS or how.needs_server or foreign:
         return f"the drivers' rows have no exact form for {how.pg.sql}"
     return next((why for child in how.children if (why := unsupported(child)) is not None), None)
+
+
+def row_oid(pg: PgType) -> int:
+    """Give the oid of the type that the values of a row are; a domain's are those of its base type.
+
+    >>> row_oid(PgType("posint", 16400, 16401, "int4", "public", base="int4"))
+    23
+    """
+    base = named_type(pg.base) if pg.is_domain else None
+    return base.oid if base is not None and base.codec == pg.codec else pg.oid
 
 
 # --- Loads --------------------------------------------------------------------------------------------------
@@ -156,17 +169,17 @@ _CHANGES: dict[tuple[str, str], Callable[[object], object]] = {
 
 
 def from_rows(rows: Sequence[Row], fields: Sequence[Field], schema: pa.Schema, *, first_row: int = 1) -> pa.RecordBatch:
-    """Make a batch of the rows of `plan.cursor_query`: the fields' values, then the lower bounds of the arrays.
+    """Make a batch of the rows of `plan.cursor_query`: the fields' values, then the bounds of the arrays.
 
     Raises DecodeError, with row and column, for a value that Arrow cannot hold.
     """
     columns: list[Sequence[object]] = list(zip(*rows, strict=True))
-    bounds = iter(columns[len(fields) :])
+    shapes = iter(columns[len(fields) :])
     arrays = []
     for field, values in zip(fields, columns, strict=False):
         try:
             if field.cast.codec == ARRAY:
-                _refuse_shapes(values, next(bounds))
+                _refuse_shapes(next(shapes), field.cast)
             arrays.append(_array(values, field.cast))
         except _NotInArrow as exc:
             row = first_row + exc.index
@@ -185,6 +198,8 @@ class _NotInArrow(Exception):  # noqa: N818 - never leaves this module
 def _array(values: Sequence[object], how: Cast) -> pa.Array:
     if how.codec == ARRAY:
         return _list_array(values, how)
+    if how.codec == "enum":
+        return _enum_array(values, how)
     if how.codec in _SHIFTS:
         values = _shifted(values, how)
     elif how.codec == "numeric_text":
@@ -213,15 +228,30 @@ def _list_array(values: Sequence[object], how: Cast) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), child, type=how.arrow)
 
 
-def _refuse_shapes(values: Sequence[object], bounds: Sequence[object]) -> None:
-    """Refuse arrays of more than one dimension, or whose lower bound is not 1."""
-    for index, (items, bound) in enumerate(zip(values, bounds, strict=True)):
-        if items and isinstance(cast("list[object]", items)[0], list):
-            raise _NotInArrow(
-                index, "an array of several dimensions cannot go into a list: select it as text (column::text)"
-            )
-        if bound not in (None, 1):
+def _refuse_shapes(shapes: Sequence[object], how: Cast) -> None:
+    """Refuse arrays of other dimensions than declared, or with a lower bound that is not 1: ``[0:2][1:5]``."""
+    dimensions = how.pg.dimensions
+    for index, shape in enumerate(shapes):
+        lower = re.findall(r"\[(-?\d+):", cast("str", shape)) if shape is not None else []
+        if lower and len(lower) != dimensions:
+            raise _NotInArrow(index, _ONE_DIMENSION if dimensions == 1 else _DECLARED.format(len(lower), dimensions))
+        bound = next((bound for bound in lower if bound != "1"), None)
+        if bound is not None and how.policies.bounds == "error":
             raise _NotInArrow(index, f"an array with lower bound {bound} cannot go into a list without losing it")
+
+
+_ONE_DIMENSION = "an array of several dimensions cannot go into a list: select it as text (column::text)"
+_DECLARED = "an array of {} dimensions in a column that was declared to have {}"
+
+
+def _enum_array(values: Sequence[object], how: Cast) -> pa.Array:
+    """Give all the labels in their order, as the codec does; asyncpg has labels as str, psycopg as bytes."""
+    texts = [value.decode() if isinstance(value, bytes) else value for value in values]
+    places: dict[object, int | None] = {label: place for place, label in enumerate(how.pg.labels)}
+    _refuse(texts, lambda text: text not in places, f"a label that {how.pg.sql} did not have when its labels were read")
+    places[None] = None
+    indices = pa.array([places[text] for text in texts], pa.int32())
+    return pa.DictionaryArray.from_arrays(indices, pa.array(how.pg.labels, pa.string()))
 
 
 # codec: (what to add to PostgreSQL's integer, the infinities)

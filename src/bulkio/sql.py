@@ -43,7 +43,7 @@ __all__ = [
     "select_columns",
     "session_pins",
     "truncate_table",
-    "with_lower_bounds",
+    "with_array_shapes",
     "with_texts",
     "xact_status",
 ]
@@ -170,15 +170,15 @@ def close_cursor(name: str) -> str:
     return f"CLOSE {quote_ident(name)}"
 
 
-def with_lower_bounds(query: str, width: int, arrays: Sequence[int]) -> str:
-    r"""Wrap a query of `width` columns: behind them, one more for each of its arrays, with the array's lower bound.
+def with_array_shapes(query: str, width: int, arrays: Sequence[int]) -> str:
+    r"""Wrap a query of `width` columns: behind them, one more for each of its arrays, with the array's bounds as text.
 
-    >>> with_lower_bounds("select a, b from t", 2, [1])
-    'SELECT q.*, pg_catalog.array_lower("c1", 1) FROM (\nselect a, b from t\n) AS q("c0", "c1")'
+    >>> with_array_shapes("select a, b from t", 2, [1])
+    'SELECT q.*, pg_catalog.array_dims("c1") FROM (\nselect a, b from t\n) AS q("c0", "c1")'
     """
     names = [quote_ident(f"c{i}") for i in range(width)]
-    bounds = [f"pg_catalog.array_lower({names[i]}, 1)" for i in arrays]
-    return f"SELECT {', '.join(['q.*', *bounds])} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
+    shapes = [f"pg_catalog.array_dims({names[i]})" for i in arrays]
+    return f"SELECT {', '.join(['q.*', *shapes])} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
 
 
 # --- Transactions and what is pinned in them ----------------------------------------------------------------

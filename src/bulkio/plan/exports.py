@@ -116,9 +116,9 @@ def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportR
 
 
 def cursor_query(plan: ExportPlan) -> str:
-    """Give the query that a cursor reads: the plan's own, and the lower bounds of its arrays behind its columns.
+    """Give the query that a cursor reads: the plan's own, and the bounds of its arrays behind its columns.
 
-    A driver's lists do not keep them, so they are looked at apart (`rows.from_rows`).
+    A driver's lists do not keep the lower ones, so they are looked at apart (`rows.from_rows`).
     """
     arrays = [i for i, field in enumerate(plan.fields) if field.cast.codec == ARRAY]
-    return sql.with_lower_bounds(plan.query, len(plan.fields), arrays) if arrays else plan.query
+    return sql.with_array_shapes(plan.query, len(plan.fields), arrays) if arrays else plan.query

@@ -13,7 +13,7 @@ from bulkio.pgcopy import Field
 from bulkio.plan.common import column_lines, refuse
 from bulkio.plan.recorded import RecordedTable, recorded_table, recorded_type
 from bulkio.protocols import CopyTarget
-from bulkio.rows import unsupported
+from bulkio.rows import row_oid, unsupported
 from bulkio.text import printable, show_name
 from bulkio.types import Cast, cast_to_pg, pg_type_for, resolve_type
 from bulkio.types.geo import arrow_extension, field_typmod
@@ -59,7 +59,7 @@ class LoadPlan:
             self.schema,
             self.table,
             tuple(field.name for field in self.fields),
-            tuple(field.cast.pg.oid for field in self.fields),
+            tuple(row_oid(field.cast.pg) for field in self.fields),
         )
 
     def describe(self) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, quote, urlsplit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Moment = Literal["before the server hears it", "after the server has answered", "and the server is gone"]
 

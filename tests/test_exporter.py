@@ -127,7 +127,7 @@ def test_row_security_fails_instead_of_hiding_rows(one_dsn: str) -> None:
 def test_unknown_tables_and_columns(one_dsn: str) -> None:
     """The error says which."""
     run(one_dsn, "CREATE TABLE t (a int)")
-    with pytest.raises(bulkio.SchemaError, match="table public.nope does not exist"):
+    with pytest.raises(bulkio.SchemaError, match=r"table public\.nope does not exist"):
         bulkio.read("public.nope", one_dsn)
     with pytest.raises(bulkio.SchemaError, match='"b": the table has no such column'):
         bulkio.read("t", one_dsn, columns=["b"])

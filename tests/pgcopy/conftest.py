@@ -54,6 +54,8 @@ def tally() -> Tally:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note the cases whose counting tests are in this run."""
+    if session.config.option.collectonly:
+        return
     for item in session.items:
         if "tally" in getattr(item, "fixturenames", ()):
             _TALLY.expected.add(item.callspec.params["case"].id)  # type: ignore[attr-defined]

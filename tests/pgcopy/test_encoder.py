@@ -239,3 +239,27 @@ def test_the_fields_stay_readable():
     """The plan's fields are kept as they were given."""
     assert Encoder([INT4, TEXT]).fields == (INT4, TEXT)
     assert cases.decoder(cases.FLAT[0]).fields[0].name == "c"
+
+
+def test_bool8_is_a_bool():
+    """A byte that is not 0 is true (arrow.bool8), NULLs and slices included."""
+    storage = pa.array([0, 1, None, -3, 0], pa.int8()).slice(1)
+    column = pa.ExtensionArray.from_storage(pa.bool8(), storage)
+    field = Field("a", cast_to_pg(pa.bool8(), base_type("bool")))
+    encoder = Encoder([field])
+    blocks = [*encoder.encode(pa.record_batch([column], names=["a"])), encoder.finish()]
+    true, null, false = bytes.fromhex("000100000001 01"), bytes.fromhex("0001ffffffff"), bytes.fromhex("00010000000100")
+    assert b"".join(map(bytes, blocks))[19:-2] == true + null + true + false
+
+
+def test_a_name_has_63_bytes_at_the_most():
+    """PostgreSQL would refuse a longer one without saying in which row's column it met it."""
+    field = Field("a", cast_to_pg(pa.string(), base_type("name")))
+    encoder = Encoder([field])
+    with pytest.raises(EncodeError, match=r'row 2, column "a": .* is longer than name allows'):
+        list(encoder.encode(pa.record_batch([pa.array(["x" * 63, "x" * 64])], names=["a"])))
+
+
+def test_an_encoder_without_init_does_not_crash():
+    """A subclass that forgets to call __init__ gets an empty stream, not a segmentation fault."""
+    assert bytes(Encoder.__new__(Encoder).finish()) == b"\xff\xff"

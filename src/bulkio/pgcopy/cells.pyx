@@ -136,9 +136,11 @@ cdef int give_array(CellDecoder cell, ArrowArray* out, Buf** buffers, int n_buff
     out.private_data = NULL
     out.buffers = <const void**>calloc(out.n_buffers + 1, sizeof(void*))
     out.children = <ArrowArray**>calloc(n_children + 1, sizeof(ArrowArray*))
-    out.release = release_array
     if out.buffers == NULL or out.children == NULL:
-        raise MemoryError
+        free(out.buffers)
+        free(out.children)
+        raise MemoryError  # nothing is given: the cell keeps its buffers
+    out.release = release_array
     if first:
         out.buffers[0] = cell.validity.data
     for i in range(n_buffers):

@@ -144,6 +144,8 @@ cdef class Decoder:
 
     def finish(self):
         """Give the last batches. Raises DecodeError where the stream had not come to its end."""
+        if self.stage == Stage.DEAD:
+            raise DecodeError("this decoder has met an error before", offset=self.offset)
         if self.stage != Stage.AT_END or self.carry.size:
             raise self.error(
                 f"the stream ends early, after {self.rows} rows: the trailer is missing", self.carry.size

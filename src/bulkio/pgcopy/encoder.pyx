@@ -107,6 +107,9 @@ cdef class Encoder:
     # a batch is not encoded to its end: its generator is suspended, was dropped, or met an error
     cdef bint unfinished
 
+    def __cinit__(self):
+        self.pool = BlockPool()
+
     def __init__(self, fields, *, size_t block_bytes=1 << 20):
         self.fields = tuple(fields)
         self.cells = []
@@ -122,7 +125,6 @@ cdef class Encoder:
         for i, cell in enumerate(self.cells):
             self.raw_cells[i] = <PyObject*>cell
         self.block_bytes = block_bytes
-        self.pool = BlockPool()
         self.start_block()
         self.put_bytes(HEADER)
 

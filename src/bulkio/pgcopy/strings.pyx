@@ -15,6 +15,10 @@ from bulkio.pgcopy.wire cimport (
     reserve, room, wrong_length,
 )
 
+cdef enum:
+    # NAMEDATALEN less the terminating zero
+    NAME_MAX = 63
+
 cdef uint8_t JSONB_VERSION = 1
 cdef bytes REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
@@ -46,13 +50,13 @@ cdef class BytesEncoder(CellEncoder):
 
 
 cdef class TextEncoder(BytesEncoder):
-    """utf8 in any layout -> text, varchar(n), bpchar(n), name, json.
+    """utf8 in any layout -> text, varchar(n), bpchar(n), name, json. A shorter value in char(n) is padded by the server.
 
     NUL and malformed UTF-8 are refused, and so is a value longer than the column's n characters: the server would cut
     surplus blanks in silence.
     """
 
-    cdef int64_t max_chars
+    cdef int64_t max_chars, max_bytes
     # what stands in the place of a NUL, where the user allows that; `mends` tells whether
     cdef bytes instead
     cdef bint mends
@@ -60,6 +64,7 @@ cdef class TextEncoder(BytesEncoder):
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.max_chars = cast.pg.max_chars or FIELD_MAX
+        self.max_bytes = NAME_MAX if cast.pg.base_name == "name" else FIELD_MAX
         self.mends = cast.policies.nul != "error"
         self.instead = REPLACEMENT if cast.policies.nul == "replace" else b""
 
@@ -74,7 +79,7 @@ cdef class TextEncoder(BytesEncoder):
             return self.write_mended(out, data, n)
         if fault != TEXT_OK:
             return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
-        if n > self.max_chars and count_chars(data, n) > self.max_chars:
+        if n > self.max_bytes or (n > self.max_chars and count_chars(data, n) > self.max_chars):
             return Status.TOO_LONG
         if reserve(out, 4 + n):
             return Status.NO_MEMORY
@@ -108,7 +113,7 @@ cdef class TextEncoder(BytesEncoder):
             return Status.FIELD_TOO_BIG
         if check_text(start + 4, n) != TEXT_OK:
             return Status.NOT_UTF8
-        if count_chars(start + 4, n) > self.max_chars:
+        if n > self.max_bytes or count_chars(start + 4, n) > self.max_chars:
             return Status.TOO_LONG
         put32(start, <int32_t>n)
         return Status.OK

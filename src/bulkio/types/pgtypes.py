@@ -106,7 +106,9 @@ class PgType:
             return self.item.sql + "[]"
         if self.schema != "pg_catalog":
             return f"{_quoted(self.schema)}.{_quoted(self.name)}{self._modifier}"
-        return {"bpchar": "char", "bit": "bit"}.get(self.name, self.name) + self._modifier
+        # bpchar without a length has no other name: char alone would be char(1)
+        name = "char" if self.name == "bpchar" and self.max_chars else self.name
+        return name + self._modifier
 
     @property
     def _modifier(self) -> str:

@@ -90,9 +90,9 @@ def test_unknown_types_are_none():
     """An unknown oid or name gives None, an unknown name in base_type a KeyError."""
     assert known_type(603) is None
     assert known_type(0) is None
-    assert named_type("point") is None
-    assert named_type("_point") is None
+    assert named_type("box") is None
+    assert named_type("_box") is None
     assert named_type("") is None
     assert named_type("_") is None
     with pytest.raises(KeyError):
-        base_type("point")
+        base_type("box")

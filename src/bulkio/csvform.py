@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from bulkio.rows import DAY_US, map_entries, plain, timestamps_us
+from bulkio.rows import DAY_US, durations_us, map_entries, plain, timestamps_us
+from bulkio.spans import interval_text
 from bulkio.types.geo import fixed_srid, with_srid
 
 if TYPE_CHECKING:
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Cast
 
-__all__ = ["csv_block"]
+__all__ = ["csv_block", "unsupported"]
 
 # "needed" quotes every string, so that an empty one differs from NULL.
 _OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 #: 0001-01-01 and 9999-12-31, days since 1970-01-01: in between, pyarrow writes dates as PostgreSQL reads them
 _PLAIN_DAYS = (-719162, 2932896)
+
+
+def unsupported(how: Cast) -> str | None:
+    """Say why a column's values cannot be written as CSV exactly, None where they can."""
+    if how.codec == "decimal_to_money":
+        return "money's text depends on the server's lc_monetary: use --method binary"
+    return next((reason for child in how.children if (reason := unsupported(child))), None)
 
 
 def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
@@ -149,6 +157,22 @@ def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
     return pa.array([None if value is None else form(value) for value in column.to_pylist()], pa.large_string())
 
 
+def _intervals(column: pa.Array, _: Cast) -> pa.Array:
+    return _texts(column, lambda value: interval_text(value[0], value[1], value[2] // 1000))
+
+
+def _interval_structs(column: pa.Array, _: Cast) -> pa.Array:
+    return _texts(column, lambda value: interval_text(*value.values()))
+
+
+def _durations(column: pa.Array, _: Cast) -> pa.Array:
+    return _texts(durations_us(column), lambda us: interval_text(0, 0, us))
+
+
+def _points(column: pa.Array, _: Cast) -> pa.Array:
+    return _texts(column, lambda value: f"({value['x']!r},{value['y']!r})")
+
+
 # codec: the column, made printable
 _FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "array": _arrays,
@@ -161,6 +185,10 @@ _FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "date_to_timestamp": _dates,
     "time": lambda column, _: column.cast(pa.string()),
     "timestamp": _timestamps,
+    "interval": _intervals,
+    "interval_struct": _interval_structs,
+    "duration": _durations,
+    "point": _points,
     "decimal": lambda column, _: column.cast(pa.string()),
     "null": lambda column, _: column.cast(pa.string()),
     "hstore": _hstores,

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
+from bulkio.spans import timetz_fields, timetz_text
 from bulkio.text import show_name
 from bulkio.types import ARRAY, PgType, known_type, named_type
 
@@ -24,13 +25,16 @@ if TYPE_CHECKING:
     from bulkio.protocols import Row
     from bulkio.types import Cast
 
-__all__ = ["from_rows", "map_entries", "plain", "row_oid", "to_rows", "unsupported"]
+__all__ = ["durations_us", "from_rows", "map_entries", "plain", "row_oid", "to_rows", "unsupported"]
 
 EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
 DAY_US = 86_400_000_000
 EPOCH_US = EPOCH_DAYS * DAY_US
 DATE_INFINITIES = (2**31 - 1, -(2**31))
 TIMESTAMP_INFINITIES = (2**63 - 1, -(2**63))
+INTERVAL_INFINITIES = tuple((n, n, long) for n, long in zip(DATE_INFINITIES, TIMESTAMP_INFINITIES, strict=True))
+#: the last microseconds that 64-bit nanoseconds hold
+INTERVAL_US_MAX = (2**63 - 1) // 1000
 
 
 def plain(column: pa.Array) -> pa.Array:
@@ -70,14 +74,19 @@ def _is_odd_list(arrow: pa.DataType) -> bool:
 
 
 #: codecs whose values a row of the contract cannot hold
-_NO_ROWS = frozenset({"composite", "range", "multirange", "hstore", "vector", "halfvec", "geometry", "point"})
+_NO_ROWS = frozenset({"composite", "range", "multirange", "hstore", "vector", "halfvec", "geometry", "point"}) | {
+    *("inet", "macaddr", "bit", "pg_lsn", "versioned_text", "money", "decimal_to_money")
+}
+#: types whose Arrow integers have no driver that takes them everywhere
+_NO_ROW_TYPES = frozenset({"xid", "xid8"})
 
 
 def unsupported(how: Cast) -> str | None:
     """Say why a column cannot travel as Python rows; None where it can."""
     # psycopg has neither a dumper nor a loader for arrays of a type that a database has made itself
     foreign = how.pg.codec == ARRAY and known_type(cast("PgType", how.pg.element).oid) is None
-    if how.codec in _NO_ROWS or how.needs_server or foreign:
+    lacking = how.codec in _NO_ROWS or how.pg.base_name in _NO_ROW_TYPES
+    if lacking or how.needs_server or foreign:
         return f"the drivers' rows have no exact form for {how.pg.sql}"
     return next((why for child in how.children if (why := unsupported(child)) is not None), None)
 
@@ -106,6 +115,8 @@ def _values(column: pa.Array, how: Cast) -> list[object]:
         return _values(column, how.children[0])
     if how.codec == ARRAY:
         return _lists(column, how.children[0])
+    if how.codec == "duration":
+        column = durations_us(column)
     convert = _INTEGRAL.get(how.codec)
     if convert is not None:
         return cast("list[object]", convert(column).to_pylist())
@@ -127,6 +138,11 @@ def _lists(column: pa.Array, how: Cast) -> list[object]:
 def timestamps_us(column: pa.Array) -> pa.Array:
     """Give timestamps as integers: microseconds since 1970-01-01."""
     return column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
+
+
+def durations_us(column: pa.Array) -> pa.Array:
+    """Give durations as integers: microseconds."""
+    return column.cast(pa.duration("us")).cast(pa.int64())
 
 
 def _pg_days(column: pa.Array) -> pa.Array:
@@ -151,6 +167,14 @@ _INTEGRAL: dict[str, Callable[[pa.Array], pa.Array]] = {
 }
 
 
+_UUID_MARKS = str.maketrans("", "", "{}-")
+
+
+def _months_days_us(value: object) -> tuple[int, int, int]:
+    months, days, nanoseconds = cast("tuple[int, int, int]", value)
+    return months, days, nanoseconds // 1000
+
+
 def _decimal(text: object) -> Decimal:
     return Decimal(cast("str", text).strip())
 
@@ -162,6 +186,11 @@ _CHANGES: dict[tuple[str, str], Callable[[object], object]] = {
     ("float_to_int", ""): lambda value: int(cast("float", value)),
     ("decimal_to_int", ""): lambda value: int(cast("Decimal", value)),
     ("text_to_numeric", ""): _decimal,
+    ("text_to_uuid", ""): lambda value: bytes.fromhex(cast("str", value).translate(_UUID_MARKS)),
+    ("timetz", ""): lambda value: timetz_fields(cast("str", value)),
+    ("interval", ""): _months_days_us,
+    ("interval_struct", ""): lambda value: tuple(cast("dict[str, int]", value).values()),
+    ("duration", ""): lambda value: (0, 0, value),
 }
 
 
@@ -204,6 +233,10 @@ def _array(values: Sequence[object], how: Cast) -> pa.Array:
         values = _shifted(values, how)
     elif how.codec == "numeric_text":
         values = [None if value is None else format(cast("Decimal", value), "f") for value in values]
+    elif how.codec == "timetz":
+        values = [None if value is None else timetz_text(*cast("tuple[int, int]", value)) for value in values]
+    elif how.codec in ("interval", "interval_struct"):
+        return _intervals(values, how)
     elif how.codec == "decimal":
         _refuse(values, lambda value: not cast("Decimal", value).is_finite(), _infinite(how))
     if isinstance(how.arrow, pa.BaseExtensionType):
@@ -270,9 +303,27 @@ def _shifted(values: Sequence[object], how: Cast) -> list[object]:
     _refuse(
         numbers,
         lambda value: cast("int", value) + shift > last,
-        f"a value of {how.pg.sql} is outside what Arrow's {how.arrow} can hold: select it as text (column::text)",
+        _outside(how),
     )
     return [None if value is None else value + shift for value in numbers]
+
+
+def _intervals(values: Sequence[object], how: Cast) -> pa.Array:
+    spans = cast("Sequence[tuple[int, int, int] | None]", values)
+    _refuse(spans, lambda value: value in INTERVAL_INFINITIES, _infinite(how))
+    if how.codec == "interval_struct":
+        names = [field.name for field in how.arrow]
+        return pa.array([None if span is None else dict(zip(names, span, strict=True)) for span in spans], how.arrow)
+    _refuse(
+        spans,
+        lambda value: not -INTERVAL_US_MAX <= cast("tuple[int, int, int]", value)[2] <= INTERVAL_US_MAX,
+        _outside(how),
+    )
+    return pa.array([None if span is None else (span[0], span[1], span[2] * 1000) for span in spans], how.arrow)
+
+
+def _outside(how: Cast) -> str:
+    return f"a value of {how.pg.sql} is outside what Arrow's {how.arrow} can hold: select it as text (column::text)"
 
 
 def _infinite(how: Cast) -> str:

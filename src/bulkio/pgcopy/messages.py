@@ -17,6 +17,7 @@ IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG = range(25, 28)
 NOT_A_LABEL, NULL_IN_RANGE, EMPTY_WITH_BOUNDS, RAGGED, EMPTY_INNER, NULL_INNER = range(40, 46)
 NOT_AS_DECLARED, BAD_FIELD_COUNT, BAD_FIELD_TYPE, UNKNOWN_LABEL = range(46, 50)
 DUPLICATE_KEY, NULL_KEY, NULL_ELEMENT, NOT_FINITE, WRONG_DIMENSIONS, WRONG_SRID = range(50, 56)
+WRONG_BITS, NULL_MEMBER, WOULD_DROP = range(70, 73)
 
 _ENCODE = {
     NULL_REFUSED: "NULL in a column that is NOT NULL",
@@ -43,6 +44,9 @@ _ENCODE = {
     NOT_FINITE: "{value} has a NaN or an infinity, which {pg} cannot store",
     WRONG_DIMENSIONS: "{value} does not have the number of dimensions of {pg} (1 to 16,000)",
     WRONG_SRID: "{value} has another SRID than {pg}, or one of its parts has",
+    WRONG_BITS: "{value} has not as many bits as {pg}",
+    NULL_MEMBER: "{value} has a NULL in it, which {pg} cannot have",
+    WOULD_DROP: "{value} says more than {pg} keeps: the server would drop a part of it in silence",
 }
 
 _DECODE = {

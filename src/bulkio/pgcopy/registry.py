@@ -5,22 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.pgcopy import (
+    bits,
     composites,
     enums,
     extensions,
+    intervals,
+    literals,
+    money,
     nested,
+    network,
     numeric,
     numerictext,
+    points,
     ranges,
     scalars,
+    servertext,
     strings,
     temporal,
+    timetz,
 )
 
 if TYPE_CHECKING:
     from bulkio.types import Cast
 
-MODULES = (scalars, numeric, numerictext, strings, temporal, nested, composites, ranges, enums, extensions)
+MODULES = (
+    scalars,
+    numeric,
+    numerictext,
+    money,
+    strings,
+    literals,
+    servertext,
+    bits,
+    network,
+    temporal,
+    timetz,
+    intervals,
+    points,
+    nested,
+    composites,
+    ranges,
+    enums,
+    extensions,
+)
 
 ENCODERS = {name: cls for module in MODULES for name, cls in module.ENCODERS.items()}
 DECODERS = {name: cls for module in MODULES for name, cls in module.DECODERS.items()}

@@ -55,19 +55,26 @@ cdef class Bool8Encoder(CellEncoder):
 
 
 cdef class IntEncoder(CellEncoder):
-    """Any Arrow integer -> int2, int4, int8, with a range check wherever the target is narrower."""
+    """Any Arrow integer -> int2, int4, int8, oid, xid, xid8, with a range check wherever the target is narrower."""
 
     cdef IntKind kind
     cdef int width
+    cdef bint past_int64  # the target holds what a uint64 has past 2**63
     cdef int64_t low, high
     cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.kind = int_kind(self.format)
-        self.width = {"int2": 2, "int4": 4, "int8": 8}[cast.pg.codec]
+        self.width = {"int2": 2, "int4": 4, "int8": 8, "uint4": 4, "uint8": 8}[cast.pg.codec]
         self.high = (<int64_t>1 << (8 * self.width - 2)) - 1 + (<int64_t>1 << (8 * self.width - 2))
         self.low = -self.high - 1
+        self.past_int64 = cast.pg.codec == "uint8"
+        if cast.pg.codec == "uint4":
+            self.low, self.high = 0, 0xFFFFFFFF
+        elif self.past_int64:
+            # of a uint64, every pattern of bits is a value
+            self.low = self.low if self.kind == IntKind.UINT64 else 0
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
         self.values = array.buffers[1]
@@ -75,7 +82,7 @@ cdef class IntEncoder(CellEncoder):
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t value = load_int(self.values, self.kind, self.offset + row)
-        if value < self.low or value > self.high or (self.kind == IntKind.UINT64 and value < 0):
+        if value < self.low or value > self.high or (self.kind == IntKind.UINT64 and value < 0 and not self.past_int64):
             return Status.OUT_OF_RANGE
         if reserve(out, 12):
             return Status.NO_MEMORY
@@ -237,7 +244,7 @@ cdef class FixedDecoder(CellDecoder):
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.width = {"int2": 2, "int4": 4, "int8": 8, "float4": 4, "float8": 8}[cast.pg.codec]
+        self.width = {"int2": 2, "int4": 4, "int8": 8, "uint4": 4, "uint8": 8, "float4": 4, "float8": 8}[cast.pg.codec]
 
     def __dealloc__(self):
         free(self.values.data)
@@ -346,6 +353,8 @@ DECODERS = {
     "int2": FixedDecoder,
     "int4": FixedDecoder,
     "int8": FixedDecoder,
+    "uint4": FixedDecoder,
+    "uint8": FixedDecoder,
     "float4": FixedDecoder,
     "float8": FixedDecoder,
     "uuid": UuidDecoder,

@@ -1,14 +1,28 @@
-"""The string decoder's base, for other modules that produce text."""
+"""The bases of the string encoders and decoders, for other modules whose Arrow type is text."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from bulkio.pgcopy.cells cimport CellDecoder
-from bulkio.pgcopy.wire cimport Buf, State, Status, append_bytes
+from bulkio.pgcopy.bytesview cimport BytesView
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder
+from bulkio.pgcopy.wire cimport Buf, Out, State, Status, append_bytes
 
 
 cdef enum:
     # Arrow's 32-bit offsets end here.
     OFFSET_MAX = 0x7FFFFFFF
+
+
+cdef class BytesEncoder(CellEncoder):
+    cdef BytesView view
+
+
+cdef class TextEncoder(BytesEncoder):
+    cdef int64_t max_chars, max_bytes
+    # what stands in the place of a NUL, where the user allows that; `mends` tells whether
+    cdef bytes instead
+    cdef bint mends
+
+    cdef int write_mended(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil
 
 
 cdef class BytesDecoder(CellDecoder):

@@ -1,6 +1,7 @@
-"""Text, bytea, json, jsonb: the types of variable width, from every Arrow layout of strings and binaries.
+"""Text, bytea, json, jsonb, ltree, jsonpath: the types of variable width, from every Arrow layout of strings and binaries.
 
-Wire formats: src/backend/utils/adt/{varlena,varchar,json,jsonb}.c. jsonb is a version byte, 1, and then JSON text.
+Wire formats: src/backend/utils/adt/{varlena,varchar,json,jsonb,jsonpath}.c, contrib/ltree. jsonb,
+ltree and jsonpath are a version byte, 1, and then text.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -8,7 +9,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
+from bulkio.pgcopy.bytesview cimport bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
 from bulkio.pgcopy.wire cimport (
     FIELD_MAX, TEXT_HAS_NUL, TEXT_OK, Buf, State, Out, Status, append_bytes, check_text, count_chars, put32,
@@ -19,14 +20,12 @@ cdef enum:
     # NAMEDATALEN less the terminating zero
     NAME_MAX = 63
 
-cdef uint8_t JSONB_VERSION = 1
+cdef uint8_t TEXT_VERSION = 1
 cdef bytes REPLACEMENT = "\N{REPLACEMENT CHARACTER}".encode()
 
 
 cdef class BytesEncoder(CellEncoder):
-    """binary in any layout -> bytea."""
-
-    cdef BytesView view
+    """binary in any layout -> bytea; the base of all that reads strings."""
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
@@ -55,11 +54,6 @@ cdef class TextEncoder(BytesEncoder):
     NUL and malformed UTF-8 are refused, and so is a value longer than the column's n characters: the server would cut
     surplus blanks in silence.
     """
-
-    cdef int64_t max_chars, max_bytes
-    # what stands in the place of a NUL, where the user allows that; `mends` tells whether
-    cdef bytes instead
-    cdef bint mends
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
@@ -119,8 +113,8 @@ cdef class TextEncoder(BytesEncoder):
         return Status.OK
 
 
-cdef class JsonbEncoder(BytesEncoder):
-    """utf8 holding JSON -> jsonb. The server checks the JSON itself."""
+cdef class VersionedEncoder(BytesEncoder):
+    """utf8 -> jsonb, ltree, jsonpath. The server checks the syntax itself."""
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
@@ -134,7 +128,7 @@ cdef class JsonbEncoder(BytesEncoder):
         if reserve(out, 5 + n):
             return Status.NO_MEMORY
         put32(out.pos, <int32_t>(n + 1))
-        out.pos[4] = JSONB_VERSION
+        out.pos[4] = TEXT_VERSION
         memcpy(out.pos + 5, data, n)
         out.pos += 5 + n
         return Status.OK
@@ -170,16 +164,28 @@ cdef class TextDecoder(BytesDecoder):
         return append_value(self, data, n)
 
 
-cdef class JsonbDecoder(TextDecoder):
-    """jsonb -> string of JSON."""
+cdef class VersionedDecoder(TextDecoder):
+    """jsonb, ltree, jsonpath -> string, without the version."""
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         if n < 1:
             return wrong_length(state, 1, n)
-        if data[0] != JSONB_VERSION:
+        if data[0] != TEXT_VERSION:
             return Status.BAD_VALUE
         return TextDecoder.read(self, data + 1, n - 1, state)
 
 
-ENCODERS = {"bytes": BytesEncoder, "text": TextEncoder, "jsonb": JsonbEncoder}
-DECODERS = {"bytea": BytesDecoder, "text": TextDecoder, "json": TextDecoder, "jsonb": JsonbDecoder}
+ENCODERS = {
+    "bytes": BytesEncoder,
+    "text": TextEncoder,
+    "jsonb": VersionedEncoder,
+    "versioned_text": VersionedEncoder,
+}
+
+DECODERS = {
+    "bytea": BytesDecoder,
+    "text": TextDecoder,
+    "json": TextDecoder,
+    "jsonb": VersionedDecoder,
+    "versioned_text": VersionedDecoder,
+}

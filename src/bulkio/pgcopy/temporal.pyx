@@ -10,6 +10,7 @@ from libc.string cimport memcpy
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.units cimport IS_NULL, IS_SENTINEL, Infinity, Unit, grain_of, infinity_of, to_us, unit_of
 from bulkio.pgcopy.wire cimport (
     Buf, Out, State, Status, append_bytes, get32, get64, put32, put64, reserve, wrong_length,
 )
@@ -33,54 +34,6 @@ cdef extern from *:
     bint __builtin_mul_overflow(int64_t a, int64_t b, int64_t* result) nogil
     bint __builtin_sub_overflow(int64_t a, int64_t b, int64_t* result) nogil
     bint __builtin_add_overflow(int64_t a, int64_t b, int64_t* result) nogil
-
-
-cdef struct Unit:
-    # How a value becomes microseconds: times `multiply`, or divided by `divide` where nothing is left over.
-    int64_t multiply
-    int64_t divide
-    bint lossy  # what is left over is dropped, towards the past
-
-
-cdef Unit unit_of(bytes format, bint lossy) except *:
-    """The unit behind an Arrow format string such as ``tsu:UTC`` or ``ttm``."""
-    cdef Unit unit
-    unit.lossy = lossy
-    letter = format[2:3]
-    unit.multiply = {b"s": 1000000, b"m": 1000, b"u": 1, b"n": 1}[letter]
-    unit.divide = 1000 if letter == b"n" else 1
-    return unit
-
-
-cdef inline int to_us(int64_t value, const Unit* unit, int64_t* us) noexcept nogil:
-    if unit.divide != 1:
-        us[0] = value // unit.divide
-        if value % unit.divide:
-            if not unit.lossy:
-                return Status.WOULD_ROUND
-            us[0] -= value < 0  # division rounds towards zero
-        return Status.OK
-    if __builtin_mul_overflow(value, unit.multiply, us):
-        return Status.OUT_OF_RANGE
-    return Status.OK
-
-
-cdef int64_t grain_of(cast) except 0:
-    """The microseconds of the last decimal place that timestamp(p) or time(p) keeps: the server rounds in silence."""
-    if cast.policies.allow_lossy:
-        return 1
-    return 10 ** (6 - cast.pg.typmod) if 0 <= cast.pg.typmod < 6 else 1
-
-
-cdef enum Infinity:
-    # what becomes of infinity, which Arrow does not have
-    IS_ERROR
-    IS_NULL
-    IS_SENTINEL
-
-
-cdef Infinity infinity_of(cast) except *:
-    return {"error": IS_ERROR, "null": IS_NULL, "sentinel": IS_SENTINEL}[cast.policies.infinity]
 
 
 cdef inline int put_long(Out* out, int64_t value) noexcept nogil:

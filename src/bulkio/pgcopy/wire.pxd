@@ -62,6 +62,10 @@ cdef enum Status:
     BAD_FIELD_COUNT = 47
     BAD_FIELD_TYPE = 48
     UNKNOWN_LABEL = 49
+    # encoding scalars
+    WRONG_BITS = 70
+    NULL_MEMBER = 71
+    WOULD_DROP = 72
 
 
 cdef enum:

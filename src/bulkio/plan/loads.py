@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from bulkio import sql
+from bulkio import csvform, sql
 from bulkio.catalog import READABLE, WRITABLE, Column, Table, TableName
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.pgcopy import Field
@@ -223,6 +223,11 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     if travels != "binary" and changed:
         hint = ", but a column that the server has to parse makes this load travel as csv" if wanted == "binary" else ""
         raise ConfigError(f"{' and '.join(changed)} need method binary{hint}")
+    if travels == "csv":
+        refuse(
+            [(field.name, why) for field in fields if (why := csvform.unsupported(field.cast)) is not None],
+            "CSV cannot carry these columns",
+        )
     if wanted == "records":
         refuse(
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],

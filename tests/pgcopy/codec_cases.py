@@ -343,8 +343,11 @@ def _text_cases() -> list[Case]:
     cases = [
         Case(arrow, base_type(name), values, _TEXT_EDGES)
         for arrow in _STRINGS
-        for name in ("text", "varchar", "bpchar", "name")
+        for name in ("text", "varchar", "bpchar")
     ]
+    short = st.text(_CHARACTERS, max_size=15)  # a name has 63 bytes at the most
+    edges = tuple(text for text in _TEXT_EDGES if len(text.encode()) <= 63)
+    cases += [Case(arrow, base_type("name"), short, (*edges, "é" * 31 + "x")) for arrow in _STRINGS]
     cases += [Case(pa.string(), base_type("varchar", 4 + 630), values, _TEXT_EDGES)]
     dictionary = arrays.by_dictionary(arrays.plain)
     for index in _INDEX_TYPES:

@@ -96,3 +96,18 @@ def test_unknown_types_are_none():
     assert named_type("_") is None
     with pytest.raises(KeyError):
         base_type("box")
+
+
+@pytest.mark.parametrize(
+    ("typmod", "sql"),
+    [
+        (-1, "interval"),
+        (0x7FFF0003, "interval(3)"),
+        (0x0008FFFF, "interval day"),
+        (0x1C08_0000 | 2, "interval day to second(2)"),
+        (0x0006FFFF, "interval year to month"),
+    ],
+)
+def test_interval_typmods_are_spelled(typmod, sql):
+    """As format_type of PostgreSQL 15 spells them (`select format_type(1186, typmod)`)."""
+    assert base_type("interval", typmod).sql == sql

@@ -226,7 +226,9 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     if travels == "csv":
         refuse(
             [(field.name, why) for field in fields if (why := csvform.unsupported(field.cast)) is not None],
-            "CSV cannot carry these columns",
+            "CSV, in which this load travels because the server has to parse a column, cannot carry these columns"
+            if wanted == "binary"
+            else "method csv cannot carry these columns",
         )
     if wanted == "records":
         refuse(

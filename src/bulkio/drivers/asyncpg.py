@@ -33,6 +33,8 @@ T = TypeVar("T")
 
 _CLOSE_TIMEOUT_S = 5.0
 
+_PIECE_BYTES = 64 << 10
+
 #: what asyncpg's encoders raise for a value that its type cannot hold
 _ENCODER_ERRORS = (TypeError, ValueError, OverflowError, struct.error)
 
@@ -101,10 +103,10 @@ class AsyncpgSession:
         options = {"format": "binary"}
         if fmt == "csv":
             options = {"format": "csv", "delimiter": ",", "quote": '"', "escape": '"', "null": "", "encoding": "UTF8"}
-        async with self._fed(blocks) as feed:
+        async with self._fed(blocks) as feed, aclosing(_pieces(feed)) as pieces:
             tag = await self._conn.copy_to_table(
                 target.table,
-                source=feed,
+                source=pieces,
                 columns=target.columns,
                 schema_name=target.schema or None,
                 **options,
@@ -279,6 +281,14 @@ class _Gather:
             self._parts.clear()
             self._held_bytes = 0
             await self._sink(block)
+
+
+async def _pieces(blocks: AsyncIterator[bytes]) -> AsyncGenerator[memoryview, None]:
+    """Cut blocks into what the socket takes at once: asyncio copies what is left over, again and again."""
+    async for block in blocks:
+        view = memoryview(block)
+        for start in range(0, len(view), _PIECE_BYTES):
+            yield view[start : start + _PIECE_BYTES]
 
 
 async def _flat(lists: AsyncIterator[Sequence[Row]]) -> AsyncGenerator[Row, None]:

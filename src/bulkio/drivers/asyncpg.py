@@ -286,9 +286,10 @@ class _Gather:
 async def _pieces(blocks: AsyncIterator[bytes]) -> AsyncGenerator[memoryview, None]:
     """Cut blocks into what the socket takes at once: asyncio copies what is left over, again and again."""
     async for block in blocks:
-        view = memoryview(block)
-        for start in range(0, len(view), _PIECE_BYTES):
-            yield view[start : start + _PIECE_BYTES]
+        with memoryview(block) as view:
+            for start in range(0, len(view), _PIECE_BYTES):
+                with view[start : start + _PIECE_BYTES] as piece:
+                    yield piece
 
 
 async def _flat(lists: AsyncIterator[Sequence[Row]]) -> AsyncGenerator[Row, None]:

@@ -380,7 +380,7 @@ def test_pair(pair: Pair, place: Place) -> None:
 
 def codec_of(name: str) -> str:
     """Give the codec of a column's type."""
-    bare = name.split("(")[0]
+    bare = name.split("(", maxsplit=1)[0]
     for ending, codec in (("[]", ARRAY), ("multirange", "multirange"), ("range", "range")):
         if name.endswith(ending):
             return codec

@@ -15,7 +15,8 @@ from bulkio.plan.common import column_lines, refuse
 from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
 from bulkio.text import printable
-from bulkio.types import ARRAY, INTERVAL_STRUCT, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
+from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
+from bulkio.types.from_pg import with_interval_structs
 from bulkio.types.geo import field_metadata
 
 if TYPE_CHECKING:
@@ -109,10 +110,9 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
 
 def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportRequest) -> Cast:
     pg = resolve_type(column.type_oid, column.typmod, types)
-    if request.interval_struct and pg.codec == "interval":
-        return Cast("interval_struct", INTERVAL_STRUCT, pg)
     pg = replace(pg, dimensions=request.policies.dimensions.get(column.name, 1))
-    return with_policies(cast_from_pg(pg), request.policies)
+    how = cast_from_pg(pg)
+    return with_policies(with_interval_structs(how) if request.interval_struct else how, request.policies)
 
 
 def cursor_query(plan: ExportPlan) -> str:

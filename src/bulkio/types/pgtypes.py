@@ -102,10 +102,12 @@ class PgType:
     @property
     def sql(self) -> str:
         """The type as DDL spells it, such as ``numeric(10,2)[]``; what is not of pg_catalog, with its schema."""
-        if self.codec == ARRAY:
+        if self.codec == ARRAY and not self.is_domain:
             return self.item.sql + "[]"
         if self.schema != "pg_catalog":
             return f"{_quoted(self.schema)}.{_quoted(self.name)}{self._modifier}"
+        if self.name == "char":
+            return '"char"'  # the one-byte type; char alone is bpchar(1)
         # bpchar without a length has no other name: char alone would be char(1)
         name = "char" if self.name == "bpchar" and self.max_chars else self.name
         return name + self._modifier
@@ -119,6 +121,8 @@ class PgType:
             return f"({self.precision},{self.scale})"
         if self.max_chars is not None:
             return f"({self.max_chars})"
+        if self.name == "interval":
+            return _spell_interval(self.typmod)
         # decimal places, bits, or dimensions
         if self.name in ("time", "timetz", "timestamp", "timestamptz", "bit", "varbit", "vector", "halfvec"):
             return f"({self.typmod})"
@@ -157,6 +161,31 @@ def _interval_modifier(typmod: int) -> str:
 def _quoted(name: str) -> str:
     # as sql.quote_ident, which stands above this layer
     return '"' + name.replace('"', '""') + '"'
+
+
+# by the range in an interval's typmod: masks of datetime.h, 1 << YEAR (2), MONTH (1), DAY (3), HOUR (10), …
+_INTERVAL_RANGES = {
+    1 << 2: "year",
+    1 << 1: "month",
+    1 << 3: "day",
+    1 << 10: "hour",
+    1 << 11: "minute",
+    1 << 12: "second",
+    1 << 2 | 1 << 1: "year to month",
+    1 << 3 | 1 << 10: "day to hour",
+    1 << 3 | 1 << 10 | 1 << 11: "day to minute",
+    1 << 3 | 1 << 10 | 1 << 11 | 1 << 12: "day to second",
+    1 << 10 | 1 << 11: "hour to minute",
+    1 << 10 | 1 << 11 | 1 << 12: "hour to second",
+    1 << 11 | 1 << 12: "minute to second",
+}
+
+
+def _spell_interval(typmod: int) -> str:
+    # src/include/utils/timestamp.h, INTERVAL_PRECISION and INTERVAL_RANGE; 0xFFFF is "no precision"
+    precision, fields = typmod & 0xFFFF, _INTERVAL_RANGES.get(typmod >> 16 & 0x7FFF)
+    digits = "" if precision == 0xFFFF else f"({precision})"
+    return f" {fields}{digits}" if fields else digits
 
 
 def _row(name: str, oid: int, array_oid: int, codec: str | None = None) -> PgType:

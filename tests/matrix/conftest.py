@@ -1,0 +1,43 @@
+"""One database for each server, and the printed matrix of types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from matrix_check import RESULTS, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import servers
+
+
+@pytest.fixture(scope="session")
+def _places(_fleet: servers.Fleet) -> Iterator[dict[str, Place]]:
+    """Hold the databases, by server."""
+    places: dict[str, Place] = {}
+    yield places
+    for place in places.values():
+        place.close()
+
+
+@pytest.fixture
+def place(server: servers.TestServer, _places: dict[str, Place]) -> Place:
+    """Give one database on each server, for all the tests of this folder."""
+    if server.id not in _places:
+        _places[server.id] = Place.open(server)
+    return _places[server.id]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what each server and format did with each type."""
+    ways = sorted({way for found in RESULTS.values() for way in found})
+    if not ways:
+        return
+    terminalreporter.section("types: server and format (- : the server has no such type)")
+    width = max(map(len, RESULTS))
+    terminalreporter.write_line(f"{'':{width}}  " + "  ".join(ways))
+    for name, found in RESULTS.items():
+        line = f"{name:{width}}  " + "  ".join(f"{found.get(way, ''):{len(way)}}" for way in ways)
+        terminalreporter.write_line(line.rstrip())

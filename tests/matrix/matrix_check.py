@@ -1,0 +1,135 @@
+"""The round trip that the matrix and the random tables check: export, drop, load, compare."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+import bulkio
+from servers import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import TestServer
+
+#: what each way (server and format) did with each type, in order
+RESULTS: dict[str, dict[str, str]] = {}
+
+_FACTS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypmod, a.attnotnull, a.attidentity,
+       (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index i
+         WHERE i.indrelid = a.attrelid AND i.indisprimary)
+FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+
+@dataclass
+class Place:
+    """A database on one server, with its connection."""
+
+    server: TestServer
+    dsn: str
+    conn: psycopg.Connection
+    _stack: contextlib.ExitStack
+    extensions: set[str] = field(default_factory=set)
+    _made: int = 0
+
+    @classmethod
+    def open(cls, server: TestServer) -> Place:
+        """Make the database."""
+        stack = contextlib.ExitStack()
+        dsn = stack.enter_context(server.database())
+        conn = stack.enter_context(connect(dsn))
+        found = conn.execute("SELECT name FROM pg_available_extensions").fetchall()
+        place = cls(server, dsn, conn, stack, {name for (name,) in found})
+        place._make_extensions()
+        return place
+
+    def _make_extensions(self) -> None:
+        wanted = ("citext", "hstore", "ltree", "cube", "seg", "isn", "vector", "postgis")
+        for name in wanted:
+            if name in self.extensions:
+                self.conn.execute(f"CREATE EXTENSION {name}")
+
+    def close(self) -> None:
+        """Drop the database."""
+        self._stack.close()
+
+    def has_xml(self) -> bool:
+        """Tell whether the server was built with libxml."""
+        try:
+            self.conn.execute("SELECT '<a/>'::xml")
+        except psycopg.Error:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def schema(self) -> Iterator[str]:
+        """Make a schema, first in the search path, and drop it."""
+        self._made += 1
+        name = f"s{self._made}"
+        self.conn.execute(f"CREATE SCHEMA {name}; SET search_path = {name}, public")
+        try:
+            yield name
+        finally:
+            self.conn.execute(f"SET client_min_messages = error; DROP SCHEMA {name} CASCADE; SET search_path = public")
+
+    def rows(self, table: str) -> list[bytes]:
+        """Give a table's rows as sorted COPY BINARY bytes; as text where a type has no binary form."""
+        try:
+            return self._rows(table, "binary")
+        except psycopg.errors.UndefinedFunction:
+            return self._rows(table, "text")
+
+    def _rows(self, table: str, form: str) -> list[bytes]:
+        with self.conn.cursor() as cursor, cursor.copy(f"COPY {table} TO STDOUT (FORMAT {form})") as copy:
+            return sorted(map(bytes, copy))
+
+    def facts(self, table: str) -> list[tuple[object, ...]]:
+        """Give what pg_attribute and the primary key say of the columns."""
+        return self.conn.execute(_FACTS, (table,)).fetchall()
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """Make a folder that goes away."""
+    path = Path(tempfile.mkdtemp(prefix="matrix-"))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a table travels: its format, and the arguments."""
+
+    format: str
+    exports: dict = field(default_factory=dict)
+    loads: dict = field(default_factory=dict)
+
+
+def round_trip(place: Place, table: str, way: Way) -> None:
+    """Export the table, take it away, load it, and compare; the old one stands again afterwards."""
+    rows, facts = place.rows(table), place.facts(table)
+    old = table.rsplit(".", maxsplit=1)[-1] + "_old"
+    with folder() as path:
+        file = path / f"x.{way.format}"
+        bulkio.export(table, file, place.dsn, **way.exports)
+        place.conn.execute(f"ALTER TABLE {table} RENAME TO {old}")
+        back = f"{table.split('.', maxsplit=1)[0]}.{old}"
+        try:
+            bulkio.load(file, table, place.dsn, mode="create", **way.loads)
+            found = place.rows(table), place.facts(table)
+        finally:
+            place.conn.execute(f"DROP TABLE IF EXISTS {table}")
+            place.conn.execute(f"ALTER TABLE {back} RENAME TO {table.rsplit('.', maxsplit=1)[-1]}")
+    assert found[1] == facts
+    assert found[0] == rows

@@ -22,20 +22,13 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Cast
 
-__all__ = ["csv_block", "unsupported"]
+__all__ = ["csv_block"]
 
 # "needed" quotes every string, so that an empty one differs from NULL.
 _OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 #: 0001-01-01 and 9999-12-31, days since 1970-01-01: in between, pyarrow writes dates as PostgreSQL reads them
 _PLAIN_DAYS = (-719162, 2932896)
-
-
-def unsupported(how: Cast) -> str | None:
-    """Say why a column's values cannot be written as CSV exactly, None where they can."""
-    if how.codec == "decimal_to_money":
-        return "money's text depends on the server's lc_monetary: use --method binary"
-    return next((reason for child in how.children if (reason := unsupported(child))), None)
 
 
 def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
@@ -173,6 +166,15 @@ def _points(column: pa.Array, _: Cast) -> pa.Array:
     return _texts(column, lambda value: f"({value['x']!r},{value['y']!r})")
 
 
+def _money(column: pa.Array, how: Cast) -> pa.Array:
+    """Write money as the C locale has it, with two places, whatever the server's: see `sql.PLAIN_MONEY`."""
+    amounts = column.cast(pa.decimal128(38, how.pg.money_scale))
+    cents = pa.Array.from_buffers(
+        pa.decimal128(38, 2), len(amounts), amounts.buffers(), amounts.null_count, amounts.offset
+    )
+    return cents.cast(pa.string())
+
+
 # codec: the column, made printable
 _FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "array": _arrays,
@@ -189,6 +191,7 @@ _FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "interval_struct": _interval_structs,
     "duration": _durations,
     "point": _points,
+    "decimal_to_money": _money,
     "decimal": lambda column, _: column.cast(pa.string()),
     "null": lambda column, _: column.cast(pa.string()),
     "hstore": _hstores,

@@ -31,6 +31,8 @@ def prepare_batch(batch: pa.RecordBatch, fields: Sequence[Field], first_row: int
 
     `first_row` counts from 1 over the whole load. Raises EncodeError for a value that JSON cannot hold.
     """
+    if len(fields) != batch.num_columns:  # some are left out
+        batch = batch.select([field.name for field in fields])
     if not any(field.cast.codec in PREPARED for field in fields):
         return batch
     columns = [_prepared(column, field, first_row) for column, field in zip(batch.columns, fields, strict=True)]

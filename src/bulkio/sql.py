@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMIT",
+    "PLAIN_MONEY",
     "ROLLBACK",
     "XACT_ID",
     "Isolation",
@@ -242,6 +243,9 @@ _VALUE_PINS = (
     # Off makes the text {NULL} an array that holds the word NULL.
     "SET LOCAL array_nulls = on",
 )
+
+#: Before a COPY of text: money is written as the C locale reads it. Only then: it also decides money's decimal places.
+PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 
 # transaction_timeout came with PostgreSQL 17; SET would fail on the versions before.
 _NO_TRANSACTION_TIMEOUT = (

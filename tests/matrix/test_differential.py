@@ -170,7 +170,7 @@ def numbers() -> list[Pair]:
             **lossy,
         )
     ]
-    pairs += [Pair(a, "numeric(9,3)", (0.5, -100.25, 0.25), repr, **lossy) for a in floats]
+    pairs += [Pair(a, "numeric", (0.5, -100.25, 0.25), repr, **lossy) for a in floats]
     decimals = (pa.decimal32(5, 2), pa.decimal64(18, 2), pa.decimal128(38, 2), pa.decimal256(76, 2))
     pairs += [Pair(a, pg, DECIMALS) for a in decimals for pg in ("numeric", "numeric(7,3)", "money")]
     whole = tuple(Decimal(v) for v in ("0.00", "-32768.00", "100.00"))

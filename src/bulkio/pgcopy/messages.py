@@ -57,7 +57,8 @@ _DECODE = {
     BAD_DIMENSIONS: "an array of {found} dimensions cannot go into a list: select it as text (column::text)",
     BAD_LOWER_BOUND: "an array with lower bound {found} cannot go into a list without losing it",
     BAD_ELEMENT_TYPE: "an array of elements with oid {found}, expected oid {expected}",
-    IS_INFINITE: "an infinity or NaN in {pg} has no counterpart in Arrow's {arrow}: select it as text (column::text)",
+    IS_INFINITE: "an infinity or NaN in {pg} has no counterpart in Arrow's {arrow}: select it as text (column::text),"
+    " or choose what becomes of it (--infinity, --nan)",
     NOT_IN_ARROW: "a value of {pg} is outside what Arrow's {arrow} can hold: select it as text (column::text)",
     BATCH_TOO_BIG: "a row is larger than the 2 GiB that an Arrow column of strings can hold",
     NOT_AS_DECLARED: "an array of {found} dimensions in a column that was declared to have {expected}",

@@ -220,6 +220,10 @@ cdef class FloatToNumericEncoder(WrittenNumberEncoder):
         status = parse_number(&number, <const uint8_t*>text, <const uint8_t*>text + n)
         if status:
             return status
+        while number.places > 0 and (number.end - 1)[0] == c'0':  # zeros that only %e has written
+            number.end -= 1
+            number.places -= 1
+            number.digits -= number.digits > 0
         return self.put_text(out, &number)
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import bulkio
-from bulkio import aio
+from bulkio import aio, flow
 from servers import connect
 
 if TYPE_CHECKING:
@@ -212,4 +212,28 @@ def test_cancelling_an_export_leaves_no_file(one_dsn: str, tmp_path: Path) -> No
 
     asyncio.run(cancelled())
     assert list(tmp_path.iterdir()) == []
+    assert sessions(one_dsn) == 0
+
+
+@pytest.mark.parametrize("processors", [1, 8])
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_decoding_has_a_thread_of_its_own_where_there_are_processors(
+    one_dsn: str, monkeypatch: pytest.MonkeyPatch, driver: str, processors: int
+) -> None:
+    """Few processors or many: the same rows, the same errors, and an abandoned reader ends in both."""
+    monkeypatch.setattr(flow, "processors", lambda: processors)
+    query = "SELECT i FROM generate_series(1, 200000) i"
+    assert bulkio.read(query, one_dsn, driver=driver).read_all()["i"].to_pylist() == list(range(1, 200_001))
+    with pytest.raises(bulkio.DecodeError, match='row 150000, column "d"'):
+        bulkio.read(
+            "SELECT CASE WHEN i = 150000 THEN date 'infinity' END d FROM generate_series(1, 200000) i",
+            one_dsn,
+            driver=driver,
+        ).read_all()
+    with pytest.raises(bulkio.DriverError, match="division by zero"):
+        bulkio.read("SELECT 1 / (i - 150000) FROM generate_series(1, 200000) i", one_dsn, driver=driver).read_all()
+    reader = bulkio.read(BIG, one_dsn, driver=driver)
+    reader.read_next_batch()
+    del reader
+    gc.collect()
     assert sessions(one_dsn) == 0

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import bulkio
-from bulkio import aio, loader
+from bulkio import aio, flow
 from servers import connect
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def test_reading_has_a_thread_of_its_own_where_there_are_processors(
     one_dsn: str, monkeypatch: pytest.MonkeyPatch, method: str, processors: int
 ) -> None:
     """Few processors or many: the same rows, and the same error for the same row."""
-    monkeypatch.setattr(loader, "_processors", lambda: processors)
+    monkeypatch.setattr(flow, "processors", lambda: processors)
     values = pa.table({"v": pa.array(range(50_000), pa.int64())})
     assert bulkio.load(values, "t", one_dsn, method=method).rows == 50_000
     assert fetch(one_dsn, "SELECT count(DISTINCT v) FROM t") == [(50_000,)]

@@ -38,6 +38,8 @@ __all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "e
 
 #: of COPY data and of batches, that may wait between two of the three parties
 QUEUE_BYTES = 8 << 20
+#: of COPY data, that is decoded at once on the event loop
+HERE_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,41 +197,71 @@ async def _table_request(
 
 
 async def _read_binary(session: Session, stream: BatchStream, options: ExportOptions) -> None:
-    """COPY TO: the driver pushes chunks into one stream, a thread decodes them into the other."""
+    """COPY TO: the driver pushes chunks, which are decoded into batches."""
+    decoding = _Decoding(stream.plan, options)
+    read = _decode_apart if flow.processors() > flow.SCARCE_PROCESSORS else _decode_here
+    try:
+        await read(session, stream, decoding)
+    except flow.Closed:
+        pass  # nobody reads any more
+    except Exception as error:
+        stream._batches.fail(error)
+
+
+async def _decode_here(session: Session, stream: BatchStream, decoding: _Decoding) -> None:
+    """Decode on the event loop, between two reads: another thread would take turns with the server."""
+
+    async def sink(chunk: bytes) -> None:
+        for batch in decoding.feed(chunk):
+            await stream._batches.put(batch, _size(batch))
+
+    copied = await session.copy_out(stream.plan.query, sink, gather_bytes=HERE_BYTES)
+    for batch in decoding.finish(copied):
+        await stream._batches.put(batch, _size(batch))
+    stream._batches.close()
+
+
+async def _decode_apart(session: Session, stream: BatchStream, decoding: _Decoding) -> None:
+    """Decode in a thread, while the driver goes on reading."""
     chunks: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
-    counts = _Counts()
+    copied: list[int] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(flow.pump, lambda: _decode(chunks, stream.plan, counts, options), stream._batches, _size)
+        group.start_soon(flow.pump, lambda: _decoded(chunks, decoding, copied), stream._batches, _size)
         try:
-            counts.copied = await session.copy_out(stream.plan.query, lambda chunk: chunks.put(chunk, len(chunk)))
+            copied.append(await session.copy_out(stream.plan.query, lambda chunk: chunks.put(chunk, len(chunk))))
             chunks.close()
         except flow.Closed:
-            pass  # the decoder has met an error, or nobody reads any more
+            pass  # the decoder has met an error, which the batches' reader gets
         except BaseException as error:
             chunks.fail(error)
             if not isinstance(error, Exception):
                 raise
 
 
-class _Counts:
-    """The row count of the server's COPY tag; set before the last chunk is marked as such."""
-
-    copied = -1
-
-
-def _decode(
-    chunks: flow.Stream[bytes], plan: ExportPlan, counts: _Counts, options: ExportOptions
-) -> Iterator[pa.RecordBatch]:
-    decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=options.batch_rows)
+def _decoded(chunks: flow.Stream[bytes], decoding: _Decoding, copied: list[int]) -> Iterator[pa.RecordBatch]:
     with chunks:
         for chunk in chunks:
-            decoder.feed(chunk)
-            for batch in decoder.batches():
-                yield pa.record_batch(batch)
-    for batch in decoder.finish():
-        yield pa.record_batch(batch)
-    if counts.copied != decoder.rows:
-        raise BulkioError(f"the row counts differ: the server sent {counts.copied}, {decoder.rows} were decoded")
+            yield from decoding.feed(chunk)
+    yield from decoding.finish(copied[0])  # set before the stream of chunks was closed
+
+
+class _Decoding:
+    """One stream on its way into batches, and its row count against the server's."""
+
+    def __init__(self, plan: ExportPlan, options: ExportOptions) -> None:
+        self._decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=options.batch_rows)
+
+    def feed(self, chunk: bytes) -> list[pa.RecordBatch]:
+        """Give the batches that a chunk completes."""
+        self._decoder.feed(chunk)
+        return [pa.record_batch(batch) for batch in self._decoder.batches()]
+
+    def finish(self, copied: int) -> list[pa.RecordBatch]:
+        """Give the last batches; `copied` is the row count of the server's COPY tag."""
+        last = [pa.record_batch(batch) for batch in self._decoder.finish()]
+        if copied != self._decoder.rows:
+            raise BulkioError(f"the row counts differ: the server sent {copied}, {self._decoder.rows} were decoded")
+        return last
 
 
 async def _read_cursor(session: Session, stream: BatchStream, options: ExportOptions) -> None:

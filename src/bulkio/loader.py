@@ -6,7 +6,6 @@ between them.
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -41,9 +40,6 @@ __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
 #: what may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
 BLOCK_BYTES = 256 << 10
-#: With no more processors than these, batches are read and encoded in one thread: two of them take turns with a server
-#: on the same machine, and the load is 12% slower (lineitem on 2 cores). With more, each has a thread of its own.
-SCARCE_PROCESSORS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +226,7 @@ class _Sender:
         read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
         try:
             async with anyio.create_task_group() as group:
-                if _processors() > SCARCE_PROCESSORS:
+                if flow.processors() > flow.SCARCE_PROCESSORS:
                     batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
                     group.start_soon(flow.pump, self.source.batches, batches, _batch_bytes)
                     read = partial(_taken, batches)
@@ -292,11 +288,6 @@ def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Give what another thread reads; the end of this iterator stops it."""
     with batches:
         yield from batches
-
-
-def _processors() -> int:
-    """Count the processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def first_error(errors: BaseExceptionGroup) -> BaseException:

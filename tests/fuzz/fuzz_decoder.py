@@ -31,6 +31,7 @@ from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import cast_from_pg, cast_to_pg
 from pgcopy import codec_cases as cases
 from pgcopy import composite_cases as composites
+from pgcopy import scalar_cases as scalars
 
 #: Inputs made from one list of columns before another is drawn.
 INPUTS_PER_SHAPE = 50
@@ -44,7 +45,12 @@ _HALVES = [
     n.to_bytes(2, "big") for n in (0, 1, 9999, 10000, 0x3FFF, 0x4000, 0x7FFF, 0x8000, 0xC000, 0xD000, 0xF000, 0xFFFF)
 ]
 #: One case for each PostgreSQL type and form: what differs in Arrow alone makes the same bytes.
-_DISTINCT = tuple({(case.pg.sql, case.pg.dimensions): case for case in cases.ALL + composites.ALL}.values())
+_DISTINCT = tuple(
+    {
+        (case.pg.sql, case.pg.dimensions, str(cast_from_pg(case.pg).arrow)): case
+        for case in cases.ALL + composites.ALL + scalars.ALL
+    }.values()
+)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _POINT = pa.struct([("x", pa.float64()), ("y", pa.float64())])
 _WKB = struct.pack("<BIdd", 1, 1, 1.5, -2.5)
+_EWKB = struct.pack("<BIIdd", 1, 0x20000001, 4326, 1.5, -2.5)
 _LINE = struct.pack("<BIIdddd", 1, 2, 2, 0.0, 0.0, 1.0, 1.0)
 
 
@@ -54,7 +55,7 @@ ALL = (
     Edges(pa.string(), base_type("jsonpath"), ("$", "$.a[*]")),
     Edges(pa.string(), base_type("timetz"), ("00:00:00+00", "24:00:00-15:59:59", "12:34:56.789+02")),
     Edges(pa.month_day_nano_interval(), base_type("interval"), ((0, 0, 0), (-1, 2, 3000), (2**31 - 1, -(2**31), 1000))),
-    Edges(INTERVAL_STRUCT, base_type("interval"), ({"months": 1, "days": -1, "microseconds": 2**62},)),
+    Edges(INTERVAL_STRUCT, base_type("interval"), ({"months": 1, "days": -1, "microseconds": -(10**12)},)),
     Edges(pa.decimal128(19, 2), base_type("money"), (0, 1, -1)),
     Edges(pa.uint32(), base_type("oid"), (0, 2**32 - 1)),
     Edges(pa.uint64(), base_type("xid8"), (0, 2**63, 2**64 - 1)),
@@ -67,5 +68,5 @@ ALL = (
     Edges(pa.list_(pa.float16(), 2), _made("halfvec", "halfvec", 2), ([1.0, -2.0], [0.0, 65504.0])),
     Edges(pa.binary(), _made("geometry", "geometry"), (_WKB, _LINE)),
     Edges(pa.binary(), _made("geometry", "geometry", 4326 << 8), (_WKB, _LINE)),
-    Edges(pa.binary(), _made("geography", "geography"), (_WKB, _LINE)),
+    Edges(pa.binary(), _made("geography", "geography"), (_EWKB,)),
 )

@@ -68,7 +68,10 @@ def _arrays(column: pa.Array, how: Cast) -> pa.Array:
     """Array literals (PostgreSQL docs, 8.15.2): every element quoted, but for NULL; an inner list is not."""
     texts = _strings(column.flatten(), how.children[0])
     members = [_quoted(text) for text in texts] if how.pg.dimensions == 1 else texts
-    return _joined(members, pc.list_value_length(column), ("{", "}"))
+    element = how.pg.element
+    # PostGIS has made its types with a colon between an array's elements (pg_type.typdelim)
+    delimiter = ":" if element is not None and element.codec in ("geometry", "geography") else ","
+    return _joined(members, pc.list_value_length(column), ("{", "}"), delimiter)
 
 
 def _multiranges(column: pa.Array, how: Cast) -> pa.Array:
@@ -99,13 +102,13 @@ def _quoted(text: str | None) -> str:
     return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _joined(members: Sequence[str | None], lengths: pa.Array, frame: tuple[str, str]) -> pa.Array:
+def _joined(members: Sequence[str | None], lengths: pa.Array, frame: tuple[str, str], delimiter: str = ",") -> pa.Array:
     """Join the members of each list, that lie one behind the other, and frame them."""
     texts: list[str | None] = []
     at = 0
     for length in lengths.to_pylist():
         items = cast("Sequence[str]", members[at : at + (length or 0)])
-        texts.append(None if length is None else frame[0] + ",".join(items) + frame[1])
+        texts.append(None if length is None else frame[0] + delimiter.join(items) + frame[1])
         at += length or 0
     return pa.array(texts, pa.large_string())
 

@@ -12,6 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+import bulkio
 from bulkio.csvform import csv_block
 from bulkio.errors import DecodeError, EncodeError
 from bulkio.pgcopy import Decoder, Encoder, Field
@@ -221,6 +222,16 @@ def test_geometry_arrays(dsn: str, connect: Connect) -> None:
     copy_in(conn, "b", stream)
     assert sorted(map(str, decode(copy_out(conn, "b"), many).to_pylist())) == sorted(map(str, array.to_pylist()))
     assert decode(stream, many).to_pylist() == [[wkb_point(1, 2), None], None, []]
+
+
+def test_geometry_arrays_beside_a_type_that_the_server_parses(dsn: str, connect: Connect) -> None:
+    """The load travels as CSV, where PostGIS wants a colon between an array's elements."""
+    conn = with_extension(dsn, connect, "postgis")
+    conn.execute("CREATE TABLE b (c geometry[], x box)")
+    array = pa.array([[wkb_point(1, 2), None, wkb_point(3, 4)], None, []], pa.list_(pa.binary()))
+    report = bulkio.load(pa.table({"c": array, "x": ["(1,1),(0,0)"] * 3}), "b", dsn)
+    assert report.method == "csv"
+    assert bulkio.read("b", dsn).read_all()["c"].to_pylist() == array.to_pylist()
 
 
 def test_postgis_changes_values_in_silence(dsn: str, connect: Connect) -> None:

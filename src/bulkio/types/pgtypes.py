@@ -126,36 +126,7 @@ class PgType:
         # decimal places, bits, or dimensions
         if self.name in ("time", "timetz", "timestamp", "timestamptz", "bit", "varbit", "vector", "halfvec"):
             return f"({self.typmod})"
-        if self.name == "interval":
-            return _interval_modifier(self.typmod)
         return spell_typmod(self.typmod) if self.codec in ("geometry", "geography") else ""
-
-
-# INTERVAL_MASK of src/include/utils/datetime.h: bits of the fields that interval keeps
-_YEAR, _MONTH, _DAY, _HOUR, _MINUTE, _SECOND = 1 << 2, 1 << 1, 1 << 3, 1 << 10, 1 << 11, 1 << 12
-_INTERVAL_FIELDS = {
-    _YEAR: "year",
-    _MONTH: "month",
-    _DAY: "day",
-    _HOUR: "hour",
-    _MINUTE: "minute",
-    _SECOND: "second",
-    _YEAR | _MONTH: "year to month",
-    _DAY | _HOUR: "day to hour",
-    _DAY | _HOUR | _MINUTE: "day to minute",
-    _DAY | _HOUR | _MINUTE | _SECOND: "day to second",
-    _HOUR | _MINUTE: "hour to minute",
-    _HOUR | _MINUTE | _SECOND: "hour to second",
-    _MINUTE | _SECOND: "minute to second",
-}
-_FULL_PRECISION = 0xFFFF
-
-
-def _interval_modifier(typmod: int) -> str:
-    """Spell an interval's typmod: its fields in the upper 16 bits, its decimal places in the lower."""
-    fields = _INTERVAL_FIELDS.get(typmod >> 16, "")
-    places = "" if typmod & 0xFFFF == _FULL_PRECISION else f"({typmod & 0xFFFF})"
-    return (f" {fields}" if fields else "") + places
 
 
 def _quoted(name: str) -> str:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bulkio.csvform import csv_block
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import Cast, PgType, cast_from_pg, cast_to_pg
+from bulkio.wireform import wire_batches, wire_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,6 +70,19 @@ def decode(cells: Iterable[bytes | None], pg: PgType | Cast, *, chunk_bytes: int
     column = pa.chunked_array([batch.column(0) for batch in batches], how.arrow).combine_chunks()
     column.validate(full=True)
     return column
+
+
+def csv_of(column: pa.Array, how: Cast) -> bytes:
+    """Give a column as the method csv sends it."""
+    return b"".join(csv_block(batch, wire_fields([Field("c", how)])) for batch in wired(column, how))
+
+
+def wired(column: pa.Array, how: Cast) -> list[pa.RecordBatch]:
+    """Give a column as the methods csv and records meet it."""
+    field = Field("c", how)
+    encoder = Encoder([field])
+    blocks = [*encoder.encode(pa.record_batch([column], names=["c"])), encoder.finish()]
+    return list(wire_batches(blocks, wire_fields([field]), batch_rows=len(column)))
 
 
 def read_cells(conn: psycopg.Connection, query: str) -> list[bytes | None]:

@@ -217,7 +217,7 @@ def types_query(oids: Iterable[int]) -> str:
                       ORDER BY l.enumsortorder),
                ARRAY(SELECT a.attname::text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
                ARRAY(SELECT a.atttypmod::int {_ATTRIBUTES}),
-               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int
+               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int, t.typdelim::text
         FROM wanted
         JOIN pg_catalog.pg_type AS t ON t.oid = wanted.oid
         JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
@@ -236,9 +236,9 @@ def read_types(rows: Iterable[Row]) -> Mapping[int, TypeFacts]:
 
 
 def _read_type(row: Row) -> TypeFacts:
-    *plain, labels, names, oids, typmods, money_scale = row
+    *plain, labels, names, oids, typmods, money_scale, delimiter = row
     fields = zip(names, oids, typmods, strict=True)  # type: ignore[call-overload]  # lists, by the row contract
-    return TypeFacts(*plain, tuple(labels), tuple(fields), money_scale)  # type: ignore[arg-type, call-arg]
+    return TypeFacts(*plain, tuple(labels), tuple(fields), money_scale, delimiter)  # type: ignore[arg-type, call-arg]
 
 
 def named_types_query(names: Iterable[tuple[str, str]]) -> str:

@@ -1,28 +1,28 @@
 """Arrow batches -> CSV that PostgreSQL's COPY reads back as the same values, for the method `csv`.
 
-pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, uuid, far
-and BC dates) is turned into text here first. Pure. The codec has checked every value before.
+pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, far and BC
+dates) is turned into text here first. The batches are `bulkio.wireform`'s. Pure.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from bulkio.rows import DAY_US, durations_us, map_entries, plain, timestamps_us
-from bulkio.spans import interval_text
-from bulkio.types.geo import fixed_srid, with_srid
+from bulkio.timetext import DAY_US, EPOCH_DAYS, clock_text, date_text, interval_text, timestamp_text
+from bulkio.types import ARRAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bulkio.pgcopy import Field
-    from bulkio.types import Cast
+    from bulkio.types import Cast, PgType
 
-__all__ = ["csv_block"]
+__all__ = ["csv_block", "map_entries"]
 
 # "needed" quotes every string, so that an empty one differs from NULL.
 _OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
@@ -41,37 +41,36 @@ def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
 
 def _printable(column: pa.Array, how: Cast) -> pa.Array:
     """Give a column in a type that pyarrow.csv writes as PostgreSQL reads it."""
-    column = plain(column)
-    if how.codec == "dictionary":
-        return _printable(column, how.children[0])
-    if how.codec in ("float_to_int", "decimal_to_int"):
-        return column.cast(pa.int64())
-    change = _FORMS.get(how.codec)
+    change = _NODES.get(how.codec) or _LEAVES.get((how.codec, how.pg.codec))
     return column if change is None else change(column, how)
 
 
 def _dates(column: pa.Array, _: Cast) -> pa.Array:
-    days = column.cast(pa.int32())
-    if _all_within(days, _PLAIN_DAYS):
-        return column.cast(pa.string())
-    return _texts(days, date_text)
+    if _all_within(column, (_PLAIN_DAYS[0] - EPOCH_DAYS, _PLAIN_DAYS[1] - EPOCH_DAYS)):
+        return pc.add(column, pa.scalar(EPOCH_DAYS, pa.int32())).cast(pa.date32()).cast(pa.string())
+    infinities = {2**31 - 1: "infinity", -(2**31): "-infinity"}
+    return _texts(column, lambda days: infinities.get(days) or date_text(days + EPOCH_DAYS))
+
+
+def _times(column: pa.Array, _: Cast) -> pa.Array:
+    if _all_within(column, (0, DAY_US - 1)):
+        return column.cast(pa.time64("us")).cast(pa.string())
+    return _texts(column, clock_text)
 
 
 def _timestamps(column: pa.Array, _: Cast) -> pa.Array:
-    us = timestamps_us(column)
-    if _all_within(us, (_PLAIN_DAYS[0] * DAY_US, (_PLAIN_DAYS[1] + 1) * DAY_US - 1)):
-        return us.cast(pa.timestamp("us")).cast(pa.string())
-    return _texts(us, timestamp_text)
+    shift = EPOCH_DAYS * DAY_US
+    if _all_within(column, (_PLAIN_DAYS[0] * DAY_US - shift, (_PLAIN_DAYS[1] + 1) * DAY_US - 1 - shift)):
+        return pc.add(column, shift).cast(pa.timestamp("us")).cast(pa.string())
+    infinities = {2**63 - 1: "infinity", -(2**63): "-infinity"}
+    return _texts(column, lambda us: infinities.get(us) or timestamp_text(us + shift))
 
 
 def _arrays(column: pa.Array, how: Cast) -> pa.Array:
     """Array literals (PostgreSQL docs, 8.15.2): every element quoted, but for NULL; an inner list is not."""
     texts = _strings(column.flatten(), how.children[0])
     members = [_quoted(text) for text in texts] if how.pg.dimensions == 1 else texts
-    element = how.pg.element
-    # PostGIS has made its types with a colon between an array's elements (pg_type.typdelim)
-    delimiter = ":" if element is not None and element.codec in ("geometry", "geography") else ","
-    return _joined(members, pc.list_value_length(column), ("{", "}"), delimiter)
+    return _joined(members, pc.list_value_length(column), ("{", "}"), cast("PgType", how.pg.element).delimiter)
 
 
 def _multiranges(column: pa.Array, how: Cast) -> pa.Array:
@@ -79,10 +78,10 @@ def _multiranges(column: pa.Array, how: Cast) -> pa.Array:
     return _joined(_strings(column.flatten(), how.children[0]), pc.list_value_length(column), ("{", "}"))
 
 
-def _hstores(column: pa.Array, how: Cast) -> pa.Array:
+def _hstores(column: pa.Array, _: Cast) -> pa.Array:
     """Give hstore's text (PostgreSQL docs, F.17.1): every key and value quoted, but for NULL."""
     pairs = map_entries(column)
-    keys, values = (_strings(part, child) for part, child in zip(pairs.flatten().flatten(), how.children, strict=True))
+    keys, values = (part.to_pylist() for part in pairs.flatten().flatten())
     members = [f"{_quoted(key)}=>{_quoted(value)}" for key, value in zip(keys, values, strict=True)]
     return _joined(members, pc.list_value_length(pairs), ("", ""))
 
@@ -93,9 +92,10 @@ def _vectors(column: pa.Array, _: Cast) -> pa.Array:
     return _joined(floats, pc.list_value_length(column), ("[", "]"))
 
 
-def _geometries(column: pa.Array, how: Cast) -> pa.Array:
-    srid = fixed_srid(how.pg) if how.pg.typmod >= 0 else None
-    return _texts(column, lambda value: (with_srid(value, srid) if srid else value).hex())
+def map_entries(column: pa.Array) -> pa.Array:
+    """Give a map as the list of structs of keys and values that it is, which more kernels take."""
+    parts = [(field.name, field.type) for field in (column.type.key_field, column.type.item_field)]
+    return column.cast(pa.list_(pa.struct(parts)))
 
 
 def _quoted(text: str | None) -> str:
@@ -115,13 +115,9 @@ def _joined(members: Sequence[str | None], lengths: pa.Array, frame: tuple[str, 
 
 def _composites(column: pa.Array, how: Cast) -> pa.Array:
     """Composite literals (8.16.2): every field quoted; NULL is nothing at all."""
-    parts = column.flatten()
-    fields = []
-    for (name, _), child in zip(how.pg.fields, how.children, strict=True):
-        place = column.type.get_field_index(name)
-        texts = [None] * len(column) if place < 0 else _strings(parts[place], child)
-        fields.append(["" if text is None else _quoted(text) for text in texts])
-    rows = zip(*fields, strict=True) if fields else iter([()] * len(column))
+    fields = [_strings(part, child) for part, child in zip(column.flatten(), how.children, strict=True)]
+    quoted = [["" if text is None else _quoted(text) for text in texts] for texts in fields]
+    rows = zip(*quoted, strict=True) if quoted else iter([()] * len(column))
     literals = ["(" + ",".join(row) + ")" for row in rows]
     return _with_nulls(literals, column)
 
@@ -154,53 +150,42 @@ def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
 
 
 def _intervals(column: pa.Array, _: Cast) -> pa.Array:
-    return _texts(column, lambda value: interval_text(value[0], value[1], value[2] // 1000))
-
-
-def _interval_structs(column: pa.Array, _: Cast) -> pa.Array:
     return _texts(column, lambda value: interval_text(*value.values()))
-
-
-def _durations(column: pa.Array, _: Cast) -> pa.Array:
-    return _texts(durations_us(column), lambda us: interval_text(0, 0, us))
 
 
 def _points(column: pa.Array, _: Cast) -> pa.Array:
     return _texts(column, lambda value: f"({value['x']!r},{value['y']!r})")
 
 
-def _money(column: pa.Array, how: Cast) -> pa.Array:
+def _money(column: pa.Array, _: Cast) -> pa.Array:
     """Write money as the C locale has it, with two places, whatever the server's: see `sql.PLAIN_MONEY`."""
-    amounts = column.cast(pa.decimal128(38, how.pg.money_scale))
-    cents = pa.Array.from_buffers(
-        pa.decimal128(38, 2), len(amounts), amounts.buffers(), amounts.null_count, amounts.offset
-    )
-    return cents.cast(pa.string())
+    return _texts(column, lambda units: f"{Decimal(units).scaleb(-2):f}")
 
 
-# codec: the column, made printable
-_FORMS: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
-    "array": _arrays,
+#: codec of a node: the column, made printable
+_NODES: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
+    ARRAY: _arrays,
     "composite": _composites,
     "range": _ranges,
     "multirange": _multiranges,
-    "bytes": lambda column, _: _texts(column, lambda value: "\\x" + value.hex()),
-    "uuid": lambda column, _: _texts(column, lambda value: value.hex()),
-    "date": _dates,
-    "date_to_timestamp": _dates,
-    "time": lambda column, _: column.cast(pa.string()),
-    "timestamp": _timestamps,
-    "interval": _intervals,
-    "interval_struct": _interval_structs,
-    "duration": _durations,
-    "point": _points,
-    "decimal_to_money": _money,
-    "decimal": lambda column, _: column.cast(pa.string()),
-    "null": lambda column, _: column.cast(pa.string()),
-    "hstore": _hstores,
-    "vector": _vectors,
-    "halfvec": _vectors,
-    "geometry": _geometries,
+}
+
+#: … of a leaf, and of its PostgreSQL type; all others print well as they are
+_LEAVES: dict[tuple[str, str], Callable[[pa.Array, Cast], pa.Array]] = {
+    ("int4", "date"): _dates,
+    ("int8", "time"): _times,
+    ("int8", "timestamp"): _timestamps,
+    ("int8", "timestamptz"): _timestamps,
+    ("int8", "money"): _money,
+    ("interval_struct", "interval"): _intervals,
+    ("bytea", "bytea"): lambda column, _: _texts(column, lambda value: "\\x" + value.hex()),
+    ("bytea", "geometry"): lambda column, _: _texts(column, bytes.hex),
+    ("bytea", "geography"): lambda column, _: _texts(column, bytes.hex),
+    ("uuid", "uuid"): lambda column, _: _texts(column, bytes.hex),
+    ("point", "point"): _points,
+    ("hstore", "hstore"): _hstores,
+    ("vector", "vector"): _vectors,
+    ("halfvec", "halfvec"): _vectors,
 }
 
 
@@ -208,29 +193,3 @@ def _all_within(column: pa.Array, bounds: tuple[int, int]) -> bool:
     span = pc.min_max(column)
     low, high = span["min"].as_py(), span["max"].as_py()
     return low is None or (low >= bounds[0] and high <= bounds[1])
-
-
-def date_text(days: int) -> str:
-    """Write a date of any year as PostgreSQL reads it; `days` since 1970-01-01.
-
-    >>> date_text(-719163), date_text(2932897)
-    ('0001-12-31 BC', '10000-01-01')
-    """
-    # The civil calendar, counted in eras of 400 years that begin on March 1.
-    era, day = divmod(days + 719468, 146097)
-    year_of_era = (day - day // 1460 + day // 36524 - day // 146096) // 365
-    day_of_year = day - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    month_from_march = (5 * day_of_year + 2) // 153
-    day_of_month = day_of_year - (153 * month_from_march + 2) // 5 + 1
-    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
-    year = year_of_era + 400 * era + (month <= 2)
-    return f"{year:04}-{month:02}-{day_of_month:02}" if year > 0 else f"{1 - year:04}-{month:02}-{day_of_month:02} BC"
-
-
-def timestamp_text(us: int) -> str:
-    """Write a timestamp of any year as PostgreSQL reads it; `us` since 1970-01-01."""
-    days, rest = divmod(us, DAY_US)
-    seconds, micros = divmod(rest, 1_000_000)
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
-    date, _, bc = date_text(days).partition(" ")
-    return f"{date} {clock}" + (" BC" if bc else "")

@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bulkio.csvform import date_text, timestamp_text
+from bulkio.csvform import map_entries
 from bulkio.errors import EncodeError, SchemaError
-from bulkio.rows import map_entries
 from bulkio.text import show_name, show_value
+from bulkio.timetext import date_text, timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

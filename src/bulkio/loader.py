@@ -27,12 +27,14 @@ from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 from bulkio.types import STRICT, Policies
 from bulkio.types.geo import arrow_extension
+from bulkio.wireform import wire_batches, wire_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     import pyarrow as pa
 
+    from bulkio.pgcopy import Block, Field
     from bulkio.protocols import DriverName, LoadMethod, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
@@ -213,8 +215,6 @@ class _Sender:
         self.plan = plan
         self.source = source
         self.options = options
-        #: as the codec meets them
-        self._fields = prepared_fields(plan.fields)
         #: sent so far
         self.rows = 0
         self.bytes = 0
@@ -258,30 +258,29 @@ class _Sender:
 
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
 
-    def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
-        encoder = Encoder(self._fields, block_bytes=self.options.block_bytes)
+    def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
+        encoder = Encoder(prepared_fields(self.plan.fields), block_bytes=self.options.block_bytes)
         for batch in batches:
             for block in encoder.encode(prepare_batch(batch, self.plan.fields, encoder.rows + 1)):
                 yield block, block.rows
         last = encoder.finish()
         yield last, last.rows
 
-    def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
-        for batch in self._checked(batches):
-            yield csv_block(batch, self._fields), batch.num_rows
+    def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:
+        fields, encoded = self._encoded(batches)
+        for batch in encoded:
+            yield csv_block(batch, fields), batch.num_rows
 
     def _records(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[list[Row], int]]:
-        for batch in self._checked(batches):
-            yield to_rows(batch, self._fields), batch.num_rows
+        fields, encoded = self._encoded(batches)
+        for batch in encoded:
+            yield to_rows(batch, fields), batch.num_rows
 
-    def _checked(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass each batch through the encoder first: every method refuses the same values in the same words."""
-        checker = Encoder(self._fields, block_bytes=self.options.block_bytes)
-        for batch in batches:
-            prepared = prepare_batch(batch, self.plan.fields, checker.rows + 1)
-            for _ in checker.encode(prepared):
-                pass
-            yield prepared
+    def _encoded(self, batches: Iterator[pa.RecordBatch]) -> tuple[tuple[Field, ...], Iterator[pa.RecordBatch]]:
+        """Give what the binary method would send, as batches: so every method sends the same, or refuses it alike."""
+        fields = wire_fields(prepared_fields(self.plan.fields))
+        blocks = (block for block, _ in self._binary(batches))
+        return fields, wire_batches(blocks, fields, batch_rows=self.plan.batch_rows)
 
 
 def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

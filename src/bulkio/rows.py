@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
-from bulkio.spans import timetz_fields, timetz_text
 from bulkio.text import show_name
+from bulkio.timetext import DAY_US, EPOCH_DAYS, timetz_fields, timetz_text
 from bulkio.types import ARRAY, PgType, known_type, named_type
 
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     from bulkio.protocols import Row
     from bulkio.types import Cast
 
-__all__ = ["durations_us", "from_rows", "map_entries", "plain", "row_oid", "to_rows", "unsupported"]
+__all__ = ["from_rows", "row_oid", "to_rows", "unsupported"]
 
-EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
-DAY_US = 86_400_000_000
 EPOCH_US = EPOCH_DAYS * DAY_US
 DATE_INFINITIES = (2**31 - 1, -(2**31))
 TIMESTAMP_INFINITIES = (2**63 - 1, -(2**63))
@@ -36,48 +34,14 @@ INTERVAL_INFINITIES = tuple((n, n, long) for n, long in zip(DATE_INFINITIES, TIM
 #: the last microseconds that 64-bit nanoseconds hold
 INTERVAL_US_MAX = (2**63 - 1) // 1000
 
-
-def plain(column: pa.Array) -> pa.Array:
-    """Take off what only Arrow knows: extension types, dictionaries, and the many layouts of strings and lists."""
-    if isinstance(column.type, pa.BaseExtensionType):
-        return plain(column.storage)
-    if pa.types.is_dictionary(column.type):
-        return plain(column.dictionary_decode())
-    for target, tests in _LAYOUTS:
-        if any(test(column.type) for test in tests):
-            return column.cast(target)
-    if _is_odd_list(column.type):
-        return column.cast(pa.large_list(column.type.value_type))
-    return column
-
-
-def map_entries(column: pa.Array) -> pa.Array:
-    """Give a map as the list of structs of keys and values that it is, which more kernels take."""
-    parts = [(field.name, field.type) for field in (column.type.key_field, column.type.item_field)]
-    return column.cast(pa.list_(pa.struct(parts)))
-
-
-_LAYOUTS = (
-    (pa.large_string(), (pa.types.is_string, pa.types.is_string_view)),
-    (pa.large_binary(), (pa.types.is_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)),
-    (pa.float32(), (pa.types.is_float16,)),
-    (pa.date32(), (pa.types.is_date64,)),
-    (pa.time64("us"), (pa.types.is_time,)),
+#: types whose values a row of the contract cannot hold, by codec
+_NO_ROWS = frozenset(
+    {
+        *("composite", "range", "multirange", "hstore", "vector", "halfvec", "geometry", "geography", "point"),
+        *("inet", "macaddr", "macaddr8", "bit", "pg_lsn", "versioned_text", "money"),
+    }
 )
-
-
-def _is_odd_list(arrow: pa.DataType) -> bool:
-    types = pa.types
-    return any(
-        test(arrow) for test in (types.is_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
-    )
-
-
-#: codecs whose values a row of the contract cannot hold
-_NO_ROWS = frozenset({"composite", "range", "multirange", "hstore", "vector", "halfvec", "geometry", "point"}) | {
-    *("inet", "macaddr", "bit", "pg_lsn", "versioned_text", "money", "decimal_to_money")
-}
-#: types whose Arrow integers have no driver that takes them everywhere
+#: types whose integers have no driver that takes them everywhere
 _NO_ROW_TYPES = frozenset({"xid", "xid8"})
 
 
@@ -85,7 +49,7 @@ def unsupported(how: Cast) -> str | None:
     """Say why a column cannot travel as Python rows; None where it can."""
     # psycopg has neither a dumper nor a loader for arrays of a type that a database has made itself
     foreign = how.pg.codec == ARRAY and known_type(cast("PgType", how.pg.element).oid) is None
-    lacking = how.codec in _NO_ROWS or how.pg.base_name in _NO_ROW_TYPES
+    lacking = how.pg.codec in _NO_ROWS or how.pg.base_name in _NO_ROW_TYPES
     if lacking or how.needs_server or foreign:
         return f"the drivers' rows have no exact form for {how.pg.sql}"
     return next((why for child in how.children if (why := unsupported(child)) is not None), None)
@@ -105,23 +69,15 @@ def row_oid(pg: PgType) -> int:
 
 
 def to_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Row]:
-    """Give the rows of a batch whose values the codec has checked."""
+    """Give the rows of one of `bulkio.wireform`'s batches."""
     return list(zip(*(_values(batch.column(i), field.cast) for i, field in enumerate(fields)), strict=True))
 
 
 def _values(column: pa.Array, how: Cast) -> list[object]:
-    column = plain(column)
-    if how.codec == "dictionary":
-        return _values(column, how.children[0])
     if how.codec == ARRAY:
         return _lists(column, how.children[0])
-    if how.codec == "duration":
-        column = durations_us(column)
-    convert = _INTEGRAL.get(how.codec)
-    if convert is not None:
-        return cast("list[object]", convert(column).to_pylist())
-    change = _CHANGES.get((how.codec, how.pg.codec)) or _CHANGES.get((how.codec, ""))
     values = cast("list[object]", column.to_pylist())
+    change = _CHANGES.get(how.codec)
     return values if change is None else [None if value is None else change(value) for value in values]
 
 
@@ -135,62 +91,11 @@ def _lists(column: pa.Array, how: Cast) -> list[object]:
     return lists
 
 
-def timestamps_us(column: pa.Array) -> pa.Array:
-    """Give timestamps as integers: microseconds since 1970-01-01."""
-    return column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
-
-
-def durations_us(column: pa.Array) -> pa.Array:
-    """Give durations as integers: microseconds."""
-    return column.cast(pa.duration("us")).cast(pa.int64())
-
-
-def _pg_days(column: pa.Array) -> pa.Array:
-    return pc.subtract(column.cast(pa.int32()), EPOCH_DAYS)
-
-
-def _pg_timestamps(column: pa.Array) -> pa.Array:
-    return pc.subtract(timestamps_us(column), EPOCH_US)
-
-
-def _pg_midnights(column: pa.Array) -> pa.Array:
-    days = pc.subtract(column.cast(pa.int32()).cast(pa.int64()), EPOCH_DAYS)
-    return pc.multiply(days, DAY_US)
-
-
-# codec: how a whole column becomes the integers of PostgreSQL's epoch
-_INTEGRAL: dict[str, Callable[[pa.Array], pa.Array]] = {
-    "date": _pg_days,
-    "date_to_timestamp": _pg_midnights,
-    "time": lambda column: column.cast(pa.int64()),
-    "timestamp": _pg_timestamps,
-}
-
-
-_UUID_MARKS = str.maketrans("", "", "{}-")
-
-
-def _months_days_us(value: object) -> tuple[int, int, int]:
-    months, days, nanoseconds = cast("tuple[int, int, int]", value)
-    return months, days, nanoseconds // 1000
-
-
-def _decimal(text: object) -> Decimal:
-    return Decimal(cast("str", text).strip())
-
-
-# (codec, PG codec or "" for any): how a value becomes the contract's
-_CHANGES: dict[tuple[str, str], Callable[[object], object]] = {
-    ("int_to_float", ""): lambda value: float(cast("int", value)),
-    ("int_to_numeric", ""): lambda value: Decimal(cast("int", value)),
-    ("float_to_int", ""): lambda value: int(cast("float", value)),
-    ("decimal_to_int", ""): lambda value: int(cast("Decimal", value)),
-    ("text_to_numeric", ""): _decimal,
-    ("text_to_uuid", ""): lambda value: bytes.fromhex(cast("str", value).translate(_UUID_MARKS)),
-    ("timetz", ""): lambda value: timetz_fields(cast("str", value)),
-    ("interval", ""): _months_days_us,
-    ("interval_struct", ""): lambda value: tuple(cast("dict[str, int]", value).values()),
-    ("duration", ""): lambda value: (0, 0, value),
+# codec: how a value becomes the contract's; all others are as the wire has them
+_CHANGES: dict[str, Callable[[Any], object]] = {
+    "numeric_text": Decimal,
+    "interval_struct": lambda value: tuple(value.values()),
+    "timetz": timetz_fields,
 }
 
 

@@ -12,10 +12,10 @@ import pytest
 
 import bulkio
 from bulkio.catalog import read_types, types_query
-from bulkio.csvform import csv_block
 from bulkio.errors import DecodeError, SchemaError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.types import ARRAY, cast_from_pg, cast_to_pg, resolve_type
+from cells import csv_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +163,7 @@ def test_the_servers_bytes_and_ours(dsn, connect, name):
     assert ours == stream
     copy_in(conn, ours, "FORMAT binary")
     assert copy_out(conn, "copy") == stream
-    copy_in(conn, csv_block(batch, [back]), "FORMAT csv")
+    copy_in(conn, csv_of(batch.column(0), back.cast), "FORMAT csv")
     assert copy_out(conn, "copy") == stream
 
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio.csvform import csv_block
 from bulkio.errors import DecodeError, EncodeError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.types import PgType, cast_from_pg, cast_to_pg
 from bulkio.types.geo import field_metadata
 from bulkio.types.pgtypes import EXTENSION_CODECS
+from cells import csv_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,11 +70,11 @@ def decode(stream: bytes, pg: PgType) -> pa.Array:
 def encode(array: pa.Array, pg: PgType, method: str = "binary") -> bytes:
     cast = cast_to_pg(array.type, pg)
     assert cast is not None
-    fields = [Field("c", cast)]
-    batch = pa.record_batch([array], names=["c"])
-    encoder = Encoder(fields)
-    blocks = [bytes(block) for block in encoder.encode(batch)]
-    return csv_block(batch, fields) if method == "csv" else b"".join([*blocks, bytes(encoder.finish())])
+    if method == "csv":
+        return csv_of(array, cast)
+    encoder = Encoder([Field("c", cast)])
+    blocks = [*encoder.encode(pa.record_batch([array], names=["c"])), encoder.finish()]
+    return b"".join(map(bytes, blocks))
 
 
 CASES = {

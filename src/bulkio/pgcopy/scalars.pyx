@@ -244,7 +244,7 @@ cdef class FixedDecoder(CellDecoder):
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.width = {"int2": 2, "int4": 4, "int8": 8, "uint4": 4, "uint8": 8, "float4": 4, "float8": 8}[cast.pg.codec]
+        self.width = {"int2": 2, "int4": 4, "int8": 8, "uint4": 4, "uint8": 8, "float4": 4, "float8": 8}[cast.codec]
 
     def __dealloc__(self):
         free(self.values.data)

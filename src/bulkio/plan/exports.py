@@ -16,7 +16,7 @@ from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
 from bulkio.text import printable
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
-from bulkio.types.from_pg import with_interval_structs
+from bulkio.types.from_pg import interval_struct, with_leaves
 from bulkio.types.geo import field_metadata
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportR
     pg = resolve_type(column.type_oid, column.typmod, types)
     pg = replace(pg, dimensions=request.policies.dimensions.get(column.name, 1))
     how = cast_from_pg(pg)
-    return with_policies(with_interval_structs(how) if request.interval_struct else how, request.policies)
+    return with_policies(with_leaves(how, interval_struct) if request.interval_struct else how, request.policies)
 
 
 def cursor_query(plan: ExportPlan) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, Table, TableName
-from bulkio.errors import ConfigError, SchemaError
+from bulkio.errors import SchemaError
 from bulkio.pgcopy import Field
 from bulkio.plan.common import column_lines, refuse
 from bulkio.plan.recorded import RecordedTable, recorded_table, recorded_type
@@ -226,18 +226,14 @@ def _load_plan(
 
 def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     """Let the load travel as text where the server has to parse a column; refuse rows that cannot hold a column."""
-    wanted = request.method
-    travels = "csv" if wanted == "binary" and any(field.cast.needs_server for field in fields) else wanted
-    changed = request.policies.changes_loads
-    if travels != "binary" and changed:
-        hint = ", but a column that the server has to parse makes this load travel as csv" if wanted == "binary" else ""
-        raise ConfigError(f"{' and '.join(changed)} need method binary{hint}")
-    if wanted == "records":
+    if request.method == "binary" and any(field.cast.needs_server for field in fields):
+        return "csv"
+    if request.method == "records":
         refuse(
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
             "method records cannot carry these columns: use binary",
         )
-    return travels
+    return request.method
 
 
 def refuse_odd_names(schema: pa.Schema) -> None:

@@ -11,6 +11,8 @@ from bulkio.types.pgtypes import SERVER_TEXT
 from bulkio.types.policies import STRICT, Policies
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bulkio.types.pgtypes import PgType
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "RUN_ENDS",
     "Cast",
     "arrow_kind",
+    "parent_of",
     "range_struct",
     "with_policies",
 ]
@@ -121,14 +124,18 @@ def with_policies(how: Cast, policies: Policies) -> Cast:
     return replace(how, children=children, policies=policies)
 
 
-def range_struct(bound: pa.DataType) -> pa.DataType:
+def parent_of(how: Cast, children: Sequence[Cast]) -> Cast:
+    """Give the same node, of a cast from PostgreSQL, over other children; its Arrow type follows from theirs."""
+    if how.codec == "composite":
+        names = [name for name, _ in how.pg.fields]
+        arrow = pa.struct(list(zip(names, (child.arrow for child in children), strict=True)))
+    elif how.codec == "range":
+        arrow = range_struct(children[0].arrow, children[1].arrow)
+    else:  # an array, a multirange
+        arrow = pa.list_(children[0].arrow)
+    return replace(how, arrow=arrow, children=tuple(children))
+
+
+def range_struct(lower: pa.DataType, upper: pa.DataType | None = None) -> pa.DataType:
     """Give the struct that a range becomes. An infinite bound is null; an empty range has no bounds."""
-    return pa.struct(
-        [
-            ("lower", bound),
-            ("upper", bound),
-            ("lower_inc", pa.bool_()),
-            ("upper_inc", pa.bool_()),
-            ("empty", pa.bool_()),
-        ]
-    )
+    return pa.struct(list(zip(RANGE_FIELDS, (lower, upper or lower, *[pa.bool_()] * 3), strict=True)))

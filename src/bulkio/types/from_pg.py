@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.types.casts import INTERVAL_STRUCT, Cast, range_struct
+from bulkio.types.casts import INTERVAL_STRUCT, Cast, parent_of, range_struct
 from bulkio.types.pgtypes import ARRAY, SERVER_TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bulkio.types.pgtypes import PgType
 
-__all__ = ["cast_from_pg", "with_interval_structs"]
+__all__ = ["cast_from_pg", "interval_struct", "with_leaves"]
 
 
 def cast_from_pg(pg: PgType) -> Cast:
@@ -25,21 +27,17 @@ def cast_from_pg(pg: PgType) -> Cast:
     return Cast(decoder, arrow, pg)
 
 
-def with_interval_structs(how: Cast) -> Cast:
-    """Give the same cast with every interval, at any depth, as a struct: Parquet cannot hold Arrow's own."""
-    if how.codec == "interval":
-        return Cast("interval_struct", INTERVAL_STRUCT, how.pg)
-    children = tuple(with_interval_structs(child) for child in how.children)
-    if children == how.children:
-        return how
-    if how.codec == "composite":
-        names = [name for name, _ in how.pg.fields]
-        arrow = pa.struct(list(zip(names, (child.arrow for child in children), strict=True)))
-    elif how.codec == "range":
-        arrow = range_struct(children[0].arrow)
-    else:  # an array, a multirange
-        arrow = pa.list_(children[0].arrow)
-    return replace(how, arrow=arrow, children=children)
+def with_leaves(how: Cast, change: Callable[[Cast], Cast]) -> Cast:
+    """Give the same cast with every leaf, at any depth, as `change` makes it."""
+    if not how.children:
+        return change(how)
+    children = [with_leaves(child, change) for child in how.children]
+    return how if tuple(children) == how.children else parent_of(how, children)
+
+
+def interval_struct(leaf: Cast) -> Cast:
+    """Give an interval as a struct: Parquet cannot hold Arrow's own."""
+    return Cast("interval_struct", INTERVAL_STRUCT, leaf.pg) if leaf.codec == "interval" else leaf
 
 
 # codec: name of the decoder, Arrow type

@@ -59,6 +59,8 @@ class PgType:
     dimensions: int = 1
     #: decimal places of money in the server's locale
     money_scale: int = 2
+    #: what stands between the elements in the text of its arrays (pg_type.typdelim)
+    delimiter: str = ","
 
     @property
     def is_domain(self) -> bool:

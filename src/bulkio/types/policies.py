@@ -38,12 +38,6 @@ class Policies:
     allow_lossy: bool = False
 
     @property
-    def changes_loads(self) -> tuple[str, ...]:
-        """Name the policies that let a load change or reinterpret values."""
-        changes = {"infinity": self.infinity == "sentinel", "nul": self.nul != "error", "allow_lossy": self.allow_lossy}
-        return tuple(name for name, is_set in changes.items() if is_set)
-
-    @property
     def changes_exports(self) -> tuple[str, ...]:
         """Name the policies that let an export change values."""
         changes = {"infinity": self.infinity, "nan": self.nan, "bounds": self.bounds}

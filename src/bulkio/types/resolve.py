@@ -39,16 +39,32 @@ class TypeFacts:
     fields: tuple[tuple[str, int, int], ...]
     #: decimal places of money
     money_scale: int
+    #: between elements in the text of its arrays
+    delimiter: str
 
 
 def resolve_type(oid: int, typmod: int, facts: Mapping[int, TypeFacts]) -> PgType:
     """Resolve a type; where any part of it has no codec, the whole travels as text."""
-    found = _resolve(oid, typmod, facts, ())
-    if found is not None:
-        return found
-    known = facts.get(oid)
-    name, schema, array_oid = (known.name, known.schema, known.array_oid) if known else (f"oid {oid}", "", 0)
-    return PgType(name, oid, array_oid, SERVER_TEXT, schema, typmod)
+    return _resolve(oid, typmod, facts, ()) or _as_text(oid, typmod, facts, ())
+
+
+def _as_text(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType:
+    """Make a type of server text; an array's element and a composite's columns are known all the same."""
+    fact = facts.get(oid)
+    if fact is None:
+        return PgType(f"oid {oid}", oid, 0, SERVER_TEXT, "", typmod)
+    named = _named(fact, SERVER_TEXT, typmod)
+    parts = {fact.element_oid} if fact.is_array else {part for _, part, _ in fact.fields}
+    above = (*above, oid)
+    if parts & {*above}:  # a type that contains itself
+        return named
+
+    def part(oid: int, typmod: int) -> PgType:
+        return _resolve(oid, typmod, facts, ()) or _as_text(oid, typmod, facts, above)
+
+    if fact.is_array:
+        return replace(named, element=part(fact.element_oid, -1))
+    return replace(named, fields=tuple((name, part(oid, typmod)) for name, oid, typmod in fact.fields))
 
 
 def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
@@ -67,7 +83,7 @@ def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
 
 
 def _named(fact: TypeFacts, codec: str, typmod: int) -> PgType:
-    return PgType(fact.name, fact.oid, fact.array_oid, codec, fact.schema, typmod)
+    return PgType(fact.name, fact.oid, fact.array_oid, codec, fact.schema, typmod, delimiter=fact.delimiter)
 
 
 def _array(fact: TypeFacts, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:

@@ -209,6 +209,9 @@ _NESTED = {
     ("list", "vector"): _list_to_vector,
     ("list", "halfvec"): _list_to_vector,
     ("struct", "composite"): _struct_to_composite,
+    # arrays and composites of which the server has to parse some part
+    ("list", SERVER_TEXT): lambda arrow, pg: _list_to_array(arrow, pg) if pg.element else None,
+    ("struct", SERVER_TEXT): lambda arrow, pg: _struct_to_composite(arrow, pg) if pg.fields else None,
     ("struct", "range"): _struct_to_range,
     ("struct", "point"): _struct_to_point,
     ("struct", "interval"): _struct_to_interval,

@@ -1,4 +1,4 @@
-"""What rows and CSV make of intervals, times with a zone and points is what the codec makes of them."""
+"""What rows and CSV make of a load's values is what the codec makes of them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from bulkio import csvform, rows
+from bulkio import rows
 from bulkio.drivers import open_session
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import DecodeError
 from bulkio.pgcopy import Field
 from bulkio.protocols import CopyTarget
-from bulkio.spans import timetz_fields
+from bulkio.timetext import timetz_fields
 from bulkio.types import INTERVAL_STRUCT, Cast, array_of, base_type, cast_from_pg, cast_to_pg
-from cells import decode, encode, read_cells, write_cells
+from bulkio.wireform import wire_fields
+from cells import csv_of, decode, encode, read_cells, wired, write_cells
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -74,7 +75,7 @@ def test_csv_stores_what_the_codec_stores(name: str, dsn: str, connect: Callable
         expected = encode(values, field.cast)
         write_cells(conn, name.strip() + "[]" * listed, [])
         with conn.cursor() as cursor, cursor.copy("COPY cell (c) FROM STDIN (FORMAT csv)") as copy:
-            copy.write(csvform.csv_block(pa.record_batch([values], names=["c"]), [field]))
+            copy.write(csv_of(values, field.cast))
         assert read_cells(conn, "SELECT c FROM cell ORDER BY id") == expected
 
 
@@ -93,7 +94,8 @@ async def test_rows_store_and_read_what_the_codec_does(
         async with open_session(parse_conninfo(dsn), driver) as session:
 
             async def batches(values: pa.Array = values, field: Field = field) -> AsyncIterator[object]:
-                yield rows.to_rows(pa.record_batch([values], names=["c"]), [field])
+                for batch in wired(values, field.cast):
+                    yield rows.to_rows(batch, wire_fields([field]))
 
             target = CopyTarget("public", "cell", ("c",), (field.cast.pg.oid,))
             await session.copy_in_records(target, batches())

@@ -1,14 +1,57 @@
-"""Intervals and times with a zone, between PostgreSQL's integers and its text. Pure; imports nothing of bulkio."""
+"""Dates, times and intervals, between integers and the text that every PostgreSQL reads. Imports nothing of bulkio."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["interval_text", "timetz_fields", "timetz_text"]
+__all__ = [
+    "DAY_US",
+    "EPOCH_DAYS",
+    "clock_text",
+    "date_text",
+    "interval_text",
+    "timestamp_text",
+    "timetz_fields",
+    "timetz_text",
+]
+
+DAY_US = 86_400_000_000
+#: 1970-01-01 to 2000-01-01, where PostgreSQL's integers begin
+EPOCH_DAYS = 10957
 
 _TIMETZ = re.compile(
     r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})0*)?)?(?:[zZ]|([+-])(\d\d)(?::?(\d\d))?(?::(\d\d))?)", re.ASCII
 )
+
+
+def date_text(days: int) -> str:
+    """Write a date of any year as PostgreSQL reads it; `days` since 1970-01-01.
+
+    >>> date_text(-719163), date_text(2932897)
+    ('0001-12-31 BC', '10000-01-01')
+    """
+    # The civil calendar, counted in eras of 400 years that begin on March 1.
+    era, day = divmod(days + 719468, 146097)
+    year_of_era = (day - day // 1460 + day // 36524 - day // 146096) // 365
+    day_of_year = day - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month_from_march = (5 * day_of_year + 2) // 153
+    day_of_month = day_of_year - (153 * month_from_march + 2) // 5 + 1
+    month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
+    year = year_of_era + 400 * era + (month <= 2)
+    return f"{year:04}-{month:02}-{day_of_month:02}" if year > 0 else f"{1 - year:04}-{month:02}-{day_of_month:02} BC"
+
+
+def timestamp_text(us: int) -> str:
+    """Write a timestamp of any year as PostgreSQL reads it; `us` since 1970-01-01."""
+    days, rest = divmod(us, DAY_US)
+    date, _, bc = date_text(days).partition(" ")
+    return f"{date} {clock_text(rest)}" + (" BC" if bc else "")
+
+
+def clock_text(us: int) -> str:
+    """Write a time of day, 24:00 too; `us` since midnight."""
+    seconds, micros = divmod(us, 1_000_000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
 
 
 def interval_text(months: int, days: int, us: int) -> str:

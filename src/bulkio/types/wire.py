@@ -1,0 +1,50 @@
+"""PostgreSQL -> Arrow once more, with nothing translated: each value as its binary form has it.
+
+Dates and times are PostgreSQL's own integers, an interval is its three, money is a count of its smallest unit, PostGIS
+is EWKB; numeric, enums and json are text. Every value that a column can have fits, infinities and 24:00 too. The
+methods `csv` and `records` start from this form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from bulkio.types.casts import INTERVAL_STRUCT, Cast, parent_of
+from bulkio.types.from_pg import cast_from_pg
+from bulkio.types.pgtypes import SERVER_TEXT
+
+__all__ = ["wire_cast"]
+
+# codec of the PostgreSQL type: name of the decoder, Arrow type; those that are not here are as in `from_pg`
+_LEAVES = {
+    "date": ("int4", pa.int32()),
+    "time": ("int8", pa.int64()),
+    "timestamp": ("int8", pa.int64()),
+    "timestamptz": ("int8", pa.int64()),
+    "money": ("int8", pa.int64()),
+    "interval": ("interval_struct", INTERVAL_STRUCT),
+    "numeric": ("numeric_text", pa.string()),
+    "enum": ("text", pa.string()),
+    "json": ("text", pa.string()),
+    "jsonb": ("jsonb", pa.string()),
+    "uuid": ("uuid", pa.binary(16)),
+    "geometry": ("bytea", pa.binary()),
+    "geography": ("bytea", pa.binary()),
+}
+
+
+def wire_cast(how: Cast) -> Cast:
+    """Give the cast that decodes what `how`, a load's, has encoded."""
+    if how.codec == "dictionary":
+        return wire_cast(how.children[0])
+    if how.codec == "null":
+        return wire_cast(cast_from_pg(how.pg))
+    if how.codec == SERVER_TEXT:
+        return Cast("text", pa.string(), how.pg)
+    if how.codec in ("array", "composite", "range", "multirange"):
+        return parent_of(how, [wire_cast(child) for child in how.children])
+    if how.pg.codec in _LEAVES:
+        return Cast(*_LEAVES[how.pg.codec], how.pg)
+    return cast_from_pg(replace(how.pg, typmod=-1))

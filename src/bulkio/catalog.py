@@ -217,7 +217,9 @@ def types_query(oids: Iterable[int]) -> str:
                       ORDER BY l.enumsortorder),
                ARRAY(SELECT a.attname::text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
                ARRAY(SELECT a.atttypmod::int {_ATTRIBUTES}),
-               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int, t.typdelim::text
+               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int, t.typdelim::text, t.typnotnull,
+               t.typdefault IS NOT NULL OR EXISTS (
+                   SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contypid = t.oid AND k.contype = 'c')
         FROM wanted
         JOIN pg_catalog.pg_type AS t ON t.oid = wanted.oid
         JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
@@ -236,9 +238,9 @@ def read_types(rows: Iterable[Row]) -> Mapping[int, TypeFacts]:
 
 
 def _read_type(row: Row) -> TypeFacts:
-    *plain, labels, names, oids, typmods, money_scale, delimiter = row
+    *plain, labels, names, oids, typmods, money_scale, delimiter, not_null, has_more = row
     fields = zip(names, oids, typmods, strict=True)  # type: ignore[call-overload]  # lists, by the row contract
-    return TypeFacts(*plain, tuple(labels), tuple(fields), money_scale, delimiter)  # type: ignore[arg-type, call-arg]
+    return TypeFacts(*plain, tuple(labels), tuple(fields), money_scale, delimiter, not_null, has_more)  # type: ignore[arg-type, call-arg]
 
 
 def named_types_query(names: Iterable[tuple[str, str]]) -> str:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from bulkio.errors import DecodeError
 from bulkio.text import show_name
 from bulkio.timetext import DAY_US, EPOCH_DAYS, timetz_fields, timetz_text
-from bulkio.types import ARRAY, PgType, known_type, named_type
+from bulkio.types import ARRAY, PgType, known_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -58,11 +58,11 @@ def unsupported(how: Cast) -> str | None:
 def row_oid(pg: PgType) -> int:
     """Give the oid of the type that the values of a row are; a domain's are those of its base type.
 
-    >>> row_oid(PgType("posint", 16400, 16401, "int4", "public", base="int4"))
+    >>> from bulkio.types import base_type
+    >>> row_oid(PgType("posint", 16400, 16401, "int4", "public", domain_of=base_type("int4")))
     23
     """
-    base = named_type(pg.base) if pg.is_domain else None
-    return base.oid if base is not None and base.codec == pg.codec else pg.oid
+    return pg.base.oid if known_type(pg.base.oid) is not None else pg.oid
 
 
 # --- Loads --------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ __all__ = [
     "copy_from_stdin",
     "copy_to_stdout",
     "create_composite",
+    "create_domain",
     "create_enum",
     "create_table",
     "declare_cursor",
@@ -421,6 +422,11 @@ def create_composite(schema: str, name: str, columns: Sequence[tuple[str, str]])
     """Build CREATE TYPE … AS from (name, type as DDL spells it)."""
     body = ", ".join(f"{quote_ident(column)} {type_sql}" for column, type_sql in columns)
     return f"CREATE TYPE {qualified(schema, name)} AS ({body})"
+
+
+def create_domain(schema: str, name: str, base_sql: str, *, not_null: bool) -> str:
+    """Build CREATE DOMAIN over a type as DDL spells it."""
+    return f"CREATE DOMAIN {qualified(schema, name)} AS {base_sql}{' NOT NULL' if not_null else ''}"
 
 
 def advance_sequence(schema: str, table: str, column: str, sequence: str) -> str:

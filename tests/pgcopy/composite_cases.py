@@ -51,8 +51,8 @@ EMPTY = range_value(None, None, empty=True)
 #: labels that quoting, hashing and Unicode could trip over
 LABELS = ("sad", "ok", "happy", "", "NULL", 'a"b\\c', "ünï", "a,b", " lead", "x" * 63)
 MOOD = PgType("mood", 50000, 50001, "enum", "public", labels=LABELS)
-MOOD_DOMAIN = replace(MOOD, name="mood_domain", oid=50002, array_oid=50003, base="mood")
-POSITIVE = replace(INT4, name="posint", oid=50004, array_oid=50005, schema="public", base="int4")
+MOOD_DOMAIN = replace(MOOD, name="mood_domain", oid=50002, array_oid=50003, domain_of=MOOD)
+POSITIVE = replace(INT4, name="posint", oid=50004, array_oid=50005, schema="public", domain_of=INT4)
 PRICE = base_type("numeric", numeric_typmod(10, 2))
 
 PAIR = composite("pair", 50010, a=INT4, b=TEXT)

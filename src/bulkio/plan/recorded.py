@@ -52,6 +52,8 @@ class RecordedType:
     labels: tuple[str, ...] = ()
     #: a composite's columns; a domain's base, without a name
     parts: tuple[tuple[str, RecordedType], ...] = ()
+    #: a domain is
+    not_null: bool = False
     #: of an array
     element: RecordedType | None = None
 
@@ -83,7 +85,11 @@ def _type_facts(pg: PgType) -> dict[str, object]:
     facts: dict[str, object] = {"schema": pg.schema, "name": pg.name}
     if pg.typmod >= 0:
         facts["typmod"] = pg.typmod
-    if pg.is_domain:
+    if pg.domain_of is not None:
+        # the text of a constraint or a default is SQL, and none goes from a file into a database
+        if not pg.domain_has_more:
+            facts |= {"kind": "domain", "parts": [["", _type_facts(pg.domain_of)]]}
+            facts |= {"not_null": True} if pg.domain_not_null else {}
         return facts
     if pg.codec == "enum":
         facts |= {"kind": "enum", "labels": list(pg.labels)}
@@ -151,6 +157,7 @@ def _type(facts: object) -> RecordedType:
         kind=str(known.get("kind", "")),
         labels=tuple(str(label) for label in cast("list[object]", known.get("labels", []))),
         parts=tuple((str(name), _type(part)) for name, part in parts),
+        not_null=known.get("not_null") is True,
         element=_type(known["element"]) if "element" in known else None,
     )
 
@@ -163,7 +170,8 @@ def recorded_names(schema: pa.Schema) -> set[TypeName]:
 def missing_types(schema: pa.Schema, known: Mapping[TypeName, int]) -> tuple[str, ...]:
     """Give the DDL for the recorded types that a database does not have and that are recorded in full.
 
-    Enums and composites are; a type that is not is left out, and so are those that need it.
+    Enums, composites, and domains without a constraint or default are; a type that is not is left out, and so are those
+    that need it.
     """
     made: dict[TypeName, str] = {}
     for top in _recorded(schema):
@@ -196,6 +204,9 @@ def _make(one: RecordedType, known: Mapping[TypeName, int], made: dict[TypeName,
         made[name] = sql.create_enum(one.schema, one.name, one.labels)
     elif one.kind == "composite":
         made[name] = sql.create_composite(one.schema, one.name, [(n, _spelled(part)) for n, part in one.parts])
+    elif one.kind == "domain" and len(one.parts) == 1:
+        base = _spelled(one.parts[0][1])
+        made[name] = sql.create_domain(one.schema, one.name, base, not_null=one.not_null)
     return name in made
 
 

@@ -53,8 +53,11 @@ class PgType:
     fields: tuple[tuple[str, PgType], ...] = ()
     #: an enum's, in their order
     labels: tuple[str, ...] = ()
-    #: the name of the type that a domain is made of, through all domains between; else its own name
-    base: str = ""
+    #: the type that a domain is made of, which may be a domain too
+    domain_of: PgType | None = None
+    #: a domain's own: NOT NULL; and a CHECK or a DEFAULT, whose text is not known here
+    domain_not_null: bool = False
+    domain_has_more: bool = False
     #: declared by the user, for arrays
     dimensions: int = 1
     #: decimal places of money in the server's locale
@@ -65,12 +68,17 @@ class PgType:
     @property
     def is_domain(self) -> bool:
         """Tell whether this is a domain."""
-        return bool(self.base)
+        return self.domain_of is not None
+
+    @property
+    def base(self) -> PgType:
+        """The type itself, or the one that a domain is made of, through all domains between."""
+        return self if self.domain_of is None else self.domain_of.base
 
     @property
     def base_name(self) -> str:
         """The name of the type itself, or of the one that a domain is made of."""
-        return self.base or self.name
+        return self.base.name
 
     @property
     def item(self) -> PgType:

@@ -41,6 +41,9 @@ class TypeFacts:
     money_scale: int
     #: between elements in the text of its arrays
     delimiter: str
+    #: of a domain itself: NOT NULL; a CHECK or a DEFAULT
+    domain_not_null: bool
+    domain_has_more: bool
 
 
 def resolve_type(oid: int, typmod: int, facts: Mapping[int, TypeFacts]) -> PgType:
@@ -98,7 +101,14 @@ def _domain(fact: TypeFacts, _: int, facts: Mapping[int, TypeFacts], above: tupl
     if inner is None:
         return None
     return replace(
-        inner, name=fact.name, oid=fact.oid, array_oid=fact.array_oid, schema=fact.schema, base=inner.base_name
+        inner,
+        name=fact.name,
+        oid=fact.oid,
+        array_oid=fact.array_oid,
+        schema=fact.schema,
+        domain_of=inner,
+        domain_not_null=fact.domain_not_null,
+        domain_has_more=fact.domain_has_more,
     )
 
 

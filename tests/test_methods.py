@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,67 @@ def test_every_load_method_stores_the_same_rows(any_dsn: str) -> None:
         assert len(rows) >= 200
         expected = expected or rows
         assert rows == expected, (driver, method)
+
+
+POLICIES = {
+    "infinity": (
+        "d date, s timestamp, z timestamptz[], t time",
+        pa.table(
+            {
+                "d": pa.array([2**31 - 1, -(2**31), 0, None], pa.int32()).view(pa.date32()),
+                "s": pa.array([2**63 - 1, -(2**63), 0, None], pa.int64()).view(pa.timestamp("us")),
+                "z": pa.array([[2**63 - 1, None], [-(2**63)], [], None], pa.list_(pa.int64())).cast(
+                    pa.list_(pa.timestamp("us", "UTC"))
+                ),
+                "t": pa.array([86_400_000_000, 0, 1, None], pa.int64()).view(pa.time64("us")),
+            }
+        ),
+        {"infinity": "sentinel"},
+        ['(infinity,infinity,"{infinity,NULL}",24:00:00)', "(-infinity,-infinity,{-infinity},00:00:00)"],
+    ),
+    "nul": (
+        "a text, b varchar(3)[], c jsonb",
+        pa.table({"a": ["x\0y", "\0"], "b": [["\0abc"], [None]], "c": ['{"a": 1}', None]}),
+        {"nul": "strip"},
+        ['(xy,{abc},"{""a"": 1}")', '("",{NULL},)'],
+    ),
+    "nul replaced": ("a text", pa.table({"a": ["x\0y"]}), {"nul": "replace"}, ["(x\ufffdy)"]),
+    "lossy": (
+        "a float4, b numeric(5,2), c timestamp, d numeric, e numeric(5,2)",
+        pa.table(
+            {
+                "a": [0.1, 16777217.0],
+                "b": pa.array([Decimal("1.005"), Decimal("-1.996")]),
+                "c": pa.array([1999, -1], pa.int64()).cast(pa.timestamp("ns")),
+                "d": [0.1, 1e22],
+                "e": ["1.005", "-2.994"],
+            }
+        ),
+        {"allow_lossy": True},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_load_method_follows_the_policies(policy: str, dsn: str) -> None:
+    """They store the same, and so does a load that another column makes travel as text."""
+    columns, table, options, expected = POLICIES[policy]
+    with connect(dsn) as conn:
+        conn.execute(f"CREATE TABLE box (box box, {columns})")
+        for driver, method in LOADS:
+            name = f"t_{driver}_{method}"
+            conn.execute(f"CREATE TABLE {name} ({columns})")
+            bulkio.load(table, name, dsn, driver=driver, method=method, **options)
+        first, *others = [stored_rows(dsn, f"t_{driver}_{method}") for driver, method in LOADS]
+        assert others == [first] * len(others)
+        with_box = table.append_column("box", pa.array(["(1,1),(0,0)"] * len(table)))
+        assert bulkio.load(with_box, "box", dsn, **options).method == "csv"
+        names = ", ".join(table.column_names)
+        assert stored_rows(dsn, f"(SELECT {names} FROM box)") == first
+        if expected is not None:
+            found = [row for (row,) in conn.execute("SELECT whole::text FROM t_asyncpg_binary AS whole")]
+            assert found[: len(expected)] == expected
 
 
 def test_every_export_method_reads_the_same_batches(any_dsn: str) -> None:

@@ -56,6 +56,7 @@ async def load(
     method: LoadMethod = "binary",
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
+    types: Mapping[str, str] | None = None,
     batch_rows: int = 16384,
     infinity: Literal["error", "sentinel"] = "error",
     nul: NulPolicy = "error",
@@ -79,6 +80,8 @@ async def load(
         method: "binary", "csv" or "records". All store the same rows; binary is by far the fastest.
         mode: "append" (creates a missing table), "create" (the table must not exist), "truncate" (replaces its rows).
         columns: load only these of the source's columns.
+        types: by column, the type that a new table's column gets, as DDL spells it: "jsonb", "numeric(10,2)", a
+            composite's name. In a table that is there already, the column must have it.
         batch_rows: rows read and encoded at once; bounds the memory.
         infinity: with "sentinel", the extreme dates and timestamps of Arrow, and 24:00:00, are loaded as infinity and
             24:00:00: what an export with the same policy made of them.
@@ -98,6 +101,7 @@ async def load(
         method=method,
         mode=mode,
         columns=_names(columns),
+        types=dict(types or {}),
         batch_rows=batch_rows,
         password=password,
         progress=progress,
@@ -115,6 +119,7 @@ async def plan_load(
     method: LoadMethod = "binary",
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
+    types: Mapping[str, str] | None = None,
     batch_rows: int = 16384,
     infinity: Literal["error", "sentinel"] = "error",
     nul: NulPolicy = "error",
@@ -128,6 +133,7 @@ async def plan_load(
         method=method,
         mode=mode,
         columns=_names(columns),
+        types=dict(types or {}),
         batch_rows=batch_rows,
         password=password,
         policies=_load_policies(infinity, nul, dimensions, allow_lossy=allow_lossy),

@@ -28,6 +28,7 @@ __all__ = [
     "read_table",
     "read_types",
     "table_query",
+    "type_names_query",
     "types_query",
 ]
 
@@ -244,13 +245,27 @@ def _read_type(row: Row) -> TypeFacts:
 
 
 def named_types_query(names: Iterable[tuple[str, str]]) -> str:
-    """Ask for the oids of types by schema and name: (schema, name, oid) of each that there is."""
+    """Ask for the oids of types by schema and name: (schema, name, oid) of each that there is.
+
+    Where the schema is empty, the search_path decides.
+    """
     wanted = ", ".join(f"({quote_literal(schema)}, {quote_literal(name)})" for schema, name in names)
     return f"""
-        SELECT n.nspname::text, t.typname::text, t.oid::bigint
-        FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-        WHERE (n.nspname, t.typname) IN (VALUES {wanted})
+        SELECT wanted.schema, wanted.name, t.oid::bigint
+        FROM (VALUES {wanted}) AS wanted(schema, name)
+        JOIN pg_catalog.pg_type AS t ON t.typname = wanted.name
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+        WHERE n.nspname = wanted.schema OR wanted.schema = '' AND pg_catalog.pg_type_is_visible(t.oid)
     """  # noqa: S608 - quoted literals
+
+
+def type_names_query(types: Iterable[tuple[int, int]]) -> str:
+    """Ask how the server spells types: (oid, typmod, name with typmod) of each (oid, typmod)."""
+    wanted = ", ".join(f"({oid:d}, {typmod:d})" for oid, typmod in types)
+    return f"""
+        SELECT t.oid::bigint, t.typmod::int, pg_catalog.format_type(t.oid::pg_catalog.oid, t.typmod)::text
+        FROM (VALUES {wanted}) AS t(oid, typmod)
+    """  # noqa: S608 - numbers
 
 
 def extension_types_query(extension: str) -> str:

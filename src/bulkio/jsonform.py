@@ -14,11 +14,12 @@ cannot spell, JSON inside JSON) are looked at one by one. What comes out:
 | timestamps with a zone | the same instant in UTC, ending in Z |
 | durations, intervals | a string, ISO 8601 as PostgreSQL reads it: P1Y2M3DT4.5S |
 | binaries | a string, \x and hex, as PostgreSQL makes of bytea |
+| unions | what each value is; which of the types it had is not told |
 | arrow.uuid, arrow.json, arrow.bool8 | a string, the JSON itself, true or false |
 | other extension types | as their storage |
 
 NaN, infinities, NUL characters, keys that are NULL or there twice, and text that is no JSON inside arrow.json are
-errors; unions are refused. jsonb itself forgets the sign of -0.0 and the order of keys: that is its nature.
+errors. jsonb itself forgets the sign of -0.0 and the order of keys: that is its nature.
 """
 
 from __future__ import annotations
@@ -347,6 +348,30 @@ def _refuse_equal_names(keys: pa.Array, names: pa.Array, spans: _Spans) -> None:
         seen.add(number)
 
 
+def _union(column: pa.Array) -> pa.Array:
+    """Take each value from the child that its type code names."""
+    arrow = column.type
+    if column.offset:  # pyarrow's type_codes and offsets are those of the whole
+        column = column.take(pa.array(range(len(column)), pa.int64()))
+    codes = column.type_codes.to_pylist()
+    sparse = arrow.mode == "sparse"
+    places = range(len(column)) if sparse else column.offsets.to_pylist()
+    children = [column.field(i) for i in range(arrow.num_fields)]
+    rows: dict[int, list[int]] = {code: [] for code in arrow.type_codes}
+    for row, code in enumerate(codes):
+        rows[code].append(row)
+    texts, order = [], []
+    for code, child in zip(arrow.type_codes, children, strict=True):
+        mine = rows[code]
+        try:
+            texts.append(_texts(child.take(pa.array([places[row] for row in mine], pa.int64()))))
+        except _Fault as fault:
+            raise _Fault(mine[fault.index], str(fault)) from None
+        order += mine
+    places_in_order = pc.sort_indices(pa.array(order, pa.int64()))
+    return pa.concat_arrays([pa.array([], _TEXT), *(text.cast(_TEXT) for text in texts)]).take(places_in_order)
+
+
 class _Spans:
     """Where each list of a column begins and ends in its flattened elements."""
 
@@ -416,5 +441,6 @@ _FORMS: Iterable[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Ar
     (pa.types.is_run_end_encoded, lambda column: _texts(pc.run_end_decode(column))),
     (pa.types.is_struct, _struct),
     (pa.types.is_map, _map),
+    (pa.types.is_union, _union),
     (_is_list, _list),
 )

@@ -7,7 +7,7 @@ between them.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -19,9 +19,18 @@ from bulkio.catalog import TableName
 from bulkio.csvform import csv_block
 from bulkio.errors import BulkioError
 from bulkio.files import open_source
-from bulkio.lookup import extension_types, find_table, find_types, named_types
+from bulkio.lookup import asked_types, extension_types, find_table, find_types, named_types, spelled_typmods
 from bulkio.pgcopy import Encoder
-from bulkio.plan import Database, LoadPlan, LoadRequest, Mode, missing_types, plan_load, recorded_names
+from bulkio.plan import (
+    Database,
+    LoadPlan,
+    LoadRequest,
+    Mode,
+    missing_types,
+    plan_load,
+    recorded_names,
+    recorded_typmods,
+)
 from bulkio.prepare import prepare_batch, prepared_fields
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
@@ -30,7 +39,7 @@ from bulkio.types.geo import arrow_extension
 from bulkio.wireform import wire_batches, wire_fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -69,6 +78,8 @@ class LoadOptions:
     password: str | Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
     policies: Policies = STRICT
+    #: PostgreSQL types for the columns of a new table, as DDL spells them, by column
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +174,23 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         driver=session.driver,
         method=options.method,
         batch_rows=options.batch_rows,
+        types=options.types,
     )
     found = await find_table(session, name)
     known = found.table
+    asked = dict(zip(options.types, await asked_types(session, options.types.values()), strict=True))
     if known is None:
-        return plan_load(request, await _with_recorded_types(session, source.schema, found.new_schema))
+        return plan_load(request, await _for_new_table(session, source.schema, found.new_schema, asked))
     if known.kind in catalog.WRITABLE and options.mode != "create":
         await session.execute(sql.lock_for_load(known.schema, known.name))
         known = (await find_table(session, TableName(known.schema, known.name))).table or known
     types = await find_types(session, [column.type_oid for column in known.columns])
-    return plan_load(request, Database(known, found.new_schema, types, {}, {}))
+    return plan_load(request, Database(known, found.new_schema, types, asked))
 
 
-async def _with_recorded_types(session: Session, schema: pa.Schema, new_schema: str | None) -> Database:
+async def _for_new_table(
+    session: Session, schema: pa.Schema, new_schema: str | None, asked: Mapping[str, tuple[int, int]]
+) -> Database:
     """Look up the types that the source records; create those that are missing and recorded in full."""
     names = recorded_names(schema)
     named = await named_types(session, names)
@@ -185,8 +200,9 @@ async def _with_recorded_types(session: Session, schema: pa.Schema, new_schema: 
     if ddl:
         named = await named_types(session, names)
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
-    types = await find_types(session, [*named.values(), *postgis.values()])
-    return Database(None, new_schema, types, named, postgis)
+    types = await find_types(session, [*named.values(), *postgis.values(), *(oid for oid, _ in asked.values())])
+    typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, named)])
+    return Database(None, new_schema, types, asked, named, postgis, typmods)
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:

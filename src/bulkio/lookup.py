@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkio import catalog
+from bulkio import catalog, sql
+from bulkio.errors import ConfigError, DriverError
 from bulkio.types import known_type
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
-__all__ = ["Found", "extension_types", "find_table", "find_types", "named_types"]
+__all__ = ["Found", "asked_types", "extension_types", "find_table", "find_types", "named_types", "spelled_typmods"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,35 @@ async def named_types(session: Session, names: Iterable[tuple[str, str]]) -> dic
         return {}
     rows = await session.fetch(catalog.named_types_query(wanted))
     return {(str(schema), str(name)): int(str(oid)) for schema, name, oid in rows}
+
+
+async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int, int]]:
+    """Look up types as a user spells them: the oid and typmod of each.
+
+    Raises:
+        ConfigError: the server knows no such type.
+    """
+    wanted = list(types)
+    if not wanted:
+        return []
+    try:
+        columns = await session.describe(sql.null_columns(wanted))
+    except DriverError as error:
+        raise ConfigError(f"types: {error}") from error
+    if len(columns) != len(wanted):
+        raise ConfigError(f"types: {', '.join(wanted)} are not the names of {len(wanted)} types")
+    return [(column.type_oid, column.typmod) for column in columns]
+
+
+_TYPMOD = re.compile(r"(\([^()]*\))(?:\[\])?$")
+
+
+async def spelled_typmods(session: Session, types: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """Look up how the server spells the typmods of types that bulkio does not know by heart, such as ``(3)``."""
+    unknown = sorted({(oid, typmod) for oid, typmod in types if typmod >= 0 and known_type(oid) is None})
+    rows = await session.fetch(catalog.type_names_query(unknown)) if unknown else []
+    found = {(int(str(oid)), int(str(typmod))): _TYPMOD.search(str(name)) for oid, typmod, name in rows}
+    return {key: match[1] for key, match in found.items() if match}
 
 
 async def extension_types(session: Session, extension: str) -> dict[str, int]:

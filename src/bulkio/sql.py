@@ -38,6 +38,7 @@ __all__ = [
     "fetch_forward",
     "lock_for_export",
     "lock_for_load",
+    "null_columns",
     "pin_search_path",
     "qualified",
     "quote_ident",
@@ -155,6 +156,18 @@ def with_texts(query: str, width: int, texts: Sequence[int]) -> str:
     names = [quote_ident(f"c{i}") for i in range(width)]
     columns = [f"{name}::pg_catalog.text" if i in texts else name for i, name in enumerate(names)]
     return f"SELECT {', '.join(columns)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
+
+
+def null_columns(types: Sequence[str]) -> str:
+    r"""Build a SELECT whose columns have the types that a user has spelled; it is described, not run.
+
+    >>> null_columns(["int4", "numeric(10,2)"])
+    'SELECT NULL::int4\n, NULL::numeric(10,2)\n'
+
+    Raises:
+        ConfigError: a type's text is no part of one statement.
+    """
+    return bind_literals("SELECT " + ", ".join(f"NULL::{bind_literals(one)}\n" for one in types))
 
 
 def declare_cursor(name: str, query: str) -> str:

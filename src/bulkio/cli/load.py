@@ -31,10 +31,23 @@ MODES = ("append", "create", "truncate")
     show_default=True,
     help="append: add rows, and create a missing table; create: the table must not exist; truncate: replace its rows.",
 )
+@click.option(
+    "--types",
+    multiple=True,
+    metavar="COLUMN=TYPE",
+    callback=lambda _ctx, _option, texts: dict(map(_column_type, texts)),
+    help="The type of a new table's column, as DDL spells it: doc=jsonb, 'price=numeric(10,2)'. May be repeated.",
+)
 @policy_options(load=True)
 @shared_options(methods=METHODS, batch_rows=16384)
 def load(
-    sources: tuple[str, ...], table: str, method: LoadMethod, mode: Mode, shared: Shared, policies: dict[str, Any]
+    sources: tuple[str, ...],
+    table: str,
+    method: LoadMethod,
+    mode: Mode,
+    types: dict[str, str],
+    shared: Shared,
+    policies: dict[str, Any],
 ) -> None:
     """Load files into a table.
 
@@ -69,6 +82,7 @@ def load(
                 method=method,
                 mode=mode,
                 columns=shared.columns,
+                types=types,
                 batch_rows=shared.batch_rows,
                 **policies,
             ),
@@ -86,6 +100,7 @@ def load(
                 method=method,
                 mode=mode,
                 columns=shared.columns,
+                types=types,
                 batch_rows=shared.batch_rows,
                 **policies,
                 progress=progress,
@@ -93,6 +108,13 @@ def load(
             f"the load was rolled back, table {table} is unchanged",
         )
     report.show_load(done, as_json=shared.as_json, quiet=shared.quiet)
+
+
+def _column_type(text: str) -> tuple[str, str]:
+    column, _, type_name = text.rpartition("=")
+    if not column or not type_name.strip():
+        raise click.BadParameter(f"{text!r} is not COLUMN=TYPE", param_hint="--types")
+    return column, type_name
 
 
 def _refuse_file(table: str) -> None:

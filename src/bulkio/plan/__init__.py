@@ -6,7 +6,7 @@ at once. `--dry-run` prints `describe()`.
 
 from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
 from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, Mode, plan_load
-from bulkio.plan.recorded import missing_types, recorded_names
+from bulkio.plan.recorded import missing_types, recorded_names, recorded_typmods
 
 __all__ = [
     "MODES",
@@ -21,5 +21,6 @@ __all__ = [
     "plan_export",
     "plan_load",
     "recorded_names",
+    "recorded_typmods",
     "table_columns",
 ]

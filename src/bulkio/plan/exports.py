@@ -87,6 +87,11 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
     if not columns:
         raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
+    known = {column.name for column in columns}
+    refuse(
+        [(name, "dimensions names it") for name in request.policies.dimensions if name not in known],
+        f"{request.name} has no such columns",
+    )
     not_null = {column.name for column in request.table_columns if column.not_null}
     fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
     if request.method == "cursor":

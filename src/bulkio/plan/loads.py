@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from bulkio import sql
@@ -15,7 +15,7 @@ from bulkio.plan.recorded import RecordedTable, recorded_table, recorded_type
 from bulkio.protocols import CopyTarget
 from bulkio.rows import row_oid, unsupported
 from bulkio.text import printable, show_name
-from bulkio.types import Cast, cast_to_pg, pg_type_for, resolve_type
+from bulkio.types import SERVER_TEXT, Cast, cast_to_pg, pg_type_for, resolve_type
 from bulkio.types.geo import arrow_extension, field_typmod
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class LoadRequest:
     driver: DriverName
     method: LoadMethod
     batch_rows: int
+    #: the types that columns shall have, as the user spells them, by column
+    types: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,16 @@ class Database:
     table: Table | None
     #: the schema in which a missing table is created; None where that does not exist
     new_schema: str | None
-    #: the types of the table's columns, and the recorded ones, that bulkio does not know by heart
+    #: the types of the columns, existing or wanted, that bulkio does not know by heart
     types: Mapping[int, TypeFacts]
+    #: oid and typmod of the types that the user asks for, by column
+    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: oids of the types that the source's fields record, by (schema, name)
-    named: Mapping[tuple[str, str], int]
+    named: Mapping[tuple[str, str], int] = field(default_factory=dict)
     #: oids of the types that PostGIS has brought, by name
-    postgis: Mapping[str, int]
+    postgis: Mapping[str, int] = field(default_factory=dict)
+    #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
+    typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
@@ -118,13 +124,14 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
         SchemaError: with every column at fault and what to do about it.
     """
     refuse_odd_names(request.source_schema)
+    _refuse_unknown_names(request)
     if request.mode == "create" and database.table is not None:
         raise SchemaError(
             f"table {request.table} exists already: use --mode append to add rows, truncate to replace them"
         )
     if database.table is None:
         return _plan_new(request, database)
-    return _plan_existing(request, database.table, database.types)
+    return _plan_existing(request, database.table, database)
 
 
 def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
@@ -136,49 +143,60 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     if schema is None:
         where = f"schema {request.table.schema}" if request.table.schema else "the search_path's first schema"
         raise SchemaError(f"{where} does not exist: create it first")
-    fields, faults = [], []
+    fields: list[Field] = []
+    faults = []
     for column in request.source_schema:
-        cast = _cast_into_new(column, database, request.policies)
-        if cast is None:
-            faults.append((column.name, f"bulkio has no PostgreSQL type for Arrow's {column.type} yet"))
-        else:
+        pg, cast = _cast_into_new(column, database, request.policies)
+        if cast is not None:
             fields.append(Field(column.name, cast, column.nullable))
+        elif pg is not None:
+            faults.append((column.name, _misfit(column, pg.sql)))
+        else:
+            faults.append((column.name, f"no PostgreSQL type is like Arrow's {column.type}: ask for one with --types"))
     refuse(faults, f"table {request.table} cannot be created")
     recorded = recorded_table(request.source_schema)
-    columns = [_new_column(field, recorded) for field in fields]
+    columns = [_new_column(field, recorded, database) for field in fields]
     ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
     return _load_plan(request, schema, request.table.name, (ddl,), fields, creates=True)
 
 
-def _new_column(field: Field, recorded: RecordedTable) -> sql.NewColumn:
+def _new_column(field: Field, recorded: RecordedTable, database: Database) -> sql.NewColumn:
     pg = field.cast.pg
     type_sql = pg.sql
+    if pg.codec == SERVER_TEXT:
+        type_sql += database.typmods.get((pg.oid, pg.typmod), "")
     if field.name in recorded.serial and pg.codec in ("int2", "int4", "int8") and not pg.is_domain:
         type_sql = {"int2": "smallserial", "int4": "serial", "int8": "bigserial"}[pg.codec]
     return sql.NewColumn(field.name, type_sql, field.nullable, recorded.identity.get(field.name, ""))
 
 
-def _cast_into_new(column: pa.Field, database: Database, policies: Policies) -> Cast | None:
-    """Choose the type that was recorded, where the database has it and the data fits; else the default one."""
+def _cast_into_new(column: pa.Field, database: Database, policies: Policies) -> tuple[PgType | None, Cast | None]:
+    """Choose the type that is asked for; or that was recorded, where it is there and the data fits; or the default."""
+    if column.name in database.asked:
+        return _with_cast(column, resolve_type(*database.asked[column.name], database.types), policies)
     recorded = recorded_type(column)
     if recorded is not None:
         oid = database.named.get((recorded.schema, recorded.name))
         pg = None if oid is None else resolve_type(oid, recorded.typmod, database.types)
-        cast = None if pg is None else cast_to_pg(column.type, _declared(pg, column.name, policies), policies)
-        if cast is not None:
-            return cast
+        found = (None, None) if pg is None else _with_cast(column, pg, policies)
+        if found[1] is not None:
+            return found
     spatial = database.postgis.get(arrow_extension(column) or "")
     if spatial is not None:
-        return cast_to_pg(column.type, resolve_type(spatial, field_typmod(column), database.types), policies)
+        return _with_cast(column, resolve_type(spatial, field_typmod(column), database.types), policies)
     pg = pg_type_for(column.type, policies.dimensions.get(column.name, 1))
-    return None if pg is None else cast_to_pg(column.type, pg, policies)
+    return (None, None) if pg is None else _with_cast(column, pg, policies)
+
+
+def _with_cast(column: pa.Field, pg: PgType, policies: Policies) -> tuple[PgType, Cast | None]:
+    return pg, cast_to_pg(column.type, _declared(pg, column.name, policies), policies)
 
 
 def _declared(pg: PgType, column: str, policies: Policies) -> PgType:
     return replace(pg, dimensions=policies.dimensions.get(column, 1))
 
 
-def _plan_existing(request: LoadRequest, table: Table, types: Mapping[int, TypeFacts]) -> LoadPlan:
+def _plan_existing(request: LoadRequest, table: Table, database: Database) -> LoadPlan:
     if table.kind not in WRITABLE:
         what = READABLE.get(table.kind, "no table")
         raise SchemaError(f"{request.table} is a {what}: COPY can only load into tables")
@@ -192,9 +210,12 @@ def _plan_existing(request: LoadRequest, table: Table, types: Mapping[int, TypeF
         if column.generated:  # the server makes its values itself
             skipped.append(arrow.name)
             continue
-        cast, fault = _cast_into(arrow, column, types, request.policies)
-        if cast is None:
-            faults.append((arrow.name, fault))
+        pg = _declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, request.policies)
+        cast = cast_to_pg(arrow.type, pg, request.policies)
+        if database.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
+            faults.append((arrow.name, f"the table has it as {column.type_name}, not {request.types[arrow.name]}"))
+        elif cast is None:
+            faults.append((arrow.name, _misfit(arrow, column.type_name)))
         else:
             fields.append(Field(arrow.name, cast, not column.not_null))
     faults += _missing_columns(request.source_schema.names, table)
@@ -236,6 +257,16 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     return request.method
 
 
+def _refuse_unknown_names(request: LoadRequest) -> None:
+    """Refuse options for columns that the source does not have."""
+    named = {"dimensions": request.policies.dimensions, "types": request.types}
+    known = set(request.source_schema.names)
+    refuse(
+        [(name, f"{option} names it") for option, columns in named.items() for name in columns if name not in known],
+        "the source has no such columns",
+    )
+
+
 def refuse_odd_names(schema: pa.Schema) -> None:
     """Refuse what no table can have: no columns, two of one name, a name that is empty, too long or has a NUL."""
     if len(schema) == 0:
@@ -255,14 +286,8 @@ def _unknown_column(name: str, columns: dict[str, Column]) -> str:
     return f"the table has no such column; {hint}"
 
 
-def _cast_into(
-    arrow: pa.Field, column: Column, types: Mapping[int, TypeFacts], policies: Policies
-) -> tuple[Cast | None, str]:
-    pg = _declared(resolve_type(column.type_oid, column.typmod, types), column.name, policies)
-    cast = cast_to_pg(arrow.type, pg, policies)
-    if cast is None:
-        return None, f"Arrow's {arrow.type} does not go into {column.type_name} unchanged: cast it in the source first"
-    return cast, ""
+def _misfit(arrow: pa.Field, type_name: str) -> str:
+    return f"Arrow's {arrow.type} does not go into {type_name} unchanged: cast it in the source first"
 
 
 def _missing_columns(names: Sequence[str], table: Table) -> list[tuple[str, str]]:

@@ -11,13 +11,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+import pyarrow as pa
+
 from bulkio import sql
 from bulkio.types import named_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    import pyarrow as pa
 
     from bulkio.catalog import Column
     from bulkio.types import PgType
@@ -31,6 +31,7 @@ __all__ = [
     "recorded_names",
     "recorded_table",
     "recorded_type",
+    "recorded_typmods",
 ]
 
 TYPE_NAME_KEY = b"ADBC:postgresql:typname"
@@ -118,12 +119,24 @@ def record_table(columns: Iterable[Column]) -> dict[bytes, bytes]:
 
 
 def recorded_type(arrow: pa.Field) -> RecordedType | None:
-    """Give the type that a field records; None where it records none, or nothing that can be understood."""
-    facts = _read_json((arrow.metadata or {}).get(TYPE_KEY))
+    """Give the type that a field records; None where it records none, or nothing that can be understood.
+
+    The ADBC driver records a name without a schema, which the search_path then decides.
+    """
+    metadata = arrow.metadata or {}
+    facts = _read_json(metadata.get(TYPE_KEY))
     try:
-        return _type(facts) if facts else None
-    except (KeyError, TypeError, ValueError):
+        if facts:
+            return _type(facts)
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
+    name = metadata.get(TYPE_NAME_KEY, b"").decode(errors="replace") or _opaque_name(arrow.type)
+    return RecordedType("", name) if name else None
+
+
+def _opaque_name(arrow: pa.DataType) -> str:
+    """Give the type that arrow.opaque names, as the ADBC driver makes it of types that Arrow does not have."""
+    return str(arrow.type_name) if isinstance(arrow, pa.OpaqueType) and arrow.vendor_name == "PostgreSQL" else ""
 
 
 def recorded_table(schema: pa.Schema) -> RecordedTable:
@@ -153,7 +166,7 @@ def _type(facts: object) -> RecordedType:
     return RecordedType(
         schema=str(known["schema"]),
         name=str(known["name"]),
-        typmod=int(cast("int", known.get("typmod", -1))),
+        typmod=_typmod(known.get("typmod", -1)),
         kind=str(known.get("kind", "")),
         labels=tuple(str(label) for label in cast("list[object]", known.get("labels", []))),
         parts=tuple((str(name), _type(part)) for name, part in parts),
@@ -162,9 +175,21 @@ def _type(facts: object) -> RecordedType:
     )
 
 
+def _typmod(given: object) -> int:
+    if not isinstance(given, int) or not -1 <= given < 1 << 31:
+        raise ValueError(f"no typmod: {given!r}")
+    return given
+
+
 def recorded_names(schema: pa.Schema) -> set[TypeName]:
     """Give (schema, name) of all types that the fields record, and of their parts."""
     return {(one.schema, one.name) for top in _recorded(schema) for one in _with_parts(top)}
+
+
+def recorded_typmods(schema: pa.Schema, known: Mapping[TypeName, int]) -> list[tuple[int, int]]:
+    """Give (oid, typmod) of the types that the fields record, of those that the database has."""
+    tops = [(known.get((top.schema, top.name)), top.typmod) for top in _recorded(schema)]
+    return [(oid, typmod) for oid, typmod in tops if oid is not None]
 
 
 def missing_types(schema: pa.Schema, known: Mapping[TypeName, int]) -> tuple[str, ...]:

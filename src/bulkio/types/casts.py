@@ -105,6 +105,7 @@ _KINDS = (
     ("dictionary", pa.types.is_dictionary),
     ("struct", pa.types.is_struct),
     ("map", pa.types.is_map),
+    ("union", pa.types.is_union),
     ("interval", pa.types.is_interval),
     ("duration", pa.types.is_duration),
     ("null", pa.types.is_null),

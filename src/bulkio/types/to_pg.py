@@ -204,6 +204,8 @@ _NESTED = {
     ("struct", "jsonb"): _nested_to_json,
     ("map", "json"): _nested_to_json,
     ("map", "jsonb"): _nested_to_json,
+    ("union", "json"): _nested_to_json,
+    ("union", "jsonb"): _nested_to_json,
     ("list", ARRAY): _list_to_array,
     ("list", "multirange"): _list_to_multirange,
     ("list", "vector"): _list_to_vector,
@@ -222,8 +224,11 @@ _NESTED = {
 def pg_type_for(arrow: pa.DataType, dimensions: int = 1) -> PgType | None:
     """Choose the type that a new table's column gets for `arrow`; None where there is none.
 
-    Lists of lists become jsonb, or an array of as many dimensions as the user declared.
+    Lists of lists become jsonb, or an array of as many dimensions as the user declared. Unions become jsonb only where
+    a user asks for it, because that does not tell which of its types a value had.
     """
+    if _has_union(arrow):
+        return None
     kind = arrow_kind(arrow)
     if kind == "int":
         return _integer_for(arrow)
@@ -235,6 +240,10 @@ def pg_type_for(arrow: pa.DataType, dimensions: int = 1) -> PgType | None:
         return _array_for(arrow, dimensions)
     name = _NEW_COLUMN.get(kind)
     return base_type(name) if name else None
+
+
+def _has_union(arrow: pa.DataType) -> bool:
+    return pa.types.is_union(arrow) or any(_has_union(arrow.field(i).type) for i in range(arrow.num_fields))
 
 
 def _array_for(arrow: pa.DataType, dimensions: int) -> PgType | None:

@@ -1,0 +1,239 @@
+"""The types that the columns of a new table get: by default, asked for, recorded by an export, or by another tool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+import bulkio
+from servers import connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from servers import TestServer
+
+DRIVERS = ("asyncpg", "psycopg")
+UNION = pa.UnionArray.from_dense(
+    pa.array([0, 1, 1, 0, 1], pa.int8()),
+    pa.array([0, 0, 1, 1, 2], pa.int32()),
+    [pa.array([7, None]), pa.array(["x", '"y"', "z"])],
+)
+
+
+def rows(dsn: str, query: str) -> list[tuple[object, ...]]:
+    with connect(dsn) as conn:
+        return conn.execute(query).fetchall()
+
+
+def columns(dsn: str, table: str) -> dict[str, str]:
+    """Give the type of each column, as the server spells it."""
+    query = (
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+        f" WHERE attrelid = '{table}'::regclass AND attnum > 0"
+    )
+    return dict(rows(dsn, query))
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_type_that_is_asked_for(dsn: str, driver: str) -> None:
+    """By any name that the server knows, with its typmod."""
+    with connect(dsn) as conn:
+        conn.execute('CREATE SCHEMA app; CREATE TYPE app."Odd Type" AS (a int4, b varchar(5))')
+    table = pa.table(
+        {
+            "n": pa.array([1, 2]),
+            "doc": pa.array(['{"a": 1}', None], pa.json_()),
+            "made": pa.array([{"a": 1, "b": "x"}, None], pa.struct([("a", pa.int32()), ("b", pa.string())])),
+            "box": pa.array(["(1,1),(0,0)", None]),
+            "plain": pa.array([1.5, None]),
+        }
+    )
+    types = {"n": "numeric( 10, 2 )", "doc": "jsonb", "made": 'app."Odd Type"', "box": "box"}
+    plan = bulkio.plan_load(table, "t", dsn, types=types, driver=driver)
+    assert 'app"."Odd Type"' in plan.describe()
+    bulkio.load(table, "t", dsn, types=types, driver=driver)
+    assert columns(dsn, "t") == {
+        "n": "numeric(10,2)",
+        "doc": "jsonb",
+        "made": 'app."Odd Type"',
+        "box": "box",
+        "plain": "double precision",
+    }
+    assert rows(dsn, "SELECT n::text, doc::text, (made).b, box::text FROM t WHERE n = 1") == [
+        ("1.00", '{"a": 1}', "x", "(1,1),(0,0)")
+    ]
+    bulkio.load(table, "t", dsn, types=types, driver=driver)  # a nightly append asks again
+    assert rows(dsn, "SELECT count(*)::int FROM t") == [(4,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    ("types", "error", "message"),
+    [
+        ({"nope": "int4"}, bulkio.SchemaError, '"nope": types names it'),
+        ({"n": "nosuch"}, bulkio.ConfigError, 'type "nosuch" does not exist'),
+        ({"n": "int4, 1"}, bulkio.ConfigError, "are not the names of 1 types"),
+        ({"n": "int4; drop table t"}, bulkio.ConfigError, "more than one statement"),
+        ({"n": "uuid"}, bulkio.SchemaError, "Arrow's int64 does not go into uuid unchanged"),
+    ],
+)
+def test_a_type_that_cannot_be_had(
+    dsn: str, driver: str, types: dict[str, str], error: type[Exception], message: str
+) -> None:
+    """It says why, and nothing is made."""
+    with pytest.raises(error, match=message):
+        bulkio.load(pa.table({"n": [1]}), "t", dsn, types=types, driver=driver)
+    assert rows(dsn, "SELECT to_regclass('t')::text") == [(None,)]
+
+
+def test_a_type_that_the_table_does_not_have(one_dsn: str) -> None:
+    """A table that is there is not changed by the wish."""
+    bulkio.load(pa.table({"n": [1]}), "t", one_dsn)
+    with pytest.raises(bulkio.SchemaError, match='"n": the table has it as bigint, not int4'):
+        bulkio.load(pa.table({"n": [1]}), "t", one_dsn, types={"n": "int4"})
+
+
+def test_dimensions_of_a_column_that_is_not_there(one_dsn: str) -> None:
+    """A slip of the pen is no policy."""
+    with pytest.raises(bulkio.SchemaError, match='"m": dimensions names it'):
+        bulkio.load(pa.table({"n": [1]}), "t", one_dsn, dimensions={"m": 2})
+    bulkio.load(pa.table({"n": [1]}), "t", one_dsn)
+    with pytest.raises(bulkio.SchemaError, match='"m": dimensions names it'):
+        bulkio.read("t", one_dsn, dimensions={"m": 2})
+
+
+def test_unions(one_dsn: str) -> None:
+    """They become jsonb only when that is asked for, of every layout and slice."""
+    sparse = pa.UnionArray.from_sparse(
+        pa.array([0, 1, 1, 0, 1], pa.int8()),
+        [pa.array([7, 0, 0, None, 0]), pa.array(["", "x", '"y"', "", "z"])],
+    )
+    nested = pa.StructArray.from_arrays([UNION], ["u"])
+    for array in (UNION, sparse, nested):
+        with pytest.raises(bulkio.SchemaError, match=r'"u": no PostgreSQL type is like Arrow\'s .*: ask .*--types'):
+            bulkio.load(pa.table({"u": array}), "t", one_dsn)
+    source = {"id": pa.array(range(5)), "dense": UNION, "sparse": sparse, "nested": nested}
+    types = {name: "jsonb" for name in source if name != "id"}
+    for start, table in ((0, "whole"), (2, "part")):
+        sliced = pa.table({name: array.slice(start) for name, array in source.items()})
+        bulkio.load(sliced, table, one_dsn, types=types)
+        found = rows(one_dsn, f"SELECT dense::text, sparse::text, (nested->'u')::text FROM {table} ORDER BY id")
+        values = ["7", '"x"', '"\\"y\\""', None, '"z"']
+        assert found == [(v, v, v or "null") for v in values[start:]]
+
+
+def test_a_fault_in_a_union_names_its_row(one_dsn: str) -> None:
+    """Of the union, not of its child."""
+    union = pa.UnionArray.from_dense(
+        pa.array([0, 1], pa.int8()), pa.array([0, 0], pa.int32()), [pa.array([1]), pa.array([float("nan")])]
+    )
+    with pytest.raises(bulkio.EncodeError, match='row 2, column "u": nan cannot stand in JSON'):
+        bulkio.load(pa.table({"u": union}), "t", one_dsn, types={"u": "jsonb"})
+
+
+def test_opaque_types_and_the_adbc_drivers_names(dsn: str) -> None:
+    """What another tool has read of PostgreSQL gets the type that it names, by the search path; else the default."""
+    box = pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "box", "PostgreSQL"), pa.array(["(1,1),(0,0)"]))
+    foreign = pa.ExtensionArray.from_storage(pa.opaque(pa.string(), "box", "Oracle"), pa.array(["(1,1),(0,0)"]))
+    table = pa.table(
+        [box, foreign, pa.array(["1.50"]), pa.array(["{}"]), pa.array([[1]], pa.list_(pa.int32())), pa.array(["x"])],
+        pa.schema(
+            [
+                pa.field("box", box.type),
+                pa.field("foreign", foreign.type),
+                pa.field("price", pa.string(), metadata={"ADBC:postgresql:typname": "numeric"}),
+                pa.field("doc", pa.string(), metadata={"ADBC:postgresql:typname": "jsonb"}),
+                pa.field("list", pa.list_(pa.int32()), metadata={"ADBC:postgresql:typname": "_int4"}),
+                pa.field("what", pa.string(), metadata={"ADBC:postgresql:typname": "no such type"}),
+            ]
+        ),
+    )
+    bulkio.load(table, "t", dsn)
+    assert columns(dsn, "t") == {
+        "box": "box",
+        "foreign": "text",
+        "price": "numeric",
+        "doc": "jsonb",
+        "list": "integer[]",
+        "what": "text",
+    }
+
+
+def test_types_are_made_again_in_another_database(server: TestServer, tmp_path: Path) -> None:
+    """Enums, composites, and domains that are no more than a name for their base."""
+    with server.database() as one, server.database() as other:
+        with connect(one) as conn:
+            conn.execute("""
+                CREATE TYPE mood AS ENUM ('sad', 'ok');
+                CREATE DOMAIN short AS varchar(5);
+                CREATE DOMAIN shorts AS short[];
+                CREATE DOMAIN must AS numeric(5,2) NOT NULL;
+                CREATE DOMAIN moods AS mood;
+                CREATE TYPE pair AS (a must, b shorts);
+                CREATE DOMAIN positive AS int4 CHECK (VALUE > 0);
+                CREATE TABLE t (a short, b shorts, c must, d moods, e pair, f positive, g short[]);
+                INSERT INTO t VALUES ('ab', '{x,NULL}', 1.5, 'ok', ROW(2, '{y}'), 3, '{z}')
+            """)
+        bulkio.export("t", tmp_path / "t.parquet", one)
+        bulkio.load(tmp_path / "t.parquet", "t", other, mode="create")
+        # the text of a constraint is SQL, and none is taken from a file: so that column gets the base type
+        assert columns(other, "t") == columns(one, "t") | {"f": "integer"}
+        assert rows(other, "SELECT t::text FROM t") == rows(one, "SELECT t::text FROM t")
+        query = "SELECT typname::text, typnotnull, format_type(typbasetype, typtypmod) FROM pg_type WHERE typtype = 'd'"
+        mine = f"{query} AND typnamespace = 'public'::regnamespace AND typname <> 'positive' ORDER BY 1"
+        assert rows(other, mine) == rows(one, mine)
+
+
+def test_a_typmod_that_only_the_server_can_spell(server: TestServer, tmp_path: Path) -> None:
+    """Of a type that bulkio has never heard of."""
+    with server.database() as dsn, connect(dsn) as conn:
+        conn.execute("""
+            CREATE TYPE unheard;
+            CREATE FUNCTION unheard_in(cstring, oid, int4) RETURNS unheard LANGUAGE internal IMMUTABLE STRICT
+                AS 'varcharin';
+            CREATE FUNCTION unheard_out(unheard) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'varcharout';
+            CREATE TYPE unheard (INPUT = unheard_in, OUTPUT = unheard_out, TYPMOD_IN = varchartypmodin,
+                TYPMOD_OUT = varchartypmodout);
+            CREATE TABLE t (a unheard(7), b unheard(3)[], c unheard);
+            INSERT INTO t VALUES ('abcdefg', '{abc}', 'abcdefgh')
+        """)
+        expected = {"a": "unheard(7)", "b": "unheard(3)[]", "c": "unheard"}
+        assert columns(dsn, "t") == expected
+        bulkio.export("t", tmp_path / "t.parquet", dsn)
+        bulkio.load(tmp_path / "t.parquet", "back", dsn, mode="create")
+        assert columns(dsn, "back") == expected
+        bulkio.load(pa.table({"x": ["abc"]}), "asked", dsn, types={"x": "unheard(3)"})
+        assert columns(dsn, "asked") == {"x": "unheard(3)"}
+
+
+def test_parts_that_the_server_parses(dsn: str) -> None:
+    """A list of strings goes into an array of any type, with that type's delimiter; a struct into any composite."""
+    with connect(dsn) as conn:
+        conn.execute("""
+            CREATE TYPE holder AS (a int4, b box, c timestamp(0)[]);
+            CREATE TABLE t (a box[], b tsvector[], c holder, d holder[])
+        """)
+    holder = {"a": 1, "b": "(2,2),(0,0)", "c": ["2020-01-01 00:00:00", None]}
+    table = pa.table(
+        {
+            "a": [["(1,1),(0,0)", None], [], None],
+            "b": [["'a':1 'b,c\"'"], None, []],
+            "c": [holder, {"a": None, "b": None, "c": None}, None],
+            "d": [[holder, None], [], None],
+        }
+    )
+    report = bulkio.load(table, "t", dsn)
+    assert report.method == "csv"
+    box = "(2,2),(0,0)"
+    text = f'(1,"{box}","{{""2020-01-01 00:00:00"",NULL}}")'
+    assert rows(dsn, "SELECT a::text, b::text, c::text, (d)[1]::text, array_length(d, 1) FROM t LIMIT 1") == [
+        ("{(1,1),(0,0);NULL}", "{\"'a':1 'b,c\\\"'\"}", text, text, 2)
+    ]
+    rounded = pa.table({"c": [{"a": 1, "b": box, "c": ["2020-01-01 00:00:00.5"]}]})
+    with pytest.raises(bulkio.EncodeError, match='row 1, column "c"'):
+        bulkio.load(rounded, "t", dsn)
+    with pytest.raises(bulkio.SchemaError, match=r"does not go into box\[\] unchanged"):
+        bulkio.load(pa.table({"a": [[1]]}), "t", dsn)

@@ -8,11 +8,9 @@ from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
-from bulkio.pgcopy.cells cimport CellEncoder
-from bulkio.pgcopy.strings cimport BytesDecoder, append_value
-from bulkio.pgcopy.wire cimport FIELD_MAX, Out, State, Status, get32, get64, put32, reserve, wrong_length
+from bulkio.pgcopy.bytesview cimport load_bytes
+from bulkio.pgcopy.strings cimport BytesDecoder, BytesEncoder, append_value
+from bulkio.pgcopy.wire cimport FIELD_MAX, Out, State, Status, get32, get64, put32, put_bytes, reserve, wrong_length
 
 from bulkio.types.geo import fixed_srid
 
@@ -179,26 +177,20 @@ cdef int walk_geometry(Wkb* wkb, int wanted_zm, int depth) noexcept nogil:
     return walk_parts(wkb, kind, zm, depth, little)
 
 
-cdef class GeometryEncoder(CellEncoder):
+cdef class GeometryEncoder(BytesEncoder):
     """WKB or EWKB in any layout of binaries -> geometry, geography, with the column's SRID where it has one.
 
     PostGIS ignores what follows the geometry, so this looks at every byte.
     """
 
-    cdef BytesView view
     cdef int32_t srid
     cdef bint geodetic
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        bytes_layout(&self.view, self.format)
         self.geodetic = cast.pg.codec == "geography"
         # in a geography without typmod, any SRID of degrees may be
         self.srid = (fixed_srid(cast.pg) or 0) if cast.pg.typmod >= 0 else 0
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        bind_bytes(&self.view, array)
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
@@ -214,27 +206,22 @@ cdef class GeometryEncoder(CellEncoder):
             return Status.BAD_SYNTAX
         if self.srid and wkb.srid and wkb.srid != self.srid:
             return Status.WRONG_SRID
-        if reserve(out, 8 + n):
-            return Status.NO_MEMORY
-        if self.srid and wkb.srid == 0:
-            self.put_with_srid(out, data, n)
-        else:
-            put32(out.pos, <uint32_t>n)
-            memcpy(out.pos + 4, data, n)
-            out.pos += 4 + n
-        return Status.OK
+        return self.put_with_srid(out, data, n) if self.srid and wkb.srid == 0 else put_bytes(out, data, n)
 
-    cdef void put_with_srid(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil:
+    cdef int put_with_srid(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil:
         """Append the geometry with the column's SRID behind its header, in place of a zero that it may have there."""
         cdef bint little = data[0] == 1
         cdef uint32_t code = wkb_int(data + 1, little)
         cdef int64_t skip = WKB_HEADER + (4 if code & WKB_SRID else 0)
+        if reserve(out, 8 + n):
+            return Status.NO_MEMORY
         put32(out.pos, <uint32_t>(WKB_HEADER + 4 + n - skip))
         out.pos[4] = data[0]
         put_wkb_int(out.pos + 5, code | <uint32_t>WKB_SRID, little)
         put_wkb_int(out.pos + 9, <uint32_t>self.srid, little)
         memcpy(out.pos + 13, data + skip, n - skip)
         out.pos += 13 + n - skip
+        return Status.OK
 
 
 cdef class GeometryDecoder(BytesDecoder):

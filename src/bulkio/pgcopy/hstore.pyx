@@ -9,9 +9,10 @@ from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memcmp
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array, read_cell, write_cell
-from bulkio.pgcopy.nested cimport end_list
-from bulkio.pgcopy.wire cimport FIELD_MAX, NULL_LENGTH, Buf, Out, State, Status, get32, put32, reserve, wrong_length
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell, write_cell
+from bulkio.pgcopy.nested cimport ListDecoder
+from bulkio.pgcopy.structs cimport StructDecoder
+from bulkio.pgcopy.wire cimport FIELD_MAX, NULL_LENGTH, Out, State, Status, get32, put32, reserve, wrong_length
 
 from bulkio.pgcopy.strings import DECODERS as TEXT_DECODERS
 
@@ -118,30 +119,15 @@ cdef class HstoreEncoder(CellEncoder):
         return Status.OK
 
 
-cdef class EntriesDecoder(CellDecoder):
-    """The struct of keys and values inside a map; `HstoreDecoder` fills its children."""
+cdef class HstoreDecoder(ListDecoder):
+    """hstore -> map<string, string>: a list of entries, which are structs of a key and a value."""
 
-    cdef int export(self, ArrowArray* out) except -1:
-        return give_array(self, out, NULL, 0)
-
-
-cdef class HstoreDecoder(CellDecoder):
-    """hstore -> map<string, string>."""
-
-    cdef Buf offsets
-    cdef CellDecoder entries, keys, values
+    cdef CellDecoder keys, values
 
     def __init__(self, cast, list children):
         self.keys = TEXT_DECODERS["text"](cast, [])
         self.values = TEXT_DECODERS["text"](cast, [])
-        self.entries = EntriesDecoder(cast, [self.keys, self.values])
-        super().__init__(cast, [self.entries])
-
-    def __dealloc__(self):
-        free(self.offsets.data)
-
-    cdef int blank(self) noexcept nogil:
-        return end_list(&self.offsets, self.entries.length)
+        super().__init__(cast, [StructDecoder(cast, [self.keys, self.values])])
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef const uint8_t* end = data + n
@@ -161,7 +147,7 @@ cdef class HstoreDecoder(CellDecoder):
                 status = self.read_part(self.values, &data, end, state)
             if status:
                 return status
-            self.entries.length += 1
+            self.elements.length += 1
         if data != end:
             return wrong_length(state, 0, end - data)
         return self.blank()
@@ -181,11 +167,6 @@ cdef class HstoreDecoder(CellDecoder):
         if size > 0:
             data[0] += size
         return status
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.offsets
-        return give_array(self, out, buffers, 1)
 
 
 ENCODERS = {"hstore": HstoreEncoder}

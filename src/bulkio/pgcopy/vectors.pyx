@@ -5,13 +5,18 @@ then the elements.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
-from bulkio.pgcopy.nested cimport end_list
-from bulkio.pgcopy.wire cimport Buf, Out, State, Status, get16, get32, put16, put32, reserve, room, wrong_length
+from bulkio.pgcopy.cells cimport CellEncoder, give_array
+from bulkio.pgcopy.fixed cimport FixedDecoder
+from bulkio.pgcopy.listview cimport ListView, bind_lists, list_layout, list_span
+from bulkio.pgcopy.nested cimport ListDecoder
+from bulkio.pgcopy.wire cimport (
+    Buf, Out, State, Status, get16, get32, put16, put32, reserve, room, test_bit, wrong_length,
+)
+
+from bulkio.types import Cast
 
 cdef enum:
     VECTOR_HEADER = 4
@@ -40,12 +45,11 @@ cdef inline uint32_t widen_half(uint16_t bits) noexcept nogil:
 cdef class VectorEncoder(CellEncoder):
     """A list of float16 or float32, of any layout -> vector(n), halfvec(n). The server refuses NULL, NaN and infinity."""
 
+    cdef ListView lists
     cdef CellEncoder elements
     cdef const void* values
-    cdef const void* offsets
-    cdef const void* sizes
-    cdef bint wide, views, from_half, to_half
-    cdef int64_t fixed_size, dimensions
+    cdef bint from_half, to_half
+    cdef int64_t dimensions
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
@@ -55,39 +59,24 @@ cdef class VectorEncoder(CellEncoder):
         if self.to_half and not self.from_half:
             raise ValueError(f"{cast.arrow} does not go into halfvec unchanged")
         self.dimensions = cast.pg.typmod
-        self.wide = self.format in (b"+L", b"+vL")
-        self.views = self.format.startswith(b"+v")
-        self.fixed_size = int(self.format[3:]) if self.format.startswith(b"+w:") else -1
+        list_layout(&self.lists, self.format)
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        if self.fixed_size < 0:
-            self.offsets = array.buffers[1]
-            self.sizes = array.buffers[2] if self.views else NULL
+        bind_lists(&self.lists, array)
         self.values = array.children[0].buffers[1]
         return self.elements.bind(schema.children[0], array.children[0])
 
-    cdef inline void span(self, int64_t i, int64_t* first, int64_t* size) noexcept nogil:
-        """Where list `i` begins in the elements, and how long it is."""
-        if self.fixed_size >= 0:
-            first[0] = i * self.fixed_size
-            size[0] = self.fixed_size
-        elif self.wide:
-            first[0] = (<const int64_t*>self.offsets)[i]
-            size[0] = (<const int64_t*>self.sizes)[i] if self.views else (<const int64_t*>self.offsets)[i + 1] - first[0]
-        else:
-            first[0] = (<const int32_t*>self.offsets)[i]
-            size[0] = (<const int32_t*>self.sizes)[i] if self.views else (<const int32_t*>self.offsets)[i + 1] - first[0]
-
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
-        cdef int64_t first, size, i
+        cdef int64_t first, end, size, i
         cdef int status
         cdef int width = 2 if self.to_half else 4
-        self.span(self.offset + row, &first, &size)
+        list_span(&self.lists, self.offset + row, &first, &end)
+        size = end - first
         if not 1 <= size <= VECTOR_MAX_DIM or (self.dimensions > 0 and size != self.dimensions):
             return Status.WRONG_DIMENSIONS
         if self.elements.validity != NULL:
-            for i in range(first, first + size):
-                if not (self.elements.validity[(self.elements.offset + i) >> 3] >> ((self.elements.offset + i) & 7)) & 1:
+            for i in range(first, end):
+                if not test_bit(self.elements.validity, self.elements.offset + i):
                     return Status.NULL_ELEMENT
         if reserve(out, 4 + VECTOR_HEADER + width * size):
             return Status.NO_MEMORY
@@ -124,53 +113,34 @@ cdef class VectorEncoder(CellEncoder):
         return Status.OK
 
 
-cdef class ElementsDecoder(CellDecoder):
-    """The floats inside a list; `VectorDecoder` fills it."""
-
-    cdef Buf values
-
-    def __dealloc__(self):
-        free(self.values.data)
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
-
-
-cdef class VectorDecoder(CellDecoder):
+cdef class VectorDecoder(ListDecoder):
     """vector(n), halfvec(n) -> fixed_size_list of float32, float16; without n a list."""
 
-    cdef ElementsDecoder elements
-    cdef Buf offsets
+    cdef FixedDecoder floats
     cdef int64_t fixed_size
-    cdef int width
 
     def __init__(self, cast, list children):
-        self.elements = ElementsDecoder(cast, [])
-        super().__init__(cast, [self.elements])
-        self.width = {"vector": 4, "halfvec": 2}[cast.pg.codec]
+        self.floats = FixedDecoder(Cast(cast.codec, cast.arrow.value_type, cast.pg), [])
+        super().__init__(cast, [self.floats])
         self.fixed_size = cast.pg.typmod if cast.pg.typmod > 0 else -1
-        self.filler = max(self.fixed_size * self.width, 0)
-
-    def __dealloc__(self):
-        free(self.offsets.data)
-
-    cdef int end_vector(self) noexcept nogil:
-        return Status.OK if self.fixed_size >= 0 else end_list(&self.offsets, self.elements.length)
+        self.filler = max(self.fixed_size * self.floats.width, 0)
 
     cdef int blank(self) noexcept nogil:
+        cdef Buf* values = &self.floats.values
         cdef size_t n
-        if self.fixed_size >= 0:  # such a list is as long where it is null
-            n = self.fixed_size * self.width
-            if room(&self.elements.values, n):
-                return Status.NO_MEMORY
-            memset(self.elements.values.data + self.elements.values.size, 0, n)
-            self.elements.values.size += n
-            self.elements.length += self.fixed_size
-        return self.end_vector()
+        if self.fixed_size < 0:
+            return ListDecoder.blank(self)
+        n = self.fixed_size * self.floats.width  # such a list is as long where it is null
+        if room(values, n):
+            return Status.NO_MEMORY
+        memset(values.data + values.size, 0, n)
+        values.size += n
+        self.floats.length += self.fixed_size
+        return Status.OK
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        cdef int width = self.floats.width
+        cdef Buf* values = &self.floats.values
         cdef int64_t size, i
         cdef uint8_t* at
         cdef uint16_t half
@@ -182,15 +152,15 @@ cdef class VectorDecoder(CellDecoder):
             state.expected = self.fixed_size
             state.found = size
             return Status.WRONG_DIMENSIONS
-        if n != VECTOR_HEADER + self.width * size:
-            return wrong_length(state, VECTOR_HEADER + self.width * size, n)
+        if n != VECTOR_HEADER + width * size:
+            return wrong_length(state, VECTOR_HEADER + width * size, n)
         if get16(data + 2) != 0:
             return Status.BAD_VALUE
-        if room(&self.elements.values, self.width * size):
+        if room(values, width * size):
             return Status.NO_MEMORY
-        at = self.elements.values.data + self.elements.values.size
+        at = values.data + values.size
         data += VECTOR_HEADER
-        if self.width == 4:
+        if width == 4:
             for i in range(size):
                 single = <uint32_t>get32(data + 4 * i)
                 memcpy(at + 4 * i, &single, 4)
@@ -198,14 +168,12 @@ cdef class VectorDecoder(CellDecoder):
             for i in range(size):
                 half = <uint16_t>get16(data + 2 * i)
                 memcpy(at + 2 * i, &half, 2)
-        self.elements.values.size += self.width * size
-        self.elements.length += size
-        return self.end_vector()
+        values.size += width * size
+        self.floats.length += size
+        return Status.OK if self.fixed_size >= 0 else ListDecoder.blank(self)
 
     cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.offsets
-        return give_array(self, out, buffers, 0 if self.fixed_size >= 0 else 1)
+        return give_array(self, out, NULL, 0) if self.fixed_size >= 0 else ListDecoder.export(self, out)
 
 
 ENCODERS = {"vector": VectorEncoder, "halfvec": VectorEncoder}

@@ -79,7 +79,7 @@ def test_nothing_but_nulls_and_nothing_at_all(case):
 #: encoders whose round trips stand in a file of their own, because their values are no plain Python ones
 ELSEWHERE = {
     "test_composites.py": {"enum"},
-    "test_extensions.py": {"geometry"},
+    "test_geometry.py": {"geometry"},
     "test_network.py": {"inet", "macaddr"},
     "test_bits.py": {"bit"},
     "test_intervals.py": {"interval", "duration"},

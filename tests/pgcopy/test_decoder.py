@@ -340,7 +340,7 @@ def test_every_status_has_its_test():
     from pgcopy import test_composites
 
     reached = {getattr(messages, name.split()[0]) for name in BAD_FIELDS | test_composites.BAD_FIELDS}
-    # those of pgvector and PostGIS stand in test_extensions.py
+    # those of pgvector and PostGIS stand in test_vectors.py and test_geometry.py
     elsewhere = {messages.WRONG_DIMENSIONS, messages.WRONG_SRID}
     # two GiB in one column need a longer run: tests/fuzz/big_fields.py
     assert set(messages._DECODE) == reached | elsewhere | {messages.BATCH_TOO_BIG}

@@ -3,7 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.wire cimport NULL_LENGTH, Buf, State, Out, Status, append_bytes, put32, reserve, room, test_bit
+from bulkio.pgcopy.wire cimport NULL_LENGTH, Buf, Out, State, Status, put32, reserve, test_bit
 
 
 cdef class CellEncoder:

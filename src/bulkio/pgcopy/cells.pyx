@@ -5,8 +5,10 @@ a time to growing buffers and gives them away as an Arrow array. Neither raises 
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset, strcmp
+
+from bulkio.pgcopy.wire cimport Buf, Out, State, Status, room
 
 from bulkio.errors import SchemaError
 

@@ -9,7 +9,8 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, give_array, read_cell, write_cell
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell, write_cell
+from bulkio.pgcopy.structs cimport StructDecoder
 from bulkio.pgcopy.wire cimport FIELD_MAX, NULL_LENGTH, Out, State, Status, get32, put32, reserve, wrong_length
 
 from bulkio.errors import SchemaError
@@ -81,27 +82,20 @@ cdef class CompositeEncoder(CellEncoder):
         return Status.OK
 
 
-cdef class CompositeDecoder(CellDecoder):
+cdef class CompositeDecoder(StructDecoder):
     """A composite -> struct."""
 
-    cdef PyObject** columns
     cdef int32_t* oids
-    cdef int32_t width
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.width = len(children)
-        self.columns = <PyObject**>calloc(self.width + 1, sizeof(PyObject*))
         self.oids = <int32_t*>calloc(self.width + 1, sizeof(int32_t))
-        if self.columns == NULL or self.oids == NULL:
+        if self.oids == NULL:
             raise MemoryError
-        for i, child in enumerate(children):
-            self.columns[i] = <PyObject*>child
-            self.oids[i] = <int32_t><uint32_t>cast.pg.fields[i][1].oid
-            self.filler += 8 + (<CellDecoder>child).filler
+        for i, (_, field) in enumerate(cast.pg.fields):
+            self.oids[i] = <int32_t><uint32_t>field.oid
 
     def __dealloc__(self):
-        free(self.columns)
         free(self.oids)
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
@@ -127,25 +121,13 @@ cdef class CompositeDecoder(CellDecoder):
             n -= FIELD_HEADER
             if size < NULL_LENGTH or size > n:
                 return wrong_length(state, size, n)
-            status = read_cell(<CellDecoder>self.columns[i], data, size, state)
+            status = read_cell(<CellDecoder>self.fields[i], data, size, state)
             if status:
                 return status
             if size > 0:
                 data += size
                 n -= size
         return Status.OK if n == 0 else wrong_length(state, 0, n)
-
-    cdef int blank(self) noexcept nogil:
-        cdef int32_t i
-        cdef int status
-        for i in range(self.width):
-            status = append_null(<CellDecoder>self.columns[i])
-            if status:
-                return status
-        return Status.OK
-
-    cdef int export(self, ArrowArray* out) except -1:
-        return give_array(self, out, NULL, 0)
 
 
 ENCODERS = {"composite": CompositeEncoder}

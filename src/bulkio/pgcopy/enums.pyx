@@ -7,11 +7,11 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
-from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
-from bulkio.pgcopy.strings cimport BytesDecoder, append_value
-from bulkio.pgcopy.wire cimport Buf, Out, State, Status, append_bytes, put32, reserve
+from bulkio.pgcopy.arrow cimport ArrowArray
+from bulkio.pgcopy.bytesview cimport load_bytes
+from bulkio.pgcopy.fixed cimport FixedDecoder
+from bulkio.pgcopy.strings cimport BytesDecoder, BytesEncoder, append_value
+from bulkio.pgcopy.wire cimport Out, State, Status, append_bytes, put_bytes
 
 from bulkio.pgcopy.strings import DECODERS as STRING_DECODERS
 
@@ -86,61 +86,40 @@ cdef class Labels:
         return strings.export(out)
 
 
-cdef class EnumEncoder(CellEncoder):
+cdef class EnumEncoder(BytesEncoder):
     """utf8 in any layout -> an enum; what is not one of its labels is refused."""
 
-    cdef BytesView view
     cdef Labels labels
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        bytes_layout(&self.view, self.format)
         self.labels = Labels(cast.pg.labels)
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        bind_bytes(&self.view, array)
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         if self.labels.find(data, n) < 0:
             return Status.NOT_A_LABEL
-        if reserve(out, 4 + n):
-            return Status.NO_MEMORY
-        put32(out.pos, <int32_t>n)
-        memcpy(out.pos + 4, data, n)
-        out.pos += 4 + n
-        return Status.OK
+        return put_bytes(out, data, n)
 
 
-cdef class EnumDecoder(CellDecoder):
+cdef class EnumDecoder(FixedDecoder):
     """An enum -> dictionary<int32, string> that has all the labels, in their order."""
 
-    cdef Buf indices
     cdef Labels labels
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.labels = Labels(cast.pg.labels)
 
-    def __dealloc__(self):
-        free(self.indices.data)
-
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef int32_t place = self.labels.find(data, n)
         if place < 0:
             return Status.UNKNOWN_LABEL
-        return append_bytes(&self.indices, &place, 4)
-
-    cdef int blank(self) noexcept nogil:
-        cdef int32_t zero = 0
-        return append_bytes(&self.indices, &zero, 4)
+        return append_bytes(&self.values, &place, 4)
 
     cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.indices
-        give_array(self, out, buffers, 1)
+        FixedDecoder.export(self, out)
         out.dictionary = <ArrowArray*>calloc(1, sizeof(ArrowArray))
         if out.dictionary == NULL:
             raise MemoryError

@@ -6,15 +6,14 @@ day to hour`) holds the fields it keeps and the decimal places; the server drops
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, give_array, read_cell
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell
+from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
 from bulkio.pgcopy.members cimport Member, bind_member, member_is_null
+from bulkio.pgcopy.structs cimport StructDecoder
 from bulkio.pgcopy.units cimport IS_NULL, IS_SENTINEL, Infinity, Unit, infinity_of, to_us, unit_of
-from bulkio.pgcopy.wire cimport (
-    Buf, Out, State, Status, append_bytes, get32, get64, put32, put64, reserve, wrong_length,
-)
+from bulkio.pgcopy.wire cimport Out, State, Status, append_bytes, get32, get64, put32, put64, reserve, wrong_length
 
 from bulkio.pgcopy.scalars import DECODERS as SCALAR_DECODERS
 from bulkio.types import Cast, base_type
@@ -86,15 +85,15 @@ cdef Kept kept_by(cast) except *:
 cdef inline int put_span(Out* out, const Span* span, const Kept* kept) noexcept nogil:
     """Append an interval field, unless the server would drop a part of it, or take it for an infinity."""
     if is_infinite(span):
-        return put_bytes(out, span) if kept.infinities else Status.OUT_OF_RANGE
+        return put_fields(out, span) if kept.infinities else Status.OUT_OF_RANGE
     if span.months % kept.months or (span.days and not kept.days):
         return Status.WOULD_ROUND
     if kept.us != 1 and span.us and (kept.us == 0 or span.us % kept.us):
         return Status.WOULD_ROUND
-    return put_bytes(out, span)
+    return put_fields(out, span)
 
 
-cdef inline int put_bytes(Out* out, const Span* span) noexcept nogil:
+cdef inline int put_fields(Out* out, const Span* span) noexcept nogil:
     if reserve(out, 4 + SIZE):
         return Status.NO_MEMORY
     put32(out.pos, SIZE)
@@ -105,19 +104,14 @@ cdef inline int put_bytes(Out* out, const Span* span) noexcept nogil:
     return Status.OK
 
 
-cdef class SpanEncoder(CellEncoder):
+cdef class SpanEncoder(FixedEncoder):
     """The base: one buffer of values, and what the column keeps."""
 
     cdef Kept kept
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.kept = kept_by(cast)
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
 
 
 cdef class IntervalEncoder(SpanEncoder):
@@ -147,7 +141,7 @@ cdef class IntervalEncoder(SpanEncoder):
             nanoseconds = (<const int64_t*>self.values)[2 * i + 1]
             span.us = nanoseconds
             if is_infinite(&span) and self.kept.infinities:
-                return put_bytes(out, &span)
+                return put_fields(out, &span)
             span.us //= NANOSECONDS
             if nanoseconds % NANOSECONDS:
                 if not self.lossy:
@@ -216,18 +210,14 @@ cdef inline int read_span(
     return Status.AS_NULL if infinity == IS_NULL else Status.IS_INFINITE
 
 
-cdef class IntervalDecoder(CellDecoder):
+cdef class IntervalDecoder(FixedDecoder):
     """interval -> month_day_nano, whose 64-bit nanoseconds end at some 292 years."""
 
-    cdef Buf values
     cdef Infinity infinity
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.infinity = infinity_of(cast)
-
-    def __dealloc__(self):
-        free(self.values.data)
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef Span span
@@ -236,23 +226,12 @@ cdef class IntervalDecoder(CellDecoder):
             return status
         if not is_infinite(&span) and __builtin_mul_overflow(span.us, NANOSECONDS, &span.us):
             return Status.NOT_IN_ARROW
-        return self.append(span.months, span.days, span.us)
-
-    cdef inline int append(self, int32_t months, int32_t days, int64_t nanoseconds) noexcept nogil:
-        if append_bytes(&self.values, &months, 4) or append_bytes(&self.values, &days, 4):
+        if append_bytes(&self.values, &span.months, 4) or append_bytes(&self.values, &span.days, 4):
             return Status.NO_MEMORY
-        return append_bytes(&self.values, &nanoseconds, 8)
-
-    cdef int blank(self) noexcept nogil:
-        return self.append(0, 0, 0)
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
+        return append_bytes(&self.values, &span.us, 8)
 
 
-cdef class IntervalStructDecoder(CellDecoder):
+cdef class IntervalStructDecoder(StructDecoder):
     """interval -> struct<months, days, microseconds>."""
 
     cdef CellDecoder months, days, us
@@ -265,7 +244,6 @@ cdef class IntervalStructDecoder(CellDecoder):
         self.months, self.days = SCALAR_DECODERS["int4"](narrow, []), SCALAR_DECODERS["int4"](narrow, [])
         self.us = SCALAR_DECODERS["int8"](wide, [])
         super().__init__(cast, [self.months, self.days, self.us])
-        self.filler = SIZE
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef Span span
@@ -279,14 +257,6 @@ cdef class IntervalStructDecoder(CellDecoder):
         ):
             return Status.NO_MEMORY
         return Status.OK
-
-    cdef int blank(self) noexcept nogil:
-        cdef int status = append_null(self.months)
-        status |= append_null(self.days)
-        return status | append_null(self.us)
-
-    cdef int export(self, ArrowArray* out) except -1:
-        return give_array(self, out, NULL, 0)
 
 
 ENCODERS = {"interval": IntervalEncoder, "interval_struct": IntervalStructEncoder, "duration": DurationEncoder}

@@ -4,12 +4,11 @@ Wire formats: src/backend/utils/adt/{pg_lsn,uuid}.c: a 64-bit position in the WA
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from bulkio.pgcopy.bytesview cimport load_bytes
 from bulkio.pgcopy.chars cimport hex_digit, put_hex
 from bulkio.pgcopy.strings cimport BytesDecoder, BytesEncoder, append_value
-from bulkio.pgcopy.wire cimport Out, State, Status, get32, put32, put64, reserve, wrong_length
+from bulkio.pgcopy.wire cimport Out, State, Status, get32, put_bytes, put_integer, wrong_length
 
 cdef enum:
     UUID_SIZE = 16
@@ -41,12 +40,7 @@ cdef class LsnEncoder(BytesEncoder):
         p += 1
         if read_word(&p, end, &low) or p != end:
             return Status.BAD_SYNTAX
-        if reserve(out, 12):
-            return Status.NO_MEMORY
-        put32(out.pos, 8)
-        put64(out.pos + 4, <uint64_t>high << 32 | low)
-        out.pos += 12
-        return Status.OK
+        return put_integer(out, <int64_t>(<uint64_t>high << 32 | low), 8)
 
 
 cdef class LsnDecoder(BytesDecoder):
@@ -94,14 +88,7 @@ cdef class TextToUuidEncoder(BytesEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef uint8_t uuid[UUID_SIZE]
         cdef int status = parse_uuid(uuid, data, n)
-        if status:
-            return status
-        if reserve(out, 4 + UUID_SIZE):
-            return Status.NO_MEMORY
-        put32(out.pos, UUID_SIZE)
-        memcpy(out.pos + 4, uuid, UUID_SIZE)
-        out.pos += 4 + UUID_SIZE
-        return Status.OK
+        return status or put_bytes(out, uuid, UUID_SIZE)
 
 
 ENCODERS = {"pg_lsn": LsnEncoder, "text_to_uuid": TextToUuidEncoder}

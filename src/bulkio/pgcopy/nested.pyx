@@ -13,7 +13,7 @@ from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.listview cimport ListView, bind_lists, list_layout, list_span
 from bulkio.pgcopy.strings cimport OFFSET_MAX
 from bulkio.pgcopy.wire cimport (
-    FIELD_MAX, NULL_LENGTH, Buf, Out, State, Status, append_bytes, get32, put32, reserve, test_bit, wrong_length,
+    FIELD_MAX, NULL_LENGTH, Buf, Out, State, Status, get32, put32, reserve, test_bit, wrong_length,
 )
 
 from bulkio.errors import SchemaError
@@ -189,10 +189,7 @@ cdef class ListDecoder(CellDecoder):
         free(self.offsets.data)
 
     cdef int blank(self) noexcept nogil:
-        """Append the offset where the elements end, after the leading zero."""
-        if self.elements.length > OFFSET_MAX:
-            return Status.BATCH_TOO_BIG
-        return end_list(self, <int32_t>self.elements.length)
+        return end_list(&self.offsets, self.elements.length)
 
     cdef int read_elements(self, const uint8_t* data, int32_t n, int32_t count, State* state) noexcept nogil:
         """Append `count` fields, which must be all of data[0:n]."""
@@ -202,13 +199,6 @@ cdef class ListDecoder(CellDecoder):
         cdef Buf* buffers[1]
         buffers[0] = &self.offsets
         return give_array(self, out, buffers, 1)
-
-
-cdef inline int end_list(ListDecoder cell, int32_t end) noexcept nogil:
-    cdef int32_t zero = 0
-    if cell.offsets.size == 0 and append_bytes(&cell.offsets, &zero, 4):
-        return Status.NO_MEMORY
-    return append_bytes(&cell.offsets, &end, 4)
 
 
 cdef int read_fields(CellDecoder cell, const uint8_t* data, int32_t n, int32_t count, State* state) noexcept nogil:
@@ -309,7 +299,7 @@ cdef class ArrayDecoder(ListDecoder):
         state.inflated += 4 * lists
         for i in range(lists):
             end += size
-            if end_list(self, <int32_t>end):
+            if end_list(&self.offsets, end):
                 return Status.NO_MEMORY
         self.length += lists
         return Status.OK

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from bulkio.pgcopy.bytesview cimport load_bytes
 from bulkio.pgcopy.chars cimport hex_digit, is_digit, put_decimal, put_hex
 from bulkio.pgcopy.strings cimport BytesDecoder, BytesEncoder, append_value
-from bulkio.pgcopy.wire cimport Out, State, Status, put32, reserve, wrong_length
+from bulkio.pgcopy.wire cimport Out, State, Status, put32, put_bytes, reserve, wrong_length
 
 cdef enum:
     FAMILY_IPV4 = 2  # PGSQL_AF_INET, whatever the platform's own numbers
@@ -317,14 +317,7 @@ cdef class MacEncoder(BytesEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef uint8_t address[8]
         cdef int status = parse_mac(address, self.size, data, n)
-        if status:
-            return status
-        if reserve(out, 12):
-            return Status.NO_MEMORY
-        put32(out.pos, self.size)
-        memcpy(out.pos + 4, address, self.size)
-        out.pos += 4 + self.size
-        return Status.OK
+        return status or put_bytes(out, address, self.size)
 
 
 cdef class MacDecoder(BytesDecoder):

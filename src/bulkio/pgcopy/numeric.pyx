@@ -1,11 +1,9 @@
 """numeric, from and to Arrow decimals and integers; for the wire format see numericwire.pxd."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memset
 
-from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
 from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.limbs cimport (
     Wide, power_of_ten, wide_div, wide_fits64, wide_less, wide_load, wide_mul_add, wide_negate,
@@ -13,9 +11,7 @@ from bulkio.pgcopy.limbs cimport (
 from bulkio.pgcopy.numericwire cimport (
     BASE, BASE_DIGITS, GROUPS_MAX, NEGATIVE, POSITIVE, Number, put_header, read_header,
 )
-from bulkio.pgcopy.wire cimport (
-    Buf, Out, State, Status, append_bytes, get16, put16, put32, put64, reserve, room, wrong_length,
-)
+from bulkio.pgcopy.wire cimport Out, State, Status, append_bytes, get16, put16, put_integer
 
 cdef inline int floor_div(int a, int b) noexcept nogil:
     return a // b if a >= 0 else -((-a + b - 1) // b)
@@ -29,6 +25,11 @@ cdef int decimal_width(bytes format) except -1:
 
 cdef int decimal_scale(bytes format) except? -9999:
     return int(format[2:].split(b",")[1])
+
+
+cdef inline bint load_decimal(Wide* value, const void* values, int width, int64_t i) noexcept nogil:
+    """Load the magnitude of decimal `i`; gives whether it is negative."""
+    return wide_load(value, <const uint8_t*>values + width * i, width)
 
 
 cdef Wide wide_power_of_ten(int exponent) except *:
@@ -113,7 +114,7 @@ cdef inline int put_small_numeric(Out* out, uint64_t value, bint negative, int s
     return Status.OK
 
 
-cdef class NumericEncoder(CellEncoder):
+cdef class NumericEncoder(FixedEncoder):
     """The checks that every exact number meets on its way into numeric(p, s): range and rounding.
 
     A value with `scale` decimal places goes out with the places it has, cut to the column's where the rest are zeros.
@@ -189,26 +190,21 @@ cdef class DecimalEncoder(NumericEncoder):
     """decimal32, 64, 128, 256 -> numeric; the display scale is the decimal's own."""
 
     cdef int width
-    cdef const uint8_t* values
 
     cdef int source_scale(self) except? -9999:
         self.width = decimal_width(self.format)
         return decimal_scale(self.format)
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = <const uint8_t*>array.buffers[1]
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef Wide value
         cdef const int64_t* words
         cdef bint negative
         if self.width == 16 and self.scale >= 0:
-            words = <const int64_t*>(self.values + 16 * (self.offset + row))
+            words = <const int64_t*>(<const uint8_t*>self.values + 16 * (self.offset + row))
             if words[1] == words[0] >> 63:  # it fits one word
                 negative = words[0] < 0
                 return put_small(self, out, 0 - <uint64_t>words[0] if negative else <uint64_t>words[0], negative)
-        negative = wide_load(&value, self.values + self.width * (self.offset + row), self.width)
+        negative = load_decimal(&value, self.values, self.width, self.offset + row)
         return self.put(out, &value, negative)
 
 
@@ -216,15 +212,10 @@ cdef class IntToNumericEncoder(NumericEncoder):
     """Any Arrow integer -> numeric."""
 
     cdef IntKind kind
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.kind = int_kind(self.format)
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t value = load_int(self.values, self.kind, self.offset + row)
@@ -232,73 +223,52 @@ cdef class IntToNumericEncoder(NumericEncoder):
         return put_small(self, out, 0 - <uint64_t>value if negative else <uint64_t>value, negative)
 
 
-cdef class DecimalToIntEncoder(CellEncoder):
-    """decimal -> int2, int4, int8, only for whole numbers in range."""
+cdef class DecimalToIntEncoder(FixedEncoder):
+    """decimal -> int2, int4, int8, and money as its smallest units; only for whole numbers in range."""
 
-    cdef int width, scale, target
+    cdef int width, target  # bytes
+    cdef int drop  # decimal digits that must be zero, negative where zeros are appended
     cdef uint64_t high
-    cdef const uint8_t* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.width = decimal_width(self.format)
-        self.scale = decimal_scale(self.format)
-        self.target = {"int2": 2, "int4": 4, "int8": 8}[cast.pg.codec]
+        self.drop = decimal_scale(self.format) - (cast.pg.money_scale if cast.pg.codec == "money" else 0)
+        self.target = {"int2": 2, "int4": 4, "int8": 8, "money": 8}[cast.pg.codec]
         self.high = <uint64_t>1 << (8 * self.target - 1)
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = <const uint8_t*>array.buffers[1]
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef Wide value
-        cdef bint negative = wide_load(&value, self.values + self.width * (self.offset + row), self.width)
-        cdef int left = self.scale
+        cdef bint negative = load_decimal(&value, self.values, self.width, self.offset + row)
+        cdef int left = self.drop
         cdef uint64_t magnitude
         while left > 0:
             if wide_div(&value, power_of_ten(min(left, 18))):
                 return Status.WOULD_ROUND
             left -= 18
-        for left in range(self.scale, 0):  # a negative scale
+        for left in range(self.drop, 0):
             if wide_mul_add(&value, 10, 0):
                 return Status.OUT_OF_RANGE
         magnitude = value.limb[0]
         if not wide_fits64(&value) or magnitude > self.high or (magnitude == self.high and not negative):
             return Status.OUT_OF_RANGE
-        if negative:
-            magnitude = 0 - magnitude
-        if reserve(out, 12):
-            return Status.NO_MEMORY
-        put32(out.pos, self.target)
-        if self.target == 8:
-            put64(out.pos + 4, magnitude)
-        elif self.target == 4:
-            put32(out.pos + 4, <int32_t>magnitude)
-        else:
-            put16(out.pos + 4, <uint16_t>magnitude)
-        out.pos += 4 + self.target
-        return Status.OK
+        return put_integer(out, <int64_t>(0 - magnitude if negative else magnitude), self.target)
 
 
-cdef class DecimalDecoder(CellDecoder):
+cdef class DecimalDecoder(FixedDecoder):
     """numeric(p, s) -> decimal128 or decimal256. NaN, infinity, and what p and s cannot hold are errors."""
 
-    cdef int width, scale
+    cdef int scale
     cdef Wide limit
     cdef uint64_t small_limit
     cdef bint nan_is_null
-    cdef Buf values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.width = cast.arrow.bit_width // 8
         self.scale = cast.arrow.scale
         self.nan_is_null = cast.policies.nan == "null"
         self.limit = wide_power_of_ten(cast.arrow.precision)
         self.small_limit = power_of_ten(min(19, cast.arrow.precision))
-
-    def __dealloc__(self):
-        free(self.values.data)
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef Number number
@@ -368,16 +338,6 @@ cdef class DecimalDecoder(CellDecoder):
                 return Status.NOT_IN_ARROW
             exponent -= 1
         return Status.OK
-
-    cdef int blank(self) noexcept nogil:
-        cdef Wide zero
-        memset(&zero, 0, sizeof(Wide))
-        return append_bytes(&self.values, &zero, self.width)
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
 
 
 ENCODERS = {

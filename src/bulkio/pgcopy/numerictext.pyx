@@ -8,6 +8,7 @@ from libc.stdlib cimport strtod
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellEncoder
+from bulkio.pgcopy.chars cimport is_digit
 from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.numericwire cimport (
     BASE_DIGITS, DSCALE_MAX, HEADER, INFINITY_DSCALE, MINUS_INFINITY, NAN, NEGATIVE, PLUS_INFINITY, POSITIVE, WHOLE_DIGITS_MAX, Number,
@@ -25,10 +26,6 @@ cdef struct NumberText:
     int64_t whole  # digits before the point, exponent applied; negative for 0.00…
     int64_t places  # digits after the point, exponent applied
     bint negative
-
-
-cdef inline bint is_digit(uint8_t c) noexcept nogil:
-    return c'0' <= c <= c'9'
 
 
 cdef inline bint is_blank(uint8_t c) noexcept nogil:

@@ -6,8 +6,9 @@ Wire format: src/backend/utils/adt/geo_ops.c, point_send: two float8.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, give_array, read_cell
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell
 from bulkio.pgcopy.members cimport Member, bind_member, member_is_null
+from bulkio.pgcopy.structs cimport StructDecoder
 from bulkio.pgcopy.wire cimport Out, State, Status, put32, put64, reserve, wrong_length
 
 from bulkio.pgcopy.scalars import DECODERS as SCALAR_DECODERS
@@ -41,7 +42,7 @@ cdef class PointEncoder(CellEncoder):
         return Status.OK
 
 
-cdef class PointDecoder(CellDecoder):
+cdef class PointDecoder(StructDecoder):
     """point -> struct<x: float64, y: float64>."""
 
     cdef CellDecoder x, y
@@ -50,7 +51,6 @@ cdef class PointDecoder(CellDecoder):
         child = Cast("float8", cast.arrow.field(0).type, base_type("float8"))
         self.x, self.y = SCALAR_DECODERS["float8"](child, []), SCALAR_DECODERS["float8"](child, [])
         super().__init__(cast, [self.x, self.y])
-        self.filler = SIZE
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         if n != SIZE:
@@ -58,14 +58,6 @@ cdef class PointDecoder(CellDecoder):
         if read_cell(self.x, data, 8, state) or read_cell(self.y, data + 8, 8, state):
             return Status.NO_MEMORY
         return Status.OK
-
-    cdef int blank(self) noexcept nogil:
-        if append_null(self.x) or append_null(self.y):
-            return Status.NO_MEMORY
-        return Status.OK
-
-    cdef int export(self, ArrowArray* out) except -1:
-        return give_array(self, out, NULL, 0)
 
 
 ENCODERS = {"point": PointEncoder}

@@ -11,9 +11,10 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport strcmp
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, give_array, read_cell, write_cell
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, read_cell, write_cell
 from bulkio.pgcopy.listview cimport ListView, bind_lists, list_layout, list_span
 from bulkio.pgcopy.nested cimport ListDecoder
+from bulkio.pgcopy.structs cimport StructDecoder
 from bulkio.pgcopy.wire cimport (
     FIELD_MAX, NULL_LENGTH, Out, State, Status, get32, put32, reserve, test_bit, wrong_length,
 )
@@ -118,7 +119,7 @@ cdef int write_bound(
     return Status.OK
 
 
-cdef class RangeDecoder(CellDecoder):
+cdef class RangeDecoder(StructDecoder):
     """A range -> struct<lower, upper, lower_inc, upper_inc, empty>."""
 
     cdef CellDecoder lower, upper, lower_inc, upper_inc, empty
@@ -128,7 +129,6 @@ cdef class RangeDecoder(CellDecoder):
         super().__init__(cast, children + flags)
         self.lower, self.upper = children
         self.lower_inc, self.upper_inc, self.empty = flags
-        self.filler = 16 + self.lower.filler + self.upper.filler
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef uint8_t flags
@@ -154,17 +154,6 @@ cdef class RangeDecoder(CellDecoder):
         if status == Status.OK and n != 0:
             return wrong_length(state, 0, n)
         return status
-
-    cdef int blank(self) noexcept nogil:
-        cdef int status = append_null(self.lower)
-        if status == Status.OK:
-            status = append_null(self.upper)
-        if status == Status.OK and (append_null(self.lower_inc) or append_null(self.upper_inc)):
-            return Status.NO_MEMORY
-        return status or append_null(self.empty)
-
-    cdef int export(self, ArrowArray* out) except -1:
-        return give_array(self, out, NULL, 0)
 
 
 cdef int read_flag(CellDecoder cell, uint8_t flag, State* state) noexcept nogil:

@@ -8,7 +8,8 @@ from bulkio.pgcopy import (
     bits,
     composites,
     enums,
-    extensions,
+    geometry,
+    hstore,
     intervals,
     literals,
     money,
@@ -23,6 +24,7 @@ from bulkio.pgcopy import (
     strings,
     temporal,
     timetz,
+    vectors,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ MODULES = (
     composites,
     ranges,
     enums,
-    extensions,
+    hstore,
+    vectors,
+    geometry,
 )
 
 ENCODERS = {name: cls for module in MODULES for name, cls in module.ENCODERS.items()}

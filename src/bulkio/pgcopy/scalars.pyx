@@ -4,64 +4,52 @@ Wire formats: src/backend/utils/adt/{bool,int,int8,float,uuid}.c, the `*send` fu
 """
 
 from libc.math cimport isfinite
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
-from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.arrow cimport ArrowArray
+from bulkio.pgcopy.cells cimport CellDecoder, give_array
+from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
 from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.wire cimport (
-    Buf, State, Out, Status, append_bytes, get16, get32, get64, put16, put32, put64, reserve, room, test_bit,
+    Buf, Out, State, Status, append_bytes, get16, get32, get64, put32, put_bytes, put_integer, reserve, test_bit,
     wrong_length,
 )
 
 
-cdef class BoolEncoder(CellEncoder):
+cdef class BoolEncoder(FixedEncoder):
     """bool -> bool: one byte, 0 or 1."""
 
-    cdef const uint8_t* bits
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.bits = <const uint8_t*>array.buffers[1]
-        return 0
-
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         if reserve(out, 5):
             return Status.NO_MEMORY
         put32(out.pos, 1)
-        out.pos[4] = test_bit(self.bits, self.offset + row)
+        out.pos[4] = test_bit(<const uint8_t*>self.values, self.offset + row)
         out.pos += 5
         return Status.OK
 
 
-cdef class Bool8Encoder(CellEncoder):
+cdef class Bool8Encoder(FixedEncoder):
     """arrow.bool8 -> bool: a byte that is not 0 is true."""
 
-    cdef const uint8_t* values
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = <const uint8_t*>array.buffers[1]
-        return 0
-
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         if reserve(out, 5):
             return Status.NO_MEMORY
         put32(out.pos, 1)
-        out.pos[4] = self.values[self.offset + row] != 0
+        out.pos[4] = (<const uint8_t*>self.values)[self.offset + row] != 0
         out.pos += 5
         return Status.OK
 
 
-cdef class IntEncoder(CellEncoder):
+cdef class IntEncoder(FixedEncoder):
     """Any Arrow integer -> int2, int4, int8, oid, xid, xid8, with a range check wherever the target is narrower."""
 
     cdef IntKind kind
     cdef int width
     cdef bint past_int64  # the target holds what a uint64 has past 2**63
     cdef int64_t low, high
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
@@ -76,25 +64,11 @@ cdef class IntEncoder(CellEncoder):
             # of a uint64, every pattern of bits is a value
             self.low = self.low if self.kind == IntKind.UINT64 else 0
 
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
-
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t value = load_int(self.values, self.kind, self.offset + row)
         if value < self.low or value > self.high or (self.kind == IntKind.UINT64 and value < 0 and not self.past_int64):
             return Status.OUT_OF_RANGE
-        if reserve(out, 12):
-            return Status.NO_MEMORY
-        put32(out.pos, self.width)
-        if self.width == 8:
-            put64(out.pos + 4, value)
-        elif self.width == 4:
-            put32(out.pos + 4, <uint32_t>value)
-        else:
-            put16(out.pos + 4, <uint16_t>value)
-        out.pos += 4 + self.width
-        return Status.OK
+        return put_integer(out, value, self.width)
 
 
 cdef inline int put_float(Out* out, double value, int width) noexcept nogil:
@@ -102,64 +76,43 @@ cdef inline int put_float(Out* out, double value, int width) noexcept nogil:
     cdef uint32_t narrow_bits
     cdef uint64_t bits
     cdef float narrow
-    if reserve(out, 12):
-        return Status.NO_MEMORY
-    put32(out.pos, width)
     if width == 8:
         memcpy(&bits, &value, 8)
-        put64(out.pos + 4, bits)
-    else:
-        narrow = <float>value
-        memcpy(&narrow_bits, &narrow, 4)
-        put32(out.pos + 4, narrow_bits)
-    out.pos += 4 + width
-    return Status.OK
+        return put_integer(out, <int64_t>bits, 8)
+    narrow = <float>value
+    memcpy(&narrow_bits, &narrow, 4)
+    return put_integer(out, narrow_bits, 4)
 
 
-cdef class FloatEncoder(CellEncoder):
+cdef class FloatEncoder(FixedEncoder):
     """float16, float32, float64 -> float4, float8; widening is exact, float64 -> float4 is the user's wish to round."""
 
     cdef int source, width
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.source = float_width(self.format)
         self.width = {"float4": 4, "float8": 8}[cast.pg.codec]
 
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
-
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         if self.source == 4 and self.width == 4:  # as bits: a conversion would quieten a signalling NaN
-            if reserve(out, 8):
-                return Status.NO_MEMORY
-            put32(out.pos, 4)
-            put32(out.pos + 4, (<const uint32_t*>self.values)[self.offset + row])
-            out.pos += 8
-            return Status.OK
+            return put_integer(out, (<const uint32_t*>self.values)[self.offset + row], 4)
         cdef double value = load_float(self.values, self.source, self.offset + row)
         if self.width < self.source and isfinite(value) and not isfinite(<float>value):
             return Status.OUT_OF_RANGE
         return put_float(out, value, self.width)
 
 
-cdef class IntToFloatEncoder(CellEncoder):
+cdef class IntToFloatEncoder(FixedEncoder):
     """Any Arrow integer -> float4, float8, only where the float is the very same number."""
 
     cdef IntKind kind
     cdef int width
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.kind = int_kind(self.format)
         self.width = {"float4": 4, "float8": 8}[cast.pg.codec]
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t value = load_int(self.values, self.kind, self.offset + row)
@@ -179,12 +132,11 @@ cdef class IntToFloatEncoder(CellEncoder):
         return put_float(out, <double>value, self.width)
 
 
-cdef class FloatToIntEncoder(CellEncoder):
+cdef class FloatToIntEncoder(FixedEncoder):
     """float16, float32, float64 -> int2, int4, int8, only for whole numbers in range."""
 
     cdef int source, width
     cdef double low, high
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
@@ -192,10 +144,6 @@ cdef class FloatToIntEncoder(CellEncoder):
         self.width = {"int2": 2, "int4": 4, "int8": 8}[cast.pg.codec]
         self.high = 2.0 ** (8 * self.width - 1)
         self.low = -self.high
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef double value = load_float(self.values, self.source, self.offset + row)
@@ -205,49 +153,18 @@ cdef class FloatToIntEncoder(CellEncoder):
         whole = <int64_t>value
         if <double>whole != value:
             return Status.WOULD_ROUND
-        if reserve(out, 12):
-            return Status.NO_MEMORY
-        put32(out.pos, self.width)
-        if self.width == 8:
-            put64(out.pos + 4, whole)
-        elif self.width == 4:
-            put32(out.pos + 4, <uint32_t>whole)
-        else:
-            put16(out.pos + 4, <uint16_t>whole)
-        out.pos += 4 + self.width
-        return Status.OK
+        return put_integer(out, whole, self.width)
 
 
-cdef class UuidEncoder(CellEncoder):
+cdef class UuidEncoder(FixedEncoder):
     """arrow.uuid or fixed_size_binary[16] -> uuid."""
 
-    cdef const uint8_t* values
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = <const uint8_t*>array.buffers[1]
-        return 0
-
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
-        if reserve(out, 20):
-            return Status.NO_MEMORY
-        put32(out.pos, 16)
-        memcpy(out.pos + 4, self.values + 16 * (self.offset + row), 16)
-        out.pos += 20
-        return Status.OK
+        return put_bytes(out, <const uint8_t*>self.values + 16 * (self.offset + row), 16)
 
 
-cdef class FixedDecoder(CellDecoder):
-    """A type whose Arrow value is the wire's value in this machine's byte order; `width` bytes on both sides."""
-
-    cdef int width
-    cdef Buf values
-
-    def __init__(self, cast, list children):
-        super().__init__(cast, children)
-        self.width = {"int2": 2, "int4": 4, "int8": 8, "uint4": 4, "uint8": 8, "float4": 4, "float8": 8}[cast.codec]
-
-    def __dealloc__(self):
-        free(self.values.data)
+cdef class NumberDecoder(FixedDecoder):
+    """Integers and floats: the wire's value in this machine's byte order."""
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef int16_t v2
@@ -255,57 +172,23 @@ cdef class FixedDecoder(CellDecoder):
         cdef int64_t v8
         if n != self.width:
             return wrong_length(state, self.width, n)
-        if room(&self.values, 8):
-            return Status.NO_MEMORY
         if n == 8:
             v8 = get64(data)
-            memcpy(self.values.data + self.values.size, &v8, 8)
-        elif n == 4:
+            return append_bytes(&self.values, &v8, 8)
+        if n == 4:
             v4 = get32(data)
-            memcpy(self.values.data + self.values.size, &v4, 4)
-        else:
-            v2 = get16(data)
-            memcpy(self.values.data + self.values.size, &v2, 2)
-        self.values.size += n
-        return Status.OK
-
-    cdef int blank(self) noexcept nogil:
-        if room(&self.values, 8):
-            return Status.NO_MEMORY
-        memset(self.values.data + self.values.size, 0, 8)
-        self.values.size += self.width
-        return Status.OK
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
+            return append_bytes(&self.values, &v4, 4)
+        v2 = get16(data)
+        return append_bytes(&self.values, &v2, 2)
 
 
-cdef class UuidDecoder(CellDecoder):
+cdef class UuidDecoder(FixedDecoder):
     """uuid -> arrow.uuid (16 bytes, as they come)."""
-
-    cdef Buf values
-
-    def __dealloc__(self):
-        free(self.values.data)
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         if n != 16:
             return wrong_length(state, 16, n)
         return append_bytes(&self.values, data, 16)
-
-    cdef int blank(self) noexcept nogil:
-        if room(&self.values, 16):
-            return Status.NO_MEMORY
-        memset(self.values.data + self.values.size, 0, 16)
-        self.values.size += 16
-        return Status.OK
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
 
 
 cdef class BoolDecoder(CellDecoder):
@@ -350,12 +233,12 @@ ENCODERS = {
 
 DECODERS = {
     "bool": BoolDecoder,
-    "int2": FixedDecoder,
-    "int4": FixedDecoder,
-    "int8": FixedDecoder,
-    "uint4": FixedDecoder,
-    "uint8": FixedDecoder,
-    "float4": FixedDecoder,
-    "float8": FixedDecoder,
+    "int2": NumberDecoder,
+    "int4": NumberDecoder,
+    "int8": NumberDecoder,
+    "uint4": NumberDecoder,
+    "uint8": NumberDecoder,
+    "float4": NumberDecoder,
+    "float8": NumberDecoder,
     "uuid": UuidDecoder,
 }

@@ -6,7 +6,7 @@ silence (src/backend/utils/adt/{datetime,date,timestamp,cash,numeric,varchar}.c)
 places, leave out a zone, a date or a time of day that the type has no room for, and trim blanks.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 from bulkio.pgcopy.bytesview cimport load_bytes
 from bulkio.pgcopy.chars cimport is_digit, is_letter

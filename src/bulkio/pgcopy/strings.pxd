@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from bulkio.pgcopy.bytesview cimport BytesView
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder
-from bulkio.pgcopy.wire cimport Buf, Out, State, Status, append_bytes
+from bulkio.pgcopy.wire cimport Buf, Out, Status, append_bytes
 
 
 cdef enum:

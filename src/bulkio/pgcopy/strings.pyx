@@ -12,8 +12,8 @@ from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.bytesview cimport bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
 from bulkio.pgcopy.wire cimport (
-    FIELD_MAX, TEXT_HAS_NUL, TEXT_OK, Buf, State, Out, Status, append_bytes, check_text, count_chars, put32,
-    reserve, room, wrong_length,
+    FIELD_MAX, TEXT_HAS_NUL, TEXT_OK, Buf, Out, State, Status, check_text, count_chars, put32, put_bytes, reserve,
+    wrong_length,
 )
 
 cdef enum:
@@ -40,12 +40,7 @@ cdef class BytesEncoder(CellEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         if n > FIELD_MAX:
             return Status.FIELD_TOO_BIG
-        if reserve(out, 4 + n):
-            return Status.NO_MEMORY
-        put32(out.pos, <int32_t>n)
-        memcpy(out.pos + 4, data, n)
-        out.pos += 4 + n
-        return Status.OK
+        return put_bytes(out, data, n)
 
 
 cdef class TextEncoder(BytesEncoder):
@@ -75,12 +70,7 @@ cdef class TextEncoder(BytesEncoder):
             return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
         if n > self.max_bytes or (n > self.max_chars and count_chars(data, n) > self.max_chars):
             return Status.TOO_LONG
-        if reserve(out, 4 + n):
-            return Status.NO_MEMORY
-        put32(out.pos, <int32_t>n)
-        memcpy(out.pos + 4, data, n)
-        out.pos += 4 + n
-        return Status.OK
+        return put_bytes(out, data, n)
 
     cdef int write_mended(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil:
         """Append a text whose NULs are taken out or replaced."""

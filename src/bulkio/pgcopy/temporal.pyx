@@ -4,16 +4,11 @@ Wire formats: src/backend/utils/adt/{date,timestamp}.c. PostgreSQL counts days a
 1970-01-01; the extreme integers stand for -infinity and infinity. The ranges are those of src/include/datatype/timestamp.h.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
 from bulkio.pgcopy.units cimport IS_NULL, IS_SENTINEL, Infinity, Unit, grain_of, infinity_of, to_us, unit_of
-from bulkio.pgcopy.wire cimport (
-    Buf, Out, State, Status, append_bytes, get32, get64, put32, put64, reserve, wrong_length,
-)
+from bulkio.pgcopy.wire cimport Out, State, Status, append_bytes, get32, get64, put_integer, wrong_length
 
 cdef enum:
     EPOCH_DAYS = 10957  # 1970-01-01 to 2000-01-01
@@ -36,29 +31,15 @@ cdef extern from *:
     bint __builtin_add_overflow(int64_t a, int64_t b, int64_t* result) nogil
 
 
-cdef inline int put_long(Out* out, int64_t value) noexcept nogil:
-    if reserve(out, 12):
-        return Status.NO_MEMORY
-    put32(out.pos, 8)
-    put64(out.pos + 4, <uint64_t>value)
-    out.pos += 12
-    return Status.OK
-
-
-cdef class TemporalEncoder(CellEncoder):
+cdef class TemporalEncoder(FixedEncoder):
     """The base: values of 32 or 64 bits."""
 
     cdef bint narrow, sentinels
-    cdef const void* values
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.sentinels = cast.policies.infinity == "sentinel"
         self.narrow = self.format in (b"tdD", b"tts", b"ttm")
-
-    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        self.values = array.buffers[1]
-        return 0
 
     cdef inline int64_t load(self, int64_t row) noexcept nogil:
         if self.narrow:
@@ -79,12 +60,7 @@ cdef class DateEncoder(TemporalEncoder):
             days -= EPOCH_DAYS
             if not DATE_MIN <= days < DATE_END:
                 return Status.OUT_OF_RANGE
-        if reserve(out, 8):
-            return Status.NO_MEMORY
-        put32(out.pos, 4)
-        put32(out.pos + 4, <uint32_t>days)
-        out.pos += 8
-        return Status.OK
+        return put_integer(out, days, 4)
 
 
 cdef class DateToTimestampEncoder(TemporalEncoder):
@@ -98,11 +74,11 @@ cdef class DateToTimestampEncoder(TemporalEncoder):
             days //= DAY_MS
         if __builtin_mul_overflow(days - EPOCH_DAYS, DAY_US, &us) or not TIMESTAMP_MIN <= us < TIMESTAMP_END:
             return Status.OUT_OF_RANGE
-        return put_long(out, us)
+        return put_integer(out, us, 8)
 
 
-cdef class TimeEncoder(TemporalEncoder):
-    """time32, time64 -> time; nanoseconds only where exact."""
+cdef class ClockEncoder(TemporalEncoder):
+    """The base: values in a unit of time, and the places that the column keeps."""
 
     cdef Unit unit
     cdef int64_t grain
@@ -111,6 +87,10 @@ cdef class TimeEncoder(TemporalEncoder):
         super().__init__(cast, children)
         self.unit = unit_of(self.format, cast.policies.allow_lossy)
         self.grain = grain_of(cast)
+
+
+cdef class TimeEncoder(ClockEncoder):
+    """time32, time64 -> time; nanoseconds only where exact."""
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t us
@@ -121,25 +101,17 @@ cdef class TimeEncoder(TemporalEncoder):
             return Status.OUT_OF_RANGE
         if self.grain != 1 and us % self.grain:
             return Status.WOULD_ROUND
-        return put_long(out, us)
+        return put_integer(out, us, 8)
 
 
-cdef class TimestampEncoder(TemporalEncoder):
+cdef class TimestampEncoder(ClockEncoder):
     """timestamp of any unit -> timestamp, timestamptz; nanoseconds only where exact."""
-
-    cdef Unit unit
-    cdef int64_t grain
-
-    def __init__(self, cast, list children):
-        super().__init__(cast, children)
-        self.unit = unit_of(self.format, cast.policies.allow_lossy)
-        self.grain = grain_of(cast)
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t us = self.load(row)
         cdef int status
         if self.sentinels and (us == INT64_MAX or us == INT64_MIN):
-            return put_long(out, us)
+            return put_integer(out, us, 8)
         status = to_us(us, &self.unit, &us)
         if status:
             return status
@@ -147,21 +119,21 @@ cdef class TimestampEncoder(TemporalEncoder):
             return Status.OUT_OF_RANGE
         if self.grain != 1 and us % self.grain:
             return Status.WOULD_ROUND
-        return put_long(out, us)
+        return put_integer(out, us, 8)
 
 
-cdef class DateDecoder(CellDecoder):
-    """date -> date32."""
+cdef class TemporalDecoder(FixedDecoder):
+    """The base: what becomes of infinity."""
 
-    cdef Buf values
     cdef Infinity infinity
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.infinity = infinity_of(cast)
 
-    def __dealloc__(self):
-        free(self.values.data)
+
+cdef class DateDecoder(TemporalDecoder):
+    """date -> date32."""
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef int32_t days
@@ -177,40 +149,8 @@ cdef class DateDecoder(CellDecoder):
             days += EPOCH_DAYS
         return append_bytes(&self.values, &days, 4)
 
-    cdef int blank(self) noexcept nogil:
-        cdef int32_t zero = 0
-        return append_bytes(&self.values, &zero, 4)
 
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
-
-
-cdef class LongDecoder(CellDecoder):
-    """The base: 64-bit microseconds."""
-
-    cdef Buf values
-    cdef Infinity infinity
-
-    def __init__(self, cast, list children):
-        super().__init__(cast, children)
-        self.infinity = infinity_of(cast)
-
-    def __dealloc__(self):
-        free(self.values.data)
-
-    cdef int blank(self) noexcept nogil:
-        cdef int64_t zero = 0
-        return append_bytes(&self.values, &zero, 8)
-
-    cdef int export(self, ArrowArray* out) except -1:
-        cdef Buf* buffers[1]
-        buffers[0] = &self.values
-        return give_array(self, out, buffers, 1)
-
-
-cdef class TimeDecoder(LongDecoder):
+cdef class TimeDecoder(TemporalDecoder):
     """time -> time64[us]. 24:00:00, which Arrow does not have, is an error."""
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
@@ -225,7 +165,7 @@ cdef class TimeDecoder(LongDecoder):
         return append_bytes(&self.values, &us, 8)
 
 
-cdef class TimestampDecoder(LongDecoder):
+cdef class TimestampDecoder(TemporalDecoder):
     """timestamp, timestamptz -> timestamp[us]; the last that Arrow holds is 294247-01-10."""
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:

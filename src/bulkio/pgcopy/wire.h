@@ -77,6 +77,11 @@ static inline int check_odd_text(const uint8_t *p, size_t n) {
     if (*end == 1) return TEXT_HAS_NUL;
 #endif
     while (p < end) {
+        if (*p < 0x80 && end - p >= 8) { /* on to the next byte that is odd; those flagged behind it may be none */
+            uint64_t odd = odd_bytes(load64(p));
+            if (odd == 0) { p += 8; continue; }
+            p += __builtin_ctzll(odd) >> 3;
+        }
         if (*p == 0) return TEXT_HAS_NUL;
         size_t step = utf8_sequence(p, end);
         if (step == 0) return TEXT_NOT_UTF8;

@@ -102,6 +102,31 @@ cdef inline int reserve(Out* out, size_t n) noexcept nogil:
     return grow_out(out, n)
 
 
+cdef inline int put_integer(Out* out, int64_t value, int width) noexcept nogil:
+    """Append a field of 2, 4 or 8 bytes."""
+    if reserve(out, 12):
+        return Status.NO_MEMORY
+    put32(out.pos, width)
+    if width == 8:
+        put64(out.pos + 4, <uint64_t>value)
+    elif width == 4:
+        put32(out.pos + 4, <uint32_t>value)
+    else:
+        put16(out.pos + 4, <uint16_t>value)
+    out.pos += 4 + width
+    return Status.OK
+
+
+cdef inline int put_bytes(Out* out, const void* data, size_t n) noexcept nogil:
+    """Append a field of these bytes."""
+    if reserve(out, 4 + n):
+        return Status.NO_MEMORY
+    put32(out.pos, <uint32_t>n)
+    memcpy(out.pos + 4, data, n)
+    out.pos += 4 + n
+    return Status.OK
+
+
 cdef struct Buf:
     # One growing Arrow buffer. `size` and `capacity` are in bytes.
     uint8_t* data

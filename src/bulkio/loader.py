@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName
+from bulkio.checks import check_choice, check_number
 from bulkio.csvform import csv_block
 from bulkio.errors import BulkioError
 from bulkio.files import open_source
@@ -32,6 +33,7 @@ from bulkio.plan import (
     recorded_typmods,
 )
 from bulkio.prepare import prepare_batch, prepared_fields
+from bulkio.protocols import DriverChoice, LoadMethod
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 from bulkio.types import STRICT, Policies
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.pgcopy import Block, Field
-    from bulkio.protocols import DriverName, LoadMethod, Row, Session, Source
+    from bulkio.protocols import DriverName, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
 
@@ -66,7 +68,7 @@ class Progress:
 class LoadOptions:
     """How to load. Every field is an option of `bulkio load` of the same name."""
 
-    driver: Literal["auto", "asyncpg", "psycopg"] = "auto"
+    driver: DriverChoice = "auto"
     method: LoadMethod = "binary"
     mode: Mode = "append"
     #: the source's columns to load; None means all
@@ -80,6 +82,12 @@ class LoadOptions:
     policies: Policies = STRICT
     #: PostgreSQL types for the columns of a new table, as DDL spells them, by column
     types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("driver", self.driver, DriverChoice)
+        check_choice("method", self.method, LoadMethod)
+        check_choice("mode", self.mode, Mode)
+        check_number("batch_rows", self.batch_rows, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,8 @@ _NO_ROWS = frozenset(
         *("inet", "macaddr", "macaddr8", "bit", "pg_lsn", "versioned_text", "money"),
     }
 )
-#: types whose integers have no driver that takes them everywhere
-_NO_ROW_TYPES = frozenset({"xid", "xid8"})
+#: types that not every driver takes everywhere
+_NO_ROW_TYPES = frozenset({"xid", "xid8", "citext"})
 
 
 def unsupported(how: Cast) -> str | None:

@@ -185,7 +185,6 @@ BASE_TYPES = (
     _row("oid", 26, 1028, "uint4"),
     _row("xid", 28, 1011, "uint4"),
     _row("json", 114, 199),
-    _row("xml", 142, 143, "text"),
     _row("point", 600, 1017),
     _row("cidr", 650, 651, "inet"),
     _row("float4", 700, 1021),

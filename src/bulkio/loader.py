@@ -105,6 +105,8 @@ class LoadReport:
     table: str
     #: the table was missing and has been created
     created: bool
+    #: what is otherwise than the source records it: columns of another type
+    notes: tuple[str, ...] = ()
 
     @property
     def rows_per_s(self) -> float:
@@ -140,6 +142,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         mode=plan.mode,
         table=f"{plan.schema}.{plan.table}",
         created=plan.creates,
+        notes=plan.notes,
     )
 
 
@@ -208,9 +211,10 @@ async def _for_new_table(
     if ddl:
         named = await named_types(session, names)
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
-    types = await find_types(session, [*named.values(), *postgis.values(), *(oid for oid, _ in asked.values())])
+    recorded = [oid for found in named.values() for oid in (found.oid, found.array_oid)]
+    types = await find_types(session, [*recorded, *postgis.values(), *(oid for oid, _ in asked.values())])
     typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, named)])
-    return Database(None, new_schema, types, asked, named, postgis, typmods)
+    return Database(None, new_schema, types, asked, named, ddl, postgis, typmods)
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:

@@ -97,8 +97,8 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     not_null = {column.name for column in request.table_columns if column.not_null}
     fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
     if request.method == "cursor":
-        if request.policies.changes_exports:
-            raise ConfigError(f"{' and '.join(request.policies.changes_exports)} need method binary")
+        if unknown := request.policies.changes_exports:
+            raise ConfigError(f"method cursor does not know the policy {' and '.join(unknown)}: use binary")
         refuse(
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
             "method cursor cannot carry these columns: use binary",

@@ -41,6 +41,7 @@ cdef enum Status:
     IS_INFINITE = 25
     NOT_IN_ARROW = 26
     BATCH_TOO_BIG = 27
+    IS_DAYS_END = 28
     # extensions' types, either way
     DUPLICATE_KEY = 50
     NULL_KEY = 51

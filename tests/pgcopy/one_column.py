@@ -1,4 +1,4 @@
-"""Streams of one column, for the tests of the types that extensions bring."""
+"""Streams of one column."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
-from bulkio.types import PgType, cast_from_pg, cast_to_pg
+from bulkio.types import Cast, PgType, cast_from_pg, cast_to_pg
 
 
-def encode(array: pa.Array, pg: PgType) -> bytes:
-    """Give the stream of one column."""
-    cast = cast_to_pg(array.type, pg)
+def encode(array: pa.Array, pg: PgType, cast: Cast | None = None) -> bytes:
+    """Give the stream of one column, by the strict cast where none is given."""
+    cast = cast or cast_to_pg(array.type, pg)
     assert cast is not None
     encoder = Encoder([Field("c", cast)])
     blocks = list(encoder.encode(pa.record_batch([array], names=["c"])))

@@ -1,6 +1,6 @@
 """numeric, from and to text, and from floats; for the wire format see numericwire.pxd."""
 
-from libc.math cimport INFINITY, NAN as NOT_A_NUMBER, isfinite, isnan
+from libc.math cimport INFINITY, NAN as NOT_A_NUMBER, fabs, isfinite, isnan
 from libc.stdint cimport int64_t, int32_t, uint8_t, uint16_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, strtod
@@ -184,8 +184,18 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
         return self.put_text(out, &number)
 
 
+cdef const uint8_t* with_point(char* text) noexcept nogil:
+    """Put a point into what printf has written as 1,5e+00 or in whatever way the locale has; gives its new beginning."""
+    cdef uint8_t* p = <uint8_t*>text + 1
+    while not is_digit(p[0]):
+        p += 1
+    (p - 1)[0] = c'.'
+    (p - 2)[0] = text[0]
+    return p - 2
+
+
 cdef class FloatToNumericEncoder(WrittenNumberEncoder):
-    """float16, float32, float64 -> numeric, as the shortest digits that give the same float64 back."""
+    """float16, float32, float64 -> numeric: 15 digits, or the 16 or 17 that it takes to give the same float64 back."""
 
     cdef int source
     cdef const void* values
@@ -210,12 +220,12 @@ cdef class FloatToNumericEncoder(WrittenNumberEncoder):
             if self.limited:
                 return Status.OUT_OF_RANGE
             return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, INFINITY_DSCALE)
-        value = -value if number.negative else value
+        value = fabs(value)  # -0.0 too: numeric has no such zero
         for digits in range(15, 18):  # 17 are enough for every float64
             n = snprintf(text, sizeof(text), "%.*e", digits - 1, value)
             if strtod(text, NULL) == value:
                 break
-        status = parse_number(&number, <const uint8_t*>text, <const uint8_t*>text + n)
+        status = parse_number(&number, with_point(text), <const uint8_t*>text + n)
         if status:
             return status
         while number.places > 0 and (number.end - 1)[0] == c'0':  # zeros that only %e has written

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import itertools
+import resource
 import struct
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -253,6 +255,11 @@ def test_no_columns_and_rows():
     assert [b.rows for b in decoder.finish()] == [2, 1]
 
 
+def _decoder_of(name: str) -> Decoder:
+    cast = cast_from_pg(base_type(name))
+    return Decoder([Field("c", cast)], pa.schema([pa.field("c", cast.arrow)]))
+
+
 def _decode_one(pg, field: bytes) -> pa.RecordBatch:
     cast = cast_from_pg(pg)
     decoder = Decoder([Field("a\nb", cast)], pa.schema([pa.field("c", cast.arrow)]))
@@ -339,6 +346,24 @@ def test_a_bad_field_names_row_and_column(name):
     assert (caught.value.row, caught.value.column) == (2, "a\nb")
     # the field's length stands at the offset: header, a row of one NULL, a field count
     assert caught.value.offset == len(HEADER) + 6 + 2
+
+
+def test_a_decoder_without_memory_is_dead():
+    """What it had read of a row is lost then, so it must not go on as if nothing had been."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    decoder = _decoder_of("bytea")
+    decoder.feed(HEADER + struct.pack(">hi", 1, 1 << 30))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    piece = bytes(1 << 24)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), hard))
+    try:
+        with pytest.raises(MemoryError, match="no memory for a batch"):
+            _feed_all(decoder, [piece] * 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    for call in (lambda: decoder.feed(piece), decoder.finish):
+        with pytest.raises(DecodeError, match="has met an error before"):
+            call()
 
 
 @pytest.mark.parametrize(

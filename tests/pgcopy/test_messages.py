@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -334,3 +336,13 @@ def test_long_values_are_cut_in_messages():
     error = refusal(pa.array(["x\n" * 100_000]), base_type("varchar", 4 + 3))
     assert len(str(error)) < 200
     assert "\n" not in str(error)
+
+
+def test_the_numbers_are_those_of_the_c_level():
+    """Every status of wire.pxd has its name and number here, but for those that are no fault of a value."""
+    source = (Path(__file__).parents[2] / "src/bulkio/pgcopy/wire.pxd").read_text()
+    statuses = source.partition("cdef enum Status:")[2].partition("\n\n")[0]
+    there = {name: int(number) for name, number in re.findall(r"(\w+) = (\d+)", statuses)}
+    here = {name: value for name, value in vars(messages).items() if type(value) is int}
+    assert {name: there[name] for name in there.keys() - {"OK", "NO_MEMORY", "AS_NULL"}} == here
+    assert set(messages._ENCODE) | set(messages._DECODE) == set(here.values())

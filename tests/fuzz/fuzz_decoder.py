@@ -29,7 +29,8 @@ from bulkio.errors import DecodeError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import Cast, Policies, cast_from_pg, cast_to_pg, with_policies
-from bulkio.types.from_pg import with_interval_structs
+from bulkio.types.from_pg import interval_struct, with_leaves
+from bulkio.types.wire import wire_cast
 from pgcopy import codec_cases as cases
 from pgcopy import composite_cases as composites
 from pgcopy import scalar_cases as scalars
@@ -60,10 +61,9 @@ _POLICIES = (Policies(), Policies(infinity="null", nan="null", bounds="drop"))
 
 
 def casts_of(case: cases.Case | scalars.Edges) -> list[Cast]:
-    """Give the casts that a case's bytes are decoded with: an interval goes two ways."""
+    """Give the casts that a case's bytes are decoded with: as an export's, for Parquet, and as a load's once more."""
     how = cast_from_pg(case.pg)
-    other = with_interval_structs(how)
-    return [how] if other == how else [how, other]
+    return [how, with_leaves(how, interval_struct), wire_cast(cast_to_pg(case.arrow, case.pg))]
 
 
 def drawn_casts() -> list[Cast]:

@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,7 +30,7 @@ from bulkio.errors import DecodeError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import Cast, Policies, cast_from_pg, cast_to_pg, with_policies
-from bulkio.types.from_pg import interval_struct, with_leaves
+from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
 from bulkio.types.wire import wire_cast
 from pgcopy import codec_cases as cases
 from pgcopy import composite_cases as composites
@@ -61,9 +62,11 @@ _POLICIES = (Policies(), Policies(infinity="null", nan="null", bounds="drop"))
 
 
 def casts_of(case: cases.Case | scalars.Edges) -> list[Cast]:
-    """Give the casts that a case's bytes are decoded with: as an export's, for Parquet, and as a load's once more."""
+    """Give the casts that a case's bytes are decoded with: all that an export can ask for, and a load's once more."""
     how = cast_from_pg(case.pg)
-    return [how, with_leaves(how, interval_struct), wire_cast(cast_to_pg(case.arrow, case.pg))]
+    changes = (interval_struct, *(partial(numeric_as, arrow=arrow) for arrow in (pa.float64(), pa.decimal128(38, 9))))
+    exports = [how, *(with_leaves(how, change) for change in changes)]
+    return [*exports, wire_cast(cast_to_pg(case.arrow, case.pg))]
 
 
 def drawn_casts() -> list[Cast]:

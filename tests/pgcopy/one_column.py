@@ -21,10 +21,15 @@ def encode(array: pa.Array, pg: PgType, cast: Cast | None = None) -> bytes:
 
 
 def decode(
-    stream: bytes, pg: PgType, *, chunk_bytes: int | None = None, batch_bytes: int = 16 << 20
+    stream: bytes,
+    pg: PgType,
+    cast: Cast | None = None,
+    *,
+    chunk_bytes: int | None = None,
+    batch_bytes: int = 16 << 20,
 ) -> pa.ChunkedArray:
-    """Read a stream of one column, chunk by chunk."""
-    cast = cast_from_pg(pg)
+    """Read a stream of one column, chunk by chunk, by the usual cast where none is given."""
+    cast = cast or cast_from_pg(pg)
     decoder = Decoder([Field("c", cast)], pa.schema([pa.field("c", cast.arrow)]), batch_bytes=batch_bytes)
     size = chunk_bytes or max(len(stream), 1)
     for at in range(0, len(stream), size):

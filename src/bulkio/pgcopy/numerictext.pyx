@@ -314,7 +314,6 @@ cdef inline uint8_t* trim_zeros(uint8_t* first, uint8_t* end) noexcept nogil:
     return first + (end - p)
 
 
-ENCODERS = {"text_to_numeric": TextToNumericEncoder, "float_to_numeric": FloatToNumericEncoder}
 cdef class NumericFloatDecoder(FixedDecoder):
     """numeric -> the nearest float64, for those who ask for it; NaN and infinities stay what they are."""
 
@@ -352,4 +351,5 @@ cdef class NumericFloatDecoder(FixedDecoder):
         return Status.OK if isfinite(value[0]) else Status.NOT_IN_ARROW
 
 
+ENCODERS = {"text_to_numeric": TextToNumericEncoder, "float_to_numeric": FloatToNumericEncoder}
 DECODERS = {"numeric_text": NumericTextDecoder, "numeric_float": NumericFloatDecoder}

@@ -22,7 +22,7 @@ NAMES = tuple(scalars(parquet=True, infinity=False))
 PARTS = 8
 #: in each part, on each server, where no profile asks for more
 TABLES = 15
-_LONG = settings.get_current_profile_name() == "random-tables"
+_LONG = settings.default.max_examples == settings.get_profile("random-tables").max_examples
 _counts: Counter[str] = Counter()
 
 

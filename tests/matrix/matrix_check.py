@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 #: the files' endings, and the in-memory reader
 FORMATS = ("parquet", "arrow", "arrows", "reader")
+DRIVERS = ("asyncpg", "psycopg")
 
 #: what each way (server and format) did with each type, in order
 RESULTS: dict[str, dict[str, str]] = {}

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cases import CASES, ROWS, TABLES, Case, TableCase
-from matrix_check import RESULTS, Place, Way, folder, round_trip
+from cases import CASES, TABLES, Case, TableCase
+from matrix_check import DRIVERS, RESULTS, Place, Way, folder, round_trip
+from promise import ROWS
 
 import bulkio
+from bulkio.types import SERVER_TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: for each case; the others for all the cases together
 FORMATS = ("parquet", "arrow")
+TOGETHER = ("arrows", "reader")
 #: rows of the promise that some server has covered, in all formats
 _covered: set[int] = set()
 _ran: set[tuple[str, str]] = set()
@@ -34,16 +38,28 @@ def note(name: str, place: Place, what: str, formats: tuple[str, ...] = FORMATS)
         RESULTS.setdefault(name, {})[f"{place.server.id} {one}"] = what
 
 
+def way_of(place: Place, form: str, case: Case | None = None) -> Way:
+    """Give a way: one driver exports to Parquet and loads Arrow IPC, the other the reverse; on odd versions they swap."""
+    there = ((*FORMATS, *TOGETHER).index(form) + place.server.version) % 2
+    exports = {"driver": DRIVERS[there], **(case.exports if case else {})}
+    return Way(form, exports, {"driver": DRIVERS[1 - there], **(case.loads if case else {})})
+
+
 def fill(place: Place, case: Case) -> None:
     """Make the table `t` with the case's values."""
     if case.setup:
         place.conn.execute(case.setup)
     place.conn.execute(f"CREATE TABLE t (n int4 NOT NULL, v {case.type})")
-    (me,) = place.conn.execute("SELECT current_user").fetchone()
-    values = [None] * case.nulls + [value.replace("{me}", me) for value in case.values]
-    literals = ["NULL" if v is None else "E'" + v.replace("\\", "\\\\").replace("'", "''") + "'" for v in values]
-    rows = ", ".join(f"({i}, {literal}::{case.type})" for i, literal in enumerate(literals))
+    rows = ", ".join(f"({i}, {value})" for i, value in enumerate(literals(place, case)))
     place.conn.execute(f"INSERT INTO t VALUES {rows}")
+
+
+def literals(place: Place, case: Case) -> list[str]:
+    """Give the case's values in SQL, NULL first."""
+    (me,) = place.conn.execute("SELECT current_user").fetchone()
+    given = [value.replace("{me}", me) for value in case.values]
+    quoted = ["E'" + value.replace("\\", "\\\\").replace("'", "''") + "'" for value in given]
+    return [f"{value}::{case.type}" for value in ["NULL"] * case.nulls + quoted]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -51,7 +67,7 @@ def test_type(case: Case, place: Place) -> None:
     """A column of the type with its edge values and NULLs comes back byte for byte, and with its own DDL."""
     _ran.add((case.id, place.server.id))
     if not has(place, case):
-        note(case.id, place, "-")
+        note(case.id, place, "-", (*FORMATS, *TOGETHER))
         return
     note(case.id, place, "FAILED")
     with place.schema() as schema:
@@ -60,8 +76,8 @@ def test_type(case: Case, place: Place) -> None:
         if case.refused:
             with folder() as path, pytest.raises(bulkio.BulkioError, match=case.refused):
                 bulkio.export(table, path / "x.arrow", place.dsn)
-        for one in FORMATS:
-            way = Way(one, case.exports, case.loads)
+        for one in (*FORMATS, *TOGETHER) if case.unheld else FORMATS:
+            way = way_of(place, one, case)
             if one in case.unheld:
                 with pytest.raises(bulkio.BulkioError, match=case.unheld[one]):
                     round_trip(place, table, way)
@@ -71,21 +87,61 @@ def test_type(case: Case, place: Place) -> None:
     _covered.add(case.row)
 
 
+@pytest.mark.parametrize("form", TOGETHER)
+def test_all_types_in_one_table(form: str, place: Place) -> None:
+    """The other formats carry all types beside each other: those with a codec, and those that travel as text."""
+    cases = {f"c{i}": case for i, case in enumerate(CASES) if has(place, case) and not case.unheld}
+    for case in cases.values():
+        note(case.id, place, "FAILED", (form,))
+    with place.schema() as schema:
+        for setup in dict.fromkeys(case.setup for case in cases.values() if case.setup):
+            place.conn.execute(setup)
+        for policy in (None, "sentinel"):
+            fill_together(place, {n: c for n, c in cases.items() if c.exports.get("infinity") == policy})
+            for names in by_codec(place, f"{schema}.everything"):
+                dimensions = {n: d for n in names for d in cases[n].exports.get("dimensions", {}).values()}
+                options = {"dimensions": dimensions, **({"infinity": policy} if policy else {})}
+                way = Way(form, way_of(place, form).exports | options, way_of(place, form).loads | options)
+                place.conn.execute(f"CREATE TABLE t AS SELECT {', '.join(names)} FROM everything")
+                round_trip(place, f"{schema}.t", way)
+                place.conn.execute("DROP TABLE t")
+            place.conn.execute("DROP TABLE everything")
+    for case in cases.values():
+        note(case.id, place, "policy" if case.exports else "ok", (form,))
+
+
+def fill_together(place: Place, cases: dict[str, Case]) -> None:
+    """Make the table `everything`, with a column for each case; the last value stands below the shorter ones."""
+    place.conn.execute(f"CREATE TABLE everything ({', '.join(f'{n} {c.type}' for n, c in cases.items())})")
+    columns = [literals(place, case) for case in cases.values()]
+    for i in range(max(map(len, columns))):
+        place.conn.execute(f"INSERT INTO everything VALUES ({', '.join(c[min(i, len(c) - 1)] for c in columns)})")
+
+
+def by_codec(place: Place, table: str) -> list[list[str]]:
+    """Give the columns that have a codec, and those that travel as text, where there are any."""
+    found: dict[bool, list[str]] = {}
+    for column in bulkio.plan_export(table, place.dsn).fields:
+        found.setdefault(column.cast.pg.codec == SERVER_TEXT, []).append(column.name)
+    return list(found.values())
+
+
 @pytest.mark.parametrize("case", TABLES, ids=lambda case: case.id)
 def test_table(case: TableCase, place: Place) -> None:
     """A whole table comes back with its rows, its key, and its sequences past what was loaded."""
     note(case.id, place, "FAILED")
     with place.schema() as schema:
         table = f"{schema}.t"
-        place.conn.execute(case.setup.format(t=table))
-        if case.rows:
-            place.conn.execute(case.rows.format(t=table))
         for one in FORMATS:
+            place.conn.execute(f"DROP TABLE IF EXISTS {table}; DROP TYPE IF EXISTS {table}_p")
+            place.conn.execute(case.setup.format(t=table))
+            if case.rows:
+                place.conn.execute(case.rows.format(t=table))
             if case.refused:
                 with folder() as path, pytest.raises(bulkio.BulkioError, match=case.refused):
                     bulkio.export(table, path / f"x.{one}", place.dsn)
             else:
-                round_trip(place, table, Way(one))
+                round_trip(place, table, way_of(place, one))
             note(case.id, place, "error" if case.refused else "ok", (one,))
         if case.insert:
             expect_next_insert(place, table, case.insert.format(t=table))

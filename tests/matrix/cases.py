@@ -158,6 +158,7 @@ def _times(add) -> None:
         "2562047788:00:54.775807",
         unheld=dict.fromkeys(("arrow", "arrows", "reader"), "interval"),
     )
+    add("interval", "infinite interval", "interval", "infinity", "-infinity", "0", since=17, **infinite, **says)
     add("interval", "interval(3)", "interval(3)", "1 day 00:00:01.234")
     add("interval", "interval day to second", "interval day to second(2)", "1 day 00:00:01.23")
 

@@ -128,12 +128,18 @@ class Way:
 def round_trip(place: Place, table: str, way: Way) -> None:
     """Export the table, drop it, load it, and compare; what was loaded stands in its place."""
     rows, facts = place.rows(table), place.facts(table)
-    with folder() as path:
-        source = _export(place, table, way, path)
-        place.conn.execute(f"DROP TABLE {table}")
-        bulkio.load(source, table, place.dsn, mode="create", **way.loads)
+    carry(place, table, table, way)
     assert place.facts(table) == facts
     assert place.rows(table) == rows
+
+
+def carry(place: Place, table: str, back: str, way: Way) -> None:
+    """Export the table, drop it if it is to come back under its own name, and load what was exported."""
+    with folder() as path:
+        source = _export(place, table, way, path)
+        if back == table:
+            place.conn.execute(f"DROP TABLE {table}")
+        bulkio.load(source, back, place.dsn, mode="create", **way.loads)
 
 
 def _export(place: Place, table: str, way: Way, path: Path) -> object:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from cases import CASES, TABLES, Case, TableCase
 from matrix_check import DRIVERS, RESULTS, Place, Way, folder, round_trip
 from promise import ROWS
+from psycopg.conninfo import conninfo_to_dict
 
 import bulkio
 from bulkio.types import SERVER_TEXT
@@ -39,7 +41,7 @@ def note(name: str, place: Place, what: str, formats: tuple[str, ...] = FORMATS)
 
 
 def way_of(place: Place, form: str, case: Case | None = None) -> Way:
-    """Give a way: one driver exports to Parquet and loads Arrow IPC, the other the reverse; on odd versions they swap."""
+    """Give a way: one driver exports Parquet and loads Arrow IPC, the other the reverse; on odd versions they swap."""
     there = ((*FORMATS, *TOGETHER).index(form) + place.server.version) % 2
     exports = {"driver": DRIVERS[there], **(case.exports if case else {})}
     return Way(form, exports, {"driver": DRIVERS[1 - there], **(case.loads if case else {})})
@@ -168,15 +170,28 @@ _SOURCES = {
     " INSERT INTO {s}.t VALUES (1, 'x'); INSERT INTO {s}.child VALUES (2, 'y', 3)",
     "view": "CREATE VIEW {s}.t AS SELECT 1 AS a, 'x'::varchar(3) AS b",
     "materialized view": "CREATE MATERIALIZED VIEW {s}.t AS SELECT 1 AS a, '(1,2),(0,0)'::box AS b",
-    "foreign table": "CREATE EXTENSION IF NOT EXISTS file_fdw; CREATE SERVER IF NOT EXISTS files FOREIGN DATA WRAPPER"
-    " file_fdw; CREATE FOREIGN TABLE {s}.t (a int4, b text) SERVER files OPTIONS (program 'echo 1,x', format 'csv')",
+    "foreign table of a file": "CREATE EXTENSION IF NOT EXISTS file_fdw; CREATE SERVER IF NOT EXISTS files"
+    " FOREIGN DATA WRAPPER file_fdw; CREATE FOREIGN TABLE {s}.t (a int4, b text) SERVER files"
+    " OPTIONS (program 'echo 1,x', format 'csv')",
+    "foreign table of a server": "CREATE TABLE {s}.far (a int4, b numeric(10,2), c text[]);"
+    " INSERT INTO {s}.far VALUES (1, 1.50, ARRAY['x', NULL]), (NULL, NULL, NULL);"
+    " CREATE FOREIGN TABLE {s}.t (a int4, b numeric(10,2), c text[]) SERVER loopback"
+    " OPTIONS (schema_name '{s}', table_name 'far')",
 }
+#: a server of postgres_fdw that is this very database
+_LOOPBACK = (
+    "CREATE EXTENSION IF NOT EXISTS postgres_fdw;"
+    " CREATE SERVER IF NOT EXISTS loopback FOREIGN DATA WRAPPER postgres_fdw"
+    " OPTIONS (host '{host}', port '{port}', dbname '{dbname}');"
+    " CREATE USER MAPPING IF NOT EXISTS FOR CURRENT_USER SERVER loopback OPTIONS (user '{user}', password '{password}')"
+)
 
 
 @pytest.mark.parametrize("kind", _SOURCES)
 def test_source(kind: str, place: Place) -> None:
     """What has rows but is no plain table is exported, and loads into one of the same columns and rows."""
     note(kind, place, "FAILED")
+    place.conn.execute(_LOOPBACK.format(**conninfo_to_dict(place.dsn)))
     with place.schema() as schema:
         place.conn.execute(_SOURCES[kind].format(s=schema))
         with (
@@ -186,12 +201,30 @@ def test_source(kind: str, place: Place) -> None:
             expected = sorted(map(bytes, copy))
         for one in FORMATS:
             with folder() as path:
-                bulkio.export(f"{schema}.t", path / f"x.{one}", place.dsn)
-                bulkio.load(path / f"x.{one}", f"{schema}.back_{one}", place.dsn, mode="create")
+                way = way_of(place, one)
+                bulkio.export(f"{schema}.t", path / f"x.{one}", place.dsn, **way.exports)
+                bulkio.load(path / f"x.{one}", f"{schema}.back_{one}", place.dsn, mode="create", **way.loads)
             assert place.rows(f"{schema}.back_{one}") == expected
             note(kind, place, "ok", (one,))
             types = [row[:3] for row in place.facts(f"{schema}.back_{one}")]
             assert types == [row[:3] for row in place.facts(f"{schema}.t")]
+
+
+def test_load_into_foreign_table(place: Place) -> None:
+    """COPY FROM takes a foreign table; rows that it refuses leave the table behind it as it was."""
+    place.conn.execute(_LOOPBACK.format(**conninfo_to_dict(place.dsn)))
+    with place.schema() as schema:
+        place.conn.execute(_SOURCES["foreign table of a server"].format(s=schema))
+        place.conn.execute("ALTER TABLE far ADD CHECK (a < 100)")
+        with folder() as path:
+            bulkio.export(f"{schema}.t", path / "x.parquet", place.dsn)
+            for driver in DRIVERS:
+                bulkio.load(path / "x.parquet", f"{schema}.t", place.dsn, driver=driver)
+        before = place.rows("far")
+        assert place.conn.execute("SELECT count(*) FROM far").fetchone() == (6,)
+        with pytest.raises(bulkio.DriverError, match="far_a_check"):
+            bulkio.load(pa.table({"a": [5, 100]}), f"{schema}.t", place.dsn)
+        assert place.rows("far") == before
 
 
 def test_generated_column(place: Place) -> None:

@@ -150,3 +150,15 @@ def _export(place: Place, table: str, way: Way, path: Path) -> object:
         return file
     reader = bulkio.read(table, place.dsn, **way.exports)
     return pa.RecordBatchReader.from_batches(reader.schema, list(reader))
+
+
+def arrow_array(arrow: pa.DataType, values: list) -> pa.Array:
+    """Make an array of any type of values as Python has them; those of an extension type as of its storage."""
+    if pa.types.is_run_end_encoded(arrow):
+        ends = pa.array(range(1, len(values) + 1), arrow.run_end_type)
+        return pa.RunEndEncodedArray.from_arrays(ends, pa.array(values, arrow.value_type))
+    if pa.types.is_float16(arrow):
+        return pa.array(values, pa.float32()).cast(arrow)
+    if isinstance(arrow, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(arrow, pa.array(values, arrow.storage_type))
+    return pa.array(values, arrow)

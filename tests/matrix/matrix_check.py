@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "arrow", "arrows", "reader")
 DRIVERS = ("asyncpg", "psycopg")
 
-#: what each way (server and format) did with each type, in order
-RESULTS: dict[str, dict[str, str]] = {}
+#: by section: what each way (server and format, mostly) did with each type, in order
+RESULTS: dict[str, dict[str, dict[str, str]]] = {}
+
+
+def note(section: str, name: str, way: str, what: str) -> None:
+    """Put a cell into the printed matrix."""
+    RESULTS.setdefault(section, {}).setdefault(name, {})[way] = what
+
 
 _FACTS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypmod, a.attnotnull, a.attidentity,
@@ -35,33 +41,24 @@ FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.a
 """
 
 
-@dataclass(repr=False)
 class Place:
     """A database on one server, with its connection."""
 
-    server: TestServer
-    dsn: str
-    conn: psycopg.Connection
-    _stack: contextlib.ExitStack
-    extensions: set[str] = field(default_factory=set)
-    _made: int = 0
+    def __init__(self, server: TestServer, encoding: str = "UTF8") -> None:
+        self.server = server
+        self._stack = contextlib.ExitStack()
+        self.dsn: str = self._stack.enter_context(server.database(encoding))
+        self.conn = self._stack.enter_context(connect(self.dsn))
+        found = self.conn.execute("SELECT name FROM pg_available_extensions").fetchall()
+        self.extensions = {name for (name,) in found}
+        self._made = 0
 
     def __repr__(self) -> str:
         """Name the server."""
         return f"<a database on {self.server.id}>"
 
-    @classmethod
-    def open(cls, server: TestServer) -> Place:
-        """Make the database."""
-        stack = contextlib.ExitStack()
-        dsn = stack.enter_context(server.database())
-        conn = stack.enter_context(connect(dsn))
-        found = conn.execute("SELECT name FROM pg_available_extensions").fetchall()
-        place = cls(server, dsn, conn, stack, {name for (name,) in found})
-        place._make_extensions()
-        return place
-
-    def _make_extensions(self) -> None:
+    def create_extensions(self) -> None:
+        """Create all of the extensions that the cases need and the server has."""
         wanted = ("citext", "hstore", "ltree", "cube", "seg", "isn", "vector", "postgis")
         for name in wanted:
             if name in self.extensions:
@@ -159,6 +156,11 @@ def arrow_array(arrow: pa.DataType, values: list) -> pa.Array:
         return pa.RunEndEncodedArray.from_arrays(ends, pa.array(values, arrow.value_type))
     if pa.types.is_float16(arrow):
         return pa.array(values, pa.float32()).cast(arrow)
+    if pa.types.is_union(arrow):
+        codes, child = pa.array([0] * len(values), pa.int8()), pa.array(values, arrow.field(0).type)
+        if arrow.mode == "sparse":
+            return pa.UnionArray.from_sparse(codes, [child], [arrow.field(0).name])
+        return pa.UnionArray.from_dense(codes, pa.array(range(len(values)), pa.int32()), [child], [arrow.field(0).name])
     if isinstance(arrow, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(arrow, pa.array(values, arrow.storage_type))
     return pa.array(values, arrow)

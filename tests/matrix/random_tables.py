@@ -261,9 +261,7 @@ def tables(draw: DrawFn, extensions: frozenset[str], wanted: tuple[str, ...] = (
     """Draw a table for a server that has these extensions; half of the types in it are `wanted` ones."""
     form, infinity = draw(st.sampled_from(FORMATS)), draw(st.integers(0, 2)) == 2
     known = scalars(parquet=form == "parquet", infinity=infinity)
-    # A load that the server has to parse takes no policies.
-    fits = {n: s for n, s in known.items() if s.extension in ("", *extensions) and not (infinity and s.as_text)}
-    making = Making(fits, wanted)
+    making = Making({n: scalar for n, scalar in known.items() if scalar.extension in ("", *extensions)}, wanted)
     key = draw(keys(making))
     listed = [*key, *draw(st.lists(columns(making), min_size=1, max_size=MAX_COLUMNS))]
     if draw(st.integers(0, 5)) == 5:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, FORMATS, RESULTS, Place, Way, carry, folder
+from matrix_check import DRIVERS, FORMATS, Place, Way, carry, folder, note
 
 import bulkio
 
@@ -63,7 +63,6 @@ def literal(value: str | None, type_: str) -> str:
 @pytest.mark.parametrize("policy", EXPORTS, ids=str)
 def test_export(policy: Policy, place: Place) -> None:
     """What an export's policy lets go comes back as it says, in each format and by each driver."""
-    name = f"policy: {policy}"
     if "-" in policy.type and place.server.version < 15:
         return
     with place.schema() as schema:
@@ -73,7 +72,7 @@ def test_export(policy: Policy, place: Place) -> None:
             place.conn.execute(f"INSERT INTO expected VALUES ({literal(back, policy.type)})")
         expected, facts = place.rows("expected"), place.facts("expected")
         for i, form in enumerate(FORMATS):
-            RESULTS.setdefault(name, {})[f"{place.server.id} {form}"] = "FAILED"
+            note("policies of exports", str(policy), f"{place.server.id} {form}", "FAILED")
             there, back = {"driver": DRIVERS[i % 2]}, {"driver": DRIVERS[1 - i % 2]}
             dimensions = {"dimensions": policy.dimensions}
             with pytest.raises(bulkio.DecodeError, match=rf'row 1, column "v".*{policy.refused}'):
@@ -83,7 +82,7 @@ def test_export(policy: Policy, place: Place) -> None:
             assert place.facts("back") == facts
             assert place.rows("back") == expected
             place.conn.execute("DROP TABLE back")
-            RESULTS[name][f"{place.server.id} {form}"] = "ok"
+            note("policies of exports", str(policy), f"{place.server.id} {form}", "ok")
 
 
 NULS: dict[str, tuple[pa.DataType, object, object, object]] = {

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
-from matrix_check import RESULTS
+from matrix_check import note
 from random_tables import KINDS, check_table, tables
 from random_values import scalars
 
@@ -23,16 +23,17 @@ PARTS = 8
 #: in each part, on each server, where no profile asks for more
 TABLES = 15
 _LONG = settings.default.max_examples == settings.get_profile("random-tables").max_examples
-_counts: Counter[str] = Counter()
+#: CI makes the same tables each time; the longer run others, which --hypothesis-seed repeats
+CI = settings(derandomize=True, database=None, deadline=None)
+#: how often each type was met, and how many tables there were, by name and server
+_counts: Counter[tuple[str, str]] = Counter()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 @settings(
+    CI,
     max_examples=settings.default.max_examples if _LONG else TABLES,
-    # CI makes the same tables each time; the longer run others, which --hypothesis-seed repeats.
     derandomize=not _LONG,
-    database=None,
-    deadline=None,
     # The database is the session's, and each table has a schema of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -41,12 +42,26 @@ def test_tables(data: st.DataObject, part: int, place: Place) -> None:
     """A table of any types comes back with its types, its keys and its rows."""
     table = data.draw(tables(frozenset(place.extensions), NAMES[part::PARTS]))
     check_table(place, table)
-    _counts.update((f"tables on {place.server.id}", *table.met))
+    for name in ("tables", *table.met):
+        _counts[name, place.server.id] += 1
 
 
 def test_all_types_were_met() -> None:
     """When all the tables were made, each type was in one; the counts go into the printed matrix."""
-    for name, count in sorted(_counts.items()):
-        RESULTS.setdefault(f"random: {name}", {})["columns"] = f"{count:,}"
-    if sum(name.startswith("tables") for name in _counts) == len(found_servers()):
-        assert {*NAMES, *KINDS} - _counts.keys() == set()
+    for (name, server), count in sorted(_counts.items()):
+        note("random tables: how often each was drawn", name, server, f"{count:,}")
+    met = {name for name, _ in _counts}
+    if {server for _, server in _counts} == set(found_servers()):
+        assert {*NAMES, *KINDS} <= met
+
+
+def test_a_table_that_fails_shrinks() -> None:
+    """What a failure shows is one column of the type at fault, without rows where none are needed."""
+    drawn = find(
+        tables(frozenset()), lambda table: "dropped attribute" in table.met, settings=settings(CI, max_examples=1000)
+    )
+    assert drawn.statements == (
+        'CREATE TYPE "c0" AS (gone text, "f0" bool)',
+        'ALTER TYPE "c0" DROP ATTRIBUTE gone',
+        'CREATE TABLE t ("0" "c0")',
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, RESULTS, Place, arrow_array
+from matrix_check import DRIVERS, Place, arrow_array, note
 
 import bulkio
 from bulkio.types import BASE_TYPES
@@ -130,6 +130,8 @@ SOURCES = (
     Source(pa.map_(pa.string(), pa.string()), [("a", "b")], taken(*_JSON, "hstore")),
     Source(pa.map_(pa.string(), pa.int32()), [("a", 1)], taken(*_JSON)),
     Source(pa.map_(pa.int32(), pa.string()), [(1, "b")], taken(*_JSON)),
+    Source(pa.dense_union([pa.field("a", pa.int32())]), 7, taken(*_JSON)),
+    Source(pa.sparse_union([pa.field("a", pa.int32())]), 7, taken(*_JSON)),
     # strings go everywhere, as the server parses them, and so do NULLs
     Source(pa.string(), "1", _ALL),
     Source(pa.dictionary(pa.int8(), pa.string()), "1", _ALL),
@@ -213,7 +215,7 @@ def test_refused(source: Source, lossy: bool, place: Place, wide: Wide) -> None:
         bulkio.plan_load(table, f"{wide.schema}.wide", place.dsn, **options)
     assert state(place, wide) == before
     cell = f"{len(refused)} of {len(wide.columns)}"
-    RESULTS.setdefault(f"refused: {source}", {})[f"{place.server.id} {'lossy' if lossy else 'strict'}"] = cell
+    note("refused pairs of an Arrow type", str(source), f"{place.server.id} {'lossy' if lossy else 'strict'}", cell)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -233,5 +235,5 @@ def test_each_kind_and_codec_is_tried() -> None:
     """No Arrow type and no codec of the tables of casts is left out."""
     kinds = {arrow_kind(source.arrow) for source in SOURCES}
     assert {kind for kind, _ in {*_ENCODERS, *_LOSSY}} <= kinds
-    assert {"list", "struct", "map", "null", "dictionary", "run_ends"} <= kinds
+    assert {"list", "struct", "map", "union", "null", "dictionary", "run_ends"} <= kinds
     assert {codec for _, codec in {*_ENCODERS, *_LOSSY}} <= {codec for codec, _ in COLUMNS.values()}

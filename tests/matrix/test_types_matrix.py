@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from cases import CASES, TABLES, Case, TableCase
-from matrix_check import DRIVERS, RESULTS, Place, Way, folder, round_trip
+from matrix_check import DRIVERS, Place, Way, folder, note, round_trip
 from promise import ROWS
 from psycopg.conninfo import conninfo_to_dict
 
@@ -34,10 +34,10 @@ def has(place: Place, case: Case) -> bool:
     return place.server.version >= case.since
 
 
-def note(name: str, place: Place, what: str, formats: tuple[str, ...] = FORMATS) -> None:
+def note_types(name: str, place: Place, what: str, formats: tuple[str, ...] = FORMATS) -> None:
     """Put a cell, or one for each format, into the matrix."""
     for one in formats:
-        RESULTS.setdefault(name, {})[f"{place.server.id} {one}"] = what
+        note("types by server and format", name, f"{place.server.id} {one}", what)
 
 
 def way_of(place: Place, form: str, case: Case | None = None) -> Way:
@@ -69,9 +69,9 @@ def test_type(case: Case, place: Place) -> None:
     """A column of the type with its edge values and NULLs comes back byte for byte, and with its own DDL."""
     _ran.add((case.id, place.server.id))
     if not has(place, case):
-        note(case.id, place, "-", (*FORMATS, *TOGETHER))
+        note_types(case.id, place, "-", (*FORMATS, *TOGETHER))
         return
-    note(case.id, place, "FAILED")
+    note_types(case.id, place, "FAILED")
     with place.schema() as schema:
         fill(place, case)
         table = f"{schema}.t"
@@ -85,7 +85,7 @@ def test_type(case: Case, place: Place) -> None:
                     round_trip(place, table, way)
             else:
                 round_trip(place, table, way)
-            note(case.id, place, "error" if one in case.unheld else "policy" if case.exports else "ok", (one,))
+            note_types(case.id, place, "error" if one in case.unheld else "policy" if case.exports else "ok", (one,))
     _covered.add(case.row)
 
 
@@ -94,7 +94,7 @@ def test_all_types_in_one_table(form: str, place: Place) -> None:
     """The other formats carry all types beside each other: those with a codec, and those that travel as text."""
     cases = {f"c{i}": case for i, case in enumerate(CASES) if has(place, case) and not case.unheld}
     for case in cases.values():
-        note(case.id, place, "FAILED", (form,))
+        note_types(case.id, place, "FAILED", (form,))
     with place.schema() as schema:
         for setup in dict.fromkeys(case.setup for case in cases.values() if case.setup):
             place.conn.execute(setup)
@@ -109,7 +109,7 @@ def test_all_types_in_one_table(form: str, place: Place) -> None:
                 place.conn.execute("DROP TABLE t")
             place.conn.execute("DROP TABLE everything")
     for case in cases.values():
-        note(case.id, place, "policy" if case.exports else "ok", (form,))
+        note_types(case.id, place, "policy" if case.exports else "ok", (form,))
 
 
 def fill_together(place: Place, cases: dict[str, Case]) -> None:
@@ -131,7 +131,7 @@ def by_codec(place: Place, table: str) -> list[list[str]]:
 @pytest.mark.parametrize("case", TABLES, ids=lambda case: case.id)
 def test_table(case: TableCase, place: Place) -> None:
     """A whole table comes back with its rows, its key, and its sequences past what was loaded."""
-    note(case.id, place, "FAILED")
+    note_types(case.id, place, "FAILED")
     with place.schema() as schema:
         table = f"{schema}.t"
         for one in FORMATS:
@@ -144,7 +144,7 @@ def test_table(case: TableCase, place: Place) -> None:
                     bulkio.export(table, path / f"x.{one}", place.dsn)
             else:
                 round_trip(place, table, way_of(place, one))
-            note(case.id, place, "error" if case.refused else "ok", (one,))
+            note_types(case.id, place, "error" if case.refused else "ok", (one,))
         if case.insert:
             expect_next_insert(place, table, case.insert.format(t=table))
 
@@ -190,7 +190,7 @@ _LOOPBACK = (
 @pytest.mark.parametrize("kind", _SOURCES)
 def test_source(kind: str, place: Place) -> None:
     """What has rows but is no plain table is exported, and loads into one of the same columns and rows."""
-    note(kind, place, "FAILED")
+    note_types(kind, place, "FAILED")
     place.conn.execute(_LOOPBACK.format(**conninfo_to_dict(place.dsn)))
     with place.schema() as schema:
         place.conn.execute(_SOURCES[kind].format(s=schema))
@@ -205,7 +205,7 @@ def test_source(kind: str, place: Place) -> None:
                 bulkio.export(f"{schema}.t", path / f"x.{one}", place.dsn, **way.exports)
                 bulkio.load(path / f"x.{one}", f"{schema}.back_{one}", place.dsn, mode="create", **way.loads)
             assert place.rows(f"{schema}.back_{one}") == expected
-            note(kind, place, "ok", (one,))
+            note_types(kind, place, "ok", (one,))
             types = [row[:3] for row in place.facts(f"{schema}.back_{one}")]
             assert types == [row[:3] for row in place.facts(f"{schema}.t")]
 
@@ -229,7 +229,7 @@ def test_load_into_foreign_table(place: Place) -> None:
 
 def test_generated_column(place: Place) -> None:
     """A generated column is exported as what it holds; a new table gets a plain column, the old one skips it."""
-    note("generated column", place, "FAILED")
+    note_types("generated column", place, "FAILED")
     with place.schema() as schema:
         place.conn.execute("CREATE TABLE t (a int4, b int4 GENERATED ALWAYS AS (a * 2) STORED)")
         place.conn.execute("INSERT INTO t VALUES (1), (2)")
@@ -241,7 +241,7 @@ def test_generated_column(place: Place) -> None:
                 expected = place.rows("(SELECT * FROM t)")
                 bulkio.load(path / f"x.{one}", f"{schema}.t", place.dsn, mode="truncate")
                 assert place.rows("(SELECT * FROM t)") == expected
-            note("generated column", place, "ok", (one,))
+            note_types("generated column", place, "ok", (one,))
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ Owns the making of tables; `random_values` the values of each type, `matrix_chec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hypothesis import note
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Table", "check_table", "tables"]
 
-MAX_ROWS, MAX_COLUMNS, MAX_DEPTH = 8, 7, 3
+MAX_ROWS, MAX_COLUMNS, MAX_DEPTH = 8, 5, 3
 #: of a column that numbers the rows; "" for none
 _NUMBERED = (
     "",
@@ -64,8 +64,6 @@ class Making:
     """What belongs to the table that is being drawn."""
 
     known: dict[str, Scalar]
-    #: names of types that half of all columns and parts have
-    wanted: tuple[str, ...]
     #: DDL of the types that it needs
     ddl: list[str] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
@@ -88,13 +86,13 @@ def kinds(draw: DrawFn, making: Making, depth: int = 0) -> Kind:
         name = draw(st.sampled_from(sorted(KINDS)))
         making.met.append(name)
         return draw(KINDS[name](making, depth + 1))
-    return draw(plain(making, making.wanted if draw(st.booleans()) else tuple(making.known)))
+    return draw(plain(making, tuple(making.known)))
 
 
 @st.composite
 def plain(draw: DrawFn, making: Making, names: tuple[str, ...]) -> Kind:
     """Draw one of these types, none of which the database makes itself."""
-    name = draw(st.sampled_from([name for name in names if name in making.known] or list(making.known)))
+    name = draw(st.sampled_from([name for name in names if name in making.known]))
     making.met.append(name)
     return Kind(name, making.known[name].values.map(f"({{}})::{name}".format))
 
@@ -211,21 +209,35 @@ KINDS: dict[str, Callable[[Making, int], SearchStrategy[Kind]]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what stands behind its name in DDL, and its values."""
+    """One column: what stands behind its name in DDL, and its cells; it is as long as the longest."""
 
+    name: str
     sql: str
-    values: SearchStrategy[str]
+    cells: tuple[str, ...]
+    #: what stands in the rows below its own
+    rest: str
     dimensions: int = 1
 
 
+# A column draws all that it has in one go: so a failing table shrinks by whole columns.
+
+
 @st.composite
-def columns(draw: DrawFn, making: Making) -> Column:
-    """Draw a column."""
-    kind = draw(kinds(making))
+def columns(draw: DrawFn, making: Making, name: str = "") -> Column:
+    """Draw a column of the type of this name, or of any type."""
+    kind = draw(plain(making, (name,)) if name else kinds(making))
     if draw(st.integers(0, 3)) == 3:
         making.met.append("NOT NULL")
-        return Column(f"{kind.sql} NOT NULL", kind.values)
-    return Column(kind.sql, or_null(kind))
+        return draw(filled(kind))
+    cells = draw(st.lists(or_null(kind), max_size=MAX_ROWS))
+    return Column(draw(_names()), kind.sql, tuple(cells), f"NULL::{kind.sql}" if kind.nullable else draw(kind.values))
+
+
+@st.composite
+def filled(draw: DrawFn, kind: Kind) -> Column:
+    """Draw a column without NULLs."""
+    last, *cells = draw(st.lists(kind.values, min_size=1, max_size=MAX_ROWS))
+    return Column(draw(_names()), f"{kind.sql} NOT NULL", tuple(cells), last)
 
 
 @st.composite
@@ -238,7 +250,8 @@ def matrices(draw: DrawFn, making: Making) -> Column:
     for size in reversed(shape):
         values = st.lists(values, min_size=size, max_size=size).map(", ".join).map("ARRAY[{}]".format)
     array = Kind(f"{element.sql}[]", (values | st.just("'{}'")).map(f"{{}}::{element.sql}[]".format))
-    return Column(array.sql, or_null(array), len(shape))
+    cells = draw(st.lists(or_null(array), max_size=MAX_ROWS))
+    return Column(draw(_names()), array.sql, tuple(cells), "NULL", len(shape))
 
 
 @st.composite
@@ -248,31 +261,31 @@ def keys(draw: DrawFn, making: Making) -> list[Column]:
     if not numbered:
         return []
     making.met.append(numbered)
-    number = Column(numbered, st.just(_ROW))
+    number = Column(draw(_names()), numbered, (), _ROW)
     if "PRIMARY" in numbered or not draw(st.booleans()):
         return [number]
     making.met.append("PRIMARY KEY of two columns")
-    other = draw(plain(making, _KEYS))
-    return [number, Column(f"{other.sql} NOT NULL", other.values)]
+    return [number, draw(filled(draw(plain(making, _KEYS))))]
 
 
 @st.composite
 def tables(draw: DrawFn, extensions: frozenset[str], wanted: tuple[str, ...] = ()) -> Table:
-    """Draw a table for a server that has these extensions; half of the types in it are `wanted` ones."""
+    """Draw a table for a server that has these extensions; about half of the `wanted` types are in it."""
     form, infinity = draw(st.sampled_from(FORMATS)), draw(st.integers(0, 2)) == 2
     known = scalars(parquet=form == "parquet", infinity=infinity)
-    making = Making({n: scalar for n, scalar in known.items() if scalar.extension in ("", *extensions)}, wanted)
+    making = Making({n: scalar for n, scalar in known.items() if scalar.extension in ("", *extensions)})
     key = draw(keys(making))
     listed = [*key, *draw(st.lists(columns(making), min_size=1, max_size=MAX_COLUMNS))]
+    listed += [draw(columns(making, name)) for name in wanted if name in making.known and draw(st.booleans())]
     if draw(st.integers(0, 5)) == 5:
         listed.append(draw(matrices(making)))
-    names = draw(st.lists(_names(), min_size=len(listed), max_size=len(listed), unique=True))
-    rows = draw(st.lists(st.tuples(*(column.values for column in listed)), max_size=MAX_ROWS))
-    dimensions = {n: column.dimensions for n, column in zip(names, listed, strict=True) if column.dimensions > 1}
+    # The last letter makes the names differ.
+    listed = [replace(column, name=column.name + chr(ord("a") + i)) for i, column in enumerate(listed)]
+    dimensions = {column.name: column.dimensions for column in listed if column.dimensions > 1}
     way = draw(ways(form, {"infinity": "sentinel"} if infinity else {}, dimensions))
     making.met += [form, f"export by {way.exports['driver']}", f"load by {way.loads['driver']}"]
     making.met.append("infinity as sentinel" if infinity else "infinity as an error")
-    return Table(_statements(making.ddl, names, listed, rows, len(key)), way, tuple(making.met))
+    return Table(_statements(making.ddl, listed, len(key)), way, tuple(making.met))
 
 
 @st.composite
@@ -288,17 +301,21 @@ def ways(draw: DrawFn, form: str, policies: dict[str, str], dimensions: dict[str
 
 
 def _names() -> SearchStrategy[str]:
-    return texts(12, min_size=1).filter(lambda name: len(name.encode()) < 64)
+    return texts(12).filter(lambda name: len(name.encode()) < 63)
 
 
-def _statements(
-    ddl: list[str], names: list[str], listed: list[Column], rows: list[tuple[str, ...]], key_columns: int
-) -> tuple[str, ...]:
-    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+def _statements(ddl: list[str], listed: list[Column], key_columns: int) -> tuple[str, ...]:
+    quoted = ['"' + column.name.replace('"', '""') + '"' for column in listed]
     specs = [f"{name} {column.sql}" for name, column in zip(quoted, listed, strict=True)]
     if key_columns > 1:
         specs.append(f"PRIMARY KEY ({quoted[1]}, {quoted[0]})")
-    values = ",\n".join(f"({', '.join(row)})".replace(_ROW, str(i), 1) for i, row in enumerate(rows))
+    rows = [
+        ", ".join(column.cells[i] if i < len(column.cells) else column.rest for column in listed).replace(
+            _ROW, str(i), 1
+        )
+        for i in range(max(len(column.cells) for column in listed))
+    ]
+    values = ",\n".join(f"({row})" for row in rows)
     insert = [f"INSERT INTO t OVERRIDING SYSTEM VALUE VALUES\n{values}"] if rows else []
     return (*ddl, f"CREATE TABLE t ({', '.join(specs)})", *insert)
 

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import SearchStrategy
 
-__all__ = ["Scalar", "quote", "scalars", "texts"]
+__all__ = ["LETTERS", "Scalar", "quote", "scalars", "texts"]
 
-_LETTERS = "ab Z09éß😀\t\n\r\"'\\,(){}[]<>%&\x01"
+#: of names and texts: what is hard to quote, and what UTF-8 writes in one to four bytes
+LETTERS = "ab Z09éß😀\t\n\r\"'\\,(){}[]<>%&\x01"
 _WORDS = ("", "NULL", "null", "\\N", "\\.", "  x  ", "{}", "()", '""', "infinity", "NaN")
 
 
@@ -50,7 +51,7 @@ def texts(max_size: int = 30, *, min_size: int = 0) -> SearchStrategy[str]:
     """Give any text that PostgreSQL can hold, and such as is hard to quote."""
     anything = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     return st.one_of(
-        st.text(st.sampled_from(_LETTERS), min_size=min_size, max_size=max_size),
+        st.text(st.sampled_from(LETTERS), min_size=min_size, max_size=max_size),
         st.text(anything, min_size=min_size, max_size=max_size),
         st.sampled_from([word for word in _WORDS if min_size <= len(word) <= max_size]),
     )

@@ -56,13 +56,14 @@ def test_all_types_were_met() -> None:
 
 
 def test_a_table_that_fails_shrinks() -> None:
-    """What a failure shows is the type at fault and hardly more, without rows where none are needed."""
+    """What a failure shows is one column of the type at fault, without rows where none are needed."""
     drawn = find(
         tables(frozenset(), NAMES[::PARTS]),
         lambda table: "dropped attribute" in table.met,
         settings=settings(CI, max_examples=1000),
     )
-    *types, table = drawn.statements
-    assert types == ['CREATE TYPE "c0" AS (gone text, "f0" bool)', 'ALTER TYPE "c0" DROP ATTRIBUTE gone']
-    assert table.startswith("CREATE TABLE")
-    assert table.count(",") < 3
+    assert drawn.statements == (
+        'CREATE TYPE "c0" AS (gone text, "f0" bool)',
+        'ALTER TYPE "c0" DROP ATTRIBUTE gone',
+        'CREATE TABLE t ("a" "c0")',
+    )

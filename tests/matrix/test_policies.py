@@ -75,8 +75,9 @@ def test_export(policy: Policy, place: Place) -> None:
             note("policies of exports", str(policy), f"{place.server.id} {form}", "FAILED")
             there, back = {"driver": DRIVERS[i % 2]}, {"driver": DRIVERS[1 - i % 2]}
             dimensions = {"dimensions": policy.dimensions}
-            with pytest.raises(bulkio.DecodeError, match=rf'row 1, column "v".*{policy.refused}'):
-                carry(place, f"{schema}.t", f"{schema}.back", Way(form, there | dimensions))
+            if i < len(DRIVERS):
+                with pytest.raises(bulkio.DecodeError, match=rf'row 1, column "v".*{policy.refused}'):
+                    carry(place, f"{schema}.t", f"{schema}.back", Way(form, there | dimensions))
             way = Way(form, {**there, **dimensions, **policy.exports}, back | dimensions)
             carry(place, f"{schema}.t", f"{schema}.back", way)
             assert place.facts("back") == facts

@@ -107,9 +107,9 @@ def days(last: int) -> SearchStrategy[str]:
     return (near | st.integers(_FIRST_DAY, last) | edges).map("(date '2000-01-01' + ({}))".format)
 
 
-def clocks() -> SearchStrategy[str]:
+def clocks(last: dt.time = dt.time.max) -> SearchStrategy[str]:
     """Give times of day, without 24:00."""
-    return (st.times() | st.sampled_from((dt.time(0), dt.time.max))).map(lambda t: t.strftime("%H:%M:%S.%f"))
+    return (st.times(max_value=last) | st.sampled_from((dt.time(0), last))).map(lambda t: t.strftime("%H:%M:%S.%f"))
 
 
 def stamps(*, infinity: bool, zone: str = "") -> SearchStrategy[str]:
@@ -261,7 +261,8 @@ def _times(*, parquet: bool, infinity: bool) -> dict[str, SearchStrategy[str]]:
     seconds = 2**63 - 1 if parquet else (2**63 - 1) // 1000
     return {
         "date": days(_LAST_DATE) | infinite,
-        "time": literals(clocks()) | midnight,
+        # the last time is the sentinel of 24:00
+        "time": literals(clocks(dt.time(23, 59, 59, 999_998) if infinity else dt.time.max)) | midnight,
         "time(2)": literals(clocks().map(lambda c: c[:-4])) | midnight,
         "timetz": literals(st.builds("{}{}".format, clocks() | st.just("24:00"), offsets())),
         "timetz(3)": literals(st.builds("{:02}:00:59.125{}".format, st.integers(0, 23), offsets())),

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
@@ -58,7 +57,7 @@ class IpcPart:
         read_bytes = 0
         with self._open(mapped) as reader:
             for batch in self._stored_batches(reader):
-                _validate(batch)
+                batch.validate(full=True)
                 chosen = batch if options.columns is None else batch.select(list(options.columns))
                 for start in range(0, chosen.num_rows, options.batch_rows):
                     yield chosen.slice(start, options.batch_rows)
@@ -80,44 +79,6 @@ class IpcPart:
         if self._is_file:
             return (reader.get_batch(index) for index in range(reader.num_record_batches))
         return iter(reader)
-
-
-def _validate(batch: pa.RecordBatch) -> None:
-    """Check the buffers and all values. 24:00:00, which an export may have written, is no fault of the file.
-
-    Raises ValueError.
-    """
-    columns = [column.view(_without_times(column.type)) for column in batch.columns]
-    pa.record_batch(columns, names=batch.schema.names).validate(full=True)
-    for column in batch.columns:
-        _check_times(column)
-
-
-def _without_times(arrow: pa.DataType) -> pa.DataType:
-    """Give the type with integers for times, inside structs and lists too: all that an export makes of times."""
-    if pa.types.is_time64(arrow):
-        return pa.int64()
-    if pa.types.is_struct(arrow):
-        return pa.struct([field.with_type(_without_times(field.type)) for field in arrow])
-    if pa.types.is_list(arrow):
-        return pa.list_(arrow.value_field.with_type(_without_times(arrow.value_type)))
-    return arrow
-
-
-def _check_times(values: pa.Array) -> None:
-    if pa.types.is_struct(values.type):
-        for i in range(values.type.num_fields):
-            _check_times(values.field(i))
-    elif pa.types.is_list(values.type):
-        _check_times(values.values)
-    elif pa.types.is_time64(values.type):
-        span = pc.min_max(values.view(pa.int64()))
-        low, high = span["min"].as_py(), span["max"].as_py()
-        if low is not None and (low < 0 or high > _DAY[values.type.unit]):
-            raise ValueError("a time is outside the day")
-
-
-_DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def _map(path: str) -> mmap.mmap:

@@ -13,6 +13,7 @@ import pytest
 
 import bulkio
 from bulkio import aio, flow
+from bulkio.csvform import Lines
 from servers import connect
 
 if TYPE_CHECKING:
@@ -128,12 +129,43 @@ def test_rows_that_a_trigger_drops_make_the_load_fail(one_dsn: str) -> None:
 
 
 def test_a_server_error_names_the_row(one_dsn: str) -> None:
-    """What only the server can check is told with COPY's line and column."""
+    """What only the server can check is told with the row and column, too."""
     with connect(one_dsn) as conn:
         conn.execute("CREATE TABLE trips (id bigint, name jsonb)")
-    with pytest.raises(bulkio.DriverError, match=r"COPY line 1, column name") as caught:
+    with pytest.raises(bulkio.DriverError, match=r'^row 1, column "name": ') as caught:
         bulkio.load(TRIPS, "trips", one_dsn)
     assert caught.value.sqlstate == "22P02"
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+@pytest.mark.parametrize("bad", [0, 2, 4, 70, 199])
+def test_a_server_error_names_the_row_whatever_the_lines(one_dsn: str, driver: str, method: str, bad: int) -> None:
+    """The server counts lines of CSV, and values may hold line ends and quotes."""
+    texts = ["a", 'x\n"y\n"z\n', "c\r\n", '"\n"', "e"] * 40
+    numbers = [1] * 200
+    numbers[bad] = -1
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE DOMAIN positive AS int4 CHECK (VALUE > 0); CREATE TABLE t (a text, b positive)")
+    with pytest.raises(bulkio.DriverError, match=f"^row {bad + 1}") as caught:
+        bulkio.load(pa.table({"a": texts, "b": numbers}), "t", one_dsn, driver=driver, method=method, batch_rows=30)
+    assert caught.value.row == bad + 1
+    plain = pa.table({"a": ["x"] * 200, "b": numbers})
+    with pytest.raises(bulkio.DriverError, match=f"^row {bad + 1}"):
+        bulkio.load(plain, "t", one_dsn, driver=driver, method=method, batch_rows=30)
+
+
+def test_a_line_that_lies_too_far_back() -> None:
+    """Its row is not known any more; but never is it another one."""
+    lines = Lines()
+    block = b'"a\nb"\n' + b"x\n" * 100
+    size = len(block)
+    count = 2 * Lines.KEPT_BYTES // size
+    for _ in range(count):
+        lines.add(block, 101)
+    assert lines.row_of(2) is None
+    assert lines.row_of(102 * (count - 1) + 3) == 101 * (count - 1) + 2
+    assert lines.row_of(102 * (count - 1) + 2) == 101 * (count - 1) + 1
 
 
 def test_columns_choose_and_defaults_fill(one_dsn: str) -> None:

@@ -6,6 +6,7 @@ dates) is turned into text here first. The batches are `bulkio.wireform`'s. Pure
 
 from __future__ import annotations
 
+from collections import deque
 from decimal import Decimal
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Cast, PgType
 
-__all__ = ["csv_block", "map_entries"]
+__all__ = ["Lines", "csv_block", "map_entries"]
 
 # "needed" quotes every string, so that an empty one differs from NULL.
 _OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
@@ -37,6 +38,48 @@ def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
     sink = pa.BufferOutputStream()
     pa_csv.write_csv(pa.record_batch(columns, names=[f"c{i}" for i in range(len(columns))]), sink, _OPTIONS)
     return cast("bytes", sink.getvalue().to_pybytes())
+
+
+class Lines:
+    """Which row a line of the CSV belongs to that was sent: a value may hold line ends, and the server counts lines."""
+
+    #: of the latest blocks with such values; an error comes before much more was sent
+    KEPT_BYTES = 16 << 20
+
+    def __init__(self) -> None:
+        #: (first line, first row, the block where it has more lines than rows)
+        self._blocks: deque[tuple[int, int, bytes]] = deque()
+        self._kept_bytes = 0
+        self._lines = 0
+        self._rows = 0
+
+    def add(self, block: bytes, rows: int) -> None:
+        """Note a block that comes next."""
+        lines = block.count(b"\n")
+        if lines != rows or not self._blocks or self._blocks[-1][2]:
+            kept = block if lines != rows else b""
+            self._blocks.append((self._lines + 1, self._rows + 1, kept))
+            self._kept_bytes += len(kept)
+            while self._kept_bytes > self.KEPT_BYTES and len(self._blocks) > 1:
+                self._kept_bytes -= len(self._blocks.popleft()[2])
+        self._lines += lines
+        self._rows += rows
+
+    def row_of(self, line: int) -> int | None:
+        """Give the row that has this line, from 1; None where it is not known any more."""
+        for first_line, first_row, block in reversed(self._blocks):
+            if line >= first_line:
+                return first_row + (_rows_before(block, line - first_line) if block else line - first_line)
+        return None
+
+
+def _rows_before(block: bytes, line: int) -> int:
+    """Count the rows that end before a line of a block, from 0: a row ends where all quotes are closed."""
+    quotes = rows = 0
+    for part in block.split(b"\n")[:line]:
+        quotes += part.count(b'"')
+        rows += quotes % 2 == 0
+    return rows
 
 
 def _printable(column: pa.Array, how: Cast) -> pa.Array:

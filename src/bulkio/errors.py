@@ -6,7 +6,7 @@
      ├── EncodeError            .column .row: a value cannot go into its column unchanged
      ├── DecodeError            .offset: bytes that are not the COPY BINARY that was expected
      ├── FileError              .path: a file cannot be read or written
-     └── DriverError            .sqlstate: the server or the driver refused
+     └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more
 
@@ -83,12 +83,31 @@ class FileError(BulkioError):
 
 
 class DriverError(BulkioError):
-    """The server or the driver refused. `sqlstate` is PostgreSQL's five-character code, where there is one."""
+    """The server or the driver refused. `sqlstate` is PostgreSQL's five-character code, where there is one.
 
-    def __init__(self, message: str, *, sqlstate: str | None = None, retryable: bool = False) -> None:
+    Where the server refused a value of a load, `row` (from 1) and mostly `column` say which one.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        retryable: bool = False,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
         self.retryable = retryable
+        self.row = row
+        self.column = column
+
+    def __str__(self) -> str:
+        if self.row is None:
+            return super().__str__()
+        column = f', column "{self.column}"' if self.column else ""
+        return f"row {self.row}{column}: {super().__str__()}"
 
 
 class ConnectError(DriverError):

@@ -17,8 +17,8 @@ import anyio.to_thread
 from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName
 from bulkio.checks import check_choice, check_number
-from bulkio.csvform import csv_block
-from bulkio.errors import BulkioError
+from bulkio.csvform import Lines, csv_block
+from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
 from bulkio.lookup import asked_types, extension_types, find_table, find_types, named_types, spelled_typmods
 from bulkio.pgcopy import Encoder
@@ -246,6 +246,7 @@ class _Sender:
         #: sent so far
         self.rows = 0
         self.bytes = 0
+        self._lines = Lines()
         self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * options.block_bytes))
 
     async def run(self, session: Session) -> int:
@@ -262,7 +263,10 @@ class _Sender:
                 with self._blocks:
                     return await self._send(session)
         except BaseExceptionGroup as errors:
-            raise first_error(errors) from None
+            error = first_error(errors)
+            if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
+                error.row = self._lines.row_of(error.row)
+            raise error from None
         raise AssertionError("a task group that ends without an error has returned")
 
     async def _send(self, session: Session) -> int:
@@ -297,7 +301,9 @@ class _Sender:
     def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:
         fields, encoded = self._encoded(batches)
         for batch in encoded:
-            yield csv_block(batch, fields), batch.num_rows
+            block = csv_block(batch, fields)
+            self._lines.add(block, batch.num_rows)
+            yield block, batch.num_rows
 
     def _records(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[list[Row], int]]:
         fields, encoded = self._encoded(batches)

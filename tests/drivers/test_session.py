@@ -188,7 +188,7 @@ async def test_copy_in_error_says_where_and_stops_the_source(session: Session) -
             await asyncio.sleep(0)
             yield b"%d\n" % i * 1_000
 
-    with pytest.raises(DriverError, match="COPY line 3, column a") as caught:
+    with pytest.raises(DriverError, match=r'^row 3, column "a": ') as caught:
         await session.copy_in(target("a"), blocks(), "csv")
     assert caught.value.sqlstate == "22P02"
     assert pulled < 20_000
@@ -379,7 +379,7 @@ async def test_records_error_stops_the_source(session: Session) -> None:
     with pytest.raises(DriverError, match=r"Key \(a\)=\(1\) already exists") as caught:
         await session.copy_in_records(target("a"), rows())
     assert caught.value.sqlstate == "23505"
-    assert "COPY line 2" in str(caught.value)
+    assert caught.value.row == 2
     assert pulled < 5_000
 
 

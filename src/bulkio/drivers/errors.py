@@ -77,17 +77,18 @@ class _Facts:
     context: str | None = None
 
     def text(self) -> str:
-        """Say it in one line: what, where in the COPY, detail, hint."""
+        """Say it in one line: what, detail, hint."""
         said = _one_line(self.message) or "the driver gave no reason"
-        place = _COPY_PLACE.search(self.context or "")
-        if place:
-            column = f", column {place['column']}" if place["column"] else ""
-            said = f"{said}: COPY line {place['line']}{column}"
         if self.detail:
             said = f"{said}. {_one_line(self.detail)}"
         if self.hint:
             said = f"{said.rstrip('.')}. Hint: {_one_line(self.hint)}"
         return said
+
+    def place(self) -> tuple[int | None, str | None]:
+        """Give the line and the column of the COPY; in the binary format a line is a row."""
+        found = _COPY_PLACE.search(self.context or "")
+        return (int(found["line"]), found["column"]) if found else (None, None)
 
 
 @contextmanager
@@ -138,7 +139,8 @@ def _from_facts(facts: _Facts) -> DriverError:
     state = facts.sqlstate
     gone = state is not None and (state.startswith(_CONNECT_CLASSES) or state in _CONNECT_STATES)
     kind = ConnectError if gone else DriverError
-    return kind(facts.text(), sqlstate=state, retryable=_is_retryable(state))
+    row, column = facts.place()
+    return kind(facts.text(), sqlstate=state, retryable=_is_retryable(state), row=row, column=column)
 
 
 def _lost(facts: _Facts) -> ConnectError:

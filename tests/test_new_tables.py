@@ -103,6 +103,10 @@ def test_dimensions_of_a_column_that_is_not_there(one_dsn: str) -> None:
     bulkio.load(pa.table({"n": [1]}), "t", one_dsn)
     with pytest.raises(bulkio.SchemaError, match='"m": dimensions names it'):
         bulkio.read("t", one_dsn, dimensions={"m": 2})
+    with pytest.raises(bulkio.SchemaError, match='"n": int8 is no array'):
+        bulkio.read("t", one_dsn, dimensions={"n": 2})
+    with pytest.raises(bulkio.SchemaError, match='"n": int8 is no array'):
+        bulkio.load(pa.table({"n": [1]}), "t", one_dsn, dimensions={"n": 2})
 
 
 def test_unions(one_dsn: str) -> None:
@@ -353,3 +357,42 @@ def test_table_metadata_that_makes_no_sense(fact: bytes, one_dsn: str) -> None:
     schema = pa.schema([("c", pa.string())], metadata={"bulkio:table": fact})
     bulkio.load(pa.table([pa.array(["a"])], schema), "t", one_dsn)
     assert columns(one_dsn, "t") == {"c": "text"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pa.table({"xmin": [1]}), '"xmin": every table has a column of this name'),
+        (pa.table({"t": pa.array([86400], pa.int32()).view(pa.time32("s"))}), "86400 s is out of range for time"),
+        (pa.table({"t": pa.array([-1], pa.int64()).view(pa.time64("us"))}), "-1 us is out of range for time"),
+    ],
+)
+def test_messages(table: pa.Table, message: str, one_dsn: str) -> None:
+    """They show what the source has."""
+    with pytest.raises(bulkio.BulkioError, match=message):
+        bulkio.load(table, "new", one_dsn)
+
+
+def test_what_a_load_can_go_into(one_dsn: str) -> None:
+    """The message says what it is, and what option would help."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE SEQUENCE s; CREATE VIEW v AS SELECT 1 AS c; CREATE TABLE t (c int4[])")
+    for name, message in (("s", "s is no table"), ("v", "v is a view")):
+        with pytest.raises(bulkio.SchemaError, match=message):
+            bulkio.load(pa.table({"c": [1]}), name, one_dsn)
+    with pytest.raises(bulkio.SchemaError, match="say how many dimensions it has"):
+        bulkio.load(pa.table({"c": [[[1]]]}), "t", one_dsn)
+
+
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+def test_infinite_intervals(method: str, dsn: str) -> None:
+    """Where the server has them (from 17 on), every method stores them."""
+    struct = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("microseconds", pa.int64())])
+    ends = (2**31 - 1, 2**31 - 1, 2**63 - 1), (-(2**31), -(2**31), -(2**63))
+    column = pa.array([dict(zip(struct.names, end, strict=True)) for end in ends], struct)
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t (c interval)")
+        if conn.info.server_version < 170000:
+            return
+        bulkio.load(pa.table({"c": column}), "t", dsn, infinity="sentinel", method=method)
+        assert conn.execute("SELECT c::text FROM t").fetchall() == [("infinity",), ("-infinity",)]

@@ -193,7 +193,17 @@ def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
 
 
 def _intervals(column: pa.Array, _: Cast) -> pa.Array:
-    return _texts(column, lambda value: interval_text(*value.values()))
+    end, long_end = 2**31 - 1, 2**63 - 1
+    infinities: dict[tuple[int, ...], str] = {
+        (end, end, long_end): "infinity",
+        (-end - 1, -end - 1, -long_end - 1): "-infinity",
+    }
+
+    def text(value: dict[str, int]) -> str:
+        parts = tuple(value.values())
+        return infinities.get(parts) or interval_text(*parts)
+
+    return _texts(column, text)
 
 
 def _points(column: pa.Array, _: Cast) -> pa.Array:

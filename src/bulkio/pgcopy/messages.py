@@ -100,6 +100,9 @@ def _enums(cast: Cast) -> str:
     return " or ".join(found)
 
 
+_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
 def _value(batch: object, column: int, row: int) -> str:
     """Show one value of a batch; some (far dates, broken UTF-8) have no Python form, so their raw form is shown."""
     try:
@@ -108,6 +111,8 @@ def _value(batch: object, column: int, row: int) -> str:
         return "the value"
     while True:
         try:
+            if str(scalar.type).startswith(("time32", "time64")) and not 0 <= scalar.value < _DAY[scalar.type.unit]:
+                return f"{scalar.value} {scalar.type.unit}"  # Python would wrap it
             if getattr(scalar.type, "unit", "") == "ns":  # Python's own types would hide the nanoseconds
                 return show_value(scalar.cast("string").as_py()).strip("'")
             return show_value(scalar.as_py())

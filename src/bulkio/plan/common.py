@@ -10,7 +10,10 @@ from bulkio.text import show_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["column_lines", "refuse"]
+    from bulkio.pgcopy import Field
+    from bulkio.types import Policies
+
+__all__ = ["column_lines", "refuse", "refuse_odd_dimensions"]
 
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:
@@ -28,3 +31,16 @@ def refuse(faults: Sequence[tuple[str, str]], what: str) -> None:
     if faults:
         lines = "".join(f"\n  {show_name(name)}: {fault}" for name, fault in faults)
         raise SchemaError(f"{what}:{lines}", columns=tuple(name for name, _ in faults))
+
+
+def refuse_odd_dimensions(policies: Policies, fields: Sequence[Field], where: str) -> None:
+    """Refuse dimensions of columns that are not there, or are no arrays."""
+    types = {field.name: field.cast.pg for field in fields}
+    faults = [(name, "dimensions names it") for name in policies.dimensions if name not in types]
+    refuse(faults, f"{where} has no such columns")
+    faults = [
+        (name, f"{types[name].sql} is no array")
+        for name, number in policies.dimensions.items()
+        if number > 1 and types[name].element is None
+    ]
+    refuse(faults, "dimensions are for arrays")

@@ -12,7 +12,7 @@ from bulkio import sql
 from bulkio.catalog import READABLE, Column, Table
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.pgcopy import Field
-from bulkio.plan.common import column_lines, refuse
+from bulkio.plan.common import column_lines, refuse, refuse_odd_dimensions
 from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
 from bulkio.text import printable
@@ -89,13 +89,9 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
     if not columns:
         raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
-    known = {column.name for column in columns}
-    refuse(
-        [(name, "dimensions names it") for name in request.policies.dimensions if name not in known],
-        f"{request.name} has no such columns",
-    )
     not_null = {column.name for column in request.table_columns if column.not_null}
     fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
+    refuse_odd_dimensions(request.policies, fields, request.name)
     if request.method == "cursor":
         if unknown := request.policies.changes_exports:
             raise ConfigError(f"method cursor does not know the policy {' and '.join(unknown)}: use binary")

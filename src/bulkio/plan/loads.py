@@ -10,12 +10,12 @@ from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, Table, TableName
 from bulkio.errors import SchemaError
 from bulkio.pgcopy import Field
-from bulkio.plan.common import column_lines, refuse
+from bulkio.plan.common import column_lines, refuse, refuse_odd_dimensions
 from bulkio.plan.recorded import RecordedTable, RecordedType, recorded_oid, recorded_table, recorded_type
 from bulkio.protocols import CopyTarget
 from bulkio.rows import row_oid, unsupported
 from bulkio.text import printable, show_name
-from bulkio.types import SERVER_TEXT, Cast, arrow_kind, cast_from_pg, cast_to_pg, pg_type_for, resolve_type
+from bulkio.types import ARRAY, SERVER_TEXT, Cast, arrow_kind, cast_from_pg, cast_to_pg, pg_type_for, resolve_type
 from bulkio.types.geo import arrow_extension, field_typmod
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
         SchemaError: with every column at fault and what to do about it.
     """
     refuse_odd_names(request.source_schema)
-    _refuse_unknown_names(request)
+    _refuse_unknown_types(request)
     if request.mode == "create" and database.table is not None:
         raise SchemaError(
             f"table {request.table} exists already: use --mode append to add rows, truncate to replace them"
@@ -158,10 +158,11 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
         if cast is not None:
             fields.append(Field(column.name, cast, column.nullable))
         elif pg is not None:
-            faults.append((column.name, _misfit(column, pg.sql)))
+            faults.append((column.name, _misfit(column, pg, pg.sql)))
         else:
             faults.append((column.name, f"no PostgreSQL type is like Arrow's {column.type}: ask for one with --types"))
     refuse(faults, f"table {request.table} cannot be created")
+    refuse_odd_dimensions(request.policies, fields, "the source")
     recorded = recorded_table(request.source_schema)
     columns = [_new_column(field, recorded, database) for field in fields]
     ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
@@ -244,8 +245,8 @@ def _declared(pg: PgType, column: str, policies: Policies, dimensions: int = 1) 
 
 def _plan_existing(request: LoadRequest, table: Table, database: Database) -> LoadPlan:
     if table.kind not in WRITABLE:
-        what = READABLE.get(table.kind, "no table")
-        raise SchemaError(f"{request.table} is a {what}: COPY can only load into tables")
+        what = f"a {READABLE[table.kind]}" if table.kind in READABLE else "no table"
+        raise SchemaError(f"{request.table} is {what}: COPY can only load into tables")
     columns = {column.name: column for column in table.columns}
     fields, faults, skipped = [], [], []
     for arrow in request.source_schema:
@@ -261,11 +262,12 @@ def _plan_existing(request: LoadRequest, table: Table, database: Database) -> Lo
         if database.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
             faults.append((arrow.name, f"the table has it as {column.type_name}, not {request.types[arrow.name]}"))
         elif cast is None:
-            faults.append((arrow.name, _misfit(arrow, column.type_name)))
+            faults.append((arrow.name, _misfit(arrow, pg, column.type_name)))
         else:
             fields.append(Field(arrow.name, cast, not column.not_null))
     faults += _missing_columns(request.source_schema.names, table)
     refuse(faults, f"the source does not fit table {request.table}")
+    refuse_odd_dimensions(request.policies, fields, "the source")
     ddl = (sql.truncate_table(table.schema, table.name),) if request.mode == "truncate" else ()
     if not fields:
         refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {request.table}")
@@ -304,14 +306,14 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     return request.method
 
 
-def _refuse_unknown_names(request: LoadRequest) -> None:
-    """Refuse options for columns that the source does not have."""
-    named = {"dimensions": request.policies.dimensions, "types": request.types}
+_SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"})
+
+
+def _refuse_unknown_types(request: LoadRequest) -> None:
+    """Refuse types for columns that the source does not have."""
     known = set(request.source_schema.names)
-    refuse(
-        [(name, f"{option} names it") for option, columns in named.items() for name in columns if name not in known],
-        "the source has no such columns",
-    )
+    faults = [(name, "types names it") for name in request.types if name not in known]
+    refuse(faults, "the source has no such columns")
 
 
 def refuse_odd_names(schema: pa.Schema) -> None:
@@ -322,6 +324,8 @@ def refuse_odd_names(schema: pa.Schema) -> None:
     for name in schema.names:
         if not name or "\0" in name:
             faults.append((name, "PostgreSQL cannot have this name: rename the column in the source"))
+        elif name in _SYSTEM_COLUMNS:
+            faults.append((name, "every table has a column of this name of the server's own: rename it in the source"))
         elif len(name.encode()) > 63:
             faults.append((name, "the name is longer than PostgreSQL's 63 bytes, which it would cut"))
     refuse(faults, "the source's column names cannot be used")
@@ -333,8 +337,11 @@ def _unknown_column(name: str, columns: dict[str, Column]) -> str:
     return f"the table has no such column; {hint}"
 
 
-def _misfit(arrow: pa.Field, type_name: str) -> str:
-    return f"Arrow's {arrow.type} does not go into {type_name} unchanged: cast it in the source first"
+def _misfit(arrow: pa.Field, pg: PgType, type_name: str) -> str:
+    nested = arrow_kind(arrow.type) == "list" and arrow_kind(arrow.type.value_type) == "list"
+    deep = nested and pg.codec == ARRAY and pg.dimensions == 1
+    mend = "say how many dimensions it has (dimensions)" if deep else "cast it in the source first"
+    return f"Arrow's {arrow.type} does not go into {type_name} unchanged: {mend}"
 
 
 def _missing_columns(names: Sequence[str], table: Table) -> list[tuple[str, str]]:

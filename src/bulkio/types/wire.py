@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from bulkio.types.casts import INTERVAL_STRUCT, Cast, parent_of
+from bulkio.types.casts import INTERVAL_STRUCT, Cast, parent_of, with_policies
 from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import SERVER_TEXT
+from bulkio.types.policies import Policies
 
 __all__ = ["wire_cast"]
 
@@ -35,16 +36,24 @@ _LEAVES = {
 }
 
 
+#: infinite intervals, which have no integers of their own, come as the extremes
+_POLICIES = Policies(infinity="sentinel")
+
+
 def wire_cast(how: Cast) -> Cast:
     """Give the cast that decodes what `how`, a load's, has encoded."""
+    return with_policies(_wire(how), _POLICIES)
+
+
+def _wire(how: Cast) -> Cast:
     if how.codec == "dictionary":
-        return wire_cast(how.children[0])
+        return _wire(how.children[0])
     if how.codec == "null":
-        return wire_cast(cast_from_pg(how.pg))
+        return _wire(cast_from_pg(how.pg))
     if how.codec == SERVER_TEXT:
         return Cast("text", pa.string(), how.pg)
     if how.codec in ("array", "composite", "range", "multirange"):
-        return parent_of(how, [wire_cast(child) for child in how.children])
+        return parent_of(how, [_wire(child) for child in how.children])
     if how.pg.codec in _LEAVES:
         return Cast(*_LEAVES[how.pg.codec], how.pg)
     return cast_from_pg(replace(how.pg, typmod=-1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ from bulkio import aio, flow
 from servers import connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 METHODS = ["binary", "cursor"]
@@ -104,6 +106,78 @@ def test_partitions_views_and_children_are_read(one_dsn: str) -> None:
     )
     read = [bulkio.read(name, one_dsn).read_all().to_pylist() for name in ("p", "v", "parent")]
     assert read == [[{"a": 1}], [{"b": 2}], [{"a": 7}]]
+
+
+#: what a transaction does to tt(a int), of 900 rows and 100 more in a child -> the columns and rows that are then read
+_CHANGES = {
+    "truncate": ("TRUNCATE tt; INSERT INTO tt SELECT g FROM generate_series(1, 500) g", ["a"], 500),
+    "rewrite": ("ALTER TABLE tt ALTER a TYPE bigint", ["a"], 1000),
+    "another type, no rewrite": ("ALTER TABLE tt ALTER a TYPE oid", ["a"], 1000),
+    "new column": ("ALTER TABLE tt ADD z int DEFAULT (random() * 10)::int", ["a", "z"], 1000),
+    "new column, no rewrite": ("ALTER TABLE tt ADD z int DEFAULT 7", ["a", "z"], 1000),
+    "swap": (
+        "CREATE TABLE t2 AS SELECT a FROM tt WHERE a <= 700; DROP TABLE tt CASCADE; ALTER TABLE t2 RENAME TO tt",
+        ["a"],
+        700,
+    ),
+    "no inherit": ("LOCK TABLE tt; ALTER TABLE child NO INHERIT tt; INSERT INTO tt SELECT a FROM child", ["a"], 1000),
+    "nothing": ("LOCK TABLE tt", ["a"], 1000),
+}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("what", ["tt", "SELECT * FROM tt"])
+@pytest.mark.parametrize("change", _CHANGES)
+def test_an_export_that_waits_for_a_change_sees_all_of_it(
+    dsn: str, driver: str, method: str, what: str, change: str
+) -> None:
+    """The snapshot is taken once the locks are held: TRUNCATE and its like leave nothing for an older one."""
+    statements, columns, rows = _CHANGES[change]
+    run(dsn, "CREATE TABLE tt AS SELECT g::int AS a FROM generate_series(1, 900) g")
+    run(dsn, "CREATE TABLE child () INHERITS (tt)", "INSERT INTO child SELECT g FROM generate_series(901, 1000) g")
+    table = read_during(dsn, statements, lambda: bulkio.read(what, dsn, driver=driver, method=method).read_all())
+    assert (table.column_names, table.num_rows) == (columns, rows)
+    assert table.schema == bulkio.read(what, dsn, driver=driver, method=method).schema
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        "TRUNCATE p1; INSERT INTO p1 SELECT 1 FROM generate_series(1, 100)",
+        "ALTER TABLE p DETACH PARTITION p1; CREATE TABLE q (a int); INSERT INTO q SELECT a FROM p1;"
+        " ALTER TABLE p ATTACH PARTITION q FOR VALUES IN (1)",
+        "DELETE FROM p; ALTER TABLE p ATTACH PARTITION spare FOR VALUES IN (3)",
+        "DELETE FROM p; DROP TABLE p2; INSERT INTO p SELECT 1 FROM generate_series(1, 100)",
+    ],
+)
+def test_a_view_of_partitions_that_change(dsn: str, driver: str, change: str) -> None:
+    """All that a view reads is locked first, and its partitions are those of the same moment."""
+    run(
+        dsn,
+        "CREATE TABLE p (a int) PARTITION BY LIST (a)",
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)",
+        "CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2)",
+        "INSERT INTO p SELECT 1 FROM generate_series(1, 100)",
+        "CREATE TABLE spare AS SELECT 3 AS a FROM generate_series(1, 100)",
+        "CREATE VIEW v AS SELECT a FROM p",
+    )
+    table = read_during(dsn, f"LOCK TABLE p; {change}", lambda: bulkio.read("v", dsn, driver=driver).read_all())
+    assert table.num_rows == 100
+
+
+def read_during(dsn: str, change: str, read: Callable[[], pa.Table]) -> pa.Table:
+    """Begin to read while a transaction has all locked and changed; commit it, and give what was read."""
+    with ThreadPoolExecutor(1) as thread, connect(dsn) as changer:
+        changer.execute("BEGIN")
+        changer.execute(change)
+        reading = thread.submit(read)
+        while not run(dsn, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            assert not reading.done()
+            time.sleep(0.01)
+        changer.execute("COMMIT")
+        return reading.result()
 
 
 def test_row_security_fails_instead_of_hiding_rows(one_dsn: str) -> None:

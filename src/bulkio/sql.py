@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
 
@@ -21,8 +21,8 @@ __all__ = [
     "COMMIT",
     "PLAIN_MONEY",
     "ROLLBACK",
+    "SHORT_LOCK_WAIT",
     "XACT_ID",
-    "Isolation",
     "NewColumn",
     "advance_sequence",
     "begin",
@@ -50,8 +50,6 @@ __all__ = [
     "with_texts",
     "xact_status",
 ]
-
-Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
@@ -199,17 +197,17 @@ def with_array_shapes(query: str, width: int, arrays: Sequence[int]) -> str:
 # --- Transactions and what is pinned in them ----------------------------------------------------------------
 
 
-def begin(*, read_only: bool, isolation: Isolation | None = None) -> str:
+def begin(*, read_only: bool) -> str:
     """Build BEGIN with everything said, so that no default_transaction_* setting decides.
 
-    Loads run READ COMMITTED (under a snapshot, claims of parts would not see each other); exports, which are
-    read only, run REPEATABLE READ, so that all their statements see one state of the database.
+    Under READ COMMITTED every statement takes a snapshot of its own, and so do the catalog queries and the COPY that
+    follow a lock. A stricter level takes its snapshot before the first lock: rows that a TRUNCATE, a rewrite or a swap
+    of tables has put there while the lock was waited for would be missing, without an error.
 
     >>> begin(read_only=True)
-    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+    'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'
     """
-    level = isolation or ("REPEATABLE READ" if read_only else "READ COMMITTED")
-    return f"BEGIN ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else 'READ WRITE'}"
 
 
 def session_pins(
@@ -260,6 +258,9 @@ _VALUE_PINS = (
 
 #: Before a COPY of text: money is written as the C locale reads it. Only then: it also decides money's decimal places.
 PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
+
+#: Where the one who holds the lock waits for the one who asks.
+SHORT_LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
 
 # transaction_timeout came with PostgreSQL 17; SET would fail on the versions before.
 _NO_TRANSACTION_TIMEOUT = (

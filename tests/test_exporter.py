@@ -92,6 +92,35 @@ def test_a_type_without_a_codec_comes_as_the_servers_text(one_dsn: str) -> None:
     assert reader.read_all().to_pylist() == [{"b": "(1,1),(0,0)", "i": 1, "n": False}]
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_text_is_that_of_the_types_output_function(dsn: str, driver: str, method: str) -> None:
+    """Not that of a cast to text, which a user may have made; and NULL, empty and all-null values stay apart."""
+    run(
+        dsn,
+        "CREATE TYPE cu AS (a int, b box)",
+        "CREATE FUNCTION cut(cu) RETURNS text LANGUAGE sql AS $$SELECT 'LOSSY'$$",
+        "CREATE CAST (cu AS text) WITH FUNCTION cut(cu)",
+        "CREATE DOMAIN dom AS cu",
+        "CREATE TABLE t (i int, c cu, d dom, arr cu[], v tsvector)",
+        "INSERT INTO t VALUES (1, '(1,\"(1,1),(0,0)\")', '(,)', '{\"(2,)\",NULL}', ''), (2, NULL, NULL, NULL, NULL),"
+        " (3, '(,)', NULL, '{}', 'a')",
+    )
+    rows = bulkio.read("t", dsn, driver=driver, method=method).read_all().to_pylist()
+    assert [list(row.values()) for row in rows] == [
+        [1, '(1,"(1,1),(0,0)")', "(,)", '{"(2,)",NULL}', ""],
+        [2, None, None, None, None],
+        [3, "(,)", None, "{}", "'a'"],
+    ]
+
+
+def test_pseudo_types_come_as_text(dsn: str) -> None:
+    """Anonymous records, and arrays of any type as the statistics have them."""
+    run(dsn, "CREATE TABLE t AS SELECT 1 AS a FROM generate_series(1, 100)", "ANALYZE t")
+    query = "SELECT most_common_vals AS v, ROW(1, NULL, 'x y') AS r FROM pg_stats WHERE tablename = 't'"
+    assert bulkio.read(query, dsn).read_all().to_pylist() == [{"v": "{1}", "r": '(1,,"x y")'}]
+
+
 def test_partitions_views_and_children_are_read(one_dsn: str) -> None:
     """COPY t TO would refuse or skip them."""
     run(

@@ -146,14 +146,18 @@ def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> st
 
 
 def with_texts(query: str, width: int, texts: Sequence[int]) -> str:
-    r"""Wrap a query of `width` columns, so that the columns with these indices come as the server's text.
+    """Wrap a query of `width` columns, so that the columns with these indices come as the server's text.
 
-    >>> with_texts("select a, b from t", 2, [1])
-    'SELECT "c0", "c1"::pg_catalog.text FROM (\nselect a, b from t\n) AS q("c0", "c1")'
+    It is the text of the type's output function: a cast to text may be a user's function, which loses some of it.
+    IS NULL would not do, for it is true of a composite whose columns are all null.
     """
     names = [quote_ident(f"c{i}") for i in range(width)]
-    columns = [f"{name}::pg_catalog.text" if i in texts else name for i, name in enumerate(names)]
+    columns = [_text_of(name) if i in texts else name for i, name in enumerate(names)]
     return f"SELECT {', '.join(columns)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
+
+
+def _text_of(column: str) -> str:
+    return f"CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END"
 
 
 def null_columns(types: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from servers import TestServer
+
 METHODS = ["binary", "cursor"]
 DRIVERS = ["asyncpg", "psycopg"]
 
@@ -207,6 +209,46 @@ def read_during(dsn: str, change: str, read: Callable[[], pa.Table]) -> pa.Table
             time.sleep(0.01)
         changer.execute("COMMIT")
         return reading.result()
+
+
+_NULLS = {
+    "NOT VALID": (
+        18,
+        "CREATE TABLE t (a int, b int NOT NULL); INSERT INTO t VALUES (NULL, 1);"
+        " ALTER TABLE t ADD CONSTRAINT n NOT NULL a NOT VALID",
+    ),
+    "a child without the parent's NOT NULL": (
+        15,
+        "CREATE TABLE t (b int NOT NULL, a int); CREATE TABLE child () INHERITS (t);"
+        " CREATE TABLE grandchild () INHERITS (child); ALTER TABLE ONLY t ALTER a SET NOT NULL;"
+        " INSERT INTO grandchild VALUES (1, NULL)",
+    ),
+    "NO INHERIT": (
+        18,
+        "CREATE TABLE t (b int NOT NULL, a int, CONSTRAINT n NOT NULL a NO INHERIT);"
+        " CREATE TABLE child () INHERITS (t); INSERT INTO child VALUES (1, NULL)",
+    ),
+    "foreign table": (
+        0,
+        "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;"
+        " CREATE TABLE t (b int NOT NULL, a int NOT NULL) PARTITION BY LIST (b); CREATE FOREIGN TABLE t1 PARTITION OF t"
+        " FOR VALUES IN (1) SERVER files OPTIONS (program 'echo 1,', format 'csv')",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", _NULLS)
+def test_what_may_hold_nulls_is_nullable(dsn: str, server: TestServer, case: str, tmp_path: Path) -> None:
+    """A field is declared to hold no NULLs only where that is proven for every row that is read."""
+    version, setup = _NULLS[case]
+    if version not in (0, server.version):
+        return  # the server's syntax or rules are others
+    run(dsn, setup)
+    bulkio.export("t", tmp_path / "t.parquet", dsn)
+    schema = pq.read_schema(tmp_path / "t.parquet")
+    assert (schema.field("a").nullable, schema.field("b").nullable) == (True, case == "foreign table")
+    report = bulkio.load(tmp_path / "t.parquet", "again", dsn)
+    assert (report.created, run(dsn, "SELECT a, b FROM again")) == (True, [(None, 1)])
 
 
 def test_row_security_fails_instead_of_hiding_rows(one_dsn: str) -> None:

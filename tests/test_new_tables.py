@@ -237,3 +237,30 @@ def test_parts_that_the_server_parses(dsn: str) -> None:
         bulkio.load(rounded, "t", dsn)
     with pytest.raises(bulkio.SchemaError, match=r"does not go into box\[\] unchanged"):
         bulkio.load(pa.table({"a": [[1]]}), "t", dsn)
+
+
+@pytest.mark.parametrize(
+    ("setup", "key"),
+    [
+        ("CREATE TABLE t (c int, b int, a int, PRIMARY KEY (b, a) INCLUDE (c))", ["b", "a"]),
+        ("CREATE TABLE t (gone int, a int PRIMARY KEY); ALTER TABLE t DROP gone", ["a"]),
+        ("CREATE TABLE t (a int PRIMARY KEY); CREATE TABLE child () INHERITS (t)", []),
+        ("CREATE TABLE t (a int4range, r tstzrange, PRIMARY KEY (a, r WITHOUT OVERLAPS))", []),
+    ],
+    ids=["INCLUDE", "dropped column", "children", "WITHOUT OVERLAPS"],
+)
+def test_the_key_that_a_new_table_gets(
+    dsn: str, server: TestServer, setup: str, key: list[str], tmp_path: Path
+) -> None:
+    """The recorded key's own columns; none where the rows' key is no plain one."""
+    if "OVERLAPS" in setup and server.version < 18:
+        return  # what it does not know, it cannot export
+    with connect(dsn) as conn:
+        conn.execute(setup)
+    bulkio.export("t", tmp_path / "t.parquet", dsn)
+    bulkio.load(tmp_path / "t.parquet", "again", dsn)
+    query = (
+        "SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(num, place), pg_attribute a"
+        " WHERE i.indrelid = 'again'::regclass AND a.attrelid = i.indrelid AND a.attnum = k.num ORDER BY k.place"
+    )
+    assert [name for (name,) in rows(dsn, query)] == key

@@ -24,6 +24,7 @@ __all__ = [
     "columns_query",
     "extension_types_query",
     "named_types_query",
+    "nullable_query",
     "parse_table_name",
     "read_table",
     "read_types",
@@ -64,6 +65,7 @@ class Column:
     typmod: int
     #: the type as the server spells it, such as ``character varying(10)``
     type_name: str
+    #: rows to come have no NULL in it
     not_null: bool
     has_default: bool
     #: ALWAYS or BY DEFAULT, "" for none
@@ -71,7 +73,8 @@ class Column:
     generated: bool
     #: the sequence that an identity or serial column takes its values from, quoted; None for none
     sequence: str | None
-    #: its place in the primary key, from 1; 0 where it has none
+    #: its place in the primary key, from 1; 0 where it has none, or where the key is none of all the rows that a SELECT
+    #: reads (children have keys of their own) or forbids overlaps
     key_position: int
 
 
@@ -170,12 +173,41 @@ def columns_query(oid: int) -> str:
                    AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
                    AND (a.attidentity <> '' OR a.atthasdef)
                  LIMIT 1),
-               coalesce((SELECT pg_catalog.array_position(i.indkey::int2[], a.attnum)
+               coalesce((SELECT pg_catalog.array_position(
+                                    (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
                            FROM pg_catalog.pg_index AS i
-                          WHERE i.indrelid = a.attrelid AND i.indisprimary), -1)::int + 1
+                          WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indisvalid
+                            AND NOT i.indisexclusion AND NOT EXISTS (
+                                SELECT FROM pg_catalog.pg_inherits AS h
+                                  JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent AND p.relkind = 'r'
+                                 WHERE h.inhparent = a.attrelid)), 0)::int
         FROM pg_catalog.pg_attribute AS a
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum
+    """  # noqa: S608 - a number
+
+
+def nullable_query(oid: int) -> str:
+    """Ask which columns may hold NULLs in the rows that a SELECT from a table reads, its children's rows too.
+
+    pg_attribute's attnotnull is about rows to come: there may be a constraint that is NOT VALID, a child that has
+    dropped the parent's NOT NULL, and a foreign table only promises.
+    """
+    return f"""
+        WITH RECURSIVE tree(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+        )
+        SELECT a.attname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tree.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE NOT a.attnotnull OR c.relkind = 'f'
+        UNION
+        SELECT a.attname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_constraint AS k ON k.conrelid = tree.oid AND k.contype = 'n' AND NOT k.convalidated
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
     """  # noqa: S608 - a number
 
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
-__all__ = ["Found", "asked_types", "extension_types", "find_table", "find_types", "named_types", "spelled_typmods"]
+__all__ = [
+    "Found",
+    "asked_types",
+    "extension_types",
+    "find_table",
+    "find_types",
+    "named_types",
+    "nullable_columns",
+    "spelled_typmods",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,13 @@ async def find_table(session: Session, name: TableName) -> Found:
         return Found(None, new_schema)
     columns = await session.fetch(catalog.columns_query(int(str(row[0]))))
     return Found(catalog.read_table(row, columns), new_schema)
+
+
+async def nullable_columns(session: Session, table: Table) -> set[str]:
+    """Look up the columns that may hold NULLs in the rows that a SELECT from the table reads."""
+    if not any(column.not_null for column in table.columns):
+        return {column.name for column in table.columns}
+    return {str(name) for (name,) in await session.fetch(catalog.nullable_query(table.oid))}
 
 
 async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:

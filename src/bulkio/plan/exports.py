@@ -20,7 +20,7 @@ from bulkio.types.from_pg import interval_struct, with_leaves
 from bulkio.types.geo import field_metadata
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from bulkio.protocols import DriverName, ExportMethod, ResultColumn
     from bulkio.types import Policies, TypeFacts
@@ -67,6 +67,8 @@ class ExportRequest:
     interval_struct: bool = False
     #: the table's, where it is a table
     table_columns: tuple[Column, ...] = ()
+    #: the table's columns that may hold NULLs
+    nullable: Set[str] = frozenset()
 
 
 def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
@@ -92,7 +94,7 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
         [(name, "dimensions names it") for name in request.policies.dimensions if name not in known],
         f"{request.name} has no such columns",
     )
-    not_null = {column.name for column in request.table_columns if column.not_null}
+    not_null = {column.name for column in request.table_columns} - request.nullable
     fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
     if request.method == "cursor":
         if request.policies.changes_exports:

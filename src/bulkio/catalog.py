@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
-from bulkio.sql import qualified, quote_literal
+from bulkio.sql import SequenceOptions, qualified, quote_literal
 from bulkio.types import TypeFacts
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "SequenceUse",
     "Table",
     "TableName",
     "columns_query",
@@ -26,8 +27,10 @@ __all__ = [
     "named_types_query",
     "nullable_query",
     "parse_table_name",
+    "read_sequences",
     "read_table",
     "read_types",
+    "sequences_query",
     "table_query",
     "type_names_query",
     "types_query",
@@ -71,11 +74,24 @@ class Column:
     #: ALWAYS or BY DEFAULT, "" for none
     identity: str
     generated: bool
-    #: the sequence that an identity or serial column takes its values from, quoted; None for none
-    sequence: str | None
     #: its place in the primary key, from 1; 0 where it has none, or where the key is none of all the rows that a SELECT
     #: reads (children have keys of their own) or forbids overlaps
     key_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceUse:
+    """A sequence that a column takes its values from: its own (identity, serial), or one that its default names."""
+
+    column: str
+    #: qualified and quoted
+    name: str
+    #: it belongs to the column, and goes with it
+    owned: bool
+    options: SequenceOptions
+    #: what it takes to advance it: to read and to set it, and to read the column
+    may_set: bool
+    may_read_column: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +181,6 @@ def columns_query(oid: int) -> str:
         SELECT a.attname::text, a.atttypid::bigint, a.atttypmod::int,
                pg_catalog.format_type(a.atttypid, a.atttypmod)::text, a.attnotnull, a.atthasdef,
                CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, a.attgenerated <> '',
-               (SELECT pg_catalog.format('%I.%I', n.nspname, s.relname)
-                  FROM pg_catalog.pg_depend AS d
-                  JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
-                  JOIN pg_catalog.pg_namespace AS n ON n.oid = s.relnamespace
-                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
-                   AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
-                   AND (a.attidentity <> '' OR a.atthasdef)
-                 LIMIT 1),
                coalesce((SELECT pg_catalog.array_position(
                                     (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
                            FROM pg_catalog.pg_index AS i
@@ -185,6 +193,60 @@ def columns_query(oid: int) -> str:
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum
     """  # noqa: S608 - a number
+
+
+def sequences_query(oid: int) -> str:
+    """Ask for the sequences that a table's columns take their values from.
+
+    A partition's columns share the sequences of those above it, whose identity they have since PostgreSQL 17.
+    """
+    return f"""
+        WITH tables(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT relid FROM pg_catalog.pg_partition_ancestors({oid:d}::pg_catalog.regclass)
+        ), columns AS (
+            SELECT own.attname, own.attnum AS own_number, a.attrelid, a.attnum, a.attidentity, a.atthasdef
+            FROM tables
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tables.oid
+            JOIN pg_catalog.pg_attribute AS own ON own.attrelid = {oid:d} AND own.attname = a.attname
+            WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+        ), uses AS (
+            SELECT c.attname, c.own_number, d.objid AS sequence, true AS owned
+            FROM columns AS c
+            JOIN pg_catalog.pg_depend AS d ON d.refobjid = c.attrelid AND d.refobjsubid = c.attnum
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.classid = d.refclassid
+             AND (d.deptype = 'i' AND c.attidentity <> '' OR d.deptype = 'a' AND c.atthasdef)
+            UNION ALL
+            SELECT c.attname, c.own_number, d.refobjid, false
+            FROM columns AS c
+            JOIN pg_catalog.pg_attrdef AS e ON e.adrelid = c.attrelid AND e.adnum = c.attnum
+            JOIN pg_catalog.pg_depend AS d ON d.objid = e.oid
+             AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        )
+        SELECT u.attname::pg_catalog.text, pg_catalog.format('%I.%I', n.nspname, c.relname),
+               pg_catalog.bool_or(u.owned), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
+               pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT')
+               AND pg_catalog.has_sequence_privilege(s.seqrelid, 'UPDATE'),
+               pg_catalog.has_column_privilege({oid:d}::pg_catalog.oid, u.own_number, 'SELECT')
+        FROM uses AS u
+        JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = u.sequence
+        JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        GROUP BY u.attname, u.own_number, n.nspname, c.relname, s.seqrelid, s.seqstart, s.seqincrement, s.seqmin,
+                 s.seqmax, s.seqcache, s.seqcycle
+        ORDER BY u.own_number, s.seqrelid
+    """  # noqa: S608 - a number
+
+
+def read_sequences(rows: Iterable[Row]) -> tuple[SequenceUse, ...]:
+    """Make facts from the answer to `sequences_query`."""
+    return tuple(map(_read_sequence, rows))
+
+
+def _read_sequence(row: Row) -> SequenceUse:
+    column, name, owned, *options, may_set, may_read_column = row
+    return SequenceUse(column, name, owned, SequenceOptions(*options), may_set, may_read_column)  # type: ignore[arg-type]
 
 
 def nullable_query(oid: int) -> str:

@@ -20,7 +20,7 @@ from bulkio.catalog import TableName
 from bulkio.errors import BulkioError, ConfigError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
-from bulkio.lookup import find_table, find_types, nullable_columns
+from bulkio.lookup import find_sequences, find_table, find_types, nullable_columns
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
 from bulkio.protocols import ResultColumn
@@ -193,6 +193,7 @@ async def _table_request(
         _request(text, f"{known.schema}.{known.name}", session, options),
         table_columns=columns,
         nullable=await nullable_columns(session, known),
+        sequences=await find_sequences(session, known),
     )
     return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
 

@@ -13,7 +13,7 @@ from bulkio.types import known_type
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bulkio.catalog import Table, TableName
+    from bulkio.catalog import SequenceUse, Table, TableName
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
@@ -21,6 +21,7 @@ __all__ = [
     "Found",
     "asked_types",
     "extension_types",
+    "find_sequences",
     "find_table",
     "find_types",
     "named_types",
@@ -46,6 +47,11 @@ async def find_table(session: Session, name: TableName) -> Found:
         return Found(None, new_schema)
     columns = await session.fetch(catalog.columns_query(int(str(row[0]))))
     return Found(catalog.read_table(row, columns), new_schema)
+
+
+async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, ...]:
+    """Look up the sequences that a table's columns take their values from."""
+    return catalog.read_sequences(await session.fetch(catalog.sequences_query(table.oid)))
 
 
 async def nullable_columns(session: Session, table: Table) -> set[str]:

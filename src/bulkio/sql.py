@@ -24,6 +24,7 @@ __all__ = [
     "SHORT_LOCK_WAIT",
     "XACT_ID",
     "NewColumn",
+    "SequenceOptions",
     "advance_sequence",
     "begin",
     "bind_literals",
@@ -36,6 +37,7 @@ __all__ = [
     "create_table",
     "declare_cursor",
     "fetch_forward",
+    "last_value",
     "lock_for_export",
     "lock_for_load",
     "null_columns",
@@ -404,6 +406,23 @@ def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceOptions:
+    """How a sequence counts."""
+
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cache: int
+    cycle: bool
+
+    @property
+    def ascends(self) -> bool:
+        """Tell whether it counts up."""
+        return self.increment > 0
+
+
+@dataclass(frozen=True, slots=True)
 class NewColumn:
     """One column of a CREATE TABLE; `type_sql` is the type as DDL spells it."""
 
@@ -412,6 +431,8 @@ class NewColumn:
     nullable: bool = True
     #: ALWAYS or BY DEFAULT
     identity: str = ""
+    #: the identity's; None for what PostgreSQL chooses
+    options: SequenceOptions | None = None
 
 
 def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str] = ()) -> str:
@@ -423,12 +444,21 @@ def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
     parts = [
         f"{quote_ident(column.name)} {column.type_sql}"
         + ("" if column.nullable else " NOT NULL")
-        + (f" GENERATED {column.identity} AS IDENTITY" if column.identity else "")
+        + (f" GENERATED {column.identity} AS IDENTITY{_counting(column.options)}" if column.identity else "")
         for column in columns
     ]
     if primary_key:
         parts.append(f"PRIMARY KEY ({_name_list(primary_key)})")
     return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def _counting(options: SequenceOptions | None) -> str:
+    if options is None:
+        return ""
+    return (
+        f" (START {options.start:d} INCREMENT {options.increment:d} MINVALUE {options.minimum:d}"
+        f" MAXVALUE {options.maximum:d} CACHE {options.cache:d} {'CYCLE' if options.cycle else 'NO CYCLE'})"
+    )
 
 
 def create_enum(schema: str, name: str, labels: Sequence[str]) -> str:
@@ -447,17 +477,24 @@ def create_domain(schema: str, name: str, base_sql: str, *, not_null: bool) -> s
     return f"CREATE DOMAIN {qualified(schema, name)} AS {base_sql}{' NOT NULL' if not_null else ''}"
 
 
-def advance_sequence(schema: str, table: str, column: str, sequence: str) -> str:
-    """Build the statement that takes a column's sequence past the values that were loaded; `sequence` comes quoted.
+def last_value(schema: str, table: str, column: str, options: SequenceOptions) -> str:
+    """Ask for the last of a column's values that its sequence could give; null where there is none.
 
-    A sequence that counts down, or is past them already, stays.
+    Those beyond the sequence's bounds it never gives.
     """
+    name, last = quote_ident(column), "max" if options.ascends else "min"
     return (
-        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, loaded.last)"  # noqa: S608
-        f" FROM (SELECT max({quote_ident(column)}) AS last FROM {qualified(schema, table)}) AS loaded,"
-        f" pg_catalog.pg_sequence AS s, {sequence} AS now"
-        f" WHERE s.seqrelid = {quote_literal(sequence)}::pg_catalog.regclass AND s.seqincrement > 0"
-        f" AND (loaded.last > now.last_value OR (loaded.last = now.last_value AND NOT now.is_called))"
+        f"SELECT pg_catalog.{last}({name})::bigint FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+        f" WHERE {name} BETWEEN '{options.minimum:d}'::bigint AND '{options.maximum:d}'::bigint"
+    )
+
+
+def advance_sequence(sequence: str, value: int, *, ascends: bool) -> str:
+    """Build the statement that takes a sequence, whose name comes quoted, past `value`; past it already, it stays."""
+    last = f"'{value:d}'::bigint"
+    return (
+        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, {last}) FROM {sequence} AS now"  # noqa: S608
+        f" WHERE {last} {'>' if ascends else '<'} now.last_value OR {last} = now.last_value AND NOT now.is_called"
     )
 
 

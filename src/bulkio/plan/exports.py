@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio import sql
-from bulkio.catalog import READABLE, Column, Table
+from bulkio.catalog import READABLE, Column, SequenceUse, Table
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.pgcopy import Field
 from bulkio.plan.common import column_lines, refuse
@@ -69,6 +69,8 @@ class ExportRequest:
     table_columns: tuple[Column, ...] = ()
     #: the table's columns that may hold NULLs
     nullable: Set[str] = frozenset()
+    #: the sequences that its columns take their values from
+    sequences: tuple[SequenceUse, ...] = ()
 
 
 def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
@@ -110,7 +112,7 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
             pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
             for f in fields
         ],
-        metadata=record_table(request.table_columns) or None,
+        metadata=record_table(request.table_columns, request.sequences) or None,
     )
     return ExportPlan(query, request.name, tuple(fields), schema, request.driver, request.method)
 

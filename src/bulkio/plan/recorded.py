@@ -19,7 +19,7 @@ from bulkio.types import named_type
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bulkio.catalog import Column
+    from bulkio.catalog import Column, SequenceUse
     from bulkio.types import PgType
 
 __all__ = [
@@ -101,16 +101,17 @@ def _type_facts(pg: PgType) -> dict[str, object]:
     return facts
 
 
-def record_table(columns: Iterable[Column]) -> dict[bytes, bytes]:
+def record_table(columns: Iterable[Column], sequences: Iterable[SequenceUse]) -> dict[bytes, bytes]:
     """Give the metadata of a schema."""
     listed = list(columns)
+    owned = {use.column: use.options for use in sequences if use.owned}
     key = sorted((column.key_position, column.name) for column in listed if column.key_position)
     facts: dict[str, object] = {}
     if key:
         facts["primary_key"] = [name for _, name in key]
     if any(column.identity for column in listed):
         facts["identity"] = {column.name: column.identity for column in listed if column.identity}
-    if serial := [column.name for column in listed if column.sequence and not column.identity]:
+    if serial := [column.name for column in listed if column.name in owned and column.has_default]:
         facts["serial"] = serial
     return {TABLE_KEY: json.dumps(facts, separators=(",", ":")).encode()} if facts else {}
 

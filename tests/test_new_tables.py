@@ -264,3 +264,119 @@ def test_the_key_that_a_new_table_gets(
         " WHERE i.indrelid = 'again'::regclass AND a.attrelid = i.indrelid AND a.attnum = k.num ORDER BY k.place"
     )
     assert [name for (name,) in rows(dsn, query)] == key
+
+
+def test_what_cannot_be_had_is_told(server: TestServer, tmp_path: Path) -> None:
+    """A domain with a constraint becomes its base, a range that is not there jsonb: each with a note."""
+    with server.database() as one, server.database() as other:
+        with connect(one) as conn:
+            conn.execute("""
+                CREATE DOMAIN code AS varchar(10) CHECK (VALUE <> '');
+                CREATE DOMAIN odd AS int4range DEFAULT 'empty';
+                CREATE TYPE floats AS RANGE (subtype = float8);
+                CREATE TYPE item AS (a code);
+                CREATE TABLE t (a code, b odd, c floats, d item, e code[]);
+                INSERT INTO t VALUES ('x', '[1,2)', '[1,2]', ROW('y'), '{z}')
+            """)
+        bulkio.export("t", tmp_path / "t.arrow", one)
+        plan = bulkio.plan_load(tmp_path / "t.arrow", "t", other)
+        report = bulkio.load(tmp_path / "t.arrow", "t", other)
+        assert report.notes == plan.notes
+        assert columns(other, "t") == {
+            "a": "character varying(10)",
+            "b": "int4range",
+            "c": "jsonb",
+            "d": "jsonb",
+            "e": "text[]",
+        }
+        first = '"a" was recorded as "public"."code", which cannot be had here: it becomes varchar(10)'
+        assert report.notes[0] == first
+        assert len(report.notes) == 5
+        assert f"note: {first}" in plan.describe()
+        assert bulkio.load(tmp_path / "t.arrow", "same", one).notes == ()
+
+
+def test_extensions_in_another_schema(server: TestServer, tmp_path: Path) -> None:
+    """Their types are found by the extension, arrays of them too."""
+    with server.database() as one, server.database() as other:
+        with connect(one) as conn, connect(other) as elsewhere:
+            conn.execute("""
+                CREATE EXTENSION hstore; CREATE EXTENSION citext;
+                CREATE TABLE t (a hstore, b citext[], c citext); INSERT INTO t VALUES ('a=>1', '{x}', 'y')
+            """)
+            elsewhere.execute(
+                "CREATE SCHEMA ext; CREATE EXTENSION hstore SCHEMA ext; CREATE EXTENSION citext SCHEMA ext"
+            )
+        bulkio.export("t", tmp_path / "t.parquet", one)
+        assert bulkio.load(tmp_path / "t.parquet", "t", other).notes == ()
+        assert columns(other, "t") == {"a": "ext.hstore", "b": "ext.citext[]", "c": "ext.citext"}
+
+
+def test_dimensions_and_bits_come_back(dsn: str, tmp_path: Path) -> None:
+    """What was declared for the export holds for the load; bits without a length are not bit(1); records are text."""
+    query = "SELECT '{{1,2},{3,4}}'::int4[] AS a, B'1011' AS b, ARRAY[B'1011'] AS c, row(1,'x') AS d, pg_sleep(0) AS e"
+    bulkio.export(query, tmp_path / "t.parquet", dsn, dimensions={"a": 2})
+    assert bulkio.load(tmp_path / "t.parquet", "t", dsn).notes == ()
+    assert columns(dsn, "t") == {"a": "integer[]", "b": '"bit"', "c": '"bit"[]', "d": "text", "e": "text"}
+    assert rows(dsn, "SELECT * FROM (SELECT a::text, b::text, c::text, d, e FROM t) q") == [
+        ("{{1,2},{3,4}}", "1011", "{1011}", "(1,x)", "")
+    ]
+
+
+def test_text_that_was_something_else(one_dsn: str) -> None:
+    """A cast in Arrow keeps the metadata: but text is not read as what it was before."""
+    table = bulkio.read("SELECT 7 AS a, 'x' AS b", one_dsn).read_all()
+    texts = table.set_column(0, table.schema.field(0).with_type(pa.string()), pa.array(["00007"]))
+    report = bulkio.load(texts, "t", one_dsn)
+    assert columns(one_dsn, "t") == {"a": "text", "b": "text"}
+    assert report.notes == ('"a" was recorded as "pg_catalog"."int4", which cannot be had here: it becomes text',)
+
+
+HOSTILE_TYPES = [
+    b'{"schema":"pg_catalog","name":"status","kind":"enum","labels":["a"]}',
+    b'{"schema":"public","name":"x","typmod":1e400}',
+    b'{"schema":"public","name":"x","typmod":99999999999999999999}',
+    b'{"schema":"public","name":"x","element":null}',
+    b'{"schema":"public","name":"x","element":"x"}',
+    b'{"schema":"public","name":"x","kind":"domain","parts":[]}',
+    b'{"schema":"public","name":"\\ud800","kind":"enum","labels":["a"]}',
+    b'{"schema":"public","name":"x","kind":"enum","labels":["\\ud800"]}',
+    b'{"schema":"public","name":"' + b"x" * 80 + b'","kind":"enum","labels":["a"]}',
+    b'{"schema":"public","name":"a\\u0000b","kind":"enum","labels":["a"]}',
+    b'{"schema":"public","name":"x","kind":"composite","parts":[["a"]]}',
+    b'{"schema":"public","name":"x","dimensions":700}',
+    b"[" * 3000,
+    b'{"schema":"p","name":"n","element":' * 3000,
+    b"\xff",
+]
+HOSTILE_TABLES = [
+    b'{"primary_key":5}',
+    b'{"primary_key":["c","c"]}',
+    b'{"serial":5,"identity":[1]}',
+    b'{"identity":["c"]}',
+    b'{"identity":"c"}',
+    b'{"identity":{"c":"ALWAYS"},"serial":["c"]}',
+    b'{"identity":{"c":["ALWAYS"]}}',
+    b"\xff",
+]
+
+
+@pytest.mark.parametrize("fact", HOSTILE_TYPES)
+def test_metadata_that_makes_no_sense(fact: bytes, one_dsn: str) -> None:
+    """It is as if it were not there, and makes nothing."""
+    count = "SELECT count(*)::int FROM pg_type WHERE typtype <> 'c'"
+    before = rows(one_dsn, count)
+    schema = pa.schema([pa.field("c", pa.string(), metadata={"bulkio:type": fact})])
+    bulkio.load(pa.table([pa.array(["a"])], schema), "t", one_dsn)
+    assert columns(one_dsn, "t") == {"c": "text"}
+    bulkio.load(pa.table([pa.array(["a"])], schema), "t", one_dsn)
+    (after,) = rows(one_dsn, count)
+    assert after[0] == before[0][0] + 1  # the array type of the table's own
+
+
+@pytest.mark.parametrize("fact", HOSTILE_TABLES)
+def test_table_metadata_that_makes_no_sense(fact: bytes, one_dsn: str) -> None:
+    """It is as if it were not there."""
+    schema = pa.schema([("c", pa.string())], metadata={"bulkio:table": fact})
+    bulkio.load(pa.table([pa.array(["a"])], schema), "t", one_dsn)
+    assert columns(one_dsn, "t") == {"c": "text"}

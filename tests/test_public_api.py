@@ -118,3 +118,43 @@ def test_version_is_the_package_s() -> None:
     """`bulkio.__version__` is what pyproject.toml says."""
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert f'version = "{bulkio.__version__}"' in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "replace"}, "mode is 'replace', and can be 'append', 'create' or 'truncate'"),
+        ({"method": "x"}, "method is 'x', and can be 'binary', 'csv' or 'records'"),
+        ({"driver": "pg8000"}, "driver is 'pg8000', and can be 'auto', 'asyncpg' or 'psycopg'"),
+        ({"nul": "Strip"}, "nul is 'Strip', and can be 'error', 'strip' or 'replace'"),
+        ({"infinity": "null"}, "infinity is 'null', and can be 'error' or 'sentinel'"),
+        ({"batch_rows": 0}, "batch_rows is 0, and must be a whole number, at least 1"),
+        ({"dimensions": {"c": "2"}}, r"dimensions\['c'\] is '2', and must be a whole number, from 1 to 6"),
+        ({"dimensions": {"c": 7}}, r"dimensions\['c'\] is 7"),
+    ],
+)
+def test_a_slip_in_an_option_of_a_load(options: dict[str, object], message: str) -> None:
+    """It is an error before anything is opened, and not another meaning."""
+    with pytest.raises(bulkio.ConfigError, match=message):
+        bulkio.load("no such file.parquet", "t", "host=nowhere.invalid", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"infinity": "drop"}, "infinity is 'drop', and can be 'error', 'null' or 'sentinel'"),
+        ({"nan": True}, "nan is True, and can be 'error' or 'null'"),
+        ({"bounds": "keep"}, "bounds is 'keep', and can be 'error' or 'drop'"),
+        ({"method": "csv"}, "method is 'csv', and can be 'binary' or 'cursor'"),
+        (
+            {"numeric": "decimal(77,2)"},
+            "numeric is .*'float64' or 'decimal",
+        ),
+        ({"numeric": "decimal(5,6)"}, "numeric is"),
+        ({"numeric": "money"}, "numeric is 'money'"),
+    ],
+)
+def test_a_slip_in_an_option_of_an_export(options: dict[str, object], message: str) -> None:
+    """It is an error before anything is opened, and not another meaning."""
+    with pytest.raises(bulkio.ConfigError, match=message):
+        bulkio.read("t", "host=nowhere.invalid", **options)

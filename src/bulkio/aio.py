@@ -12,14 +12,16 @@ report = await bulkio.aio.export("trips", "trips.parquet", dsn)
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from bulkio.checks import check_choice
 from bulkio.exporter import BatchStream, ExportOptions, ExportReport, Query, export_plan, open_batches
 from bulkio.exporter import export as _export
 from bulkio.loader import LoadOptions, LoadReport, Progress, load_plan
 from bulkio.loader import load as _load
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.types import Policies
+from bulkio.types.policies import LoadInfinity
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from bulkio.plan import Mode
-    from bulkio.protocols import ExportMethod, LoadMethod
+    from bulkio.protocols import DriverChoice, ExportMethod, LoadMethod
     from bulkio.types.policies import BoundsPolicy, InfinityPolicy, NanPolicy, NulPolicy
 
 __all__ = [
@@ -44,21 +46,19 @@ __all__ = [
     "read",
 ]
 
-Driver = Literal["auto", "asyncpg", "psycopg"]
-
 
 async def load(
     source: object,
     table: str,
     dsn: str | None = None,
     *,
-    driver: Driver = "auto",
+    driver: DriverChoice = "auto",
     method: LoadMethod = "binary",
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
     types: Mapping[str, str] | None = None,
     batch_rows: int = 16384,
-    infinity: Literal["error", "sentinel"] = "error",
+    infinity: LoadInfinity = "error",
     nul: NulPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     allow_lossy: bool = False,
@@ -115,13 +115,13 @@ async def plan_load(
     table: str,
     dsn: str | None = None,
     *,
-    driver: Driver = "auto",
+    driver: DriverChoice = "auto",
     method: LoadMethod = "binary",
     mode: Mode = "append",
     columns: Sequence[str] | None = None,
     types: Mapping[str, str] | None = None,
     batch_rows: int = 16384,
-    infinity: Literal["error", "sentinel"] = "error",
+    infinity: LoadInfinity = "error",
     nul: NulPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     allow_lossy: bool = False,
@@ -147,7 +147,7 @@ async def export(
     dsn: str | None = None,
     *,
     params: Sequence[str | None] = (),
-    driver: Driver = "auto",
+    driver: DriverChoice = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
     batch_rows: int = 16384,
@@ -155,6 +155,7 @@ async def export(
     nan: NanPolicy = "error",
     bounds: BoundsPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
+    numeric: str = "string",
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ExportReport:
@@ -173,6 +174,8 @@ async def export(
         nan: NaN and infinity of numeric(p,s) in a decimal: "error" or "null".
         bounds: arrays whose lower bound is not 1: "error", or "drop" the bound.
         dimensions: by column, how many dimensions its arrays have: they become lists of lists.
+        numeric: what numeric without precision becomes: "string", "decimal(p,s)", in which every value must fit, or
+            "float64", which rounds.
         password: as for `load`.
         progress: called after each batch that was written.
 
@@ -187,7 +190,7 @@ async def export(
         batch_rows=batch_rows,
         password=password,
         progress=progress,
-        policies=_export_policies(infinity, nan, bounds, dimensions),
+        policies=_export_policies(infinity, nan, bounds, dimensions, numeric),
     )
     return await _export(_query(table_or_query, params), dest, dsn, options)
 
@@ -197,17 +200,18 @@ async def plan_export(
     dsn: str | None = None,
     *,
     params: Sequence[str | None] = (),
-    driver: Driver = "auto",
+    driver: DriverChoice = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
     infinity: InfinityPolicy = "error",
     nan: NanPolicy = "error",
     bounds: BoundsPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
+    numeric: str = "string",
     password: str | Callable[[], str] | None = None,
 ) -> ExportPlan:
     """Plan an export without doing it; raises what `export` raises before the first row."""
-    policies = _export_policies(infinity, nan, bounds, dimensions)
+    policies = _export_policies(infinity, nan, bounds, dimensions, numeric)
     options = ExportOptions(driver, method, _names(columns), password=password, policies=policies)
     return await export_plan(_query(table_or_query, params), dsn, options)
 
@@ -217,7 +221,7 @@ def read(
     dsn: str | None = None,
     *,
     params: Sequence[str | None] = (),
-    driver: Driver = "auto",
+    driver: DriverChoice = "auto",
     method: ExportMethod = "binary",
     columns: Sequence[str] | None = None,
     batch_rows: int = 16384,
@@ -225,6 +229,7 @@ def read(
     nan: NanPolicy = "error",
     bounds: BoundsPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
+    numeric: str = "string",
     password: str | Callable[[], str] | None = None,
 ) -> AbstractAsyncContextManager[BatchStream]:
     """Stream a table or a query as Arrow record batches; takes what `export` takes.
@@ -232,21 +237,22 @@ def read(
     The reader has `schema` and is an async iterator of `pyarrow.RecordBatch`. Leaving the block early cancels the COPY
     on the server and closes the connection. Memory is bounded, whatever the size of the result.
     """
-    policies = _export_policies(infinity, nan, bounds, dimensions)
+    policies = _export_policies(infinity, nan, bounds, dimensions, numeric)
     options = ExportOptions(driver, method, _names(columns), batch_rows, password, policies=policies)
     return open_batches(_query(table_or_query, params), dsn, options)
 
 
 def _load_policies(
-    infinity: Literal["error", "sentinel"], nul: NulPolicy, dimensions: Mapping[str, int] | None, *, allow_lossy: bool
+    infinity: LoadInfinity, nul: NulPolicy, dimensions: Mapping[str, int] | None, *, allow_lossy: bool
 ) -> Policies:
+    check_choice("infinity", infinity, LoadInfinity)
     return Policies(infinity=infinity, nul=nul, dimensions=dict(dimensions or {}), allow_lossy=allow_lossy)
 
 
 def _export_policies(
-    infinity: InfinityPolicy, nan: NanPolicy, bounds: BoundsPolicy, dimensions: Mapping[str, int] | None
+    infinity: InfinityPolicy, nan: NanPolicy, bounds: BoundsPolicy, dimensions: Mapping[str, int] | None, numeric: str
 ) -> Policies:
-    return Policies(infinity=infinity, nan=nan, bounds=bounds, dimensions=dict(dimensions or {}))
+    return Policies(infinity=infinity, nan=nan, bounds=bounds, dimensions=dict(dimensions or {}), numeric=numeric)
 
 
 def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Column",
+    "NamedType",
     "SequenceUse",
     "Table",
     "TableName",
@@ -338,18 +339,32 @@ def _read_type(row: Row) -> TypeFacts:
     return TypeFacts(*plain, tuple(labels), tuple(fields), money_scale, delimiter, not_null, has_more)  # type: ignore[arg-type, call-arg]
 
 
-def named_types_query(names: Iterable[tuple[str, str]]) -> str:
-    """Ask for the oids of types by schema and name: (schema, name, oid) of each that there is.
+@dataclass(frozen=True, slots=True)
+class NamedType:
+    """A type that was looked up by name."""
 
-    Where the schema is empty, the search_path decides.
+    oid: int
+    array_oid: int
+
+
+def named_types_query(names: Iterable[tuple[str, str, str]]) -> str:
+    """Ask for types by (schema, name, extension): schema, name, oid and its array's oid of each that there is.
+
+    Where the schema is empty, the search_path decides. An extension may have been installed into another schema: its
+    type is found there, after those that are in the right schema.
     """
-    wanted = ", ".join(f"({quote_literal(schema)}, {quote_literal(name)})" for schema, name in names)
+    wanted = ", ".join(f"({', '.join(map(quote_literal, parts))})" for parts in names)
     return f"""
-        SELECT wanted.schema, wanted.name, t.oid::bigint
-        FROM (VALUES {wanted}) AS wanted(schema, name)
+        SELECT wanted.schema, wanted.name, t.oid::bigint, t.typarray::bigint
+        FROM (VALUES {wanted}) AS wanted(schema, name, extension)
         JOIN pg_catalog.pg_type AS t ON t.typname = wanted.name
         JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-        WHERE n.nspname = wanted.schema OR wanted.schema = '' AND pg_catalog.pg_type_is_visible(t.oid)
+        LEFT JOIN pg_catalog.pg_depend AS d ON d.objid = t.oid AND d.deptype = 'e'
+              AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+        LEFT JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
+        WHERE n.nspname = wanted.schema OR e.extname = wanted.extension
+           OR wanted.schema = '' AND pg_catalog.pg_type_is_visible(t.oid)
+        ORDER BY n.nspname = wanted.schema
     """  # noqa: S608 - quoted literals
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -17,13 +17,14 @@ import pyarrow as pa
 
 from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName
+from bulkio.checks import check_choice, check_number
 from bulkio.errors import BulkioError, ConfigError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, nullable_columns
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
-from bulkio.protocols import ResultColumn
+from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
 from bulkio.types import STRICT, Policies
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from bulkio.catalog import Table
-    from bulkio.protocols import DriverName, ExportMethod, Row, Session, Sink
+    from bulkio.protocols import DriverName, Row, Session, Sink
 
 __all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
 
@@ -57,7 +58,7 @@ class Query:
 class ExportOptions:
     """How to export. Every field is an option of `bulkio export` of the same name."""
 
-    driver: Literal["auto", "asyncpg", "psycopg"] = "auto"
+    driver: DriverChoice = "auto"
     method: ExportMethod = "binary"
     #: the table's columns to export; None means all
     columns: tuple[str, ...] | None = None
@@ -68,6 +69,11 @@ class ExportOptions:
     policies: Policies = STRICT
     #: intervals as structs; set for Parquet
     interval_struct: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice("driver", self.driver, DriverChoice)
+        check_choice("method", self.method, ExportMethod)
+        check_number("batch_rows", self.batch_rows, 1)
 
 
 @dataclass(frozen=True, slots=True)

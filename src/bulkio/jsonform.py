@@ -39,7 +39,7 @@ from bulkio.timetext import date_text, timestamp_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["json_texts"]
+__all__ = ["json_texts", "without_run_ends"]
 
 _TEXT = pa.large_string()
 #: 0001-01-01 and 9999-12-31 in days since 1970-01-01: pyarrow spells these dates, and those in between, by ISO 8601
@@ -69,6 +69,17 @@ def json_texts(column: pa.Array, *, name: str, first_row: int) -> pa.Array:
         raise EncodeError(f"row {row}, column {show_name(name)}: {fault}", column=name, row=row) from None
     except _NoForm as exc:
         raise SchemaError(f"column {show_name(name)}: {exc}", columns=(name,)) from None
+    except pa.ArrowInvalid as exc:  # such as text that is no UTF-8; it does not say where
+        row = first_row + next(i for i in range(len(column)) if _fails(column.slice(i, 1)))
+        raise EncodeError(f"row {row}, column {show_name(name)}: {exc}", column=name, row=row) from None
+
+
+def _fails(one: pa.Array) -> bool:
+    try:
+        _texts(one)
+    except pa.ArrowInvalid:
+        return True
+    return False
 
 
 class _Fault(Exception):  # noqa: N818 - never leaves this module
@@ -105,6 +116,13 @@ def _extension_form(arrow: pa.DataType) -> Callable[[pa.Array], pa.Array] | None
     if isinstance(arrow, pa.Bool8Type):
         return lambda column: _texts(pc.not_equal(column.storage, 0))
     return None
+
+
+def without_run_ends(column: pa.Array) -> pa.Array:
+    """Give a run-end encoded column as a dictionary: pyarrow's own kernel decodes values of few types."""
+    places = pa.array(range(len(column.values)), pa.int64())
+    runs = pa.RunEndEncodedArray.from_arrays(column.run_ends, places)
+    return pa.DictionaryArray.from_arrays(pc.run_end_decode(runs.slice(column.offset, len(column))), column.values)
 
 
 # --- pieces -------------------------------------------------------------------------------------------------
@@ -235,6 +253,13 @@ def _dates(column: pa.Array) -> pa.Array:
     return _each(days, lambda value: f'"{date_text(cast("int", value))}"')
 
 
+def _times(column: pa.Array) -> pa.Array:
+    ticks = column.cast(pa.int32() if pa.types.is_time32(column.type) else pa.int64())
+    outside = pc.or_(pc.less(ticks, 0), pc.greater_equal(ticks, 86400 * _PER_SECOND[column.type.unit]))
+    _refuse(ticks, outside, f"{{value}} {column.type.unit} is no time of day")
+    return _quoted_text(column)
+
+
 def _timestamps(column: pa.Array) -> pa.Array:
     per_second = _PER_SECOND[column.type.unit]
     zone = "" if column.type.tz is None else "Z"
@@ -303,16 +328,23 @@ def _struct(column: pa.Array) -> pa.Array:
 def _list(column: pa.Array) -> pa.Array:
     spans = _Spans(column)
     try:
-        elements = _or_null(_texts(column.flatten()))
+        elements = _or_null(_texts(_elements(column)))
     except _Fault as fault:
         raise _Fault(spans.owner(fault.index), str(fault)) from None
     return _masked(_join("[", spans.gather(_join(",", elements)), "]"), column)
 
 
+def _elements(column: pa.Array) -> pa.Array:
+    """Give the elements of all lists, one behind the other."""
+    if pc.sum(pc.list_value_length(column)).as_py():
+        return column.flatten()
+    return column.values.slice(0, 0)  # pyarrow cannot flatten no elements of an extension type
+
+
 def _map(column: pa.Array) -> pa.Array:
     pairs = map_entries(column)
     spans = _Spans(pairs)
-    keys, items = pairs.flatten().flatten()
+    keys, items = _elements(pairs).flatten()
     try:
         names = _keys(keys, spans)
         members = _join(",", names, ":", _or_null(_texts(items)))
@@ -433,12 +465,12 @@ _FORMS: Iterable[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Ar
     (_is_text, _strings),
     (_is_binary, _binaries),
     (pa.types.is_date, _dates),
-    (pa.types.is_time, _quoted_text),
+    (pa.types.is_time, _times),
     (pa.types.is_timestamp, _timestamps),
     (pa.types.is_duration, _durations),
     (pa.types.is_interval, _intervals),
     (pa.types.is_dictionary, _dictionary),
-    (pa.types.is_run_end_encoded, lambda column: _texts(pc.run_end_decode(column))),
+    (pa.types.is_run_end_encoded, lambda column: _texts(without_run_ends(column))),
     (pa.types.is_struct, _struct),
     (pa.types.is_map, _map),
     (pa.types.is_union, _union),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName
+from bulkio.checks import check_choice, check_number
 from bulkio.csvform import csv_block
 from bulkio.errors import BulkioError
 from bulkio.files import open_source
@@ -42,6 +43,7 @@ from bulkio.plan import (
     refuse_fixed_sequences,
 )
 from bulkio.prepare import prepare_batch, prepared_fields
+from bulkio.protocols import DriverChoice, LoadMethod
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 from bulkio.types import STRICT, Policies
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.pgcopy import Block, Field
-    from bulkio.protocols import DriverName, LoadMethod, Row, Session, Source
+    from bulkio.protocols import DriverName, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
 
@@ -76,7 +78,7 @@ class Progress:
 class LoadOptions:
     """How to load. Every field is an option of `bulkio load` of the same name."""
 
-    driver: Literal["auto", "asyncpg", "psycopg"] = "auto"
+    driver: DriverChoice = "auto"
     method: LoadMethod = "binary"
     mode: Mode = "append"
     #: the source's columns to load; None means all
@@ -90,6 +92,12 @@ class LoadOptions:
     policies: Policies = STRICT
     #: PostgreSQL types for the columns of a new table, as DDL spells them, by column
     types: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("driver", self.driver, DriverChoice)
+        check_choice("method", self.method, LoadMethod)
+        check_choice("mode", self.mode, Mode)
+        check_number("batch_rows", self.batch_rows, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,8 @@ class LoadReport:
     table: str
     #: the table was missing and has been created
     created: bool
+    #: what is otherwise than the source records it: columns of another type
+    notes: tuple[str, ...] = ()
 
     @property
     def rows_per_s(self) -> float:
@@ -142,6 +152,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         mode=plan.mode,
         table=f"{plan.schema}.{plan.table}",
         created=plan.creates,
+        notes=plan.notes,
     )
 
 
@@ -212,9 +223,10 @@ async def _for_new_table(
     if ddl:
         named = await named_types(session, names)
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
-    types = await find_types(session, [*named.values(), *postgis.values(), *(oid for oid, _ in asked.values())])
+    recorded = [oid for found in named.values() for oid in (found.oid, found.array_oid)]
+    types = await find_types(session, [*recorded, *postgis.values(), *(oid for oid, _ in asked.values())])
     typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, named)])
-    return Database(None, new_schema, types, asked, named, postgis, typmods)
+    return Database(None, new_schema, types, asked, named, ddl, postgis, typmods)
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio import catalog, sql
+from bulkio.catalog import NamedType
 from bulkio.errors import ConfigError, DriverError
 from bulkio.types import known_type
 
@@ -68,13 +69,13 @@ async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, Type
     return catalog.read_types(await session.fetch(catalog.types_query(unknown))) if unknown else {}
 
 
-async def named_types(session: Session, names: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Look up the oids of types by (schema, name); those that do not exist are left out."""
+async def named_types(session: Session, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], NamedType]:
+    """Look up types by (schema, name, extension): by (schema, name) those that exist."""
     wanted = sorted(set(names))
     if not wanted:
         return {}
     rows = await session.fetch(catalog.named_types_query(wanted))
-    return {(str(schema), str(name)): int(str(oid)) for schema, name, oid in rows}
+    return {(str(schema), str(name)): NamedType(int(str(oid)), int(str(array))) for schema, name, oid, array in rows}
 
 
 async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int, int]]:

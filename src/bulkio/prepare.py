@@ -1,4 +1,4 @@
-"""Whole columns made ready for the codec: nested values become JSON text, run-end encoded ones are decoded. Pure."""
+"""Whole columns made ready for the codec: nested values become JSON text, run-end encoded ones dictionaries. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from bulkio.jsonform import json_texts
+from bulkio.jsonform import json_texts, without_run_ends
 from bulkio.types import NESTED_JSON, PREPARED
 
 if TYPE_CHECKING:
@@ -43,5 +42,5 @@ def _prepared(column: pa.Array, field: Field, first_row: int) -> pa.Array:
     if field.cast.codec == NESTED_JSON:
         return json_texts(column, name=field.name, first_row=first_row)
     if field.cast.codec in PREPARED:
-        return pc.run_end_decode(column)
+        return without_run_ends(column)
     return column

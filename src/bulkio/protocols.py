@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CopyFormat",
     "CopyTarget",
+    "DriverChoice",
     "DriverName",
     "ExportMethod",
     "LoadMethod",
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 DriverName = Literal["asyncpg", "psycopg"]
+DriverChoice = Literal["auto", "asyncpg", "psycopg"]
 LoadMethod = Literal["binary", "csv", "records"]
 ExportMethod = Literal["binary", "cursor"]
 CopyFormat = Literal["binary", "csv"]

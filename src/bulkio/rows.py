@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
+from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
 from bulkio.text import show_name
 from bulkio.timetext import DAY_US, EPOCH_DAYS, timetz_fields, timetz_text
 from bulkio.types import ARRAY, PgType, known_type
@@ -41,8 +42,8 @@ _NO_ROWS = frozenset(
         *("inet", "macaddr", "macaddr8", "bit", "pg_lsn", "versioned_text", "money"),
     }
 )
-#: types whose integers have no driver that takes them everywhere
-_NO_ROW_TYPES = frozenset({"xid", "xid8"})
+#: types that not every driver takes everywhere
+_NO_ROW_TYPES = frozenset({"xid", "xid8", "citext"})
 
 
 def unsupported(how: Cast) -> str | None:
@@ -143,7 +144,7 @@ def _array(values: Sequence[object], how: Cast) -> pa.Array:
     elif how.codec in ("interval", "interval_struct"):
         return _intervals(values, how)
     elif how.codec == "decimal":
-        _refuse(values, lambda value: not cast("Decimal", value).is_finite(), _infinite(how))
+        _refuse(values, lambda value: not cast("Decimal", value).is_finite(), refusal(IS_INFINITE, how))
     if isinstance(how.arrow, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(how.arrow, pa.array(values, how.arrow.storage_type))
     return pa.array(values, how.arrow)
@@ -203,39 +204,24 @@ _SHIFTS = {
 def _shifted(values: Sequence[object], how: Cast) -> list[object]:
     shift, infinities = _SHIFTS[how.codec]
     numbers = cast("list[int | None]", values)
-    _refuse(numbers, lambda value: value in infinities, _infinite(how))
-    last = DAY_US - 1 if how.codec == "time" else 2**63 - 1
-    _refuse(
-        numbers,
-        lambda value: cast("int", value) + shift > last,
-        _outside(how),
-    )
+    _refuse(numbers, lambda value: value in infinities, refusal(IS_INFINITE, how))
+    last, why = (DAY_US - 1, IS_DAYS_END) if how.codec == "time" else (2**63 - 1, NOT_IN_ARROW)
+    _refuse(numbers, lambda value: cast("int", value) + shift > last, refusal(why, how))
     return [None if value is None else value + shift for value in numbers]
 
 
 def _intervals(values: Sequence[object], how: Cast) -> pa.Array:
     spans = cast("Sequence[tuple[int, int, int] | None]", values)
-    _refuse(spans, lambda value: value in INTERVAL_INFINITIES, _infinite(how))
+    _refuse(spans, lambda value: value in INTERVAL_INFINITIES, refusal(IS_INFINITE, how))
     if how.codec == "interval_struct":
         names = [field.name for field in how.arrow]
         return pa.array([None if span is None else dict(zip(names, span, strict=True)) for span in spans], how.arrow)
     _refuse(
         spans,
         lambda value: not -INTERVAL_US_MAX <= cast("tuple[int, int, int]", value)[2] <= INTERVAL_US_MAX,
-        _outside(how),
+        refusal(NOT_IN_ARROW, how),
     )
     return pa.array([None if span is None else (span[0], span[1], span[2] * 1000) for span in spans], how.arrow)
-
-
-def _outside(how: Cast) -> str:
-    return f"a value of {how.pg.sql} is outside what Arrow's {how.arrow} can hold: select it as text (column::text)"
-
-
-def _infinite(how: Cast) -> str:
-    return (
-        f"an infinity or NaN in {how.pg.sql} has no counterpart in Arrow's {how.arrow}:"
-        " select it as text (column::text)"
-    )
 
 
 def _refuse(values: Iterable[object], test: Callable[[object], bool], message: str) -> None:

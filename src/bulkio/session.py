@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
@@ -17,7 +17,7 @@ from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from bulkio.protocols import Session
+    from bulkio.protocols import DriverChoice, Session
 
 __all__ = ["commit", "open_session", "resolve_dsn", "transaction"]
 
@@ -32,7 +32,7 @@ class ConnectOptions(Protocol):
     """What of the options concerns the connection."""
 
     @property
-    def driver(self) -> Literal["auto", "asyncpg", "psycopg"]: ...
+    def driver(self) -> DriverChoice: ...
     @property
     def password(self) -> str | Callable[[], str] | None: ...
 

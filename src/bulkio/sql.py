@@ -258,6 +258,8 @@ _VALUE_PINS = (
     # The shortest text that reads back as the same float; 3 says so to servers of every version.
     "SET LOCAL extra_float_digits = 3",
     "SET LOCAL bytea_output = 'hex'",
+    # Under DOCUMENT a text with more than one root is refused.
+    "SET LOCAL xmloption = 'content'",
     # Off makes the text {NULL} an array that holds the word NULL.
     "SET LOCAL array_nulls = on",
 )

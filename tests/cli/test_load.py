@@ -50,6 +50,7 @@ def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver
         "table": "public.orders",
         "mode": "create",
         "created": True,
+        "notes": [],
     }
     assert len(snapshot(db)["orders"]) == 1000
 

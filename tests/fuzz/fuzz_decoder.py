@@ -19,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,7 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, where pytest finds
 from bulkio.errors import DecodeError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
-from bulkio.types import cast_from_pg, cast_to_pg
+from bulkio.types import Cast, Policies, cast_from_pg, cast_to_pg, with_policies
+from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
+from bulkio.types.wire import wire_cast
 from pgcopy import codec_cases as cases
 from pgcopy import composite_cases as composites
 from pgcopy import scalar_cases as scalars
@@ -51,6 +54,24 @@ _DISTINCT = tuple(
         for case in cases.ALL + composites.ALL + scalars.ALL
     }.values()
 )
+
+
+#: What the user may allow on the way out, branches of some decoders. Not a sentinel: 24:00 is no time that Arrow
+#: validates.
+_POLICIES = (Policies(), Policies(infinity="null", nan="null", bounds="drop"))
+
+
+def casts_of(case: cases.Case | scalars.Edges) -> list[Cast]:
+    """Give the casts that a case's bytes are decoded with: all that an export can ask for, and a load's once more."""
+    how = cast_from_pg(case.pg)
+    changes = (interval_struct, *(partial(numeric_as, arrow=arrow) for arrow in (pa.float64(), pa.decimal128(38, 9))))
+    exports = [how, *(with_leaves(how, change) for change in changes)]
+    return [*exports, wire_cast(cast_to_pg(case.arrow, case.pg))]
+
+
+def drawn_casts() -> list[Cast]:
+    """Give every cast that `draw_shape` may draw."""
+    return [how for case in _DISTINCT for how in casts_of(case)]
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,8 @@ def draw_shape(rng: random.Random) -> Shape:
         columns = [case.array(rng.choices(case.edge_rows(), k=rows)) for case in chosen]
         blocks = list(encoder.encode(pa.record_batch(columns, names)))
     stream = b"".join(map(bytes, [*blocks, encoder.finish()]))
-    casts = [cast_from_pg(case.pg) for case in chosen]
+    policies = rng.choice(_POLICIES)
+    casts = [with_policies(rng.choice(casts_of(case)), policies) for case in chosen]
     schema = pa.schema([pa.field(n, cast.arrow) for n, cast in zip(names, casts, strict=True)])
     return Shape([Field(n, cast) for n, cast in zip(names, casts, strict=True)], schema, stream)
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
-from fuzz.fuzz_decoder import draw_shape, fuzz, mutate, run_one
+from bulkio.pgcopy.registry import DECODERS
+from fuzz.fuzz_decoder import draw_shape, drawn_casts, fuzz, mutate, run_one
+
+if TYPE_CHECKING:
+    from bulkio.types import Cast
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -16,6 +21,15 @@ def test_damaged_streams_give_errors_or_batches(seed):
     assert result.outcomes["DecodeError"] > 1000
     assert result.outcomes["batches"] > 50
     assert result.rows > 0
+
+
+def _codecs(how: Cast) -> set[str]:
+    return {how.codec}.union(*map(_codecs, how.children))
+
+
+def test_every_decoder_is_fuzzed():
+    """A decoder that no column of the fuzzer's can draw fails here."""
+    assert set(DECODERS) == set().union(*map(_codecs, drawn_casts()))
 
 
 def test_the_seed_decides_everything():

@@ -1,4 +1,4 @@
-"""Streams of one column, for the tests of the types that extensions bring."""
+"""Streams of one column."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pyarrow as pa
 
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
-from bulkio.types import PgType, cast_from_pg, cast_to_pg
+from bulkio.types import Cast, PgType, cast_from_pg, cast_to_pg
 
 
-def encode(array: pa.Array, pg: PgType) -> bytes:
-    """Give the stream of one column."""
-    cast = cast_to_pg(array.type, pg)
+def encode(array: pa.Array, pg: PgType, cast: Cast | None = None) -> bytes:
+    """Give the stream of one column, by the strict cast where none is given."""
+    cast = cast or cast_to_pg(array.type, pg)
     assert cast is not None
     encoder = Encoder([Field("c", cast)])
     blocks = list(encoder.encode(pa.record_batch([array], names=["c"])))
@@ -21,10 +21,15 @@ def encode(array: pa.Array, pg: PgType) -> bytes:
 
 
 def decode(
-    stream: bytes, pg: PgType, *, chunk_bytes: int | None = None, batch_bytes: int = 16 << 20
+    stream: bytes,
+    pg: PgType,
+    cast: Cast | None = None,
+    *,
+    chunk_bytes: int | None = None,
+    batch_bytes: int = 16 << 20,
 ) -> pa.ChunkedArray:
-    """Read a stream of one column, chunk by chunk."""
-    cast = cast_from_pg(pg)
+    """Read a stream of one column, chunk by chunk, by the usual cast where none is given."""
+    cast = cast or cast_from_pg(pg)
     decoder = Decoder([Field("c", cast)], pa.schema([pa.field("c", cast.arrow)]), batch_bytes=batch_bytes)
     size = chunk_bytes or max(len(stream), 1)
     for at in range(0, len(stream), size):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import itertools
+import resource
 import struct
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bulkio import rows
 from bulkio.errors import DecodeError
 from bulkio.pgcopy import Decoder, Encoder, Field, messages
 from bulkio.pgcopy.encoder import HEADER, TRAILER
@@ -252,6 +255,11 @@ def test_no_columns_and_rows():
     assert [b.rows for b in decoder.finish()] == [2, 1]
 
 
+def _decoder_of(name: str) -> Decoder:
+    cast = cast_from_pg(base_type(name))
+    return Decoder([Field("c", cast)], pa.schema([pa.field("c", cast.arrow)]))
+
+
 def _decode_one(pg, field: bytes) -> pa.RecordBatch:
     cast = cast_from_pg(pg)
     decoder = Decoder([Field("a\nb", cast)], pa.schema([pa.field("c", cast.arrow)]))
@@ -313,7 +321,12 @@ BAD_FIELDS = {
     "IS_INFINITE NaN": (NUMERIC_5_2, _numeric(0, 0, 0xC000, 0), "an infinity or NaN in numeric"),
     "IS_INFINITE numeric": (NUMERIC_5_2, _numeric(0, 0, 0xD000, 0), "an infinity or NaN in numeric"),
     "IS_INFINITE -numeric": (NUMERIC_5_2, _numeric(0, 0, 0xF000, 0), "an infinity or NaN in numeric"),
-    "NOT_IN_ARROW 24:00": (base_type("time"), struct.pack(">q", 86_400_000_000), "outside what Arrow's time64"),
+    "IS_DAYS_END": (
+        base_type("time"),
+        struct.pack(">q", 86_400_000_000),
+        "outside what Arrow's time64[us] can hold (24:00:00): select it as text (column::text),"
+        " or choose what becomes of it (--infinity)",
+    ),
     "NOT_IN_ARROW far": (base_type("timestamp"), struct.pack(">q", (1 << 63) - 2), "outside what Arrow's timestamp"),
     "NOT_IN_ARROW digits": (NUMERIC_5_2, _numeric(1, 0, 0, 0, 1000), "outside what Arrow's decimal128"),
     "NOT_IN_ARROW places": (NUMERIC_5_2, _numeric(1, -1, 0, 4, 1), "outside what Arrow's decimal128"),
@@ -333,6 +346,50 @@ def test_a_bad_field_names_row_and_column(name):
     assert (caught.value.row, caught.value.column) == (2, "a\nb")
     # the field's length stands at the offset: header, a row of one NULL, a field count
     assert caught.value.offset == len(HEADER) + 6 + 2
+
+
+def test_a_decoder_without_memory_is_dead():
+    """What it had read of a row is lost then, so it must not go on as if nothing had been."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    decoder = _decoder_of("bytea")
+    decoder.feed(HEADER + struct.pack(">hi", 1, 1 << 30))
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    piece = bytes(1 << 24)
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), hard))
+    try:
+        with pytest.raises(MemoryError, match="no memory for a batch"):
+            _feed_all(decoder, [piece] * 64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    for call in (lambda: decoder.feed(piece), decoder.finish):
+        with pytest.raises(DecodeError, match="has met an error before"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("name", "binary", "row"),
+    [
+        ("date", struct.pack(">i", 2147483647), 2147483647),
+        ("time", struct.pack(">q", 86_400_000_000), 86_400_000_000),
+        ("timestamp", struct.pack(">q", -(1 << 63)), -(1 << 63)),
+        ("timestamptz", struct.pack(">q", (1 << 63) - 2), (1 << 63) - 2),
+        (
+            "interval",
+            struct.pack(">qii", (1 << 63) - 1, 2147483647, 2147483647),
+            (2147483647, 2147483647, (1 << 63) - 1),
+        ),
+        ("interval", struct.pack(">qii", 1 << 62, 0, 0), (0, 0, 1 << 62)),
+    ],
+)
+def test_the_method_cursor_says_the_same(name, binary, row):
+    """What Arrow cannot hold is refused in the same words from a driver's rows, where the value is a Python object."""
+    pg = base_type(name)
+    with pytest.raises(DecodeError) as from_bytes:
+        _decode_one(pg, binary)
+    cast = cast_from_pg(pg)
+    with pytest.raises(DecodeError) as from_rows:
+        rows.from_rows([(None,), (row,)], [Field("a\nb", cast)], pa.schema([pa.field("a\nb", cast.arrow)]))
+    assert str(from_rows.value) == str(from_bytes.value)
 
 
 def test_every_status_has_its_test():

@@ -12,7 +12,8 @@ import pytest
 from bulkio.errors import EncodeError, SchemaError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
-from bulkio.types import base_type, cast_from_pg, cast_to_pg, pg_type_for
+from bulkio.types import INTERVAL_STRUCT, PgType, base_type, cast_from_pg, cast_to_pg, pg_type_for
+from bulkio.types.casts import range_struct
 from pgcopy import codec_cases as cases
 
 INT4 = Field("c", cast_to_pg(pa.int32(), base_type("int4")))
@@ -176,6 +177,33 @@ def test_a_batch_of_another_type_is_refused(planned, got, words):
         list(encoder.encode(pa.record_batch([got], ["c"])))
     assert words in str(caught.value)
     assert encoder.rows == 0
+
+
+_RANGE = range_struct(pa.int32())
+
+
+@pytest.mark.parametrize(
+    ("planned", "pg"),
+    [
+        (pa.struct([("x", pa.float64()), ("y", pa.float64())]), base_type("point")),
+        (INTERVAL_STRUCT, base_type("interval")),
+        (_RANGE, PgType("int4range", 3904, 3905, "range", element=base_type("int4"))),
+        (
+            pa.struct([("a", pa.int32()), ("b", pa.int32())]),
+            PgType(
+                "ab", 50000, 50001, "composite", "public", fields=(("a", base_type("int4")), ("b", base_type("int4")))
+            ),
+        ),
+    ],
+    ids=["point", "interval", "range", "composite"],
+)
+def test_a_struct_of_other_fields_is_refused(planned, pg):
+    """Fields that are missing, more, or in another order: x and y are never exchanged in silence."""
+    cast = cast_to_pg(planned, pg)
+    for got in (list(planned)[:-1], [*planned, pa.field("z", pa.int32())], list(planned)[::-1], []):
+        with pytest.raises(SchemaError, match="the batch's struct has the fields"):
+            list(Encoder([Field("c", cast)]).encode(pa.record_batch([pa.nulls(3, pa.struct(got))], ["c"])))
+    list(Encoder([Field("c", cast)]).encode(pa.record_batch([pa.nulls(3, planned)], ["c"])))
 
 
 def test_a_batch_with_another_number_of_columns():

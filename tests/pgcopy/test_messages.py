@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -307,13 +309,19 @@ class _Producer:
         (pa.large_string(), base_type("jsonb"), (1 << 30) - 1),
         (pa.large_binary(), base_type("bytea"), 1 << 30),
         (pa.large_list(pa.int8()), array_of(base_type("int2")), 1 << 28),
+        (pa.map_(pa.string(), pa.string()), PgType("hstore", 70001, 70002, "hstore", "public"), 1 << 27),
     ],
     ids=str,
 )
 def test_a_field_past_one_gigabyte(arrow, pg, size):
     """What is larger than the server's MaxAllocSize is refused by its length alone, before a byte of it is read."""
     offsets = pa.array([0, size], pa.int64()).buffers()[1]
-    if pa.types.is_large_list(arrow):
+    if pa.types.is_map(arrow):
+        texts = pa.Array.from_buffers(pa.string(), size, [None, _untouched(4 * size + 4), pa.py_buffer(b"")])
+        entries = pa.StructArray.from_arrays([texts, texts], fields=[arrow.key_field, arrow.item_field])
+        offsets = pa.array([0, size], pa.int32()).buffers()[1]
+        array = pa.Array.from_buffers(arrow, 1, [None, offsets], children=[entries])
+    elif pa.types.is_large_list(arrow):
         child = pa.Array.from_buffers(pa.int8(), size, [None, _untouched(size)])
         array = pa.Array.from_buffers(arrow, 1, [None, offsets], children=[child])
     else:
@@ -328,3 +336,13 @@ def test_long_values_are_cut_in_messages():
     error = refusal(pa.array(["x\n" * 100_000]), base_type("varchar", 4 + 3))
     assert len(str(error)) < 200
     assert "\n" not in str(error)
+
+
+def test_the_numbers_are_those_of_the_c_level():
+    """Every status of wire.pxd has its name and number here, but for those that are no fault of a value."""
+    source = (Path(__file__).parents[2] / "src/bulkio/pgcopy/wire.pxd").read_text()
+    statuses = source.partition("cdef enum Status:")[2].partition("\n\n")[0]
+    there = {name: int(number) for name, number in re.findall(r"(\w+) = (\d+)", statuses)}
+    here = {name: value for name, value in vars(messages).items() if type(value) is int}
+    assert {name: there[name] for name in there.keys() - {"OK", "NO_MEMORY", "AS_NULL"}} == here
+    assert set(messages._ENCODE) | set(messages._DECODE) == set(here.values())

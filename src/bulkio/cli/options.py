@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
@@ -17,6 +17,8 @@ from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from bulkio.protocols import DriverChoice
 
 __all__ = ["Shared", "output_options", "parse_columns", "parse_param", "policy_options", "shared_options", "use_dsn"]
 
@@ -33,7 +35,7 @@ class Shared:
     """The values of the options that `load` and `export` share."""
 
     dsn: str | None
-    driver: Literal["auto", "asyncpg", "psycopg"]
+    driver: DriverChoice
     columns: tuple[str, ...] | None
     batch_rows: int
     dry_run: bool
@@ -116,8 +118,16 @@ def policy_options(*, load: bool) -> Callable[[Command], Command]:
             show_default=True,
             help="Arrays whose lower bound is not 1: drop the bound.",
         ),
+        click.option(
+            "--numeric",
+            metavar="FORM",
+            default="string",
+            show_default=True,
+            help="What numeric without precision becomes: string, decimal(p,s), or float64, which rounds.",
+        ),
     ]
-    names = ("infinity", "dimensions", "nul", "allow_lossy") if load else ("infinity", "dimensions", "nan", "bounds")
+    own = ("nul", "allow_lossy") if load else ("nan", "bounds", "numeric")
+    names = ("infinity", "dimensions", *own)
 
     def add(command: Command) -> Command:
         @functools.wraps(command)

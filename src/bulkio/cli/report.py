@@ -17,8 +17,11 @@ __all__ = ["show_export", "show_export_plan", "show_load", "show_load_plan"]
 
 def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
     """Tell what a load did."""
+    for note in report.notes:
+        say(f"Warning: column {printable(note)}")
     if as_json:
-        _written(lambda: show_json({**_numbers(report), "mode": report.mode, "created": report.created}))
+        more = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}
+        _written(lambda: show_json({**_numbers(report), **more}))
     elif not quiet:
         created = "; the table was created" if report.created else ""
         _written(lambda: show(f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{created}"))
@@ -75,7 +78,8 @@ def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
             "table": f"{plan.schema}.{plan.table}",
             "mode": plan.mode,
             "creates": plan.creates,
-            "ddl": list(plan.ddl),
+            "ddl": [*plan.types_ddl, *plan.ddl],
+            "notes": list(plan.notes),
             **_how(plan),
             "batch_rows": plan.batch_rows,
         }

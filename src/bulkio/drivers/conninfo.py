@@ -9,7 +9,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bulkio.drivers import asyncpg_params, libpq
@@ -18,7 +18,7 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bulkio.protocols import DriverName
+    from bulkio.protocols import DriverChoice, DriverName
 
 __all__ = ["ConnInfo", "Host", "choose_driver", "default_dsn", "parse_conninfo", "password_in_dsn"]
 
@@ -128,7 +128,7 @@ def parse_conninfo(dsn: str | None, *, password: str | Callable[[], str] | None 
     )
 
 
-def choose_driver(info: ConnInfo, requested: Literal["auto", "asyncpg", "psycopg"]) -> DriverName:
+def choose_driver(info: ConnInfo, requested: DriverChoice) -> DriverName:
     """Take the driver that was asked for; with ``auto`` the faster one that can honour `info`.
 
     The faster one is asyncpg. Raises `ConfigError` where asyncpg was asked for and cannot honour a parameter.

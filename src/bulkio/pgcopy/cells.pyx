@@ -128,23 +128,21 @@ cdef int give_array(CellDecoder cell, ArrowArray* out, Buf** buffers, int n_buff
     """Fill `out` with the validity bitmap, `buffers`, and the children; ownership goes with it."""
     cdef int i
     cdef int n_children = len(cell.children)
-    cdef int first = 0 if n_buffers < 0 else 1
     out.length = cell.length
     out.null_count = cell.null_count
     out.offset = 0
-    out.n_buffers = first + (n_buffers if n_buffers > 0 else 0)
+    out.n_buffers = 1 + n_buffers
     out.n_children = 0
     out.dictionary = NULL
     out.private_data = NULL
-    out.buffers = <const void**>calloc(out.n_buffers + 1, sizeof(void*))
+    out.buffers = <const void**>calloc(out.n_buffers, sizeof(void*))
     out.children = <ArrowArray**>calloc(n_children + 1, sizeof(ArrowArray*))
     if out.buffers == NULL or out.children == NULL:
         free(out.buffers)
         free(out.children)
         raise MemoryError  # nothing is given: the cell keeps its buffers
     out.release = release_array
-    if first:
-        out.buffers[0] = cell.validity.data
+    out.buffers[0] = cell.validity.data
     for i in range(n_buffers):
         if buffers[i].data == NULL:  # Arrow wants a buffer, even where it is empty
             buffers[i].data = <uint8_t*>calloc(1, 64)

@@ -10,24 +10,17 @@ from libc.stdlib cimport calloc, free
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell, write_cell
-from bulkio.pgcopy.structs cimport StructDecoder
+from bulkio.pgcopy.structs cimport StructDecoder, StructEncoder
 from bulkio.pgcopy.wire cimport FIELD_MAX, NULL_LENGTH, Out, State, Status, get32, put32, reserve, wrong_length
-
-from bulkio.errors import SchemaError
 
 cdef enum:
     COUNT_SIZE = 4  # of columns
     FIELD_HEADER = 8  # oid, length
 
 
-cdef bytes field_name(ArrowSchema* field):
-    return <bytes>field.name if field.name != NULL else b""
-
-
-cdef class CompositeEncoder(CellEncoder):
+cdef class CompositeEncoder(StructEncoder):
     """struct -> a composite; its columns are found by name, and those that the struct does not have are NULL."""
 
-    cdef list names
     cdef list places  # for each column of the composite its field in the struct, -1 for none
     cdef PyObject** columns
     cdef int32_t* oids
@@ -36,7 +29,6 @@ cdef class CompositeEncoder(CellEncoder):
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.width = len(children)
-        self.names = [field.name.encode() for field in cast.arrow]
         self.places = [cast.arrow.get_field_index(name) for name, _ in cast.pg.fields]
         self.columns = <PyObject**>calloc(self.width + 1, sizeof(PyObject*))
         self.oids = <int32_t*>calloc(self.width + 1, sizeof(int32_t))
@@ -51,9 +43,7 @@ cdef class CompositeEncoder(CellEncoder):
         free(self.oids)
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        found = [field_name(schema.children[i]) for i in range(schema.n_children)]
-        if found != self.names or array.n_children != schema.n_children:
-            raise SchemaError(f"the batch's struct has the fields {found}, the plan was made for {self.names}")
+        StructEncoder.attach(self, schema, array)
         for child, place in zip(self.children, self.places):
             if place >= 0:
                 (<CellEncoder>child).bind(schema.children[<int64_t>place], array.children[<int64_t>place])

@@ -32,6 +32,7 @@ cdef enum:
     HEADER_SIZE = 19  # signature, flags, length of the header extension
     ROW_SIZE = 2
     LENGTH_SIZE = 4
+    BATCH_BYTES_MAX = 1 << 30
     CRITICAL_FLAGS = 0x7FFF0000  # bits 16-31 are critical; 16 was the oids of old, which we do not read either
 
 cdef bytes SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
@@ -74,7 +75,8 @@ cdef class Decoder:
     """Decode one COPY BINARY stream into record batches.
 
     `fields` are `Field`s in the order of the stream's columns, `schema` (with `__arrow_c_schema__`) is the batches'. A batch
-    ends with `batch_rows` rows, or with the row that reaches `batch_bytes` bytes.
+    ends with `batch_rows` rows, or with the row that reaches `batch_bytes` bytes (1 GiB at the most: two of Arrow's end the
+    32-bit offsets of its strings).
     """
 
     cdef readonly tuple fields
@@ -102,7 +104,7 @@ cdef class Decoder:
         for i, cell in enumerate(self.cells):
             self.raw_cells[i] = <PyObject*>cell
         self.batch_rows = batch_rows
-        self.batch_bytes = batch_bytes
+        self.batch_bytes = min(batch_bytes, BATCH_BYTES_MAX)
         self.stage = Stage.AT_HEADER
 
     def __dealloc__(self):
@@ -129,8 +131,7 @@ cdef class Decoder:
             else:
                 used = self.decode(data, left)
                 if used == 0:  # an item that is cut
-                    if append_bytes(&self.carry, data, left):
-                        raise MemoryError
+                    self.keep(data, left)
                     return 0
             data += used
             left -= used
@@ -154,6 +155,12 @@ cdef class Decoder:
             self.end_batch()
         return self.batches()
 
+    cdef int keep(self, const uint8_t* data, size_t n) except -1:
+        """Append bytes of a cut item to `carry`."""
+        if append_bytes(&self.carry, data, n):
+            raise self.no_memory()
+        return 0
+
     cdef size_t complete_item(self, const uint8_t* data, size_t left) except? 0:
         """Move bytes to `carry` until its item is whole, then decode that; gives the number of bytes moved."""
         cdef size_t used = 0, needed, more
@@ -164,8 +171,7 @@ cdef class Decoder:
             more = min(needed - self.carry.size, left - used)
             if more == 0:
                 return used
-            if append_bytes(&self.carry, data + used, more):
-                raise MemoryError
+            self.keep(data + used, more)
             used += more
         self.decode(self.carry.data, self.carry.size)
         self.carry.size = 0
@@ -291,9 +297,11 @@ cdef class Decoder:
     cdef int end_batch(self) except -1:
         """Take the cells' arrays together as one batch."""
         cdef ArrowArray* array = <ArrowArray*>calloc(1, sizeof(ArrowArray))
+        cdef Stage stage = self.stage
         cdef int i
         if array == NULL:
-            raise MemoryError
+            raise self.no_memory()
+        self.stage = Stage.DEAD  # as long as some cells have given their arrays away and others not
         array.release = release_batch
         capsule = PyCapsule_New(array, b"arrow_array", free_array_capsule)
         array.length = self.rows - self.rows_before_batch
@@ -312,16 +320,21 @@ cdef class Decoder:
         self.rows_before_batch = self.rows
         self.offset_before_batch = self.offset
         self.state.inflated = 0
+        self.stage = stage
         return 0
 
     cdef error(self, str message, size_t further):
         self.stage = Stage.DEAD
         return DecodeError(f"at byte {self.offset + further}: {message}", offset=self.offset + further)
 
+    cdef no_memory(self):
+        self.stage = Stage.DEAD
+        return MemoryError("no memory for a batch")
+
     cdef cell_error(self, int status):
         self.stage = Stage.DEAD
         if status == Status.NO_MEMORY:
-            return MemoryError("no memory for a batch")
+            return self.no_memory()
         if self.column < 0:
             return self.error(
                 f"row {self.rows + 1} has {self.state.found} fields, expected {self.state.expected}", 0

@@ -147,14 +147,15 @@ cdef class Encoder:
 
     cdef Block take_block(self):
         cdef Block block = Block.__new__(Block)
-        block.data = self.out.start
-        block.size = self.out.pos - self.out.start
-        block.capacity = self.out.end - self.out.start
+        cdef Out full = self.out
+        cdef int64_t rows = self.rows - self.rows_before_block
+        self.start_block()  # first: what is encoded stays where it is if there is no memory
+        block.data = full.start
+        block.size = full.pos - full.start
+        block.capacity = full.end - full.start
         block.usual = self.block_bytes + self.block_bytes // 8
         block.pool = self.pool
-        block.rows = self.rows - self.rows_before_block
-        self.out = Out(NULL, NULL, NULL)
-        self.start_block()
+        block.rows = rows
         return block
 
     def encode(self, batch):

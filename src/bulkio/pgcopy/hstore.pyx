@@ -69,6 +69,8 @@ cdef class HstoreEncoder(CellEncoder):
         cdef int64_t i
         cdef size_t start, at, n
         cdef int status
+        if end - first > FIELD_MAX // 8:  # each pair needs eight bytes at least
+            return Status.FIELD_TOO_BIG
         if self.make_room_for_keys(end - first) or reserve(out, 8):
             return Status.NO_MEMORY
         start = out.pos - out.start

@@ -1,8 +1,9 @@
 """interval <-> month_day_nano, and the struct that it is in Parquet; year_month, day_time and duration -> interval.
 
 Wire format: src/backend/utils/adt/timestamp.c, interval_send: microseconds (64 bits), days, months (32 bits each).
-Since PostgreSQL 17 all three at their extremes are -infinity and infinity; as a sentinel that is what Arrow gets too. A column's typmod (`interval(3)`, `interval
-day to hour`) holds the fields it keeps and the decimal places; the server drops the rest in silence.
+Since PostgreSQL 17 all three at their extremes are -infinity and infinity; as a sentinel that is what Arrow gets too. A
+column's typmod (`interval(3)`, `interval day to hour`) holds the fields it keeps and the decimal places; the server drops
+the rest in silence.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -11,7 +12,7 @@ from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell
 from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
 from bulkio.pgcopy.members cimport Member, bind_member, member_is_null
-from bulkio.pgcopy.structs cimport StructDecoder
+from bulkio.pgcopy.structs cimport StructDecoder, StructEncoder
 from bulkio.pgcopy.units cimport IS_NULL, IS_SENTINEL, Infinity, Unit, infinity_of, to_us, unit_of
 from bulkio.pgcopy.wire cimport Out, State, Status, append_bytes, get32, get64, put32, put64, reserve, wrong_length
 
@@ -167,7 +168,7 @@ cdef class DurationEncoder(SpanEncoder):
         return put_span(out, &span, &self.kept)
 
 
-cdef class IntervalStructEncoder(CellEncoder):
+cdef class IntervalStructEncoder(StructEncoder):
     """struct<months, days, microseconds> -> interval; a null among them is an error."""
 
     cdef Kept kept
@@ -178,6 +179,7 @@ cdef class IntervalStructEncoder(CellEncoder):
         self.kept = kept_by(cast)
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
+        StructEncoder.attach(self, schema, array)
         bind_member(&self.months, schema.children[0], array.children[0], b"i")
         bind_member(&self.days, schema.children[1], array.children[1], b"i")
         bind_member(&self.us, schema.children[2], array.children[2], b"l")

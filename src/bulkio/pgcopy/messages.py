@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # The numbers are those of wire.pxd.
 NULL_REFUSED, OUT_OF_RANGE, WOULD_ROUND, TOO_LONG, HAS_NUL, NOT_UTF8, BAD_SYNTAX, FIELD_TOO_BIG = range(2, 10)
 BAD_LENGTH, BAD_VALUE, BAD_DIMENSIONS, BAD_LOWER_BOUND, BAD_ELEMENT_TYPE = range(20, 25)
-IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG = range(25, 28)
+IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG, IS_DAYS_END = range(25, 29)
 NOT_A_LABEL, NULL_IN_RANGE, EMPTY_WITH_BOUNDS, RAGGED, EMPTY_INNER, NULL_INNER = range(40, 46)
 NOT_AS_DECLARED, BAD_FIELD_COUNT, BAD_FIELD_TYPE, UNKNOWN_LABEL = range(46, 50)
 DUPLICATE_KEY, NULL_KEY, NULL_ELEMENT, NOT_FINITE, WRONG_DIMENSIONS, WRONG_SRID = range(50, 56)
@@ -60,6 +60,8 @@ _DECODE = {
     IS_INFINITE: "an infinity or NaN in {pg} has no counterpart in Arrow's {arrow}: select it as text (column::text),"
     " or choose what becomes of it (--infinity, --nan)",
     NOT_IN_ARROW: "a value of {pg} is outside what Arrow's {arrow} can hold: select it as text (column::text)",
+    IS_DAYS_END: "a value of {pg} is outside what Arrow's {arrow} can hold (24:00:00): select it as text"
+    " (column::text), or choose what becomes of it (--infinity)",
     BATCH_TOO_BIG: "a row is larger than the 2 GiB that an Arrow column of strings can hold",
     NOT_AS_DECLARED: "an array of {found} dimensions in a column that was declared to have {expected}",
     BAD_FIELD_COUNT: "a composite of {found} fields in {pg}, expected {expected}: was its type altered meanwhile?",
@@ -83,9 +85,12 @@ def encode_message(status: int, field: Field, row: int, batch: object, column_in
 
 def decode_message(status: int, field: Field, row: int, expected: int, found: int) -> str:
     """Word a DecodeError."""
-    return f"row {row}, column {show_name(field.name)}: " + _DECODE[status].format(
-        pg=field.cast.pg.sql, arrow=field.cast.arrow, enum=_enums(field.cast), expected=expected, found=found
-    )
+    return f"row {row}, column {show_name(field.name)}: " + refusal(status, field.cast, expected, found)
+
+
+def refusal(status: int, cast: Cast, expected: int = 0, found: int = 0) -> str:
+    """Say why a value cannot come out of PostgreSQL, by whatever method it travels."""
+    return _DECODE[status].format(pg=cast.pg.sql, arrow=cast.arrow, enum=_enums(cast), expected=expected, found=found)
 
 
 def _enums(cast: Cast) -> str:

@@ -1,21 +1,22 @@
 """numeric, from and to text, and from floats; for the wire format see numericwire.pxd."""
 
-from libc.math cimport isfinite, isnan
+from libc.math cimport INFINITY, NAN as NOT_A_NUMBER, fabs, isfinite, isnan
 from libc.stdint cimport int64_t, int32_t, uint8_t, uint16_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport strtod
+from libc.stdlib cimport free, strtod
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellEncoder
 from bulkio.pgcopy.chars cimport is_digit
+from bulkio.pgcopy.fixed cimport FixedDecoder
 from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.numericwire cimport (
     BASE_DIGITS, DSCALE_MAX, HEADER, INFINITY_DSCALE, MINUS_INFINITY, NAN, NEGATIVE, PLUS_INFINITY, POSITIVE, WHOLE_DIGITS_MAX, Number,
     put_header, read_header,
 )
 from bulkio.pgcopy.strings cimport OFFSET_MAX, BytesDecoder, append_value, end_value
-from bulkio.pgcopy.wire cimport Out, State, Status, get16, put16, reserve, room
+from bulkio.pgcopy.wire cimport Buf, Out, State, Status, append_bytes, get16, put16, reserve, room
 
 
 cdef struct NumberText:
@@ -183,8 +184,18 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
         return self.put_text(out, &number)
 
 
+cdef const uint8_t* with_point(char* text) noexcept nogil:
+    """Put a point into what printf has written as 1,5e+00 or in whatever way the locale has; gives its new beginning."""
+    cdef uint8_t* p = <uint8_t*>text + 1
+    while not is_digit(p[0]):
+        p += 1
+    (p - 1)[0] = c'.'
+    (p - 2)[0] = text[0]
+    return p - 2
+
+
 cdef class FloatToNumericEncoder(WrittenNumberEncoder):
-    """float16, float32, float64 -> numeric, as the shortest digits that give the same float64 back."""
+    """float16, float32, float64 -> numeric: 15 digits, or the 16 or 17 that it takes to give the same float64 back."""
 
     cdef int source
     cdef const void* values
@@ -209,12 +220,12 @@ cdef class FloatToNumericEncoder(WrittenNumberEncoder):
             if self.limited:
                 return Status.OUT_OF_RANGE
             return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, INFINITY_DSCALE)
-        value = -value if number.negative else value
+        value = fabs(value)  # -0.0 too: numeric has no such zero
         for digits in range(15, 18):  # 17 are enough for every float64
             n = snprintf(text, sizeof(text), "%.*e", digits - 1, value)
             if strtod(text, NULL) == value:
                 break
-        status = parse_number(&number, <const uint8_t*>text, <const uint8_t*>text + n)
+        status = parse_number(&number, with_point(text), <const uint8_t*>text + n)
         if status:
             return status
         while number.places > 0 and (number.end - 1)[0] == c'0':  # zeros that only %e has written
@@ -303,5 +314,42 @@ cdef inline uint8_t* trim_zeros(uint8_t* first, uint8_t* end) noexcept nogil:
     return first + (end - p)
 
 
+cdef class NumericFloatDecoder(FixedDecoder):
+    """numeric -> the nearest float64, for those who ask for it; NaN and infinities stay what they are."""
+
+    cdef Buf text
+
+    def __dealloc__(self):
+        free(self.text.data)
+
+    cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
+        cdef Number number
+        cdef double value
+        cdef int status = read_header(&number, data, n, state)
+        if status == Status.OK:
+            status = self.nearest(&number, &value)
+        return append_bytes(&self.values, &value, 8) if status == Status.OK else status
+
+    cdef int nearest(self, Number* number, double* value) noexcept nogil:
+        """Let strtod round all the digits, with an exponent instead of a point, which depends on the locale."""
+        cdef uint8_t* p
+        cdef int i
+        if number.sign == NAN or number.sign == PLUS_INFINITY or number.sign == MINUS_INFINITY:
+            value[0] = NOT_A_NUMBER if number.sign == NAN else INFINITY if number.sign == PLUS_INFINITY else -INFINITY
+            return Status.OK
+        self.text.size = 0
+        if room(&self.text, 32 + BASE_DIGITS * <size_t>number.ndigits):
+            return Status.NO_MEMORY
+        p = self.text.data
+        p[0] = c'-' if number.sign == NEGATIVE else c'+'
+        p[1] = c'0'
+        p += 2
+        for i in range(number.ndigits):
+            p = put_group(p, digit_at(number, i))
+        snprintf(<char*>p, 24, "e%d", BASE_DIGITS * (number.weight - number.ndigits + 1))
+        value[0] = strtod(<char*>self.text.data, NULL)
+        return Status.OK if isfinite(value[0]) else Status.NOT_IN_ARROW
+
+
 ENCODERS = {"text_to_numeric": TextToNumericEncoder, "float_to_numeric": FloatToNumericEncoder}
-DECODERS = {"numeric_text": NumericTextDecoder}
+DECODERS = {"numeric_text": NumericTextDecoder, "numeric_float": NumericFloatDecoder}

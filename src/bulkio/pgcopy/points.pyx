@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell
 from bulkio.pgcopy.members cimport Member, bind_member, member_is_null
-from bulkio.pgcopy.structs cimport StructDecoder
+from bulkio.pgcopy.structs cimport StructDecoder, StructEncoder
 from bulkio.pgcopy.wire cimport Out, State, Status, put32, put64, reserve, wrong_length
 
 from bulkio.pgcopy.scalars import DECODERS as SCALAR_DECODERS
@@ -18,12 +18,13 @@ cdef enum:
     SIZE = 16
 
 
-cdef class PointEncoder(CellEncoder):
+cdef class PointEncoder(StructEncoder):
     """struct<x: float64, y: float64> -> point; NaN and infinity go as they are, a null x or y is an error."""
 
     cdef Member x, y
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
+        StructEncoder.attach(self, schema, array)
         bind_member(&self.x, schema.children[0], array.children[0], b"g")
         bind_member(&self.y, schema.children[1], array.children[1], b"g")
         return 0

@@ -14,7 +14,7 @@ from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, read_cell, write_cell
 from bulkio.pgcopy.listview cimport ListView, bind_lists, list_layout, list_span
 from bulkio.pgcopy.nested cimport ListDecoder
-from bulkio.pgcopy.structs cimport StructDecoder
+from bulkio.pgcopy.structs cimport StructDecoder, StructEncoder
 from bulkio.pgcopy.wire cimport (
     FIELD_MAX, NULL_LENGTH, Out, State, Status, get32, put32, reserve, test_bit, wrong_length,
 )
@@ -54,7 +54,7 @@ cdef inline bint is_null(const Flag* flag, int64_t row) noexcept nogil:
     return flag.validity != NULL and not test_bit(flag.validity, flag.offset + row)
 
 
-cdef class RangeEncoder(CellEncoder):
+cdef class RangeEncoder(StructEncoder):
     """struct<lower, upper, lower_inc, upper_inc, empty> -> a range; a bound that is null is infinite."""
 
     cdef CellEncoder lower, upper
@@ -66,8 +66,7 @@ cdef class RangeEncoder(CellEncoder):
         self.upper = children[1]
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
-        if schema.n_children != 5 or array.n_children != 5:
-            raise SchemaError(f"the batch's struct has {schema.n_children} fields, a range has 5")
+        StructEncoder.attach(self, schema, array)
         self.lower.bind(schema.children[0], array.children[0])
         self.upper.bind(schema.children[1], array.children[1])
         bind_flag(&self.lower_inc, schema.children[2], array.children[2])

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t
 from bulkio.pgcopy.bytesview cimport load_bytes
 from bulkio.pgcopy.chars cimport is_digit, is_letter
 from bulkio.pgcopy.strings cimport TextEncoder
-from bulkio.pgcopy.wire cimport Out, Status
+from bulkio.pgcopy.wire cimport FIELD_MAX, Out, Status
 
 cdef enum:
     FULL_RANGE = 0x7FFF  # of an interval's typmod: no fields are left out
@@ -293,7 +293,7 @@ cdef class ServerTextEncoder(TextEncoder):
         cdef int status = Status.OK
         if self.rules.refused:
             return Status.WOULD_DROP
-        if self.checked:
+        if self.checked and n <= FIELD_MAX:  # else it is refused below
             status = self.check(data, data + n)
         return status if status else TextEncoder.write(self, out, row)
 

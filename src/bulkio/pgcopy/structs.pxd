@@ -1,9 +1,13 @@
-"""The base of the decoders whose Arrow type is a struct."""
+"""The bases of the encoders and decoders whose Arrow type is a struct."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t
 
-from bulkio.pgcopy.cells cimport CellDecoder
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder
+
+
+cdef class StructEncoder(CellEncoder):
+    cdef list names
 
 
 cdef class StructDecoder(CellDecoder):

@@ -1,16 +1,36 @@
-"""What the decoders of structs share: the fields, and the nulls that all of them get under a null."""
+"""What encoders and decoders of structs share: the fields, by name; on the way out the nulls that all get under a null."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t
 from libc.stdlib cimport calloc, free
 
-from bulkio.pgcopy.arrow cimport ArrowArray
-from bulkio.pgcopy.cells cimport CellDecoder, append_null, give_array
+from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
+from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, append_null, give_array
 from bulkio.pgcopy.wire cimport Status
+
+from bulkio.errors import SchemaError
 
 cdef enum:
     # what a null takes in a field, but for the fields that say more: most have no more than eight bytes
     FIELD_FILLER = 8
+
+
+cdef bytes name_of(ArrowSchema* field):
+    return <bytes>field.name if field.name != NULL else b""
+
+
+cdef class StructEncoder(CellEncoder):
+    """Encode from structs with the fields that the plan knows, in its order: the format string tells nothing of them."""
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.names = [field.name.encode() for field in cast.arrow]
+
+    cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
+        found = [name_of(schema.children[i]) for i in range(schema.n_children)]
+        if found != self.names or array.n_children != schema.n_children:
+            raise SchemaError(f"the batch's struct has the fields {found}, the plan was made for {self.names}")
+        return 0
 
 
 cdef class StructDecoder(CellDecoder):

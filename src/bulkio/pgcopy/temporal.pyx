@@ -151,7 +151,7 @@ cdef class DateDecoder(TemporalDecoder):
 
 
 cdef class TimeDecoder(TemporalDecoder):
-    """time -> time64[us]. 24:00:00, which Arrow does not have, is an error."""
+    """time -> time64[us]. 24:00:00, which Arrow does not have, goes the way of an infinity."""
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef int64_t us
@@ -159,7 +159,7 @@ cdef class TimeDecoder(TemporalDecoder):
             return wrong_length(state, 8, n)
         us = get64(data)
         if us == DAY_US and self.infinity != IS_SENTINEL:
-            return Status.AS_NULL if self.infinity == IS_NULL else Status.NOT_IN_ARROW
+            return Status.AS_NULL if self.infinity == IS_NULL else Status.IS_DAYS_END
         if not 0 <= us <= DAY_US:
             return Status.BAD_VALUE
         return append_bytes(&self.values, &us, 8)

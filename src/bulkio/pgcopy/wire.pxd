@@ -41,15 +41,7 @@ cdef enum Status:
     IS_INFINITE = 25
     NOT_IN_ARROW = 26
     BATCH_TOO_BIG = 27
-    # extensions' types, either way
-    DUPLICATE_KEY = 50
-    NULL_KEY = 51
-    NULL_ELEMENT = 52
-    NOT_FINITE = 53
-    WRONG_DIMENSIONS = 54
-    WRONG_SRID = 55
-    # not a fault: a policy wants a null here
-    AS_NULL = 60
+    IS_DAYS_END = 28
     # encoding what is made of other types
     NOT_A_LABEL = 40
     NULL_IN_RANGE = 41
@@ -62,6 +54,15 @@ cdef enum Status:
     BAD_FIELD_COUNT = 47
     BAD_FIELD_TYPE = 48
     UNKNOWN_LABEL = 49
+    # extensions' types, either way
+    DUPLICATE_KEY = 50
+    NULL_KEY = 51
+    NULL_ELEMENT = 52
+    NOT_FINITE = 53
+    WRONG_DIMENSIONS = 54
+    WRONG_SRID = 55
+    # not a fault: a policy wants a null here
+    AS_NULL = 60
     # encoding scalars
     WRONG_BITS = 70
     NULL_MEMBER = 71

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,8 +17,9 @@ from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
 from bulkio.text import printable
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
-from bulkio.types.from_pg import interval_struct, with_leaves
+from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
 from bulkio.types.geo import field_metadata
+from bulkio.types.policies import numeric_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
@@ -99,8 +101,8 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     not_null = {column.name for column in request.table_columns} - request.nullable
     fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
     if request.method == "cursor":
-        if request.policies.changes_exports:
-            raise ConfigError(f"{' and '.join(request.policies.changes_exports)} need method binary")
+        if unknown := request.policies.changes_exports:
+            raise ConfigError(f"method cursor does not know the policy {' and '.join(unknown)}: use binary")
         refuse(
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
             "method cursor cannot carry these columns: use binary",
@@ -121,7 +123,11 @@ def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportR
     pg = resolve_type(column.type_oid, column.typmod, types)
     pg = replace(pg, dimensions=request.policies.dimensions.get(column.name, 1))
     how = cast_from_pg(pg)
-    return with_policies(with_leaves(how, interval_struct) if request.interval_struct else how, request.policies)
+    if request.interval_struct:
+        how = with_leaves(how, interval_struct)
+    if request.policies.numeric != "string":
+        how = with_leaves(how, partial(numeric_as, arrow=numeric_form(request.policies.numeric)))
+    return with_policies(how, request.policies)
 
 
 def cursor_query(plan: ExportPlan) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from bulkio import sql
-from bulkio.types import named_type
+from bulkio.types import ARRAY, named_type
+from bulkio.types.policies import MAX_DIMENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bulkio.catalog import Column, SequenceUse
+    from bulkio.catalog import Column, NamedType, SequenceUse
     from bulkio.types import PgType
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "record_column",
     "record_table",
     "recorded_names",
+    "recorded_oid",
     "recorded_table",
     "recorded_type",
     "recorded_typmods",
@@ -38,6 +40,10 @@ TYPE_NAME_KEY = b"ADBC:postgresql:typname"
 TYPE_KEY = b"bulkio:type"
 TABLE_KEY = b"bulkio:table"
 
+#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
+NAME_BYTES = 63
+
+#: schema and name; without a schema the search_path decides
 TypeName = tuple[str, str]
 
 
@@ -55,8 +61,13 @@ class RecordedType:
     parts: tuple[tuple[str, RecordedType], ...] = ()
     #: a domain is
     not_null: bool = False
+    #: a domain has more to it than a file may say: a CHECK or a DEFAULT
+    has_more: bool = False
     #: of an array
     element: RecordedType | None = None
+    dimensions: int = 1
+    #: the extension that brought it
+    extension: str = ""
 
     @property
     def sql(self) -> str:
@@ -86,18 +97,20 @@ def _type_facts(pg: PgType) -> dict[str, object]:
     facts: dict[str, object] = {"schema": pg.schema, "name": pg.name}
     if pg.typmod >= 0:
         facts["typmod"] = pg.typmod
+    if pg.extension:
+        facts["extension"] = pg.extension
     if pg.domain_of is not None:
+        facts |= {"kind": "domain", "parts": [["", _type_facts(pg.domain_of)]]}
         # the text of a constraint or a default is SQL, and none goes from a file into a database
-        if not pg.domain_has_more:
-            facts |= {"kind": "domain", "parts": [["", _type_facts(pg.domain_of)]]}
-            facts |= {"not_null": True} if pg.domain_not_null else {}
-        return facts
-    if pg.codec == "enum":
+        facts |= {"not_null": pg.domain_not_null, "has_more": pg.domain_has_more}
+    elif pg.codec == "enum":
         facts |= {"kind": "enum", "labels": list(pg.labels)}
     elif pg.codec == "composite":
         facts |= {"kind": "composite", "parts": [[name, _type_facts(part)] for name, part in pg.fields]}
-    elif pg.codec == "array":
-        facts |= {"element": _type_facts(pg.item)}
+    elif pg.codec == ARRAY:
+        facts["element"] = _type_facts(pg.item)
+        if pg.dimensions > 1:
+            facts["dimensions"] = pg.dimensions
     return facts
 
 
@@ -125,14 +138,13 @@ def recorded_type(arrow: pa.Field) -> RecordedType | None:
     The ADBC driver records a name without a schema, which the search_path then decides.
     """
     metadata = arrow.metadata or {}
-    facts = _read_json(metadata.get(TYPE_KEY))
     try:
-        if facts:
+        if facts := _read_json(metadata.get(TYPE_KEY)):
             return _type(facts)
-    except (KeyError, TypeError, ValueError, RecursionError):
+        name = metadata.get(TYPE_NAME_KEY, b"").decode() or _opaque_name(arrow.type)
+        return RecordedType("", _name(name)) if name else None
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
         return None
-    name = metadata.get(TYPE_NAME_KEY, b"").decode(errors="replace") or _opaque_name(arrow.type)
-    return RecordedType("", name) if name else None
 
 
 def _opaque_name(arrow: pa.DataType) -> str:
@@ -144,60 +156,81 @@ def recorded_table(schema: pa.Schema) -> RecordedTable:
     """Give what a schema records of its table, as far as it can be understood and has these columns."""
     facts = _read_json((schema.metadata or {}).get(TABLE_KEY))
     names = set(schema.names)
-    key = tuple(str(name) for name in cast("list[object]", facts.get("primary_key") or []))
-    identity = cast("dict[str, object]", facts.get("identity") or {})
+    key = tuple(_strings(facts.get("primary_key")))
+    identity = facts.get("identity")
+    found = identity.items() if isinstance(identity, dict) else ()
     return RecordedTable(
-        primary_key=key if set(key) <= names else (),
-        identity={n: str(kind) for n, kind in identity.items() if n in names and kind in ("ALWAYS", "BY DEFAULT")},
-        serial=tuple(str(n) for n in cast("list[object]", facts.get("serial") or []) if n in names),
+        primary_key=key if set(key) <= names and len(set(key)) == len(key) else (),
+        identity={name: kind for name, kind in found if name in names and kind in ("ALWAYS", "BY DEFAULT")},
+        serial=tuple(name for name in _strings(facts.get("serial")) if name in names),
     )
+
+
+def _strings(given: object) -> list[str]:
+    return [text for text in given if isinstance(text, str)] if isinstance(given, list) else []
 
 
 def _read_json(text: bytes | None) -> dict[str, object]:
     try:
         facts = json.loads(text or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return facts if isinstance(facts, dict) else {}
 
 
 def _type(facts: object) -> RecordedType:
     known = cast("dict[str, object]", facts)
-    parts = cast("list[tuple[str, object]]", known.get("parts", []))
     return RecordedType(
-        schema=str(known["schema"]),
-        name=str(known["name"]),
-        typmod=_typmod(known.get("typmod", -1)),
+        schema=_name(known["schema"]),
+        name=_name(known["name"]),
+        typmod=_number(known.get("typmod", -1), -1, (1 << 31) - 1),
         kind=str(known.get("kind", "")),
-        labels=tuple(str(label) for label in cast("list[object]", known.get("labels", []))),
-        parts=tuple((str(name), _type(part)) for name, part in parts),
+        labels=tuple(_name(label, least=0) for label in cast("list[object]", known.get("labels", []))),
+        parts=tuple((_name(name, least=0), _type(part)) for name, part in cast("list[Any]", known.get("parts", []))),
         not_null=known.get("not_null") is True,
+        has_more=known.get("has_more") is not False,
         element=_type(known["element"]) if "element" in known else None,
+        dimensions=_number(known.get("dimensions", 1), 1, MAX_DIMENSIONS),
+        extension=str(known.get("extension", "")),
     )
 
 
-def _typmod(given: object) -> int:
-    if not isinstance(given, int) or not -1 <= given < 1 << 31:
-        raise ValueError(f"no typmod: {given!r}")
+def _name(given: object, *, least: int = 1) -> str:
+    """Take what a name in PostgreSQL can be."""
+    if not isinstance(given, str) or "\0" in given or not least <= len(given.encode()) <= NAME_BYTES:
+        raise ValueError(f"no name: {given!r}")
     return given
 
 
-def recorded_names(schema: pa.Schema) -> set[TypeName]:
-    """Give (schema, name) of all types that the fields record, and of their parts."""
-    return {(one.schema, one.name) for top in _recorded(schema) for one in _with_parts(top)}
+def _number(given: object, least: int, most: int) -> int:
+    if not isinstance(given, int) or not least <= given <= most:
+        raise ValueError(f"not from {least} to {most}: {given!r}")
+    return given
 
 
-def recorded_typmods(schema: pa.Schema, known: Mapping[TypeName, int]) -> list[tuple[int, int]]:
+def recorded_names(schema: pa.Schema) -> set[tuple[str, str, str]]:
+    """Give (schema, name, extension) of all types that the fields record, and of their parts; arrays are no names."""
+    found = (one for top in _recorded(schema) for one in _with_parts(top) if one.element is None)
+    return {(one.schema, one.name, one.extension) for one in found}
+
+
+def recorded_oid(one: RecordedType, known: Mapping[TypeName, NamedType]) -> int | None:
+    """Give the oid that a recorded type has in this database; None where it is not there."""
+    named = known.get((one.element.schema, one.element.name) if one.element else (one.schema, one.name))
+    return None if named is None else named.array_oid if one.element else named.oid
+
+
+def recorded_typmods(schema: pa.Schema, known: Mapping[TypeName, NamedType]) -> list[tuple[int, int]]:
     """Give (oid, typmod) of the types that the fields record, of those that the database has."""
-    tops = [(known.get((top.schema, top.name)), top.typmod) for top in _recorded(schema)]
+    tops = [(recorded_oid(top, known), top.typmod) for top in _recorded(schema)]
     return [(oid, typmod) for oid, typmod in tops if oid is not None]
 
 
-def missing_types(schema: pa.Schema, known: Mapping[TypeName, int]) -> tuple[str, ...]:
+def missing_types(schema: pa.Schema, known: Mapping[TypeName, NamedType]) -> tuple[str, ...]:
     """Give the DDL for the recorded types that a database does not have and that are recorded in full.
 
     Enums, composites, and domains without a constraint or default are; a type that is not is left out, and so are those
-    that need it.
+    that need it, and those of the server's own schemas.
     """
     made: dict[TypeName, str] = {}
     for top in _recorded(schema):
@@ -217,20 +250,20 @@ def _with_parts(top: RecordedType) -> Iterator[RecordedType]:
         yield from _with_parts(top.element)
 
 
-def _make(one: RecordedType, known: Mapping[TypeName, int], made: dict[TypeName, str]) -> bool:
+def _make(one: RecordedType, known: Mapping[TypeName, NamedType], made: dict[TypeName, str]) -> bool:
     """Add what `one` needs to `made`, its parts first; False where it cannot be had."""
     name = (one.schema, one.name)
     if name in known or name in made:
         return True
     if one.element is not None:
         return _make(one.element, known, made)  # its array type comes with it
-    if not all(_make(part, known, made) for _, part in one.parts):
+    if one.schema.startswith("pg_") or not all(_make(part, known, made) for _, part in one.parts):
         return False
     if one.kind == "enum":
         made[name] = sql.create_enum(one.schema, one.name, one.labels)
     elif one.kind == "composite":
         made[name] = sql.create_composite(one.schema, one.name, [(n, _spelled(part)) for n, part in one.parts])
-    elif one.kind == "domain" and len(one.parts) == 1:
+    elif one.kind == "domain" and len(one.parts) == 1 and not one.has_more:
         base = _spelled(one.parts[0][1])
         made[name] = sql.create_domain(one.schema, one.name, base, not_null=one.not_null)
     return name in made

@@ -26,13 +26,14 @@ __all__ = [
     "parent_of",
     "range_struct",
     "with_policies",
+    "without_opaque",
 ]
 
 
 #: The codec name of nested values that become JSON text first (`bulkio.jsonform`); its child takes the text.
 NESTED_JSON = "nested_json"
 
-#: The codec name of run-end encoded columns, which are decoded first.
+#: The codec name of run-end encoded columns, which become dictionaries first; the child takes those.
 RUN_ENDS = "run_ends"
 
 #: What the loader makes of whole columns before a codec sees them; only at the top, not inside nested types.
@@ -55,6 +56,11 @@ class Cast:
         return self.codec == SERVER_TEXT or any(child.needs_server for child in self.children)
 
 
+def without_opaque(arrow: pa.DataType) -> pa.DataType:
+    """Give what an arrow.opaque is stored as: its values have that layout, and nothing more is known of them."""
+    return without_opaque(arrow.storage_type) if isinstance(arrow, pa.OpaqueType) else arrow
+
+
 def arrow_kind(arrow: pa.DataType) -> str:
     """Give the family of an Arrow type that the table of pairs speaks of; the type's own text where it has none."""
     if isinstance(arrow, pa.UuidType):
@@ -63,8 +69,6 @@ def arrow_kind(arrow: pa.DataType) -> str:
         return "json"
     if isinstance(arrow, pa.Bool8Type):
         return "bool8"
-    if isinstance(arrow, pa.OpaqueType):
-        return arrow_kind(arrow.storage_type)
     if pa.types.is_timestamp(arrow):
         return "timestamp" if arrow.tz is None else "instant"
     if pa.types.is_fixed_size_binary(arrow):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bulkio.types.pgtypes import PgType
 
-__all__ = ["cast_from_pg", "interval_struct", "with_leaves"]
+__all__ = ["cast_from_pg", "interval_struct", "numeric_as", "with_leaves"]
 
 
 def cast_from_pg(pg: PgType) -> Cast:
@@ -38,6 +38,13 @@ def with_leaves(how: Cast, change: Callable[[Cast], Cast]) -> Cast:
 def interval_struct(leaf: Cast) -> Cast:
     """Give an interval as a struct: Parquet cannot hold Arrow's own."""
     return Cast("interval_struct", INTERVAL_STRUCT, leaf.pg) if leaf.codec == "interval" else leaf
+
+
+def numeric_as(leaf: Cast, arrow: pa.DataType) -> Cast:
+    """Give a numeric without precision as `arrow`, a decimal or float64, that a user asks for."""
+    if leaf.codec != "numeric_text" or leaf.pg.precision is not None:
+        return leaf
+    return Cast("numeric_float" if pa.types.is_float64(arrow) else "decimal", arrow, leaf.pg)
 
 
 # codec: name of the decoder, Arrow type

@@ -60,6 +60,8 @@ class PgType:
     domain_has_more: bool = False
     #: declared by the user, for arrays
     dimensions: int = 1
+    #: the extension that brought it, "" for none
+    extension: str = ""
     #: decimal places of money in the server's locale
     money_scale: int = 2
     #: what stands between the elements in the text of its arrays (pg_type.typdelim)
@@ -116,8 +118,8 @@ class PgType:
             return self.item.sql + "[]"
         if self.schema != "pg_catalog":
             return f"{_quoted(self.schema)}.{_quoted(self.name)}{self._modifier}"
-        if self.name == "char":
-            return '"char"'  # the one-byte type; char alone is bpchar(1)
+        if self.name == "char" or (self.name == "bit" and self.typmod < 0):
+            return f'"{self.name}"'  # the one-byte type, and bits of any number: char and bit alone are of length 1
         # bpchar without a length has no other name: char alone would be char(1)
         name = "char" if self.name == "bpchar" and self.max_chars else self.name
         return name + self._modifier
@@ -185,7 +187,6 @@ BASE_TYPES = (
     _row("oid", 26, 1028, "uint4"),
     _row("xid", 28, 1011, "uint4"),
     _row("json", 114, 199),
-    _row("xml", 142, 143, "text"),
     _row("point", 600, 1017),
     _row("cidr", 650, 651, "inet"),
     _row("float4", 700, 1021),

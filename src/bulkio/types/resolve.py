@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bulkio.types.pgtypes import ARRAY, EXTENSION_CODECS, SERVER_TEXT, PgType, known_type
+from bulkio.types.pgtypes import ARRAY, EXTENSION_CODECS, SERVER_TEXT, PgType, base_type, known_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +56,8 @@ def _as_text(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
     fact = facts.get(oid)
     if fact is None:
         return PgType(f"oid {oid}", oid, 0, SERVER_TEXT, "", typmod)
+    if fact.kind == "p":  # record, void, anyarray: what a query gives, and no column can have
+        return replace(base_type("text"), codec=SERVER_TEXT)
     named = _named(fact, SERVER_TEXT, typmod)
     parts = {fact.element_oid} if fact.is_array else {part for _, part, _ in fact.fields}
     above = (*above, oid)
@@ -86,7 +88,16 @@ def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
 
 
 def _named(fact: TypeFacts, codec: str, typmod: int) -> PgType:
-    return PgType(fact.name, fact.oid, fact.array_oid, codec, fact.schema, typmod, delimiter=fact.delimiter)
+    return PgType(
+        fact.name,
+        fact.oid,
+        fact.array_oid,
+        codec,
+        fact.schema,
+        typmod,
+        extension=fact.extension or "",
+        delimiter=fact.delimiter,
+    )
 
 
 def _array(fact: TypeFacts, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
@@ -106,6 +117,7 @@ def _domain(fact: TypeFacts, _: int, facts: Mapping[int, TypeFacts], above: tupl
         oid=fact.oid,
         array_oid=fact.array_oid,
         schema=fact.schema,
+        extension=fact.extension or "",
         domain_of=inner,
         domain_not_null=fact.domain_not_null,
         domain_has_more=fact.domain_has_more,

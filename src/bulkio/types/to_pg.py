@@ -6,7 +6,6 @@ A pair that is not here is refused before a byte is sent. Each codec that is nam
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -19,11 +18,10 @@ from bulkio.types.casts import (
     Cast,
     arrow_kind,
     with_policies,
+    without_opaque,
 )
 from bulkio.types.pgtypes import ARRAY, SERVER_TEXT, PgType, array_of, base_type, numeric_typmod
-
-if TYPE_CHECKING:
-    from bulkio.types.policies import Policies
+from bulkio.types.policies import STRICT, Policies
 
 __all__ = ["cast_to_pg", "pg_type_for"]
 
@@ -72,129 +70,137 @@ _PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
     ("duration", ("interval",)): "duration",
 }
 
-_ENCODERS = {(kind, codec): encoder for (kind, codecs), encoder in _PAIRS.items() for codec in codecs}
+#: (kind of the Arrow type, codec of the PostgreSQL type): name of the encoder
+_Pairs = dict[tuple[str, str], str]
+
+_ENCODERS: _Pairs = {(kind, codec): encoder for (kind, codecs), encoder in _PAIRS.items() for codec in codecs}
 
 
 # pairs that may lose something, for `allow_lossy` alone
-_LOSSY = {
+_LOSSY: _Pairs = {
     ("float64", "float4"): "float",
     ("float64", "numeric"): "float_to_numeric",
     ("float32", "numeric"): "float_to_numeric",
 }
 
 
-def cast_to_pg(arrow: pa.DataType, pg: PgType, policies: Policies | None = None) -> Cast | None:
+#: PostgreSQL's numeric has no scale beyond these (NUMERIC_MAX_PRECISION of src/include/utils/numeric.h)
+_SCALES = range(-1000, 1001)
+
+
+def cast_to_pg(arrow: pa.DataType, pg: PgType, policies: Policies = STRICT) -> Cast | None:
     """Choose how values of `arrow` go into a column of type `pg`; None where the pair is refused.
 
     Strings go into every type: where bulkio has no parser, the server's own reads them.
     """
-    how = _cast_to_pg(arrow, pg)
-    if how is None and policies is not None and policies.allow_lossy:
-        how = _lossy_cast(arrow, pg)
+    how = _cast(arrow, pg, _ENCODERS | _LOSSY if policies.allow_lossy else _ENCODERS)
     if how is None or any(_is_prepared(child) for child in how.children):
         return None
-    return how if policies is None else with_policies(how, policies)
+    return with_policies(how, policies)
 
 
 def _is_prepared(how: Cast) -> bool:
     return how.codec in PREPARED or any(_is_prepared(child) for child in how.children)
 
 
-def _lossy_cast(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    encoder = _LOSSY.get((arrow_kind(arrow), pg.codec))
-    return Cast(encoder, arrow, pg) if encoder else None
-
-
-def _cast_to_pg(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _cast(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
+    arrow = without_opaque(arrow)
     kind = arrow_kind(arrow)
     if kind == "null":
         return Cast("null", arrow, pg)
     if kind == "run_ends":
-        values = _cast_to_pg(arrow.value_type, pg)
+        values = _cast(pa.dictionary(pa.int64(), arrow.value_type), pg, pairs)
         return values and Cast(RUN_ENDS, arrow, pg, (values,))
     if kind == "dictionary":
-        values = _cast_to_pg(arrow.value_type, pg)
+        values = _cast(arrow.value_type, pg, pairs)
         # the wrapper is bound to the array of indices
         return values and Cast("dictionary", arrow, pg, (values,))
     nested = _NESTED.get((kind, pg.codec))
     if nested is not None:
-        return nested(arrow, pg)
-    encoder = _ENCODERS.get((kind, pg.codec))
+        return nested(arrow, pg, pairs)
+    if kind == "decimal" and arrow.scale not in _SCALES:
+        return None
+    encoder = pairs.get((kind, pg.codec))
     if encoder is None and kind == "text":
         encoder = SERVER_TEXT
     return Cast(encoder, arrow, pg) if encoder else None
 
 
-def _list_to_array(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _list_to_array(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
     """Let a list of lists go into an array of as many dimensions as the user declared."""
-    inner = arrow.value_type
+    inner = without_opaque(arrow.value_type)
     if pg.dimensions > 1:
-        rest = _list_to_array(inner, replace(pg, dimensions=pg.dimensions - 1)) if arrow_kind(inner) == "list" else None
-        return rest and Cast(ARRAY, arrow, pg, (rest,))
-    elements = _cast_to_pg(inner, pg.item)
+        rest = replace(pg, dimensions=pg.dimensions - 1)
+        lists = _list_to_array(inner, rest, pairs) if arrow_kind(inner) == "list" else None
+        return lists and Cast(ARRAY, arrow, pg, (lists,))
+    elements = _cast(inner, pg.item, pairs)
     return elements and Cast(ARRAY, arrow, pg, (elements,))
 
 
-def _struct_to_composite(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _struct_to_composite(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
     """Fields go by name: what the struct does not have is NULL, what the composite does not have is refused."""
     names = [field.name for field in arrow]
     if len(set(names)) != len(names) or not set(names) <= {name for name, _ in pg.fields}:
         return None
     children = []
     for name, field in pg.fields:
-        child = _cast_to_pg(arrow.field(name).type if name in names else pa.null(), field)
+        child = _cast(arrow.field(name).type if name in names else pa.null(), field, pairs)
         if child is None:
             return None
         children.append(child)
     return Cast("composite", arrow, pg, tuple(children))
 
 
-def _struct_to_range(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _struct_to_range(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
     """Take the five fields of `range_struct`, in their order."""
     names = [field.name for field in arrow]
     if names != RANGE_FIELDS or not all(pa.types.is_boolean(arrow.field(name).type) for name in names[2:]):
         return None
-    bounds = (_cast_to_pg(arrow.field("lower").type, pg.item), _cast_to_pg(arrow.field("upper").type, pg.item))
-    if bounds[0] is None or bounds[1] is None:
-        return None
-    return Cast("range", arrow, pg, (bounds[0], bounds[1]))
+    lower, upper = (_cast(arrow.field(name).type, pg.item, pairs) for name in names[:2])
+    return Cast("range", arrow, pg, (lower, upper)) if lower and upper else None
 
 
-def _list_to_multirange(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    ranges = _cast_to_pg(arrow.value_type, pg.item)
+def _list_to_multirange(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
+    ranges = _cast(arrow.value_type, pg.item, pairs)
     return ranges and Cast("multirange", arrow, pg, (ranges,))
 
 
-def _struct_to_point(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _struct_to_point(arrow: pa.DataType, pg: PgType, _: _Pairs) -> Cast | None:
     fits = [(f.name, f.type) for f in arrow] == [("x", pa.float64()), ("y", pa.float64())]
     return Cast("point", arrow, pg) if fits else None
 
 
-def _struct_to_interval(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _struct_to_interval(arrow: pa.DataType, pg: PgType, _: _Pairs) -> Cast | None:
     fits = [(f.name, f.type) for f in arrow] == [(f.name, f.type) for f in INTERVAL_STRUCT]
     return Cast("interval_struct", arrow, pg) if fits else None
 
 
-def _map_to_hstore(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    parts = (_cast_to_pg(arrow.key_type, base_type("text")), _cast_to_pg(arrow.item_type, base_type("text")))
-    if any(part is None or part.codec not in ("text", "dictionary", "null") for part in parts):
+def _map_to_hstore(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
+    keys, items = (_cast(part, base_type("text"), pairs) for part in (arrow.key_type, arrow.item_type))
+    if not keys or not items or not {keys.codec, items.codec} <= {"text", "dictionary", "null"}:
         return None
-    return Cast("hstore", arrow, pg, parts)  # type: ignore[arg-type]  # None was looked for
+    return Cast("hstore", arrow, pg, (keys, items))
 
 
-def _list_to_vector(arrow: pa.DataType, pg: PgType) -> Cast | None:
+def _list_to_vector(arrow: pa.DataType, pg: PgType, _: _Pairs) -> Cast | None:
     """Elements widen, never narrow; the number of dimensions is checked cell by cell."""
-    wanted = base_type("float4")
-    elements = _cast_to_pg(arrow.value_type, wanted)
+    elements = _cast(arrow.value_type, base_type("float4"), _ENCODERS)
     narrow = pg.codec == "halfvec" and not pa.types.is_float16(arrow.value_type)
     if elements is None or elements.codec != "float" or narrow:
         return None
     return Cast(pg.codec, arrow, pg, (elements,))
 
 
-def _nested_to_json(arrow: pa.DataType, pg: PgType) -> Cast | None:
-    text = _cast_to_pg(pa.large_string(), pg)
+def _nested_to_json(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
+    text = _cast(pa.large_string(), pg, pairs)
     return text and Cast(NESTED_JSON, arrow, pg, (text,))
+
+
+def _to_parts(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
+    """Let a list or a struct go into an array or a composite of which the server has to parse some part."""
+    if arrow_kind(arrow) == "list":
+        return _list_to_array(arrow, pg, pairs) if pg.element is not None else None
+    return _struct_to_composite(arrow, pg, pairs) if pg.fields else None
 
 
 _NESTED = {
@@ -211,9 +217,8 @@ _NESTED = {
     ("list", "vector"): _list_to_vector,
     ("list", "halfvec"): _list_to_vector,
     ("struct", "composite"): _struct_to_composite,
-    # arrays and composites of which the server has to parse some part
-    ("list", SERVER_TEXT): lambda arrow, pg: _list_to_array(arrow, pg) if pg.element else None,
-    ("struct", SERVER_TEXT): lambda arrow, pg: _struct_to_composite(arrow, pg) if pg.fields else None,
+    ("list", SERVER_TEXT): _to_parts,
+    ("struct", SERVER_TEXT): _to_parts,
     ("struct", "range"): _struct_to_range,
     ("struct", "point"): _struct_to_point,
     ("struct", "interval"): _struct_to_interval,
@@ -229,11 +234,12 @@ def pg_type_for(arrow: pa.DataType, dimensions: int = 1) -> PgType | None:
     """
     if _has_union(arrow):
         return None
+    arrow = without_opaque(arrow)
     kind = arrow_kind(arrow)
     if kind == "int":
         return _integer_for(arrow)
     if kind == "decimal":
-        return _numeric_for(arrow)
+        return _numeric_for(arrow) if arrow.scale in _SCALES else None
     if kind in ("dictionary", "run_ends"):
         return pg_type_for(arrow.value_type)
     if kind == "list":
@@ -251,7 +257,7 @@ def _array_for(arrow: pa.DataType, dimensions: int) -> PgType | None:
     for _ in range(dimensions):
         if arrow_kind(inner) != "list":
             return None
-        inner = inner.value_type
+        inner = without_opaque(inner.value_type)
     if arrow_kind(inner) in ("list", "struct", "map"):
         return base_type("jsonb")
     element = pg_type_for(inner)

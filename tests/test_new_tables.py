@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -380,3 +381,57 @@ def test_table_metadata_that_makes_no_sense(fact: bytes, one_dsn: str) -> None:
     schema = pa.schema([("c", pa.string())], metadata={"bulkio:table": fact})
     bulkio.load(pa.table([pa.array(["a"])], schema), "t", one_dsn)
     assert columns(one_dsn, "t") == {"c": "text"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "START 100 INCREMENT 10 MAXVALUE 500 CYCLE",
+        "INCREMENT -1",
+        "START 5 MINVALUE -5 CACHE 7",
+        "MAXVALUE 100",
+        "",
+    ],
+)
+@pytest.mark.parametrize("kind", ["int2", "int8"])
+def test_an_identity_counts_on_as_it_did(dsn: str, options: str, kind: str, tmp_path: Path) -> None:
+    """With its start, step, bounds, cache and cycle; and past the loaded values."""
+    counting = "SELECT seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle FROM pg_sequence WHERE seqrelid ="
+    with connect(dsn) as conn:
+        conn.execute(f"CREATE TABLE t (id {kind} GENERATED ALWAYS AS IDENTITY ({options}), x int)".replace("()", ""))
+        conn.execute("INSERT INTO t (x) VALUES (1), (2)")
+        bulkio.export("t", tmp_path / "t.parquet", dsn)
+        bulkio.load(tmp_path / "t.parquet", "again", dsn)
+        ways = [conn.execute(f"{counting} '{name}_id_seq'::regclass").fetchall() for name in ("t", "again")]
+        assert ways[0] == ways[1]
+        insert = "INSERT INTO {} (x) VALUES (3) RETURNING id"
+        assert conn.execute(insert.format("t")).fetchall() == conn.execute(insert.format("again")).fetchall()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": "1); DROP TABLE t; --"},
+        {"increment": 0},
+        {"increment": True},
+        {"minimum": 10, "maximum": 5},
+        {"maximum": 2**31},
+        {"maximum": 2**63},
+        {"start": 0},
+        {"cache": 0},
+        {"cycle": "CYCLE"},
+        {"cycle": 1},
+        {"start": 1.5},
+        {"cache": None},
+        [],
+        None,
+    ],
+)
+def test_identity_options_that_cannot_be(one_dsn: str, options: object) -> None:
+    """What a file says that CREATE SEQUENCE would not take is left out."""
+    usual = {"start": 1, "increment": 1, "minimum": 1, "maximum": 99, "cache": 1, "cycle": False}
+    how = usual | options if isinstance(options, dict) else options
+    facts = {"identity": {"id": "ALWAYS"}, "identity_options": {"id": how}}
+    source = pa.table({"id": pa.array([1], pa.int32())}).replace_schema_metadata({"bulkio:table": json.dumps(facts)})
+    plan = bulkio.plan_load(source, "t", one_dsn)
+    assert plan.ddl == ('CREATE TABLE "public"."t" ("id" int4 GENERATED ALWAYS AS IDENTITY)',)

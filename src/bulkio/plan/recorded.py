@@ -8,7 +8,7 @@ What comes from a file is never put into SQL as it is: names are quoted, all els
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -46,6 +46,9 @@ NAME_BYTES = 63
 #: schema and name; without a schema the search_path decides
 TypeName = tuple[str, str]
 
+#: the greatest values of the types that an identity can have, int2, int4 and int8, by their oids
+_MAXIMA = {21: 2**15 - 1, 23: 2**31 - 1, 20: 2**63 - 1}
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedType:
@@ -82,7 +85,18 @@ class RecordedTable:
     primary_key: tuple[str, ...] = ()
     #: identity columns: ALWAYS or BY DEFAULT
     identity: Mapping[str, str] = field(default_factory=dict)
+    #: how those count that do not count as is usual
+    identity_options: Mapping[str, sql.SequenceOptions] = field(default_factory=dict)
     serial: tuple[str, ...] = ()
+
+    def options(self, column: str, type_oid: int) -> sql.SequenceOptions | None:
+        """Tell how an identity of this type counts; None where as is usual, or where the type cannot count so."""
+        how, limit = self.identity_options.get(column), _MAXIMA.get(type_oid, 0)
+        return how if how and -limit - 1 <= how.minimum and how.maximum <= limit else None
+
+
+def _usual_options(type_oid: int) -> sql.SequenceOptions:
+    return sql.SequenceOptions(1, 1, 1, _MAXIMA[type_oid], 1, cycle=False)
 
 
 # --- Recording ----------------------------------------------------------------------------------------------
@@ -124,6 +138,10 @@ def record_table(columns: Iterable[Column], sequences: Iterable[SequenceUse]) ->
         facts["primary_key"] = [name for _, name in key]
     if any(column.identity for column in listed):
         facts["identity"] = {column.name: column.identity for column in listed if column.identity}
+        counting = {column.name: owned.get(column.name) for column in listed if column.identity}
+        usual = {column.name: _usual_options(column.type_oid) for column in listed if column.identity}
+        if special := {name: asdict(how) for name, how in counting.items() if how and how != usual[name]}:
+            facts["identity_options"] = special
     if serial := [column.name for column in listed if column.name in owned and column.has_default]:
         facts["serial"] = serial
     return {TABLE_KEY: json.dumps(facts, separators=(",", ":")).encode()} if facts else {}
@@ -159,11 +177,31 @@ def recorded_table(schema: pa.Schema) -> RecordedTable:
     key = tuple(_strings(facts.get("primary_key")))
     identity = facts.get("identity")
     found = identity.items() if isinstance(identity, dict) else ()
+    options = facts.get("identity_options")
+    counting = options.items() if isinstance(options, dict) else ()
     return RecordedTable(
         primary_key=key if set(key) <= names and len(set(key)) == len(key) else (),
         identity={name: kind for name, kind in found if name in names and kind in ("ALWAYS", "BY DEFAULT")},
+        identity_options={name: how for name, given in counting if (how := _options(given)) is not None},
         serial=tuple(name for name in _strings(facts.get("serial")) if name in names),
     )
+
+
+def _options(given: object) -> sql.SequenceOptions | None:
+    """Take what CREATE SEQUENCE takes; None for anything else."""
+    try:
+        facts = cast("dict[str, object]", given)
+        start, increment, least, most, cache = (
+            _number(facts[name], -1 << 63, (1 << 63) - 1)
+            for name in ("start", "increment", "minimum", "maximum", "cache")
+        )
+        cycle = facts["cycle"]
+        if not isinstance(cycle, bool):
+            return None
+    except (KeyError, TypeError, ValueError):
+        return None
+    makes_sense = least <= start <= most and least < most and increment != 0 and cache > 0
+    return sql.SequenceOptions(start, increment, least, most, cache, cycle) if makes_sense else None
 
 
 def _strings(given: object) -> list[str]:
@@ -203,7 +241,7 @@ def _name(given: object, *, least: int = 1) -> str:
 
 
 def _number(given: object, least: int, most: int) -> int:
-    if not isinstance(given, int) or not least <= given <= most:
+    if type(given) is not int or not least <= given <= most:
         raise ValueError(f"not from {least} to {most}: {given!r}")
     return given
 

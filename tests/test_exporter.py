@@ -7,6 +7,7 @@ import gc
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from servers import TestServer
+
+
+def with_setting(dsn: str, setting: str) -> str:
+    return f"{dsn}{'&' if '?' in dsn else '?'}options={quote('-c' + setting)}"
+
 
 METHODS = ["binary", "cursor"]
 DRIVERS = ["asyncpg", "psycopg"]
@@ -114,6 +120,85 @@ def test_text_is_that_of_the_types_output_function(dsn: str, driver: str, method
         [2, None, None, None, None],
         [3, "(,)", None, "{}", "'a'"],
     ]
+
+
+_PATH_DEPENDENT = {
+    "regclass": "s1.t",
+    "regtype": "s1.t",
+    "regproc": "s1.f",
+    "regprocedure": "s1.f(s1.t)",
+    "regoper": "s1.###",
+    "regoperator": "s1.###(integer,integer)",
+    "regcollation": "s1.c",
+    "regconfig": "s1.conf",
+    "regdictionary": "s1.dict",
+    "regclass[]": "{s1.t}",
+    "public.pair": "(1,s1.t)",
+    "public.named": "s1.t",
+    "public.pair[]": '{"(1,s1.t)"}',
+}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_names_of_objects_have_their_schemas(dsn: str, driver: str, method: str, tmp_path: Path) -> None:
+    """What a session's search_path finds is another object under another path; without a pin, it is refused."""
+    setup = """
+        CREATE SCHEMA {0}; SET search_path = {0}, public; CREATE TABLE {0}.t (a int);
+        CREATE FUNCTION f(t) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE FUNCTION g(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        CREATE OPERATOR ### (FUNCTION = g, LEFTARG = int, RIGHTARG = int); CREATE COLLATION c (LOCALE = 'C');
+        CREATE TEXT SEARCH CONFIGURATION conf (COPY = pg_catalog.simple);
+        CREATE TEXT SEARCH DICTIONARY dict (TEMPLATE = pg_catalog.simple)
+    """
+    columns = ", ".join(f"c{i} {kind}" for i, kind in enumerate(_PATH_DEPENDENT))
+    values = ", ".join(f"'{value}'" for value in _PATH_DEPENDENT.values())
+    run(
+        dsn,
+        setup.format("s1"),
+        setup.format("s2"),
+        "CREATE TYPE public.pair AS (a int, r regclass); CREATE DOMAIN public.named AS regclass",
+        f"CREATE TABLE public.rc ({columns})",
+        f"INSERT INTO public.rc VALUES ({values})",
+        "CREATE VIEW public.v AS SELECT * FROM public.rc",
+    )
+    ways = {"driver": driver, "method": method}
+    first, second = (with_setting(dsn, f"search_path={schema},public") for schema in ("s1", "s2"))
+    [row] = bulkio.read("public.rc", first, **ways).read_all().to_pylist()
+    assert list(row.values()) == list(_PATH_DEPENDENT.values())
+    bulkio.export("public.rc", tmp_path / "rc.arrow", first, **ways)
+    bulkio.load(tmp_path / "rc.arrow", "public.rc", second, driver=driver)
+    assert len(run(dsn, "SELECT DISTINCT c0::oid, c1::oid, c2::oid, c3::oid, c4::oid, c10::text FROM public.rc")) == 1
+    for query in ("SELECT * FROM rc", "public.v"):
+        with pytest.raises(bulkio.SchemaError, match="select it as oid") as caught:
+            bulkio.read(query, first, **ways)
+        assert len(caught.value.columns) == len(_PATH_DEPENDENT)
+
+
+def test_a_view_keeps_the_search_path_that_its_functions_need(dsn: str) -> None:
+    """Only tables are read under another one."""
+    run(
+        dsn,
+        "CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 7 AS a",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT a FROM t); END'",
+        "CREATE VIEW v AS SELECT f() AS a, '(1,1),(0,0)'::box AS b, 'pg_monitor'::text::regrole AS r",
+    )
+    rows = bulkio.read("v", with_setting(dsn, "search_path=public,s")).read_all().to_pylist()
+    assert rows == [{"a": 7, "b": "(1,1),(0,0)", "r": "pg_monitor"}]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_money_within_text_is_that_of_the_c_locale(dsn: str, driver: str, method: str) -> None:
+    """As a load reads it; and only where there is some, for a query may ask for its own locale's."""
+    run(dsn, "CREATE TYPE mc AS (a money, b box)", "CREATE TABLE t AS SELECT '(1234.5,)'::mc AS m")
+    query = "SELECT m, current_setting('lc_monetary') AS c FROM t"
+    posix = with_setting(dsn, "lc_monetary=POSIX")
+    rows = bulkio.read(query, posix, driver=driver, method=method).read_all().to_pylist()
+    assert rows == [{"m": '("$1,234.50",)', "c": "C"}]
+    query = "SELECT '(1,1),(0,0)'::box AS b, current_setting('lc_monetary') AS c"
+    rows = bulkio.read(query, posix, driver=driver, method=method).read_all().to_pylist()
+    assert rows == [{"b": "(1,1),(0,0)", "c": "POSIX"}]
 
 
 def test_pseudo_types_come_as_text(dsn: str) -> None:

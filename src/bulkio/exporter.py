@@ -147,6 +147,8 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
     try:
         async with open_session(dsn, options) as session, transaction(session, read_only=True):
             stream = BatchStream(await _plan(session, query, options))
+            for pin in stream.plan.pins:
+                await session.execute(pin)
             async with anyio.create_task_group() as group:
                 read = _read_cursor if stream.plan.method == "cursor" else _read_binary
                 group.start_soon(read, session, stream, options)
@@ -197,6 +199,7 @@ async def _table_request(
     await session.execute(sql.lock_for_export(text))
     request = replace(
         _request(text, f"{known.schema}.{known.name}", session, options),
+        is_plain=known.kind != "v",
         table_columns=columns,
         nullable=await nullable_columns(session, known),
         sequences=await find_sequences(session, known),

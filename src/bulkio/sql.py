@@ -264,7 +264,8 @@ _VALUE_PINS = (
     "SET LOCAL array_nulls = on",
 )
 
-#: Before a COPY of text: money is written as the C locale reads it. Only then: it also decides money's decimal places.
+#: Before a COPY of text, out or in: money is written as the C locale reads it. Only then, after the catalog's answers:
+#: it also decides money's decimal places.
 PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 
 #: Where the one who holds the lock waits for the one who asks.
@@ -282,9 +283,8 @@ def pin_search_path(path: str | None = None) -> str:
 
     It stands apart from `session_pins`, because most of a transaction needs the user's own search_path: a
     table named without a schema is resolved by it, a query that is exported is written for it, and so are the
-    functions of triggers and checks that a load fires. Pin it around catalog queries alone: save
-    `current_setting('search_path')`, pin, query, and set the saved value. All else that bulkio sends is
-    qualified.
+    functions of triggers and checks that a load fires. Pin it where none of these runs: to describe a query
+    apart, and to read a table as text. All else that bulkio sends is qualified.
     """
     if path is None:
         return "SET LOCAL search_path = pg_catalog, pg_temp"

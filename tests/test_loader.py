@@ -406,3 +406,22 @@ def test_a_role_that_may_not_advance_the_sequence(
         return
     bulkio.load(source, "t", role_dsn, driver=driver)
     assert fetch(dsn, "INSERT INTO t (x) VALUES (2) RETURNING id") == [(6,)]
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("method", METHODS)
+def test_types_of_the_users_own_with_the_servers_names(dsn: str, driver: str, method: str) -> None:
+    """Where the search_path finds them first, bulkio's own queries still ask for the server's."""
+    # asyncpg asks for types that it does not know by itself, and then finds the user's "text" and "oid"
+    shadows = ("text", "int2", "regclass", "xid8", "name", "money", "regproc")
+    unknown = "box" if driver == "psycopg" else "int"
+    with connect(dsn) as conn:
+        conn.execute(f"CREATE TABLE t (id serial PRIMARY KEY, s pg_catalog.text, e numeric, b {unknown})")
+        for name in shadows:
+            conn.execute(f"CREATE DOMAIN public.{name} AS varchar(3)")
+    shadowed = f"{dsn}{'&' if '?' in dsn else '?'}options=-csearch_path%3Dpublic%2Cpg_catalog"
+    source = pa.table({"id": pa.array([1, 2], pa.int32()), "s": ["long enough", None], "e": ["1.5", "2"]})
+    assert bulkio.load(source, "t", shadowed, driver=driver, method=method).rows == 2
+    read = bulkio.read("t", shadowed, driver=driver, columns=source.column_names).read_all()
+    assert read.to_pylist() == source.to_pylist()
+    assert fetch(dsn, "INSERT INTO t (s) VALUES ('') RETURNING id") == [(3,)]

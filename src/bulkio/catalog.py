@@ -168,8 +168,8 @@ def table_query(name: TableName) -> str:
     wanted = "pg_catalog.current_schema()" if name.schema is None else quote_literal(name.schema)
     regclass = quote_literal(qualified(name.schema, name.name))
     return f"""
-        SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
-               (SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = {wanted})
+        SELECT c.oid::bigint, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+               (SELECT nspname::pg_catalog.text FROM pg_catalog.pg_namespace WHERE nspname = {wanted})
         FROM (SELECT pg_catalog.to_regclass({regclass}) AS oid) AS wanted
         LEFT JOIN pg_catalog.pg_class AS c ON c.oid = wanted.oid
         LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -179,8 +179,8 @@ def table_query(name: TableName) -> str:
 def columns_query(oid: int) -> str:
     """Ask for the columns of a table, in their order."""
     return f"""
-        SELECT a.attname::text, a.atttypid::bigint, a.atttypmod::int,
-               pg_catalog.format_type(a.atttypid, a.atttypmod)::text, a.attnotnull, a.atthasdef,
+        SELECT a.attname::pg_catalog.text, a.atttypid::bigint, a.atttypmod::int,
+               pg_catalog.format_type(a.atttypid, a.atttypmod)::pg_catalog.text, a.attnotnull, a.atthasdef,
                CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, a.attgenerated <> '',
                coalesce((SELECT pg_catalog.array_position(
                                     (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
@@ -298,22 +298,24 @@ def types_query(oids: Iterable[int]) -> str:
                 UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid
             ) AS part(oid)
         )
-        SELECT t.oid::bigint, n.nspname::text, t.typname::text, t.typtype::text, t.typarray::bigint,
+        SELECT t.oid::bigint, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typtype::pg_catalog.text,
+               t.typarray::bigint,
                (CASE t.typtype WHEN 'd' THEN t.typbasetype
                      WHEN 'r' THEN (SELECT r.rngsubtype FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid)
                      WHEN 'm' THEN (SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid)
                      ELSE t.typelem END)::bigint,
                t.typtypmod::int,
-               (SELECT e.extname::text FROM pg_catalog.pg_depend AS d
+               (SELECT e.extname::pg_catalog.text FROM pg_catalog.pg_depend AS d
                   JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
                  WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid AND d.deptype = 'e'
                    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
                EXISTS (SELECT FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem AND e.typarray = t.oid),
-               ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
+               ARRAY(SELECT l.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
                       ORDER BY l.enumsortorder),
-               ARRAY(SELECT a.attname::text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
+               ARRAY(SELECT a.attname::pg_catalog.text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
                ARRAY(SELECT a.atttypmod::int {_ATTRIBUTES}),
-               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int, t.typdelim::text, t.typnotnull,
+               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int,
+               t.typdelim::pg_catalog.text, t.typnotnull,
                t.typdefault IS NOT NULL OR EXISTS (
                    SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contypid = t.oid AND k.contype = 'c')
         FROM wanted
@@ -372,7 +374,7 @@ def type_names_query(types: Iterable[tuple[int, int]]) -> str:
     """Ask how the server spells types: (oid, typmod, name with typmod) of each (oid, typmod)."""
     wanted = ", ".join(f"({oid:d}, {typmod:d})" for oid, typmod in types)
     return f"""
-        SELECT t.oid::bigint, t.typmod::int, pg_catalog.format_type(t.oid::pg_catalog.oid, t.typmod)::text
+        SELECT t.oid::bigint, t.typmod::int, pg_catalog.format_type(t.oid::pg_catalog.oid, t.typmod)::pg_catalog.text
         FROM (VALUES {wanted}) AS t(oid, typmod)
     """  # noqa: S608 - numbers
 
@@ -380,7 +382,7 @@ def type_names_query(types: Iterable[tuple[int, int]]) -> str:
 def extension_types_query(extension: str) -> str:
     """Ask for the types that belong to an extension: (name, oid)."""
     return f"""
-        SELECT t.typname::text, t.oid::bigint
+        SELECT t.typname::pg_catalog.text, t.oid::bigint
         FROM pg_catalog.pg_depend AS d
         JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = {quote_literal(extension)}
         JOIN pg_catalog.pg_type AS t ON t.oid = d.objid

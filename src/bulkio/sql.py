@@ -518,9 +518,9 @@ def lock_for_export(query: str) -> str:
     return f"EXPLAIN {query}"
 
 
-XACT_ID = "SELECT pg_catalog.pg_current_xact_id()::text"
+XACT_ID = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 
 def xact_status(xact_id: str) -> str:
     """Ask how a transaction ended: committed, aborted, in progress, or NULL where the server has forgotten."""
-    return f"SELECT pg_catalog.pg_xact_status({quote_literal(xact_id)}::xid8)"
+    return f"SELECT pg_catalog.pg_xact_status({quote_literal(xact_id)}::pg_catalog.xid8)"

@@ -64,7 +64,7 @@ POLICIES = {
                 "z": pa.array([[2**63 - 1, None], [-(2**63)], [], None], pa.list_(pa.int64())).cast(
                     pa.list_(pa.timestamp("us", "UTC"))
                 ),
-                "t": pa.array([86_400_000_000, 0, 1, None], pa.int64()).view(pa.time64("us")),
+                "t": pa.array([86_399_999_999, 0, 1, None], pa.int64()).view(pa.time64("us")),
             }
         ),
         {"infinity": "sentinel"},

@@ -25,6 +25,8 @@ EMBEDDED = "embedded"
 
 #: after COMMIT's reply was lost: how long to ask the server what became of it
 OUTCOME_TIMEOUT_S = 30.0
+#: how long a statement that was cancelled may take to end; then the connection goes, and the transaction with it
+ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
 
 
@@ -78,12 +80,16 @@ async def transaction(session: Session, *, read_only: bool) -> AsyncIterator[Non
 
 
 async def _roll_back(session: Session) -> None:
-    with anyio.CancelScope(shield=True):
+    with anyio.move_on_after(ROLLBACK_TIMEOUT_S, shield=True):
         if not session.closed:
             try:
                 await session.execute(sql.ROLLBACK)
             except DriverError:
-                await session.close()
+                pass
+            else:
+                return
+    with anyio.CancelScope(shield=True):
+        await session.close()
 
 
 async def commit(session: Session, dsn: str | None, options: ConnectOptions) -> None:

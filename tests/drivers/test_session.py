@@ -460,6 +460,28 @@ async def test_copy_out_error_after_rows(session: Session) -> None:
     assert await session.fetch("select 1") == [(1,)]
 
 
+@pytest.mark.parametrize("leaving", ["error", "cancel"])
+async def test_a_sink_that_leaves_at_the_last_chunk(session: Session, leaving: str) -> None:
+    """The server has sent all there was, so that there is nothing to cancel: asyncpg waited for ever."""
+
+    async def sink(chunk: bytes) -> None:
+        if leaving == "error":
+            raise ValueError("no more")
+        scope.cancel()
+        await asyncio.sleep(SOON_S)
+
+    await session.execute(begin(read_only=True))
+    with move_on_after(SOON_S, shield=True) as soon, CancelScope() as scope:
+        try:
+            await session.copy_out("select generate_series(1, 10)", sink, gather_bytes=1)
+        except ValueError:
+            assert leaving == "error"
+    with move_on_after(SOON_S) as soon:
+        if not session.closed:
+            await session.execute("ROLLBACK")
+    assert not soon.cancelled_caught
+
+
 async def test_copy_out_passes_on_what_the_sink_raises(session: Session) -> None:
     """The sink's error comes through as it is, and the statement ends on the server."""
 

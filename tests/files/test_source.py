@@ -81,6 +81,22 @@ def test_ipc_is_told_by_its_magic(tmp_path):
     assert open_source(tmp_path / "f.arrows", batch_rows=1).rows == 1000
 
 
+@pytest.mark.parametrize("suffix", [".arrow", ".arrows"])
+def test_times_at_the_end_of_the_day(tmp_path, suffix):
+    """The last time of the day is read at any depth; 24:00:00 is none that Arrow has, and a fault of the file."""
+    for last, fits in ((86_399_999_999, True), (86_400_000_000, False)):
+        times = pa.array([0, None, last], pa.int64()).view(pa.time64("us"))
+        struct = pa.StructArray.from_arrays([times], ["t"])
+        lists = pa.ListArray.from_arrays([0, 1, 3], struct)
+        for column in (times, struct, lists):
+            path = write(tmp_path / f"x{suffix}", pa.table({"c": column}))
+            if fits:
+                assert read(path)["c"].combine_chunks().equals(column)
+            else:
+                with pytest.raises(FileError, match="not within the acceptable range"):
+                    read(path)
+
+
 def test_unknown_ending_is_told_by_magic_else_refused(tmp_path):
     """The message lists what is known."""
     write(tmp_path / "x.parquet").rename(tmp_path / "parquet.data")

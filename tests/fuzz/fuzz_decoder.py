@@ -56,9 +56,12 @@ _DISTINCT = tuple(
 )
 
 
-#: What the user may allow on the way out, branches of some decoders. Not a sentinel: 24:00 is no time that Arrow
-#: validates.
-_POLICIES = (Policies(), Policies(infinity="null", nan="null", bounds="drop"))
+#: What the user may allow on the way out, branches of some decoders.
+_POLICIES = (
+    Policies(),
+    Policies(infinity="null", nan="null", bounds="drop"),
+    Policies(infinity="sentinel"),
+)
 
 
 def casts_of(case: cases.Case | scalars.Edges) -> list[Cast]:

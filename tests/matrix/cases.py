@@ -7,36 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["CASES", "ROWS", "TABLES", "Case", "TableCase"]
+from promise import ROWS, row_of
 
-#: The rows of the table PostgreSQL -> Arrow that docs/types.md promises.
-ROWS = (
-    "bool; int2/4/8; float4/8",
-    "numeric(p,s)",
-    "numeric, no typmod",
-    "numeric NaN, ±Infinity",
-    "text, varchar(n), bpchar(n), name, citext, xml",
-    "bytea",
-    "date; timestamp; timestamptz",
-    "±infinity, BC and far years",
-    "time",
-    "timetz",
-    "interval",
-    "uuid; json, jsonb",
-    "T[]",
-    "enum",
-    "composite; domain",
-    "range; multirange",
-    "hstore",
-    "inet, cidr, macaddr, macaddr8, ltree, jsonpath, pg_lsn",
-    "bit(n), varbit",
-    "money",
-    "oid, xid; xid8",
-    "point",
-    "PostGIS geometry, geography",
-    "vector(n), halfvec(n)",
-    "everything else",
-)
+__all__ = ["CASES", "TABLES", "Case", "TableCase"]
 
 
 @dataclass(frozen=True)
@@ -76,15 +49,11 @@ class TableCase:
     insert: str = ""
 
 
-def _row(start: str) -> int:
-    return next(i for i, row in enumerate(ROWS) if row.startswith(start))
-
-
 def _cases() -> list[Case]:
     made: list[Case] = []
 
     def add(row: str, id_: str, type_: str, *values: str, **more) -> None:
-        made.append(Case(id_, _row(row), type_, values, **more))
+        made.append(Case(id_, row_of(ROWS, row), type_, values, **more))
 
     _scalars(add)
     _texts(add)
@@ -187,8 +156,9 @@ def _times(add) -> None:
         "long interval",
         "interval",
         "2562047788:00:54.775807",
-        unheld={"arrow": "interval", "arrows": "interval"},
+        unheld=dict.fromkeys(("arrow", "arrows", "reader"), "interval"),
     )
+    add("interval", "infinite interval", "interval", "infinity", "-infinity", "0", since=17, **infinite, **says)
     add("interval", "interval(3)", "interval(3)", "1 day 00:00:01.234")
     add("interval", "interval day to second", "interval day to second(2)", "1 day 00:00:01.23")
 
@@ -414,11 +384,10 @@ def _fallbacks(add) -> None:
     CREATE FUNCTION unheard_in(cstring) RETURNS unheard LANGUAGE internal IMMUTABLE STRICT AS 'textin';
     CREATE FUNCTION unheard_out(unheard) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
     CREATE TYPE unheard (INPUT = unheard_in, OUTPUT = unheard_out);
+    CREATE TYPE holder AS (a int, u unheard);
     """
     add(row, "CREATE TYPE", "unheard", "", "a\tb\\N", "é", setup=shell)
-    add(
-        row, "composite of unheard", "holder", "(1,a)", "(,)", setup=shell + "CREATE TYPE holder AS (a int, u unheard);"
-    )
+    add(row, "composite of unheard", "holder", "(1,a)", "(,)", setup=shell)
     add(row, "domain over box", "boxes", "(1,1),(0,0)", setup="CREATE DOMAIN boxes AS box;")
     add(
         row,

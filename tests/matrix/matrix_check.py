@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+import pyarrow as pa
 
 import bulkio
 from servers import connect
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
 
     from servers import TestServer
 
-#: what each way (server and format) did with each type, in order
-RESULTS: dict[str, dict[str, str]] = {}
+#: the files' endings, and the in-memory reader
+FORMATS = ("parquet", "arrow", "arrows", "reader")
+DRIVERS = ("asyncpg", "psycopg")
+
+#: by section: what each way (server and format, mostly) did with each type, in order
+RESULTS: dict[str, dict[str, dict[str, str]]] = {}
+
+
+def note(section: str, name: str, way: str, what: str) -> None:
+    """Put a cell into the printed matrix."""
+    RESULTS.setdefault(section, {}).setdefault(name, {})[way] = what
+
 
 _FACTS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypmod, a.attnotnull, a.attidentity,
@@ -30,29 +41,24 @@ FROM pg_attribute a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.a
 """
 
 
-@dataclass
 class Place:
     """A database on one server, with its connection."""
 
-    server: TestServer
-    dsn: str
-    conn: psycopg.Connection
-    _stack: contextlib.ExitStack
-    extensions: set[str] = field(default_factory=set)
-    _made: int = 0
+    def __init__(self, server: TestServer, encoding: str = "UTF8") -> None:
+        self.server = server
+        self._stack = contextlib.ExitStack()
+        self.dsn: str = self._stack.enter_context(server.database(encoding))
+        self.conn = self._stack.enter_context(connect(self.dsn))
+        found = self.conn.execute("SELECT name FROM pg_available_extensions").fetchall()
+        self.extensions = {name for (name,) in found}
+        self._made = 0
 
-    @classmethod
-    def open(cls, server: TestServer) -> Place:
-        """Make the database."""
-        stack = contextlib.ExitStack()
-        dsn = stack.enter_context(server.database())
-        conn = stack.enter_context(connect(dsn))
-        found = conn.execute("SELECT name FROM pg_available_extensions").fetchall()
-        place = cls(server, dsn, conn, stack, {name for (name,) in found})
-        place._make_extensions()
-        return place
+    def __repr__(self) -> str:
+        """Name the server."""
+        return f"<a database on {self.server.id}>"
 
-    def _make_extensions(self) -> None:
+    def create_extensions(self) -> None:
+        """Create all of the extensions that the cases need and the server has."""
         wanted = ("citext", "hstore", "ltree", "cube", "seg", "isn", "vector", "postgis")
         for name in wanted:
             if name in self.extensions:
@@ -109,7 +115,7 @@ def folder() -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Way:
-    """How a table travels: its format, and the arguments."""
+    """How a table travels: its format, and the arguments of export and load."""
 
     format: str
     exports: dict = field(default_factory=dict)
@@ -117,19 +123,44 @@ class Way:
 
 
 def round_trip(place: Place, table: str, way: Way) -> None:
-    """Export the table, take it away, load it, and compare; the old one stands again afterwards."""
+    """Export the table, drop it, load it, and compare; what was loaded stands in its place."""
     rows, facts = place.rows(table), place.facts(table)
-    old = table.rsplit(".", maxsplit=1)[-1] + "_old"
+    carry(place, table, table, way)
+    assert place.facts(table) == facts
+    assert place.rows(table) == rows
+
+
+def carry(place: Place, table: str, back: str, way: Way) -> None:
+    """Export the table, drop it if it is to come back under its own name, and load what was exported."""
     with folder() as path:
+        source = _export(place, table, way, path)
+        if back == table:
+            place.conn.execute(f"DROP TABLE {table}")
+        bulkio.load(source, back, place.dsn, mode="create", **way.loads)
+
+
+def _export(place: Place, table: str, way: Way, path: Path) -> object:
+    """Give what can be loaded when the table is gone: a file, or the batches of the in-memory reader."""
+    if way.format != "reader":
         file = path / f"x.{way.format}"
         bulkio.export(table, file, place.dsn, **way.exports)
-        place.conn.execute(f"ALTER TABLE {table} RENAME TO {old}")
-        back = f"{table.split('.', maxsplit=1)[0]}.{old}"
-        try:
-            bulkio.load(file, table, place.dsn, mode="create", **way.loads)
-            found = place.rows(table), place.facts(table)
-        finally:
-            place.conn.execute(f"DROP TABLE IF EXISTS {table}")
-            place.conn.execute(f"ALTER TABLE {back} RENAME TO {table.rsplit('.', maxsplit=1)[-1]}")
-    assert found[1] == facts
-    assert found[0] == rows
+        return file
+    reader = bulkio.read(table, place.dsn, **way.exports)
+    return pa.RecordBatchReader.from_batches(reader.schema, list(reader))
+
+
+def arrow_array(arrow: pa.DataType, values: list) -> pa.Array:
+    """Make an array of any type of values as Python has them; those of an extension type as of its storage."""
+    if pa.types.is_run_end_encoded(arrow):
+        ends = pa.array(range(1, len(values) + 1), arrow.run_end_type)
+        return pa.RunEndEncodedArray.from_arrays(ends, pa.array(values, arrow.value_type))
+    if pa.types.is_float16(arrow):
+        return pa.array(values, pa.float32()).cast(arrow)
+    if pa.types.is_union(arrow):
+        codes, child = pa.array([0] * len(values), pa.int8()), pa.array(values, arrow.field(0).type)
+        if arrow.mode == "sparse":
+            return pa.UnionArray.from_sparse(codes, [child], [arrow.field(0).name])
+        return pa.UnionArray.from_dense(codes, pa.array(range(len(values)), pa.int32()), [child], [arrow.field(0).name])
+    if isinstance(arrow, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(arrow, pa.array(values, arrow.storage_type))
+    return pa.array(values, arrow)

@@ -190,12 +190,62 @@ def test_losses_that_the_user_allows() -> None:
         encode(pa.array(["2020-01-02 03:04:05+02"]), how)
 
 
+def composite(*parts: PgType) -> PgType:
+    """Give a composite of a, b, c and so on."""
+    return PgType("pair", 0, 0, "composite", fields=tuple(zip("abcdef", parts, strict=False)))
+
+
 def test_parts_of_several_types() -> None:
-    """In a composite the strictest of its types speaks for all: nobody knows which text is whose."""
-    pair = PgType("pair", 0, 0, "composite", fields=(("a", base_type("text")), ("b", base_type("timestamp", 3))))
-    assert check('("EST +02","2020-01-02 03:04:05.123")', pair) is not None
+    """Each part of a composite is held to its own type, whatever the others are."""
+    pair = composite(base_type("text"), base_type("timestamp", 3))
+    assert check('("EST +02 1.23456","2020-01-02 03:04:05.123")', pair) is not None
     with pytest.raises(EncodeError, match="would be rounded"):
         check('(x,"2020-01-02 03:04:05.1234")', pair)
     for text in ("{12:00+02}", '{"12:00","13:00 UTC"}'):
         with pytest.raises(EncodeError, match="says more than"):
             check(text, array_of(base_type("time")))
+
+
+PRICE = base_type("numeric", numeric_typmod(5, 2))
+NESTED: list[tuple[PgType, list[str], list[str]]] = [
+    (
+        composite(PRICE, BOX),
+        ['(1.25,"(1.125,2),(0,0)")', "(,)", '(1,"1.125")'],
+        ['(1.125,"(1,1),(0,0)")', '("1.125",)'],
+    ),
+    (
+        composite(base_type("bpchar", 7), BOX),
+        ['("abc",)', '("a  ",)', '("é  ",)', '("   ",)'],
+        ['("abc ",)', "(    ,)"],
+    ),
+    (
+        composite(BOX, composite(PRICE, base_type("text"))),
+        ['("(1.125,2),(0,0)","(1.25,""a 1.125, \\\\""""x"")")', '(,"(,1.125)")'],
+        ['(,"(1.125,)")', '(,"(""1.125"",)")', "(,\\(1.125\\,\\))"],
+    ),
+    (
+        array_of(composite(PRICE, BOX)),
+        ['{"(1.25,\\"(1.125,2),(0,0)\\")",NULL}', "{}", '{"(,)"}', "[0:0]={(,)}"],
+        ['{NULL,"(1.125,)"}', '{"(\\"1.125\\",)"}', "[0:0]={(1.125\\,)}"],
+    ),
+    (composite(array_of(PRICE), BOX), ['("{1.25,null, 7 }",1.125)', "({},)"], ['("{1.25,1.125}",)', "({1.125},)"]),
+    (composite(base_type("interval", 4 << 16 | 0xFFFF), BOX), ["(,)", "(P1Y,)", "(PT0S,)"], ["(P1Y1M,)", "(PT1S,)"]),
+    (composite(base_type("interval", 0x1C08 << 16 | 2), BOX), ["(P1Y2DT3.25S,)"], ["(PT0.125S,)"]),
+]
+
+
+@pytest.mark.parametrize(("pg", "exact", "lossy"), NESTED, ids=range(len(NESTED)))
+def test_parts_in_their_quotes(pg: PgType, exact: list[str], lossy: list[str]) -> None:
+    """A part is what the server takes out of quotes and backslashes, at any depth."""
+    for text in exact:
+        assert check(text, pg) == text.encode()
+    for text in lossy:
+        with pytest.raises(EncodeError, match=r"would be rounded by|says more than"):
+            check(text, pg)
+
+
+@pytest.mark.parametrize("text", ["", "(", "(1", '("', "1)", "(1.125", "(1,2,3,4)", "((((", "(\\", "{", "}", ")("])
+def test_what_is_no_composite_is_left_to_the_server(text: str) -> None:
+    """It refuses that; nothing is read past the end."""
+    for pg in (composite(PRICE, BOX), array_of(composite(PRICE, BOX)), composite()):
+        assert check(text, pg) == text.encode()

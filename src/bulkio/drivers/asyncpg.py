@@ -158,16 +158,29 @@ class AsyncpgSession:
     ) -> int:
         """Push COPY's chunks, gathered, to `sink`; see the Protocol."""
         gather = _Gather(sink, gather_bytes)
+        done: list[object] = []
         try:
-            with self._mapped():
-                # The line ends keep a comment at the query's end from swallowing asyncpg's bracket.
+            # The line ends keep a comment at the query's end from swallowing asyncpg's bracket.
+            with self._listening(lambda waiter: done.extend(_copy_is_done(waiter))), self._mapped():
                 tag = await self._conn.copy_from_query(f"\n{query}\n", output=gather.push, format="binary")
         except _ForeignCodeError as exc:
             error = exc.error
+        except asyncio.CancelledError:
+            self._leave_copy(done)
+            raise
         else:
             await gather.flush()
             return _tag_rows(tag)
+        self._leave_copy(done)
         raise error
+
+    def _leave_copy(self, done: list[object]) -> None:
+        """Drop the connection where the server has sent all of a COPY that ends early.
+
+        asyncpg then cancels what has ended already, and would wait for ever for the server's word that it has.
+        """
+        if done:
+            self._conn.terminate()
 
     async def cursor(self, query: str, *, prefetch: int) -> AsyncGenerator[Sequence[Row], None]:
         """Read `query` through asyncpg's cursor, inside a transaction; see the Protocol."""
@@ -232,22 +245,32 @@ class AsyncpgSession:
         There is no public way to see it, so this listens where asyncpg itself does. Should a later asyncpg change
         that, an error during COPY is still reported, at the source's end; a test watches it.
         """
-        protocol = self._conn._protocol
         answers: list[BaseException] = []
-        original = getattr(protocol, "_on_waiter_completed", None)
-        if original is None:
-            yield answers
-            return
 
-        def listen(waiter: asyncio.Future[object]) -> None:
+        def note_error(waiter: asyncio.Future[object]) -> None:
             error = None if waiter.cancelled() else waiter.exception()
             if error is not None:
                 answers.append(error)
+
+        with self._listening(note_error):
+            yield answers
+
+    @contextmanager
+    def _listening(self, listener: Callable[[asyncio.Future[object]], None]) -> Iterator[None]:
+        """Show the listener what asyncpg waits for, each time that it has come."""
+        protocol = self._conn._protocol
+        original = getattr(protocol, "_on_waiter_completed", None)
+        if original is None:
+            yield
+            return
+
+        def listen(waiter: asyncio.Future[object]) -> None:
+            listener(waiter)
             original(waiter)
 
         protocol._on_waiter_completed = listen
         try:
-            yield answers
+            yield
         finally:
             del protocol._on_waiter_completed
 
@@ -263,6 +286,16 @@ class AsyncpgSession:
         # A COPY that waits for room in the socket's buffer waits for ever once the connection is lost.
         protocol = self._conn._protocol
         self._conn.add_termination_listener(lambda _conn: protocol.resume_writing())
+
+
+def _copy_is_done(waiter: asyncio.Future[object]) -> list[object]:
+    """Give the tag of a COPY TO, once the server has sent all of it."""
+    if waiter.cancelled() or waiter.exception() is not None:
+        return []
+    match waiter.result():
+        case (_, True, tag):
+            return [tag]
+    return []
 
 
 class _ForeignCodeError(Exception):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
@@ -58,7 +57,7 @@ class IpcPart:
         read_bytes = 0
         with self._open(mapped) as reader:
             for batch in self._stored_batches(reader):
-                _comparable(batch).validate(full=True)
+                batch.validate(full=True)
                 chosen = batch if options.columns is None else batch.select(list(options.columns))
                 for start in range(0, chosen.num_rows, options.batch_rows):
                     yield chosen.slice(start, options.batch_rows)
@@ -80,24 +79,6 @@ class IpcPart:
         if self._is_file:
             return (reader.get_batch(index) for index in range(reader.num_record_batches))
         return iter(reader)
-
-
-def _comparable(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Give the batch with times as integers: 24:00:00, which an export may have written, is no fault of the file."""
-    columns = [_as_integers(column) if pa.types.is_time64(column.type) else column for column in batch.columns]
-    return pa.record_batch(columns, names=batch.schema.names)
-
-
-def _as_integers(times: pa.Array) -> pa.Array:
-    numbers = times.view(pa.int64())
-    span = pc.min_max(numbers)
-    low, high = span["min"].as_py(), span["max"].as_py()
-    if low is not None and (low < 0 or high > _DAY[times.type.unit]):
-        raise ValueError("a time is outside the day")
-    return numbers
-
-
-_DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def _map(path: str) -> mmap.mmap:

@@ -7,14 +7,16 @@ places, leave out a zone, a date or a time of day that the type has no room for,
 """
 
 from libc.stdint cimport int64_t, uint8_t
+from libc.stdlib cimport calloc, free, malloc
 
 from bulkio.pgcopy.bytesview cimport load_bytes
 from bulkio.pgcopy.chars cimport is_digit, is_letter
 from bulkio.pgcopy.strings cimport TextEncoder
-from bulkio.pgcopy.wire cimport FIELD_MAX, Out, Status
+from bulkio.pgcopy.wire cimport FIELD_MAX, Out, Status, count_chars
 
 cdef enum:
     FULL_RANGE = 0x7FFF  # of an interval's typmod: no fields are left out
+    SECONDS = 1 << 12  # in such a range: none is left out either
     FULL_PRECISION = 0xFFFF
     MICROSECONDS = 6  # decimal places
     UNLIMITED = 0x7FFFFFFF
@@ -28,18 +30,22 @@ cdef enum Kind:
 
 cdef struct Rules:
     int places  # decimal places that are kept, UNLIMITED where the server never rounds
+    int max_chars  # more are trimmed where they are blanks
     Kind kind
     bint interval
     bint money
-    bint blanks  # trailing ones are trimmed
-    bint refused  # an interval of which only some fields are kept
+    int kept  # of an interval of which only some fields are kept: its range, else 0
 
 
-def _leaves(pg):
-    """Give the types that the parts of a value have."""
-    if pg.fields:
-        return [leaf for _, field in pg.fields for leaf in _leaves(field)]
-    return _leaves(pg.item) if pg.element is not None else [pg]
+cdef struct Check:
+    # of a value that is not made of others, or of all the bounds of a range
+    Rules rules
+    uint8_t opens  # ( of a composite, { of an array; 0 for any other
+    uint8_t delimiter
+    bint bounds
+    # a composite's columns, an array's element
+    int count
+    Check* parts
 
 
 def _places(pg):
@@ -55,22 +61,63 @@ def _places(pg):
     return UNLIMITED
 
 
-cdef Rules rules_for(pg) except *:
+def _kept(pg):
+    """Give the range of an interval that leaves something out."""
+    fields = (pg.typmod >> 16) & FULL_RANGE if pg.codec == "interval" and pg.typmod >= 0 else FULL_RANGE
+    return 0 if fields & SECONDS else fields
+
+
+cdef Rules rules_for(pg, bint lossy) except *:
     cdef Rules rules
-    leaves = _leaves(pg)
-    codecs = {leaf.codec for leaf in leaves}
     kinds = {"date": Kind.DATE, "time": Kind.TIME, "timestamp": Kind.TIMESTAMP}
-    rules.places = min([_places(leaf) for leaf in leaves], default=UNLIMITED)
-    # in a composite of several types nobody knows which text is whose
-    rules.kind = kinds.get(codecs.pop(), Kind.ANY) if len(codecs) == 1 else Kind.ANY
-    rules.interval = any(leaf.codec == "interval" for leaf in leaves)
-    rules.refused = any(
-        leaf.codec == "interval" and leaf.typmod >= 0 and (leaf.typmod >> 16) & FULL_RANGE != FULL_RANGE
-        for leaf in leaves
-    )
+    rules.places = UNLIMITED if lossy else _places(pg)
+    rules.max_chars = UNLIMITED if pg.max_chars is None else pg.max_chars
+    rules.kind = kinds.get(pg.codec, Kind.ANY)
+    rules.interval = pg.codec == "interval"
     rules.money = pg.codec == "money"
-    rules.blanks = any(leaf.max_chars is not None for leaf in leaves)
+    rules.kept = _kept(pg)
     return rules
+
+
+cdef bint build_check(Check* check, pg, bint lossy) except -1:
+    """Fill in what a type's text must not lose, part by part; tell whether there is anything."""
+    cdef bint needed = False
+    cdef int i
+    parts = [part for _, part in pg.fields]
+    if not parts and pg.element is not None:
+        parts = [pg.item]
+        check.bounds = pg.codec not in ("array", "server_text")
+    if not parts:
+        check.rules = rules_for(pg, lossy)
+        rules = check.rules
+        return rules.places != UNLIMITED or rules.max_chars != UNLIMITED or rules.kind != Kind.ANY or rules.kept != 0
+    if check.bounds:  # all of the same type: a multirange's ranges, a range's bounds
+        return build_bounds(check, pg, lossy)
+    check.opens = c'(' if pg.fields else c'{'
+    check.delimiter = c',' if pg.fields else <uint8_t>ord(pg.delimiter)
+    check.parts = <Check*>calloc(len(parts), sizeof(Check))
+    if check.parts == NULL:
+        raise MemoryError
+    check.count = len(parts)
+    for i, part in enumerate(parts):
+        needed = build_check(&check.parts[i], part, lossy) or needed
+    return needed
+
+
+cdef bint build_bounds(Check* check, pg, bint lossy) except -1:
+    while pg.element is not None:
+        pg = pg.item
+    check.rules = rules_for(pg, lossy)
+    return check.rules.places != UNLIMITED or check.rules.kind != Kind.ANY
+
+
+cdef void free_check(Check* check) noexcept:
+    cdef int i
+    for i in range(check.count):
+        free_check(&check.parts[i])
+    free(check.parts)
+    check.parts = NULL
+    check.count = 0
 
 
 # --- rounding ---------------------------------------------------------------------------------------------------
@@ -254,18 +301,63 @@ cdef int check_dropped(Kind kind, const uint8_t* p, const uint8_t* end) noexcept
     return Status.OK
 
 
+# --- intervals of some fields ------------------------------------------------------------------------------------
+
+
+cdef int check_kept(int kept, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Find a field that the range leaves out. Only ISO 8601 is read, which is what an export writes: P1Y2M3DT4H5M."""
+    cdef bint timed = False, zero = True
+    cdef int fields
+    if p >= end or p[0] != c'P':
+        return Status.WOULD_DROP
+    # bits of datetime.h: a range keeps its own fields and all that are larger
+    fields = 1 << 2 | (1 << 1 if kept & ~(1 << 2) else 0) | (1 << 3 if kept & ~(1 << 2 | 1 << 1) else 0)
+    fields |= (1 << 10 if kept & (1 << 10 | 1 << 11) else 0) | (1 << 11 if kept & 1 << 11 else 0)
+    p += 1
+    while p < end:
+        if is_digit(p[0]):
+            zero = zero and p[0] == c'0'
+        elif p[0] == c'T':
+            timed = True
+        elif p[0] == c'.':
+            return Status.WOULD_DROP
+        elif is_letter(p[0]):
+            if not zero and not fields & field_of(p[0], timed):
+                return Status.WOULD_DROP
+            zero = True
+        p += 1
+    return Status.OK
+
+
+cdef int field_of(uint8_t letter, bint timed) noexcept nogil:
+    if letter == c'Y':
+        return 1 << 2
+    if letter == c'M':
+        return 1 << 11 if timed else 1 << 1
+    if letter == c'D':
+        return 1 << 3
+    return 1 << 10 if letter == c'H' else 0
+
+
 # --- whole values -----------------------------------------------------------------------------------------------
 
 
 cdef inline bint is_delimiter(uint8_t c) noexcept nogil:
-    """What stands between the parts of arrays, composites and ranges."""
+    """What stands between the parts of ranges and multiranges."""
     return c in b'{}[](),"\\'
 
 
-cdef int check_part(const Rules* rules, const uint8_t* p, const uint8_t* end) noexcept nogil:
+cdef inline bint is_blank(uint8_t c) noexcept nogil:
+    return c == c' ' or 9 <= c <= 13
+
+
+cdef int check_plain(const Rules* rules, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Check the text of a value that is not made of others."""
     cdef int status = Status.OK
-    if rules.blanks and p < end and (end - 1)[0] == c' ':
+    if p < end and (end - 1)[0] == c' ' and end - p > rules.max_chars and count_chars(p, end - p) > rules.max_chars:
         return Status.WOULD_DROP
+    if rules.kept:
+        return check_kept(rules.kept, p, end)
     if rules.places != UNLIMITED:
         status = check_money(rules, p, end) if rules.money else check_numbers(rules, p, end)
     if status == Status.OK and rules.kind != Kind.ANY:
@@ -273,43 +365,108 @@ cdef int check_part(const Rules* rules, const uint8_t* p, const uint8_t* end) no
     return status
 
 
+cdef int check_bounds(const Rules* rules, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Check whatever stands between the delimiters of a range or multirange."""
+    cdef const uint8_t* part = p
+    cdef int status
+    while p <= end:
+        if p == end or is_delimiter(p[0]):
+            status = check_plain(rules, part, p)
+            if status:
+                return status
+            part = p + 1
+        p += 1
+    return Status.OK
+
+
+cdef int check_value(const Check* check, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Check a value's text, and that of its parts. What is not well-formed is left to the server, which refuses it."""
+    cdef uint8_t* part
+    cdef int status
+    if check.bounds:
+        return check_bounds(&check.rules, p, end)
+    if not check.opens:
+        return check_plain(&check.rules, p, end)
+    while p < end and p[0] != check.opens:  # blanks, or an array's bounds
+        p += 1
+    if p == end:
+        return Status.OK
+    part = <uint8_t*>malloc(end - p)
+    if part == NULL:
+        return Status.NO_MEMORY
+    status = check_parts(check, p + 1, end, part)
+    free(part)
+    return status
+
+
+cdef int check_parts(const Check* check, const uint8_t* p, const uint8_t* end, uint8_t* part) noexcept nogil:
+    """Take the parts out of their quotes into `part`, one after the other, and check each.
+
+    Source: array_in (src/backend/utils/adt/arrayfuncs.c) and record_in (rowtypes.c).
+    """
+    cdef int64_t n = 0, kept = 0  # bytes of the part, and of those up to the last that no one may trim
+    cdef int column = 0, status
+    cdef bint quoted = False, was_quoted = False
+    cdef bint is_array = check.opens == c'{'
+    cdef uint8_t closes = c'}' if is_array else c')'
+    while p < end:
+        if p[0] == c'\\' and p + 1 < end:
+            p += 1
+            part[n] = p[0]
+            n += 1
+            kept = n
+        elif p[0] == c'"':
+            if quoted and not is_array and p + 1 < end and p[1] == c'"':
+                p += 1
+                part[n] = c'"'
+                n += 1
+                kept = n
+            else:
+                quoted = not quoted
+                was_quoted = True
+        elif not quoted and (p[0] == check.delimiter or p[0] == closes):
+            if column < check.count and (n or was_quoted) and (was_quoted or not is_array or not is_null(part, kept)):
+                status = check_value(&check.parts[column], part, part + (kept if is_array else n))
+                if status:
+                    return status
+            n = kept = 0
+            was_quoted = False
+            column += not is_array
+        elif not quoted and is_array and (p[0] == c'{' or (is_blank(p[0]) and n == 0)):
+            pass
+        else:
+            part[n] = p[0]
+            n += 1
+            if quoted or not is_blank(p[0]):
+                kept = n
+        p += 1
+    return Status.OK
+
+
+cdef inline bint is_null(const uint8_t* p, int64_t n) noexcept nogil:
+    return n == 4 and starts_with(p, p + n, b"null")
+
+
 cdef class ServerTextEncoder(TextEncoder):
     """utf8 -> the same text, for a column of any type that the server will parse it into."""
 
-    cdef Rules rules
-    cdef bint nested, checked
+    cdef Check check
+    cdef bint checked
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
-        self.rules = rules_for(cast.pg)
-        if cast.policies.allow_lossy:
-            self.rules.places = UNLIMITED
-        self.nested = bool(cast.pg.fields) or cast.pg.element is not None
-        self.checked = self.rules.places != UNLIMITED or self.rules.kind != Kind.ANY or self.rules.blanks
+        self.checked = build_check(&self.check, cast.pg, cast.policies.allow_lossy)
+
+    def __dealloc__(self):
+        free_check(&self.check)
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef int status = Status.OK
-        if self.rules.refused:
-            return Status.WOULD_DROP
         if self.checked and n <= FIELD_MAX:  # else it is refused below
-            status = self.check(data, data + n)
+            status = check_value(&self.check, data, data + n)
         return status if status else TextEncoder.write(self, out, row)
-
-    cdef int check(self, const uint8_t* p, const uint8_t* end) noexcept nogil:
-        cdef const uint8_t* part = p
-        cdef int status
-        if not self.nested:
-            return check_part(&self.rules, p, end)
-        while p <= end:
-            if p == end or is_delimiter(p[0]):
-                status = check_part(&self.rules, part, p)
-                if status:
-                    return status
-                part = p + 1
-            p += 1
-        return Status.OK
 
 
 ENCODERS = {"server_text": ServerTextEncoder}

@@ -17,6 +17,8 @@ cdef enum:
     DATE_INFINITY = 0x7FFFFFFF
 
 cdef int64_t DAY_US = 86400000000
+# 24:00:00, which Arrow does not have, under the policy sentinel: the last time that it has
+cdef int64_t TIME_SENTINEL = DAY_US - 1
 cdef int64_t DAY_MS = 86400000
 cdef int64_t EPOCH_US = 946684800000000  # 1970-01-01 to 2000-01-01
 cdef int64_t TIMESTAMP_MIN = -211813488000000000  # 4714-11-24 BC
@@ -97,8 +99,10 @@ cdef class TimeEncoder(ClockEncoder):
         cdef int status = to_us(self.load(row), &self.unit, &us)
         if status:
             return status
-        if not 0 <= us < DAY_US and not (self.sentinels and us == DAY_US):
+        if not 0 <= us < DAY_US:
             return Status.OUT_OF_RANGE
+        if self.sentinels and us == TIME_SENTINEL:
+            return put_integer(out, DAY_US, 8)
         if self.grain != 1 and us % self.grain:
             return Status.WOULD_ROUND
         return put_integer(out, us, 8)
@@ -158,9 +162,13 @@ cdef class TimeDecoder(TemporalDecoder):
         if n != 8:
             return wrong_length(state, 8, n)
         us = get64(data)
-        if us == DAY_US and self.infinity != IS_SENTINEL:
-            return Status.AS_NULL if self.infinity == IS_NULL else Status.IS_DAYS_END
-        if not 0 <= us <= DAY_US:
+        if us == DAY_US:
+            if self.infinity != IS_SENTINEL:
+                return Status.AS_NULL if self.infinity == IS_NULL else Status.IS_DAYS_END
+            us = TIME_SENTINEL
+        elif us == TIME_SENTINEL and self.infinity == IS_SENTINEL:
+            return Status.NOT_IN_ARROW  # the one time that the sentinel takes
+        elif not 0 <= us < DAY_US:
             return Status.BAD_VALUE
         return append_bytes(&self.values, &us, 8)
 

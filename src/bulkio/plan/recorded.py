@@ -138,9 +138,8 @@ def record_table(columns: Iterable[Column], sequences: Iterable[SequenceUse]) ->
         facts["primary_key"] = [name for _, name in key]
     if any(column.identity for column in listed):
         facts["identity"] = {column.name: column.identity for column in listed if column.identity}
-        counting = {column.name: owned.get(column.name) for column in listed if column.identity}
-        usual = {column.name: _usual_options(column.type_oid) for column in listed if column.identity}
-        if special := {name: asdict(how) for name, how in counting.items() if how and how != usual[name]}:
+        counting = {column: owned[column.name] for column in listed if column.identity and column.name in owned}
+        if special := {c.name: asdict(how) for c, how in counting.items() if how != _usual_options(c.type_oid)}:
             facts["identity_options"] = special
     if serial := [column.name for column in listed if column.name in owned and column.has_default]:
         facts["serial"] = serial

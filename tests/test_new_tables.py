@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -243,6 +244,33 @@ def test_parts_that_the_server_parses(dsn: str) -> None:
         bulkio.load(pa.table({"a": [[1]]}), "t", dsn)
 
 
+@pytest.mark.parametrize(
+    ("setup", "key"),
+    [
+        ("CREATE TABLE t (c int, b int, a int, PRIMARY KEY (b, a) INCLUDE (c))", ["b", "a"]),
+        ("CREATE TABLE t (gone int, a int PRIMARY KEY); ALTER TABLE t DROP gone", ["a"]),
+        ("CREATE TABLE t (a int PRIMARY KEY); CREATE TABLE child () INHERITS (t)", []),
+        ("CREATE TABLE t (a int4range, r tstzrange, PRIMARY KEY (a, r WITHOUT OVERLAPS))", []),
+    ],
+    ids=["INCLUDE", "dropped column", "children", "WITHOUT OVERLAPS"],
+)
+def test_the_key_that_a_new_table_gets(
+    dsn: str, server: TestServer, setup: str, key: list[str], tmp_path: Path
+) -> None:
+    """The recorded key's own columns; none where the rows' key is no plain one."""
+    if "OVERLAPS" in setup and server.version < 18:
+        return  # what it does not know, it cannot export
+    with connect(dsn) as conn:
+        conn.execute(setup)
+    bulkio.export("t", tmp_path / "t.parquet", dsn)
+    bulkio.load(tmp_path / "t.parquet", "again", dsn)
+    query = (
+        "SELECT a.attname FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k(num, place), pg_attribute a"
+        " WHERE i.indrelid = 'again'::regclass AND a.attrelid = i.indrelid AND a.attnum = k.num ORDER BY k.place"
+    )
+    assert [name for (name,) in rows(dsn, query)] == key
+
+
 def test_what_cannot_be_had_is_told(server: TestServer, tmp_path: Path) -> None:
     """A domain with a constraint becomes its base, a range that is not there jsonb: each with a note."""
     with server.database() as one, server.database() as other:
@@ -396,3 +424,57 @@ def test_infinite_intervals(method: str, dsn: str) -> None:
             return
         bulkio.load(pa.table({"c": column}), "t", dsn, infinity="sentinel", method=method)
         assert conn.execute("SELECT c::text FROM t").fetchall() == [("infinity",), ("-infinity",)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "START 100 INCREMENT 10 MAXVALUE 500 CYCLE",
+        "INCREMENT -1",
+        "START 5 MINVALUE -5 CACHE 7",
+        "MAXVALUE 100",
+        "",
+    ],
+)
+@pytest.mark.parametrize("kind", ["int2", "int8"])
+def test_an_identity_counts_on_as_it_did(dsn: str, options: str, kind: str, tmp_path: Path) -> None:
+    """With its start, step, bounds, cache and cycle; and past the loaded values."""
+    counting = "SELECT seqstart, seqincrement, seqmin, seqmax, seqcache, seqcycle FROM pg_sequence WHERE seqrelid ="
+    with connect(dsn) as conn:
+        conn.execute(f"CREATE TABLE t (id {kind} GENERATED ALWAYS AS IDENTITY ({options}), x int)".replace("()", ""))
+        conn.execute("INSERT INTO t (x) VALUES (1), (2)")
+        bulkio.export("t", tmp_path / "t.parquet", dsn)
+        bulkio.load(tmp_path / "t.parquet", "again", dsn)
+        ways = [conn.execute(f"{counting} '{name}_id_seq'::regclass").fetchall() for name in ("t", "again")]
+        assert ways[0] == ways[1]
+        insert = "INSERT INTO {} (x) VALUES (3) RETURNING id"
+        assert conn.execute(insert.format("t")).fetchall() == conn.execute(insert.format("again")).fetchall()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": "1); DROP TABLE t; --"},
+        {"increment": 0},
+        {"increment": True},
+        {"minimum": 10, "maximum": 5},
+        {"maximum": 2**31},
+        {"maximum": 2**63},
+        {"start": 0},
+        {"cache": 0},
+        {"cycle": "CYCLE"},
+        {"cycle": 1},
+        {"start": 1.5},
+        {"cache": None},
+        [],
+        None,
+    ],
+)
+def test_identity_options_that_cannot_be(one_dsn: str, options: object) -> None:
+    """What a file says that CREATE SEQUENCE would not take is left out."""
+    usual = {"start": 1, "increment": 1, "minimum": 1, "maximum": 99, "cache": 1, "cycle": False}
+    how = usual | options if isinstance(options, dict) else options
+    facts = {"identity": {"id": "ALWAYS"}, "identity_options": {"id": how}}
+    source = pa.table({"id": pa.array([1], pa.int32())}).replace_schema_metadata({"bulkio:table": json.dumps(facts)})
+    plan = bulkio.plan_load(source, "t", one_dsn)
+    assert plan.ddl == ('CREATE TABLE "public"."t" ("id" int4 GENERATED ALWAYS AS IDENTITY)',)

@@ -61,7 +61,7 @@ def test_statements() -> None:
 def test_begin_says_everything() -> None:
     """No default_transaction_* setting is left to decide."""
     assert sql.begin(read_only=False) == "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-    assert sql.begin(read_only=True, isolation="SERIALIZABLE") == "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"
+    assert sql.begin(read_only=True) == "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY"
 
 
 # --- the lexer -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
-from bulkio.sql import qualified, quote_literal
+from bulkio.sql import SequenceOptions, qualified, quote_literal
 from bulkio.types import TypeFacts
 
 if TYPE_CHECKING:
@@ -20,14 +20,18 @@ if TYPE_CHECKING:
 __all__ = [
     "Column",
     "NamedType",
+    "SequenceUse",
     "Table",
     "TableName",
     "columns_query",
     "extension_types_query",
     "named_types_query",
+    "nullable_query",
     "parse_table_name",
+    "read_sequences",
     "read_table",
     "read_types",
+    "sequences_query",
     "table_query",
     "type_names_query",
     "types_query",
@@ -65,15 +69,30 @@ class Column:
     typmod: int
     #: the type as the server spells it, such as ``character varying(10)``
     type_name: str
+    #: rows to come have no NULL in it
     not_null: bool
     has_default: bool
     #: ALWAYS or BY DEFAULT, "" for none
     identity: str
     generated: bool
-    #: the sequence that an identity or serial column takes its values from, quoted; None for none
-    sequence: str | None
-    #: its place in the primary key, from 1; 0 where it has none
+    #: its place in the primary key, from 1; 0 where it has none, or where the key is none of all the rows that a SELECT
+    #: reads (children have keys of their own) or forbids overlaps
     key_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceUse:
+    """A sequence that a column takes its values from: its own (identity, serial), or one that its default names."""
+
+    column: str
+    #: qualified and quoted
+    name: str
+    #: it belongs to the column, and goes with it
+    owned: bool
+    options: SequenceOptions
+    #: what it takes to advance it: to read and to set it, and to read the column
+    may_set: bool
+    may_read_column: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +168,8 @@ def table_query(name: TableName) -> str:
     wanted = "pg_catalog.current_schema()" if name.schema is None else quote_literal(name.schema)
     regclass = quote_literal(qualified(name.schema, name.name))
     return f"""
-        SELECT c.oid::bigint, n.nspname::text, c.relname::text, c.relkind::text,
-               (SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname = {wanted})
+        SELECT c.oid::bigint, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
+               (SELECT nspname::pg_catalog.text FROM pg_catalog.pg_namespace WHERE nspname = {wanted})
         FROM (SELECT pg_catalog.to_regclass({regclass}) AS oid) AS wanted
         LEFT JOIN pg_catalog.pg_class AS c ON c.oid = wanted.oid
         LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -160,23 +179,98 @@ def table_query(name: TableName) -> str:
 def columns_query(oid: int) -> str:
     """Ask for the columns of a table, in their order."""
     return f"""
-        SELECT a.attname::text, a.atttypid::bigint, a.atttypmod::int,
-               pg_catalog.format_type(a.atttypid, a.atttypmod)::text, a.attnotnull, a.atthasdef,
+        SELECT a.attname::pg_catalog.text, a.atttypid::bigint, a.atttypmod::int,
+               pg_catalog.format_type(a.atttypid, a.atttypmod)::pg_catalog.text, a.attnotnull, a.atthasdef,
                CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, a.attgenerated <> '',
-               (SELECT pg_catalog.format('%I.%I', n.nspname, s.relname)
-                  FROM pg_catalog.pg_depend AS d
-                  JOIN pg_catalog.pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
-                  JOIN pg_catalog.pg_namespace AS n ON n.oid = s.relnamespace
-                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refclassid = d.classid
-                   AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
-                   AND (a.attidentity <> '' OR a.atthasdef)
-                 LIMIT 1),
-               coalesce((SELECT pg_catalog.array_position(i.indkey::int2[], a.attnum)
+               coalesce((SELECT pg_catalog.array_position(
+                                    (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
                            FROM pg_catalog.pg_index AS i
-                          WHERE i.indrelid = a.attrelid AND i.indisprimary), -1)::int + 1
+                          WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indisvalid
+                            AND NOT i.indisexclusion AND NOT EXISTS (
+                                SELECT FROM pg_catalog.pg_inherits AS h
+                                  JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent AND p.relkind = 'r'
+                                 WHERE h.inhparent = a.attrelid)), 0)::int
         FROM pg_catalog.pg_attribute AS a
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum
+    """  # noqa: S608 - a number
+
+
+def sequences_query(oid: int) -> str:
+    """Ask for the sequences that a table's columns take their values from.
+
+    A partition's columns share the sequences of those above it, whose identity they have since PostgreSQL 17.
+    """
+    return f"""
+        WITH tables(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT relid FROM pg_catalog.pg_partition_ancestors({oid:d}::pg_catalog.regclass)
+        ), columns AS (
+            SELECT own.attname, own.attnum AS own_number, a.attrelid, a.attnum, a.attidentity, a.atthasdef
+            FROM tables
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tables.oid
+            JOIN pg_catalog.pg_attribute AS own ON own.attrelid = {oid:d} AND own.attname = a.attname
+            WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+        ), uses AS (
+            SELECT c.attname, c.own_number, d.objid AS sequence, true AS owned
+            FROM columns AS c
+            JOIN pg_catalog.pg_depend AS d ON d.refobjid = c.attrelid AND d.refobjsubid = c.attnum
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.classid = d.refclassid
+             AND (d.deptype = 'i' AND c.attidentity <> '' OR d.deptype = 'a' AND c.atthasdef)
+            UNION ALL
+            SELECT c.attname, c.own_number, d.refobjid, false
+            FROM columns AS c
+            JOIN pg_catalog.pg_attrdef AS e ON e.adrelid = c.attrelid AND e.adnum = c.attnum
+            JOIN pg_catalog.pg_depend AS d ON d.objid = e.oid
+             AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        )
+        SELECT u.attname::pg_catalog.text, pg_catalog.format('%I.%I', n.nspname, c.relname),
+               pg_catalog.bool_or(u.owned), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
+               pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT')
+               AND pg_catalog.has_sequence_privilege(s.seqrelid, 'UPDATE'),
+               pg_catalog.has_column_privilege({oid:d}::pg_catalog.oid, u.own_number, 'SELECT')
+        FROM uses AS u
+        JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = u.sequence
+        JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        GROUP BY u.attname, u.own_number, n.nspname, c.relname, s.seqrelid, s.seqstart, s.seqincrement, s.seqmin,
+                 s.seqmax, s.seqcache, s.seqcycle
+        ORDER BY u.own_number, s.seqrelid
+    """  # noqa: S608 - a number
+
+
+def read_sequences(rows: Iterable[Row]) -> tuple[SequenceUse, ...]:
+    """Make facts from the answer to `sequences_query`."""
+    return tuple(map(_read_sequence, rows))
+
+
+def _read_sequence(row: Row) -> SequenceUse:
+    column, name, owned, *options, may_set, may_read_column = row
+    return SequenceUse(column, name, owned, SequenceOptions(*options), may_set, may_read_column)  # type: ignore[arg-type]
+
+
+def nullable_query(oid: int) -> str:
+    """Ask which columns may hold NULLs in the rows that a SELECT from a table reads, its children's rows too.
+
+    pg_attribute's attnotnull is about rows to come: there may be a constraint that is NOT VALID, a child that has
+    dropped the parent's NOT NULL, and a foreign table only promises.
+    """
+    return f"""
+        WITH RECURSIVE tree(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+        )
+        SELECT a.attname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tree.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE NOT a.attnotnull OR c.relkind = 'f'
+        UNION
+        SELECT a.attname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_constraint AS k ON k.conrelid = tree.oid AND k.contype = 'n' AND NOT k.convalidated
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
     """  # noqa: S608 - a number
 
 
@@ -208,22 +302,24 @@ def types_query(oids: Iterable[int]) -> str:
                 UNION ALL SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid
             ) AS part(oid)
         )
-        SELECT t.oid::bigint, n.nspname::text, t.typname::text, t.typtype::text, t.typarray::bigint,
+        SELECT t.oid::bigint, n.nspname::pg_catalog.text, t.typname::pg_catalog.text, t.typtype::pg_catalog.text,
+               t.typarray::bigint,
                (CASE t.typtype WHEN 'd' THEN t.typbasetype
                      WHEN 'r' THEN (SELECT r.rngsubtype FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid)
                      WHEN 'm' THEN (SELECT r.rngtypid FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid)
                      ELSE t.typelem END)::bigint,
                t.typtypmod::int,
-               (SELECT e.extname::text FROM pg_catalog.pg_depend AS d
+               (SELECT e.extname::pg_catalog.text FROM pg_catalog.pg_depend AS d
                   JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
                  WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND d.objid = t.oid AND d.deptype = 'e'
                    AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass),
                EXISTS (SELECT FROM pg_catalog.pg_type AS e WHERE e.oid = t.typelem AND e.typarray = t.oid),
-               ARRAY(SELECT l.enumlabel::text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
+               ARRAY(SELECT l.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
                       ORDER BY l.enumsortorder),
-               ARRAY(SELECT a.attname::text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
+               ARRAY(SELECT a.attname::pg_catalog.text {_ATTRIBUTES}), ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES}),
                ARRAY(SELECT a.atttypmod::int {_ATTRIBUTES}),
-               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int, t.typdelim::text, t.typnotnull,
+               pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int,
+               t.typdelim::pg_catalog.text, t.typnotnull,
                t.typdefault IS NOT NULL OR EXISTS (
                    SELECT FROM pg_catalog.pg_constraint AS k WHERE k.contypid = t.oid AND k.contype = 'c')
         FROM pg_catalog.pg_type AS t
@@ -282,7 +378,7 @@ def type_names_query(types: Iterable[tuple[int, int]]) -> str:
     """Ask how the server spells types: (oid, typmod, name with typmod) of each (oid, typmod)."""
     wanted = ", ".join(f"({oid:d}, {typmod:d})" for oid, typmod in types)
     return f"""
-        SELECT t.oid::bigint, t.typmod::int, pg_catalog.format_type(t.oid::pg_catalog.oid, t.typmod)::text
+        SELECT t.oid::bigint, t.typmod::int, pg_catalog.format_type(t.oid::pg_catalog.oid, t.typmod)::pg_catalog.text
         FROM (VALUES {wanted}) AS t(oid, typmod)
     """  # noqa: S608 - numbers
 
@@ -290,7 +386,7 @@ def type_names_query(types: Iterable[tuple[int, int]]) -> str:
 def extension_types_query(extension: str) -> str:
     """Ask for the types that belong to an extension: (name, oid)."""
     return f"""
-        SELECT t.typname::text, t.oid::bigint
+        SELECT t.typname::pg_catalog.text, t.oid::bigint
         FROM pg_catalog.pg_depend AS d
         JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = {quote_literal(extension)}
         JOIN pg_catalog.pg_type AS t ON t.oid = d.objid

@@ -21,7 +21,7 @@ from bulkio.checks import check_choice, check_number
 from bulkio.errors import BulkioError, ConfigError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
-from bulkio.lookup import find_table, find_types
+from bulkio.lookup import find_sequences, find_table, find_types, nullable_columns
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from bulkio.catalog import Table
     from bulkio.protocols import DriverName, Row, Session, Sink
 
 __all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
@@ -146,6 +147,8 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
     try:
         async with open_session(dsn, options) as session, transaction(session, read_only=True):
             stream = BatchStream(await _plan(session, query, options))
+            for pin in stream.plan.pins:
+                await session.execute(pin)
             async with anyio.create_task_group() as group:
                 read = _read_cursor if stream.plan.method == "cursor" else _read_binary
                 group.start_soon(read, session, stream, options)
@@ -186,17 +189,29 @@ def _request(query: str, name: str, session: Session, options: ExportOptions) ->
 async def _table_request(
     session: Session, table: str, options: ExportOptions
 ) -> tuple[ExportRequest, tuple[ResultColumn, ...]]:
-    """Look a table up, and lock it: then it is looked at again, for it may have changed before."""
-    name = catalog.parse_table_name(table)
+    """Lock a table, then look at its columns, then lock what else reading them needs, such as what a view reads."""
+    found = await _table(session, catalog.parse_table_name(table))
+    table_columns(found, options.columns)  # what cannot be read is not locked
+    await session.execute(sql.lock_for_export(sql.select_columns(found.schema, found.name, ())))
+    known = await _table(session, TableName(found.schema, found.name))
+    columns = table_columns(known, options.columns)
+    text = sql.select_columns(known.schema, known.name, [column.name for column in columns])
+    await session.execute(sql.lock_for_export(text))
+    request = replace(
+        _request(text, f"{known.schema}.{known.name}", session, options),
+        is_plain=known.kind != "v",
+        table_columns=columns,
+        nullable=await nullable_columns(session, known),
+        sequences=await find_sequences(session, known),
+    )
+    return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
+
+
+async def _table(session: Session, name: TableName) -> Table:
     known = (await find_table(session, name)).table
     if known is None:
         raise SchemaError(f"table {name} does not exist")
-    text = sql.select_columns(known.schema, known.name, [c.name for c in table_columns(known, options.columns)])
-    await session.execute(sql.lock_for_export(text))
-    known = (await find_table(session, TableName(known.schema, known.name))).table or known
-    columns = table_columns(known, options.columns)
-    request = replace(_request(text, f"{known.schema}.{known.name}", session, options), table_columns=columns)
-    return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
+    return known
 
 
 # --- Reading ------------------------------------------------------------------------------------------------

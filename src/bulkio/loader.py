@@ -20,17 +20,27 @@ from bulkio.checks import check_choice, check_number
 from bulkio.csvform import Lines, csv_block
 from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
-from bulkio.lookup import asked_types, extension_types, find_table, find_types, named_types, spelled_typmods
+from bulkio.lookup import (
+    asked_types,
+    extension_types,
+    find_sequences,
+    find_table,
+    find_types,
+    named_types,
+    spelled_typmods,
+)
 from bulkio.pgcopy import Encoder
 from bulkio.plan import (
     Database,
     LoadPlan,
     LoadRequest,
     Mode,
+    loaded_sequences,
     missing_types,
     plan_load,
     recorded_names,
     recorded_typmods,
+    refuse_fixed_sequences,
 )
 from bulkio.prepare import prepare_batch, prepared_fields
 from bulkio.protocols import DriverChoice, LoadMethod
@@ -196,7 +206,9 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         await session.execute(sql.lock_for_load(known.schema, known.name))
         known = (await find_table(session, TableName(known.schema, known.name))).table or known
     types = await find_types(session, [column.type_oid for column in known.columns])
-    return plan_load(request, Database(known, found.new_schema, types, asked))
+    plan = plan_load(request, Database(known, found.new_schema, types, asked))
+    refuse_fixed_sequences(plan, await find_sequences(session, known))
+    return plan
 
 
 async def _for_new_table(
@@ -218,12 +230,14 @@ async def _for_new_table(
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
-    """Take the sequences of identity and serial columns past the values that were loaded."""
-    found = (await find_table(session, TableName(plan.schema, plan.table))).table
-    loaded = {field.name for field in plan.fields}
-    for column in found.columns if found else ():
-        if column.sequence is not None and column.name in loaded:
-            await session.fetch(sql.advance_sequence(plan.schema, plan.table, column.name, column.sequence))
+    """Take the sequences of the columns that were loaded past their values: the next INSERT shall not meet one."""
+    table = (await find_table(session, TableName(plan.schema, plan.table))).table
+    uses = await find_sequences(session, table) if table else ()
+    for use in loaded_sequences(plan, uses):
+        # Two statements: between reading where the sequence is and setting it, no time shall pass.
+        [(last,)] = await session.fetch(sql.last_value(plan.schema, plan.table, use.column, use.options))
+        if last is not None:
+            await session.fetch(sql.advance_sequence(use.name, int(str(last)), ascends=use.options.ascends))
 
 
 def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:

@@ -14,11 +14,21 @@ from bulkio.types import known_type
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from bulkio.catalog import Table, TableName
+    from bulkio.catalog import SequenceUse, Table, TableName
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
-__all__ = ["Found", "asked_types", "extension_types", "find_table", "find_types", "named_types", "spelled_typmods"]
+__all__ = [
+    "Found",
+    "asked_types",
+    "extension_types",
+    "find_sequences",
+    "find_table",
+    "find_types",
+    "named_types",
+    "nullable_columns",
+    "spelled_typmods",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,18 @@ async def find_table(session: Session, name: TableName) -> Found:
         return Found(None, new_schema)
     columns = await session.fetch(catalog.columns_query(int(str(row[0]))))
     return Found(catalog.read_table(row, columns), new_schema)
+
+
+async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, ...]:
+    """Look up the sequences that a table's columns take their values from."""
+    return catalog.read_sequences(await session.fetch(catalog.sequences_query(table.oid)))
+
+
+async def nullable_columns(session: Session, table: Table) -> set[str]:
+    """Look up the columns that may hold NULLs in the rows that a SELECT from the table reads."""
+    if not any(column.not_null for column in table.columns):
+        return {column.name for column in table.columns}
+    return {str(name) for (name,) in await session.fetch(catalog.nullable_query(table.oid))}
 
 
 async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:

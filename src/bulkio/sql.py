@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
 
@@ -21,9 +21,10 @@ __all__ = [
     "COMMIT",
     "PLAIN_MONEY",
     "ROLLBACK",
+    "SHORT_LOCK_WAIT",
     "XACT_ID",
-    "Isolation",
     "NewColumn",
+    "SequenceOptions",
     "advance_sequence",
     "begin",
     "bind_literals",
@@ -36,6 +37,7 @@ __all__ = [
     "create_table",
     "declare_cursor",
     "fetch_forward",
+    "last_value",
     "lock_for_export",
     "lock_for_load",
     "null_columns",
@@ -50,8 +52,6 @@ __all__ = [
     "with_texts",
     "xact_status",
 ]
-
-Isolation = Literal["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"]
 
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
@@ -148,14 +148,18 @@ def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> st
 
 
 def with_texts(query: str, width: int, texts: Sequence[int]) -> str:
-    r"""Wrap a query of `width` columns, so that the columns with these indices come as the server's text.
+    """Wrap a query of `width` columns, so that the columns with these indices come as the server's text.
 
-    >>> with_texts("select a, b from t", 2, [1])
-    'SELECT "c0", "c1"::pg_catalog.text FROM (\nselect a, b from t\n) AS q("c0", "c1")'
+    It is the text of the type's output function: a cast to text may be a user's function, which loses some of it.
+    IS NULL would not do, for it is true of a composite whose columns are all null.
     """
     names = [quote_ident(f"c{i}") for i in range(width)]
-    columns = [f"{name}::pg_catalog.text" if i in texts else name for i, name in enumerate(names)]
+    columns = [_text_of(name) if i in texts else name for i, name in enumerate(names)]
     return f"SELECT {', '.join(columns)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
+
+
+def _text_of(column: str) -> str:
+    return f"CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END"
 
 
 def null_columns(types: Sequence[str]) -> str:
@@ -199,17 +203,17 @@ def with_array_shapes(query: str, width: int, arrays: Sequence[int]) -> str:
 # --- Transactions and what is pinned in them ----------------------------------------------------------------
 
 
-def begin(*, read_only: bool, isolation: Isolation | None = None) -> str:
+def begin(*, read_only: bool) -> str:
     """Build BEGIN with everything said, so that no default_transaction_* setting decides.
 
-    Loads run READ COMMITTED (under a snapshot, claims of parts would not see each other); exports, which are
-    read only, run REPEATABLE READ, so that all their statements see one state of the database.
+    Under READ COMMITTED every statement takes a snapshot of its own, and so do the catalog queries and the COPY that
+    follow a lock. A stricter level takes its snapshot before the first lock: rows that a TRUNCATE, a rewrite or a swap
+    of tables has put there while the lock was waited for would be missing, without an error.
 
     >>> begin(read_only=True)
-    'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY'
+    'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'
     """
-    level = isolation or ("REPEATABLE READ" if read_only else "READ COMMITTED")
-    return f"BEGIN ISOLATION LEVEL {level} {'READ ONLY' if read_only else 'READ WRITE'}"
+    return f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else 'READ WRITE'}"
 
 
 def session_pins(
@@ -260,8 +264,12 @@ _VALUE_PINS = (
     "SET LOCAL array_nulls = on",
 )
 
-#: Before a COPY of text: money is written as the C locale reads it. Only then: it also decides money's decimal places.
+#: Before a COPY of text, out or in: money is written as the C locale reads it. Only then, after the catalog's answers:
+#: it also decides money's decimal places.
 PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
+
+#: Where the one who holds the lock waits for the one who asks.
+SHORT_LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
 
 # transaction_timeout came with PostgreSQL 17; SET would fail on the versions before.
 _NO_TRANSACTION_TIMEOUT = (
@@ -275,9 +283,8 @@ def pin_search_path(path: str | None = None) -> str:
 
     It stands apart from `session_pins`, because most of a transaction needs the user's own search_path: a
     table named without a schema is resolved by it, a query that is exported is written for it, and so are the
-    functions of triggers and checks that a load fires. Pin it around catalog queries alone: save
-    `current_setting('search_path')`, pin, query, and set the saved value. All else that bulkio sends is
-    qualified.
+    functions of triggers and checks that a load fires. Pin it where none of these runs: to describe a query
+    apart, and to read a table as text. All else that bulkio sends is qualified.
     """
     if path is None:
         return "SET LOCAL search_path = pg_catalog, pg_temp"
@@ -401,6 +408,23 @@ def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceOptions:
+    """How a sequence counts."""
+
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cache: int
+    cycle: bool
+
+    @property
+    def ascends(self) -> bool:
+        """Tell whether it counts up."""
+        return self.increment > 0
+
+
+@dataclass(frozen=True, slots=True)
 class NewColumn:
     """One column of a CREATE TABLE; `type_sql` is the type as DDL spells it."""
 
@@ -409,6 +433,8 @@ class NewColumn:
     nullable: bool = True
     #: ALWAYS or BY DEFAULT
     identity: str = ""
+    #: the identity's; None for what PostgreSQL chooses
+    options: SequenceOptions | None = None
 
 
 def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str] = ()) -> str:
@@ -420,12 +446,21 @@ def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
     parts = [
         f"{quote_ident(column.name)} {column.type_sql}"
         + ("" if column.nullable else " NOT NULL")
-        + (f" GENERATED {column.identity} AS IDENTITY" if column.identity else "")
+        + (f" GENERATED {column.identity} AS IDENTITY{_counting(column.options)}" if column.identity else "")
         for column in columns
     ]
     if primary_key:
         parts.append(f"PRIMARY KEY ({_name_list(primary_key)})")
     return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def _counting(options: SequenceOptions | None) -> str:
+    if options is None:
+        return ""
+    return (
+        f" (START {options.start:d} INCREMENT {options.increment:d} MINVALUE {options.minimum:d}"
+        f" MAXVALUE {options.maximum:d} CACHE {options.cache:d} {'CYCLE' if options.cycle else 'NO CYCLE'})"
+    )
 
 
 def create_enum(schema: str, name: str, labels: Sequence[str]) -> str:
@@ -444,17 +479,24 @@ def create_domain(schema: str, name: str, base_sql: str, *, not_null: bool) -> s
     return f"CREATE DOMAIN {qualified(schema, name)} AS {base_sql}{' NOT NULL' if not_null else ''}"
 
 
-def advance_sequence(schema: str, table: str, column: str, sequence: str) -> str:
-    """Build the statement that takes a column's sequence past the values that were loaded; `sequence` comes quoted.
+def last_value(schema: str, table: str, column: str, options: SequenceOptions) -> str:
+    """Ask for the last of a column's values that its sequence could give; null where there is none.
 
-    A sequence that counts down, or is past them already, stays.
+    Those beyond the sequence's bounds it never gives.
     """
+    name, last = quote_ident(column), "max" if options.ascends else "min"
     return (
-        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, loaded.last)"  # noqa: S608
-        f" FROM (SELECT max({quote_ident(column)}) AS last FROM {qualified(schema, table)}) AS loaded,"
-        f" pg_catalog.pg_sequence AS s, {sequence} AS now"
-        f" WHERE s.seqrelid = {quote_literal(sequence)}::pg_catalog.regclass AND s.seqincrement > 0"
-        f" AND (loaded.last > now.last_value OR (loaded.last = now.last_value AND NOT now.is_called))"
+        f"SELECT pg_catalog.{last}({name})::bigint FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+        f" WHERE {name} BETWEEN '{options.minimum:d}'::bigint AND '{options.maximum:d}'::bigint"
+    )
+
+
+def advance_sequence(sequence: str, value: int, *, ascends: bool) -> str:
+    """Build the statement that takes a sequence, whose name comes quoted, past `value`; past it already, it stays."""
+    last = f"'{value:d}'::bigint"
+    return (
+        f"SELECT pg_catalog.setval({quote_literal(sequence)}::pg_catalog.regclass, {last}) FROM {sequence} AS now"  # noqa: S608
+        f" WHERE {last} {'>' if ascends else '<'} now.last_value OR {last} = now.last_value AND NOT now.is_called"
     )
 
 
@@ -476,9 +518,9 @@ def lock_for_export(query: str) -> str:
     return f"EXPLAIN {query}"
 
 
-XACT_ID = "SELECT pg_catalog.pg_current_xact_id()::text"
+XACT_ID = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
 
 
 def xact_status(xact_id: str) -> str:
     """Ask how a transaction ended: committed, aborted, in progress, or NULL where the server has forgotten."""
-    return f"SELECT pg_catalog.pg_xact_status({quote_literal(xact_id)}::xid8)"
+    return f"SELECT pg_catalog.pg_xact_status({quote_literal(xact_id)}::pg_catalog.xid8)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,30 @@ async def test_describe_uses_the_search_path(session: Session) -> None:
     """Names resolve as they do in the session."""
     await session.execute("create schema s; create table s.here (a int2); set search_path = s")
     assert await session.describe("select a from here") == (ResultColumn("a", 21, -1),)
+
+
+async def test_describe_does_not_wait_for_one_that_waits_for_this_session(session: Session, dsn: str) -> None:
+    """A change that has queued up behind this session's lock: an answer or a retryable error, but no deadlock."""
+    await session.execute("create table t (a numeric(5,2))")
+    await session.execute(begin(read_only=True))
+    await session.execute("explain select a from t")
+    with psycopg.connect(dsn, autocommit=True) as watch, ThreadPoolExecutor(1) as thread:
+        change = thread.submit(execute, dsn, "alter table t alter a type text")
+        while not watch.execute("select 1 from pg_locks where not granted").fetchone():
+            await asyncio.sleep(0.01)
+        if session.driver == "psycopg":
+            assert await session.describe("select a from t") == (ResultColumn("a", 1700, 5 << 16 | 2 + 4),)
+        else:
+            with pytest.raises(DriverError, match="try again") as caught:
+                await session.describe("select a from t")
+            assert (caught.value.sqlstate, caught.value.retryable) == ("55P03", True)
+        await session.execute("rollback")
+        change.result()
+
+
+def execute(dsn: str, statement: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(statement)
 
 
 @pytest.mark.parametrize("call", ["execute", "fetch", "describe"])

@@ -17,8 +17,8 @@ import asyncpg
 
 from bulkio.drivers import asyncpg_params
 from bulkio.drivers.errors import map_connect_error, mapped_errors
-from bulkio.errors import BulkioError, EncodeError
-from bulkio.sql import begin, pin_search_path
+from bulkio.errors import BulkioError, DriverError, EncodeError
+from bulkio.sql import SHORT_LOCK_WAIT, begin, pin_search_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -34,6 +34,9 @@ T = TypeVar("T")
 _CLOSE_TIMEOUT_S = 5.0
 
 _PIECE_BYTES = 64 << 10
+
+#: SQLSTATE of a lock_timeout that has run out
+LOCK_NOT_AVAILABLE = "55P03"
 
 #: what asyncpg's encoders raise for a value that its type cannot hold
 _ENCODER_ERRORS = (TypeError, ValueError, OverflowError, struct.error)
@@ -85,6 +88,10 @@ class AsyncpgSession:
 
         asyncpg does not show the type modifiers that the server sends, so a short-lived psycopg connection asks, with
         this session's search_path. It cannot see what this session's transaction has created and not committed.
+
+        Raises:
+            DriverError: retryable; another session waits to change a table that this session has locked and the query
+                reads. The short-lived connection would wait behind it, and that one for this session: for ever.
         """
         from bulkio.drivers.psycopg import PsycopgSession
 
@@ -93,7 +100,16 @@ class AsyncpgSession:
         try:
             await helper.execute(begin(read_only=True))
             await helper.execute(pin_search_path(str(path)))
+            await helper.execute(SHORT_LOCK_WAIT)
             return await helper.describe(query)
+        except DriverError as error:
+            if error.sqlstate != LOCK_NOT_AVAILABLE:
+                raise
+            raise DriverError(
+                "another session waits to change a table that the query reads: try again when it is done",
+                sqlstate=error.sqlstate,
+                retryable=True,
+            ) from error
         finally:
             await helper.close()
 

@@ -7,6 +7,7 @@ at once. `--dry-run` prints `describe()`.
 from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
 from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, Mode, plan_load
 from bulkio.plan.recorded import missing_types, recorded_names, recorded_typmods
+from bulkio.plan.sequences import loaded_sequences, refuse_fixed_sequences
 
 __all__ = [
     "MODES",
@@ -17,10 +18,12 @@ __all__ = [
     "LoadRequest",
     "Mode",
     "cursor_query",
+    "loaded_sequences",
     "missing_types",
     "plan_export",
     "plan_load",
     "recorded_names",
     "recorded_typmods",
+    "refuse_fixed_sequences",
     "table_columns",
 ]

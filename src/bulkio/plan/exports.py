@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio import sql
-from bulkio.catalog import READABLE, Column, Table
+from bulkio.catalog import READABLE, Column, SequenceUse, Table
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.pgcopy import Field
 from bulkio.plan.common import column_lines, refuse, refuse_odd_dimensions
@@ -20,9 +20,10 @@ from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, w
 from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
 from bulkio.types.geo import field_metadata
 from bulkio.types.policies import numeric_form
+from bulkio.types.texts import holds_money, names_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from bulkio.protocols import DriverName, ExportMethod, ResultColumn
     from bulkio.types import Policies, TypeFacts
@@ -34,6 +35,8 @@ __all__ = ["ExportPlan", "ExportRequest", "cursor_query", "plan_export", "table_
 class ExportPlan:
     """What an export will read, and the Arrow schema it gives."""
 
+    #: settings for the read alone
+    pins: tuple[str, ...]
     #: one SELECT
     query: str
     #: what messages call it
@@ -47,6 +50,7 @@ class ExportPlan:
         """Give the plan as text, for people."""
         lines = [
             f"export {printable(self.name)} with {self.driver}, method {self.method}",
+            *(f"  {pin}" for pin in self.pins),
             f"  {printable(self.query)}",
             "in one read-only transaction: one snapshot",
             "columns",
@@ -67,8 +71,14 @@ class ExportRequest:
     method: ExportMethod
     #: give intervals as structs: Parquet cannot hold Arrow's own
     interval_struct: bool = False
+    #: reading runs no function of the user's, which may need the search_path
+    is_plain: bool = False
     #: the table's, where it is a table
     table_columns: tuple[Column, ...] = ()
+    #: the table's columns that may hold NULLs
+    nullable: Set[str] = frozenset()
+    #: the sequences that its columns take their values from
+    sequences: tuple[SequenceUse, ...] = ()
 
 
 def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
@@ -89,7 +99,7 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
     if not columns:
         raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
-    not_null = {column.name for column in request.table_columns if column.not_null}
+    not_null = {column.name for column in request.table_columns} - request.nullable
     fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
     refuse_odd_dimensions(request.policies, fields, request.name)
     if request.method == "cursor":
@@ -100,15 +110,36 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
             "method cursor cannot carry these columns: use binary",
         )
     texts = [i for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT]
+    pins = _text_pins(request, [columns[i] for i in texts], types)
     query = sql.with_texts(request.query, len(fields), texts) if texts else request.query
     schema = pa.schema(
         [
             pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
             for f in fields
         ],
-        metadata=record_table(request.table_columns) or None,
+        metadata=record_table(request.table_columns, request.sequences) or None,
     )
-    return ExportPlan(query, request.name, tuple(fields), schema, request.driver, request.method)
+    return ExportPlan(pins, query, request.name, tuple(fields), schema, request.driver, request.method)
+
+
+def _text_pins(
+    request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]
+) -> tuple[str, ...]:
+    """Give the settings under which the text of columns means the same to every session that loads it.
+
+    Raises:
+        SchemaError: it would not, for the search_path is the query's own.
+    """
+    pins = []
+    names = [column.name for column in columns if names_objects(column.type_oid, types)]
+    if request.is_plain:
+        pins += [sql.pin_search_path()] if names else []
+    else:
+        why = "its text leaves out the schemas of this session's search_path: select it as oid (column::oid) or text"
+        refuse([(name, why) for name in names], f"columns of {request.name} name other objects in other sessions")
+    if any(holds_money(column.type_oid, types) for column in columns):
+        pins.append(sql.PLAIN_MONEY)
+    return tuple(pins)
 
 
 def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportRequest) -> Cast:

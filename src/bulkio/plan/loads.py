@@ -181,7 +181,7 @@ def _new_column(field: Field, recorded: RecordedTable, database: Database) -> sq
     if field.name in recorded.serial and field.name not in recorded.identity and not pg.is_domain:
         type_sql = _SERIALS.get(pg.codec, type_sql)
     identity = recorded.identity.get(field.name, "") if pg.codec in _SERIALS and not pg.is_domain else ""
-    return sql.NewColumn(field.name, type_sql, field.nullable, identity)
+    return sql.NewColumn(field.name, type_sql, field.nullable, identity, recorded.options(field.name, pg.oid))
 
 
 def _cast_into_new(column: pa.Field, database: Database, policies: Policies) -> tuple[PgType | None, Cast | None, str]:

@@ -8,7 +8,7 @@ What comes from a file is never put into SQL as it is: names are quoted, all els
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from bulkio.types.policies import MAX_DIMENSIONS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from bulkio.catalog import Column, NamedType
+    from bulkio.catalog import Column, NamedType, SequenceUse
     from bulkio.types import PgType
 
 __all__ = [
@@ -45,6 +45,9 @@ NAME_BYTES = 63
 
 #: schema and name; without a schema the search_path decides
 TypeName = tuple[str, str]
+
+#: the greatest values of the types that an identity can have, int2, int4 and int8, by their oids
+_MAXIMA = {21: 2**15 - 1, 23: 2**31 - 1, 20: 2**63 - 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,18 @@ class RecordedTable:
     primary_key: tuple[str, ...] = ()
     #: identity columns: ALWAYS or BY DEFAULT
     identity: Mapping[str, str] = field(default_factory=dict)
+    #: how those count that do not count as is usual
+    identity_options: Mapping[str, sql.SequenceOptions] = field(default_factory=dict)
     serial: tuple[str, ...] = ()
+
+    def options(self, column: str, type_oid: int) -> sql.SequenceOptions | None:
+        """Tell how an identity of this type counts; None where as is usual, or where the type cannot count so."""
+        how, limit = self.identity_options.get(column), _MAXIMA.get(type_oid, 0)
+        return how if how and -limit - 1 <= how.minimum and how.maximum <= limit else None
+
+
+def _usual_options(type_oid: int) -> sql.SequenceOptions:
+    return sql.SequenceOptions(1, 1, 1, _MAXIMA[type_oid], 1, cycle=False)
 
 
 # --- Recording ----------------------------------------------------------------------------------------------
@@ -114,16 +128,20 @@ def _type_facts(pg: PgType) -> dict[str, object]:
     return facts
 
 
-def record_table(columns: Iterable[Column]) -> dict[bytes, bytes]:
+def record_table(columns: Iterable[Column], sequences: Iterable[SequenceUse]) -> dict[bytes, bytes]:
     """Give the metadata of a schema."""
     listed = list(columns)
+    owned = {use.column: use.options for use in sequences if use.owned}
     key = sorted((column.key_position, column.name) for column in listed if column.key_position)
     facts: dict[str, object] = {}
     if key:
         facts["primary_key"] = [name for _, name in key]
     if any(column.identity for column in listed):
         facts["identity"] = {column.name: column.identity for column in listed if column.identity}
-    if serial := [column.name for column in listed if column.sequence and not column.identity]:
+        counting = {column: owned[column.name] for column in listed if column.identity and column.name in owned}
+        if special := {c.name: asdict(how) for c, how in counting.items() if how != _usual_options(c.type_oid)}:
+            facts["identity_options"] = special
+    if serial := [column.name for column in listed if column.name in owned and column.has_default]:
         facts["serial"] = serial
     return {TABLE_KEY: json.dumps(facts, separators=(",", ":")).encode()} if facts else {}
 
@@ -158,11 +176,31 @@ def recorded_table(schema: pa.Schema) -> RecordedTable:
     key = tuple(_strings(facts.get("primary_key")))
     identity = facts.get("identity")
     found = identity.items() if isinstance(identity, dict) else ()
+    options = facts.get("identity_options")
+    counting = options.items() if isinstance(options, dict) else ()
     return RecordedTable(
         primary_key=key if set(key) <= names and len(set(key)) == len(key) else (),
         identity={name: kind for name, kind in found if name in names and kind in ("ALWAYS", "BY DEFAULT")},
+        identity_options={name: how for name, given in counting if (how := _options(given)) is not None},
         serial=tuple(name for name in _strings(facts.get("serial")) if name in names),
     )
+
+
+def _options(given: object) -> sql.SequenceOptions | None:
+    """Take what CREATE SEQUENCE takes; None for anything else."""
+    try:
+        facts = cast("dict[str, object]", given)
+        start, increment, least, most, cache = (
+            _number(facts[name], -1 << 63, (1 << 63) - 1)
+            for name in ("start", "increment", "minimum", "maximum", "cache")
+        )
+        cycle = facts["cycle"]
+        if not isinstance(cycle, bool):
+            return None
+    except (KeyError, TypeError, ValueError):
+        return None
+    makes_sense = least <= start <= most and least < most and increment != 0 and cache > 0
+    return sql.SequenceOptions(start, increment, least, most, cache, cycle) if makes_sense else None
 
 
 def _strings(given: object) -> list[str]:
@@ -202,7 +240,7 @@ def _name(given: object, *, least: int = 1) -> str:
 
 
 def _number(given: object, least: int, most: int) -> int:
-    if not isinstance(given, int) or not least <= given <= most:
+    if type(given) is not int or not least <= given <= most:
         raise ValueError(f"not from {least} to {most}: {given!r}")
     return given
 

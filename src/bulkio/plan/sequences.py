@@ -1,0 +1,40 @@
+"""The sequences that a load has to take past its values: which they are, and what forbids it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.plan.common import refuse
+from bulkio.text import printable, show_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bulkio.catalog import SequenceUse
+    from bulkio.plan.loads import LoadPlan
+
+__all__ = ["loaded_sequences", "refuse_fixed_sequences"]
+
+
+def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[SequenceUse, ...]:
+    """Give those whose next values could meet loaded ones: a default of another type makes something else of them."""
+    loaded = {field.name for field in plan.fields if field.cast.pg.codec in ("int2", "int4", "int8")}
+    return tuple(use for use in uses if use.column in loaded)
+
+
+def refuse_fixed_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> None:
+    """Refuse a load that could not advance a sequence, before a byte is sent.
+
+    Raises:
+        SchemaError: with every column at fault and the privilege that is missing.
+    """
+    faults = []
+    for use in loaded_sequences(plan, uses):
+        wanted = []
+        if not use.may_set:
+            wanted.append(f"GRANT SELECT, UPDATE ON SEQUENCE {printable(use.name)}")
+        if not use.may_read_column:
+            wanted.append(f"GRANT SELECT ({show_name(use.column)}) ON {show_name(plan.schema)}.{show_name(plan.table)}")
+        if wanted:
+            faults.append((use.column, f"{' and '.join(wanted)} to this role, or leave the column out with --columns"))
+    refuse(faults, "the sequences of these columns have to be advanced past the values that are loaded")

@@ -8,8 +8,10 @@ from bulkio.pgcopy import (
     bits,
     composites,
     enums,
+    floattext,
     geometry,
     hstore,
+    inttext,
     intervals,
     literals,
     money,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 MODULES = (
     scalars,
+    inttext,
+    floattext,
     numeric,
     numerictext,
     money,

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from bulkio.errors import EncodeError
-from bulkio.types import SERVER_TEXT, Cast, PgType, Policies, array_of, base_type, cast_to_pg, numeric_typmod
+from bulkio.types import SERVER_TEXT, PgType, Policies, array_of, base_type, cast_to_pg, numeric_typmod
 from cells import encode
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the checks of texts in Python have in common: they take a text apart into texts of simpler types, or refuse it."""
+"""What the checks of texts in Python have in common: they take a text apart into simpler ones, or refuse it."""
 
 from __future__ import annotations
 

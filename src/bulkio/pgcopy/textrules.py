@@ -75,9 +75,9 @@ _WORD = re.compile(
     r"\s*+('(?:[^'\\]|''|\\.)*+'|(?:[^\s':\\]|\\.)(?:[^\s:\\]|\\.)*+)(?::(\d+[A-Da-d*]?(?:,\d+[A-Da-d*]?)*+))?(?=\s|$)",
     re.DOTALL,
 )
-# MAXENTRYPOS, MAXNUMPOS of src/include/tsearch/ts_type.h, less one each
+# src/include/tsearch/ts_type.h: MAXENTRYPOS less one, MAXNUMPOS
 POSITION_MAX = 16383
-POSITIONS_MAX = 255
+POSITIONS_MAX = 256
 
 
 def _tsvector(text: str) -> Parts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-import psycopg
 import pyarrow as pa
 import pytest
 
@@ -13,6 +12,8 @@ import bulkio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import psycopg
 
     Connect = Callable[[str], psycopg.Connection]
 
@@ -79,7 +80,7 @@ def test_an_xid_of_letters(dsn: str, connect: Connect) -> None:
     """Servers before 16 store 0 for it, and let numbers wrap around."""
     connect(dsn).execute("CREATE TABLE t (a xid, b xid8, c cid, d xid[])")
     for name, text in [(c, t) for c in "abc" for t in ("abc", "99999999999999999999")] + [("d", "{abc}")]:
-        with pytest.raises(bulkio.EncodeError, match="is not a valid|is out of range for"):
+        with pytest.raises(bulkio.EncodeError, match=r"is not a valid|is out of range for"):
             bulkio.load(pa.table({name: [text]}), "t", dsn)
 
 

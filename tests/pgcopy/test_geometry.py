@@ -242,7 +242,8 @@ TRIANGLE = struct.pack("<BIII6d", 1, 17, 1, 3, 0, 0, 1, 0, 0, 0)
 
 
 @pytest.mark.parametrize(
-    "wkb", [line((1, 2)), UNCLOSED, TRIANGLE, line((1, 2), code=8), line((0, 0), (1, 1), code=8), collection(line((1, 2)))]
+    "wkb",
+    [line((1, 2)), UNCLOSED, TRIANGLE, line((1, 2), code=8), line((0, 0), (1, 1), code=8), collection(line((1, 2)))],
 )
 def test_what_postgis_refuses_of_wkb_alone(wkb: bytes) -> None:
     """It takes these as hexadecimal digits: so that no method differs from another, they are refused here."""

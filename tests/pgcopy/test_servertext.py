@@ -266,7 +266,11 @@ PARTS: list[tuple[PgType, list[str], dict[str, str]]] = [
     ),
     (composite(base_type("name"), CHAR), [f"({'n' * 63},a)"], {f"({'n' * 64},a)": "is longer", "(n,ab)": "is longer"}),
     (array_of(base_type("name")), ["{" + "é" * 31 + "}"], {"{" + "é" * 32 + "}": "is longer than"}),
-    (CHAR, ["a", "", " "], {"abc": 'longer than "char"', "ä": 'longer than "char"'}),
+    (
+        CHAR,
+        ["a", "", " ", r"\377"],
+        {r"\400": "longer than", r"\37": "longer than", "abc": 'longer than "char"', "ä": 'longer than "char"'},
+    ),
     (array_of(CHAR), ["{a,NULL,b}"], {"{ab}": "is longer than"}),
     (
         NUMERICS,

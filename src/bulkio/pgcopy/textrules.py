@@ -39,8 +39,8 @@ def rule_for(pg: PgType, policies: Policies) -> TakeApart | None:
 
 
 def _char(text: str) -> Parts:
-    """Take one byte (src/backend/utils/adt/char.c): of a longer text, the server keeps the first."""
-    if len(text) > 1 or not text.isascii():
+    r"""Take one byte, or \ooo (src/backend/utils/adt/char.c): of a longer text, the server keeps the first byte."""
+    if (len(text) > 1 or not text.isascii()) and not re.fullmatch(r"\\[0-3][0-7]{2}", text):
         raise RefusedError(TOO_LONG)
     return NO_PARTS
 

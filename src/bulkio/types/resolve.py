@@ -79,7 +79,7 @@ def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
     fact = facts.get(oid)
     base = known_type(oid, typmod)
     if base is not None:
-        return replace(base, money_scale=fact.money_scale) if fact and base.codec == "money" else base
+        return base if fact is None else _with_money_scale(base, fact.money_scale)
     if fact is None or oid in above:  # unknown, or a type that contains itself
         return None
     above = (*above, oid)
@@ -88,6 +88,13 @@ def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
     return {"c": _composite, "d": _domain, "e": _enum, "r": _range, "m": _range}.get(fact.kind, _extension)(
         fact, typmod, facts, above
     )
+
+
+def _with_money_scale(base: PgType, scale: int) -> PgType:
+    """Set the decimal places of money, or of an array of it."""
+    if base.element is not None:
+        return replace(base, element=_with_money_scale(base.element, scale))
+    return replace(base, money_scale=scale) if base.codec == "money" else base
 
 
 def _named(fact: TypeFacts, codec: str, typmod: int) -> PgType:

@@ -157,10 +157,29 @@ def test_dates_keep_midnight() -> None:
         "thu 2 january 2020",
         "infinity",
     ]
-    for text in [*texts, "0044-03-15 BC", "01.02.2020", "20200102", "20200102 000000", "J2451187", "2020-001"]:
+    for text in [
+        *texts,
+        "0044-03-15 BC",
+        "01.02.2020",
+        "20200102",
+        "20200102 000000",
+        "today",
+        "epoch",
+        "-infinity",
+        "2020-001",
+    ]:
         assert check(text, base_type("date")) == text.encode()
     # the Marquesas' zone, no month; and what is no date at all
-    for text in ("2020-03-01 MART", "bad", "2020-01-02-03", "2020-01", "2020-01-02 2020-01-03"):
+    for text in (
+        "2020-03-01 MART",
+        "bad",
+        "2020-01-02-03",
+        "2020-01",
+        "2020-01-02 2020-01-03",
+        "J2451187",
+        "May epoch",
+        "tomorrow 1200",
+    ):
         with pytest.raises(EncodeError, match="may say more than date keeps, and what that does not keep"):
             check(text, base_type("date"))
 

@@ -8,7 +8,7 @@ a common way is refused. What is let through may still be invalid: the server de
 from libc.stdint cimport uint8_t
 
 from bulkio.pgcopy.chars cimport is_digit, is_letter
-from bulkio.pgcopy.decimaltext cimport is_blank, word_is
+from bulkio.pgcopy.decimaltext cimport is_blank, trim, word_is
 from bulkio.pgcopy.wire cimport Status
 
 # words with a blank behind each
@@ -16,7 +16,10 @@ cdef const char* MONTHS = (
     b"january february march april may june july august september october november december "
 )
 cdef const char* WEEKDAYS = b"monday tuesday wednesday thursday friday saturday sunday "
-cdef const char* DAYS = b"infinity epoch now today tomorrow yesterday "
+cdef const char* DAYS = b"today tomorrow yesterday "
+# what stands alone
+cdef const char* STAMPS = b"infinity -infinity epoch now "
+cdef const char* TIMES = b"allballs now "
 
 cdef struct Stamp:
     # What a text has said so far.
@@ -25,6 +28,7 @@ cdef struct Stamp:
     bint compact  # … as 20200131
     bint timed  # a time of day
     bint nonzero  # … that is not midnight
+    bint halved  # am or pm
     bint month  # a month by its name
     int numbers  # that stand alone: a day, a year
     int years  # of those, the ones that are too long for a day
@@ -120,13 +124,14 @@ cdef const uint8_t* read_word(Stamp* stamp, const uint8_t* p, const uint8_t* end
     p = skip_letters(p, end)
     if word_is(word, p, b"t") and p < end and is_digit(p[0]):
         return read_time(stamp, p, end) if stamp.dated or stamp.kind == Kind.TIME else NULL
-    if stamp.kind != Kind.DATE and is_one_of(word, p, b"am pm now ", 0):
+    if stamp.kind != Kind.DATE and stamp.timed and not stamp.halved and is_one_of(word, p, b"am pm ", 0):
+        stamp.halved = True
         return p
     if stamp.kind == Kind.TIME:
-        return p if word_is(word, p, b"allballs") else NULL
-    if word_is(word, p, b"j") and p < end and is_digit(p[0]) and not stamp.dated:  # a Julian day
+        return NULL
+    if is_one_of(word, p, DAYS, 0) and not stamp.dated:
         stamp.dated = True
-        return skip_digits(p, end)
+        return p
     if is_one_of(word, p, MONTHS, 3):
         if p < end and p[0] in b"-/.":
             return read_date(stamp, word, end)
@@ -134,9 +139,7 @@ cdef const uint8_t* read_word(Stamp* stamp, const uint8_t* p, const uint8_t* end
             return NULL
         stamp.month = True
         return p
-    if is_one_of(word, p, DAYS, 0) or is_one_of(word, p, b"bc ad ", 0) or is_one_of(word, p, WEEKDAYS, 3):
-        return p
-    return NULL
+    return p if is_one_of(word, p, b"bc ad ", 0) or is_one_of(word, p, WEEKDAYS, 3) else NULL
 
 
 cdef const uint8_t* read_number(Stamp* stamp, const uint8_t* p, const uint8_t* end) noexcept nogil:
@@ -171,15 +174,16 @@ cdef bint moves_second(const uint8_t* p, const uint8_t* end) noexcept nogil:
 
 cdef int check_stamp(Kind kind, const uint8_t* p, const uint8_t* end) noexcept nogil:
     """Find a zone, a date in a time, a time of day in a date: Status.WOULD_DROP also where that is not certain."""
-    cdef Stamp stamp = Stamp(kind, False, False, False, False, False, 0, 0)
+    cdef Stamp stamp = Stamp(kind, False, False, False, False, False, False, 0, 0)
     if kind == Kind.INSTANT:
         return Status.WOULD_DROP if moves_second(p, end) else Status.OK
+    trim(&p, &end)
+    if is_one_of(p, end, TIMES if kind == Kind.TIME else STAMPS, 0):
+        return Status.OK
     while p < end:
         if is_blank(p[0]) or p[0] == c',':
             p += 1
             continue
-        if p[0] == c'-' and end - p > 1 and (p[1] | 0x20) == c'i':  # -infinity
-            p += 1
         if is_letter(p[0]):
             p = read_word(&stamp, p, end)
         elif is_digit(p[0]):
@@ -188,6 +192,6 @@ cdef int check_stamp(Kind kind, const uint8_t* p, const uint8_t* end) noexcept n
             return Status.WOULD_DROP
         if p == NULL or (kind == Kind.DATE and stamp.timed and stamp.nonzero):
             return Status.WOULD_DROP
-    if stamp.numbers and (stamp.dated or not stamp.month or stamp.numbers > 2 or stamp.years > 1):
-        return Status.WOULD_DROP
-    return Status.OK
+    if stamp.month:
+        return Status.WOULD_DROP if stamp.dated or stamp.numbers != 2 or stamp.years > 1 else Status.OK
+    return Status.WOULD_DROP if stamp.numbers else Status.OK

@@ -369,6 +369,45 @@ PARTS: list[tuple[PgType, list[str], dict[str, str]]] = [
 ]
 
 
+PRICE = base_type("numeric", numeric_typmod(5, 2))
+BOX = PgType("box", 603, 1020, SERVER_TEXT)
+QUOTED: list[tuple[PgType, list[str], list[str]]] = [
+    (
+        composite(PRICE, BOX),
+        ['(1.25,"(1.125,2),(0,0)")', "(,)", '(1,"1.125")'],
+        ['(1.125,"(1,1),(0,0)")', '("1.125",)'],
+    ),
+    (
+        composite(base_type("bpchar", 7), BOX),
+        ['("abc",)', '("a  ",)', '("é  ",)', '("   ",)'],
+        ['("abc ",)', "(    ,)"],
+    ),
+    (
+        composite(BOX, composite(PRICE, base_type("text"))),
+        ['("(1.125,2),(0,0)","(1.25,""a 1.125, \\""""x"")")', '(,"(,1.125)")'],
+        ['(,"(1.125,)")', '(,"(""1.125"",)")', "(,\\(1.125\\,\\))"],
+    ),
+    (
+        array_of(composite(PRICE, BOX)),
+        ['{"(1.25,\\"(1.125,2),(0,0)\\")",NULL}', "{}", '{"(,)"}', "[0:0]={(\\,)}"],
+        ['{NULL,"(1.125,)"}', '{"(\\"1.125\\",)"}', "[0:0]={(1.125\\,)}"],
+    ),
+    (composite(array_of(PRICE), BOX), ['("{1.25,null, 7 }",1.125)', "({},)"], ['("{1.25,1.125}",)', "({1.125},)"]),
+    (composite(base_type("interval", 4 << 16 | 0xFFFF), BOX), ["(,)", "(P1Y,)", "(PT0S,)"], ["(P1Y1M,)", "(PT1S,)"]),
+    (composite(base_type("interval", 0x1C08 << 16 | 2), BOX), ["(P1Y2DT3.25S,)"], ["(PT0.125S,)"]),
+]
+
+
+@pytest.mark.parametrize(("pg", "exact", "lossy"), QUOTED, ids=range(len(QUOTED)))
+def test_parts_in_their_quotes(pg: PgType, exact: list[str], lossy: list[str]) -> None:
+    """A part is what the server takes out of quotes and backslashes, at any depth."""
+    for text in exact:
+        assert check(text, pg) == text.encode()
+    for text in lossy:
+        with pytest.raises(EncodeError, match=r"would be rounded by|may say more than|is longer than"):
+            check(text, pg)
+
+
 def _part_cases() -> list[tuple[PgType, str, str]]:
     return [(pg, text, why) for pg, good, bad in PARTS for text, why in [*((g, "") for g in good), *bad.items()]]
 

@@ -5,7 +5,7 @@ What its parsers round to: src/backend/utils/adt/{datetime,timestamp,cash}.c.
 
 from libc.stdint cimport uint8_t
 
-from bulkio.pgcopy.chars cimport is_digit
+from bulkio.pgcopy.chars cimport is_digit, is_letter
 from bulkio.pgcopy.wire cimport Status
 
 
@@ -109,6 +109,42 @@ cdef int check_interval(const uint8_t* p, const uint8_t* end, int places) noexce
     while next_number(&number, &p, end):
         if not number.zero and unit_rounds(&number, end, places):
             return Status.WOULD_ROUND
+    return Status.OK
+
+
+cdef int field_of(uint8_t letter, bint timed) noexcept nogil:
+    """The bit of a field in an interval's typmod (src/include/utils/datetime.h), 0 for seconds and what is none."""
+    if letter == c'Y':
+        return 1 << 2
+    if letter == c'M':
+        return 1 << 11 if timed else 1 << 1
+    if letter == c'D':
+        return 1 << 3
+    return 1 << 10 if letter == c'H' else 0
+
+
+cdef int check_fields(const uint8_t* p, const uint8_t* end, int kept) noexcept nogil:
+    """Find a field that an interval's range leaves out. Only ISO 8601 is read, as an export writes it: P1Y2M3DT4H5M."""
+    cdef bint timed = False, zero = True
+    cdef int fields
+    if p >= end or p[0] != c'P':
+        return Status.WOULD_DROP
+    # a range keeps its own fields and all that are larger
+    fields = 1 << 2 | (1 << 1 if kept & ~(1 << 2) else 0) | (1 << 3 if kept & ~(1 << 2 | 1 << 1) else 0)
+    fields |= (1 << 10 if kept & (1 << 10 | 1 << 11) else 0) | (1 << 11 if kept & 1 << 11 else 0)
+    p += 1
+    while p < end:
+        if is_digit(p[0]):
+            zero = zero and p[0] == c'0'
+        elif p[0] == c'T':
+            timed = True
+        elif p[0] == c'.':
+            return Status.WOULD_DROP
+        elif is_letter(p[0]):
+            if not zero and not fields & field_of(p[0], timed):
+                return Status.WOULD_DROP
+            zero = True
+        p += 1
     return Status.OK
 
 

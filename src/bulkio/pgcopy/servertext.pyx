@@ -15,7 +15,7 @@ from libc.stdlib cimport free
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellEncoder
 from bulkio.pgcopy.floattext cimport DOUBLE, HALF, SINGLE, check_floats
-from bulkio.pgcopy.roundtext cimport check_interval, check_money, check_places
+from bulkio.pgcopy.roundtext cimport check_fields, check_interval, check_money, check_places
 from bulkio.pgcopy.stamptext cimport Kind, check_stamp
 from bulkio.pgcopy.strings cimport TextEncoder
 from bulkio.pgcopy.wire cimport Out, Status
@@ -28,7 +28,8 @@ from bulkio.types import SERVER_TEXT
 
 cdef enum:
     # of an interval's typmod
-    ALL_FIELDS = 0x7FFF
+    FIELDS = 0x7FFF
+    SECONDS = 1 << 12  # among the fields: none is left out
     FULL_PRECISION = 0xFFFF
     MICROSECONDS = 6  # decimal places
 
@@ -46,7 +47,7 @@ cdef struct Rules:
     int places  # decimal places that are kept
     int width  # bytes of a float
     Kind kind
-    bint refused  # all are: an interval of which only some fields are kept
+    int kept  # of an interval of which only some fields are kept: which; else 0
 
 
 _STAMPS = {"date": Kind.DATE, "time": Kind.TIME, "timestamp": Kind.TIMESTAMP, "timestamptz": Kind.INSTANT}
@@ -56,7 +57,7 @@ _SHAPES = ("box", "circle", "line", "lseg", "path", "polygon")
 
 
 cdef Rules rules_for(pg) except *:
-    cdef Rules rules = Rules(Numbers.UNCHECKED, 0, 0, Kind.OTHER, False)
+    cdef Rules rules = Rules(Numbers.UNCHECKED, 0, 0, Kind.OTHER, 0)
     precision = pg.typmod & FULL_PRECISION if pg.typmod >= 0 else FULL_PRECISION
     rules.places = min(precision, MICROSECONDS)
     rules.kind = _STAMPS.get(pg.codec, Kind.OTHER)
@@ -69,7 +70,7 @@ cdef Rules rules_for(pg) except *:
         rules.numbers = Numbers.OF_TIMES
     elif pg.codec == "interval":
         rules.numbers = Numbers.OF_INTERVALS
-        rules.refused = pg.typmod >= 0 and (pg.typmod >> 16) & ALL_FIELDS != ALL_FIELDS
+        rules.kept = pg.typmod >> 16 & FIELDS if pg.typmod >= 0 and not pg.typmod >> 16 & SECONDS else 0
     elif pg.codec == "money":
         rules.numbers = Numbers.OF_MONEY
         rules.places = pg.money_scale
@@ -110,13 +111,13 @@ cdef class ServerTextEncoder(TextEncoder):
         cdef int status = TextEncoder.write(self, out, row)
         if status:
             return status
-        if self.rules.refused:
-            return Status.WOULD_DROP
         # as it will be sent: the user may have NULs taken out
         return self.check(out.start + start + 4, out.pos)
 
     cdef int check(self, const uint8_t* p, const uint8_t* end) noexcept nogil:
         cdef int status = check_numbers(&self.rules, p, end)
+        if status == Status.OK and self.rules.kept:
+            return check_fields(p, end, self.rules.kept)
         if status == Status.OK and self.rules.kind != Kind.OTHER:
             status = check_stamp(self.rules.kind, p, end)
         if status == Status.OK and self.take_apart is not None:

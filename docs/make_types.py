@@ -45,6 +45,8 @@ Each is an argument of the API and an option of the command line; the default is
 - A type that is not in the first table travels as the text that the server itself writes. A load into one, and a string
   into a type for which bulkio has no parser, travels as CSV text, which the server parses in the same transaction: the
   whole load then does, and policies that need method `binary` are refused.
+- A string goes in only where all of it is kept: a float gives its digits back, a timestamp without zone has none in its
+  text, and so in each part of an array, composite or range. What bulkio cannot be sure of is refused: ISO 8601 is safe.
 - The method `records` sends rows through the driver, and `cursor` reads them so: a column that either cannot carry is
   refused before anything is read or written, with its name.
 - Parquet cannot hold Arrow's intervals: there they are structs of months, days and microseconds, which load back.

@@ -29,6 +29,12 @@ MORE: dict[str, tuple[pa.Array, Cast | None]] = {
     "bool8": (BOOL8, cast_to_pg(BOOL8.type, base_type("bool"))),
     "text_to_uuid": (UUID_TEXTS, cast_to_pg(UUID_TEXTS.type, base_type("uuid"))),
     "server_text": (pa.array(["(1,1),(0,0)", None, "x" * 40]), cast_to_pg(pa.string(), BOX)),
+    "text of parts": (
+        pa.array(["{1.5,NULL}", None, '{" 2 ","-3e-1"}', "{}"]),
+        cast_to_pg(pa.string(), array_of(base_type("numeric"))),
+    ),
+    "text_to_int": (pa.array(["1", None, " -20000 ", "0"]), cast_to_pg(pa.string(), base_type("int4"))),
+    "text_to_float": (pa.array(["1.5", None, "-1e300", "NaN"]), cast_to_pg(pa.string(), base_type("float8"))),
     "float_to_numeric": (
         pa.array([1.5, None, -1e300, 5e-324]),
         cast_to_pg(pa.float64(), base_type("numeric"), LOSSY),

@@ -86,6 +86,7 @@ ELSEWHERE = {
     "test_timetz.py": {"timetz"},
     "test_money.py": {"decimal_to_money"},
     "test_literals.py": {"pg_lsn", "text_to_uuid"},
+    "test_number_parsers.py": {"text_to_int", "text_to_float"},
     "test_versioned_text.py": {"versioned_text"},
     "test_encoder.py": {"bool8"},
 }

@@ -235,3 +235,26 @@ def test_foreign_geoarrow_metadata(about: str, typmod: int) -> None:
     field = pa.field("g", pa.binary(), metadata=metadata)
     assert arrow_extension(field) == "geometry"
     assert field_typmod(field) == typmod
+
+
+UNCLOSED = struct.pack("<BIII8d", 1, 3, 1, 4, 0, 0, 1, 0, 1, 1, 5, 5)
+TRIANGLE = struct.pack("<BIII6d", 1, 17, 1, 3, 0, 0, 1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "wkb",
+    [line((1, 2)), UNCLOSED, TRIANGLE, line((1, 2), code=8), line((0, 0), (1, 1), code=8), collection(line((1, 2)))],
+)
+def test_what_postgis_refuses_of_wkb_alone(wkb: bytes) -> None:
+    """It takes these as hexadecimal digits: so that no method differs from another, they are refused here."""
+    with pytest.raises(EncodeError, match="is not a valid"):
+        encode(binaries(wkb), GEOMETRY)
+    assert decode(field_of(wkb), GEOMETRY)[0].as_py() == wkb
+
+
+def test_columns_of_points_take_no_multipoint() -> None:
+    """PostGIS makes POINT EMPTY of an empty one, in silence."""
+    for wkb in (collection(code=4), collection(point(math.nan, math.nan), code=4)):
+        with pytest.raises(EncodeError, match="is not a valid"):
+            encode(binaries(wkb), POINT_4326)
+        encode(binaries(wkb), GEOMETRY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bulkio.types import ARRAY, BASE_TYPES, array_of, base_type, known_type, named_type
+from bulkio.types import ARRAY, BASE_TYPES, TypeFacts, array_of, base_type, known_type, named_type, resolve_type
 
 
 def numeric_typmod(precision: int, scale: int) -> int:
@@ -111,3 +111,29 @@ def test_unknown_types_are_none():
 def test_interval_typmods_are_spelled(typmod, sql):
     """As format_type of PostgreSQL 15 spells them (`select format_type(1186, typmod)`)."""
     assert base_type("interval", typmod).sql == sql
+
+
+def test_money_has_the_servers_decimal_places():
+    """In arrays, too."""
+    more = (-1, None, False, (), (), 0, ",", False, False)
+    facts = {
+        oid: TypeFacts(oid, "pg_catalog", name, "b", 0, 0, *more) for oid, name in ((790, "money"), (791, "_money"))
+    }
+    assert resolve_type(790, -1, facts).money_scale == 0
+    assert resolve_type(791, -1, facts).item.money_scale == 0
+
+
+def test_a_domain_over_a_type_without_codec_shows_its_base():
+    """So its text is checked by the base's rules; it is not recorded as what a load could make."""
+    more = (None, False, (), (), 2, ",", False, False)
+    facts = {
+        18: TypeFacts(18, "pg_catalog", "char", "b", 1002, 0, -1, *more),
+        90: TypeFacts(90, "public", "letter", "d", 0, 18, -1, *more),
+    }
+    letter = resolve_type(90, -1, facts)
+    assert (letter.codec, letter.name, letter.base_name, letter.domain_has_more) == (
+        "server_text",
+        "letter",
+        "char",
+        True,
+    )

@@ -1,7 +1,9 @@
-"""Loading any Arrow float as a double."""
+"""Loading any Arrow float as a double, writing one as a field."""
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+
+from bulkio.pgcopy.wire cimport Out, put_integer
 
 
 cdef inline double half_to_double(uint16_t bits) noexcept nogil:
@@ -33,3 +35,16 @@ cdef inline double load_float(const void* values, int width, int64_t i) noexcept
 cdef inline int float_width(bytes format) except -1:
     """Bytes of one value, from the format string e, f or g."""
     return {b"e": 2, b"f": 4, b"g": 8}[format]
+
+
+cdef inline int put_float(Out* out, double value, int width) noexcept nogil:
+    """Append a float4 or float8 field; `value` must be exact in `width` bytes."""
+    cdef uint32_t narrow_bits
+    cdef uint64_t bits
+    cdef float narrow
+    if width == 8:
+        memcpy(&bits, &value, 8)
+        return put_integer(out, <int64_t>bits, 8)
+    narrow = <float>value
+    memcpy(&narrow_bits, &narrow, 4)
+    return put_integer(out, narrow_bits, 4)

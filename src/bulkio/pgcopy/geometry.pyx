@@ -6,13 +6,13 @@ prose).
 
 from libc.math cimport isnan
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from bulkio.pgcopy.bytesview cimport load_bytes
 from bulkio.pgcopy.strings cimport BytesDecoder, BytesEncoder, append_value
 from bulkio.pgcopy.wire cimport FIELD_MAX, Out, State, Status, get32, get64, put32, put_bytes, reserve, wrong_length
 
-from bulkio.types.geo import fixed_srid
+from bulkio.types.geo import fixed_srid, holds_points_only
 
 cdef enum:
     WKB_HEADER = 5  # byte order, type
@@ -45,6 +45,8 @@ cdef struct Wkb:
     uint8_t* end
     bint geodetic  # coordinates are degrees: PostGIS moves others into range, with no more than a notice
     bint to_iso  # rewrite EWKB's type codes as ISO's, in place
+    bint strict  # refuse what PostGIS refuses of WKB, though not of its hexadecimal digits
+    bint points_only  # no multipoint: of an empty one PostGIS would make a point
     int32_t srid  # of the outermost geometry, 0 where it has none
 
 
@@ -102,6 +104,26 @@ cdef int walk_point(Wkb* wkb, int axes, bint little) noexcept nogil:
     return status
 
 
+cdef int walk_line(Wkb* wkb, uint32_t kind, int axes, bint little) noexcept nogil:
+    """Pass over a line, a curve, or a ring of a polygon or triangle, with the points that PostGIS asks of each."""
+    cdef uint32_t count
+    cdef const uint8_t* first
+    cdef int status = take_count(wkb, &count, little)
+    if status:
+        return status
+    first = wkb.pos
+    status = walk_points(wkb, count, axes, little)
+    if status or not wkb.strict:
+        return status
+    if kind == WkbType.LINESTRING:
+        return Status.BAD_SYNTAX if count == 1 else Status.OK
+    if kind == WkbType.CIRCULARSTRING:
+        return Status.BAD_SYNTAX if count and (count < 3 or count % 2 == 0) else Status.OK
+    if count < 4 or (kind == WkbType.POLYGON and memcmp(first, wkb.pos - 8 * axes, 16) != 0):  # not closed
+        return Status.BAD_SYNTAX
+    return Status.OK
+
+
 cdef inline int take_count(Wkb* wkb, uint32_t* count, bint little) noexcept nogil:
     if wkb.end - wkb.pos < 4:
         return Status.BAD_SYNTAX
@@ -112,21 +134,19 @@ cdef inline int take_count(Wkb* wkb, uint32_t* count, bint little) noexcept nogi
 
 cdef int walk_parts(Wkb* wkb, uint32_t kind, uint32_t zm, int depth, bint little) noexcept nogil:
     """Pass over what follows a geometry's header. `zm` is 1 for Z, 2 for M, 3 for both."""
-    cdef uint32_t count, points, i
+    cdef uint32_t count, i
     cdef int status
     cdef int axes = 2 + (zm & 1) + (zm >> 1)
     if kind == WkbType.POINT:
         return walk_point(wkb, axes, little)
+    if kind == WkbType.LINESTRING or kind == WkbType.CIRCULARSTRING:
+        return walk_line(wkb, kind, axes, little)
     status = take_count(wkb, &count, little)
     if status:
         return status
-    if kind == WkbType.LINESTRING or kind == WkbType.CIRCULARSTRING:
-        return walk_points(wkb, count, axes, little)
     for i in range(count):
         if kind == WkbType.POLYGON or kind == WkbType.TRIANGLE:
-            status = take_count(wkb, &points, little)
-            if status == Status.OK:
-                status = walk_points(wkb, points, axes, little)
+            status = walk_line(wkb, kind, axes, little)
         else:
             status = walk_geometry(wkb, <int>zm, depth + 1)
         if status:
@@ -172,6 +192,8 @@ cdef int walk_geometry(Wkb* wkb, int wanted_zm, int depth) noexcept nogil:
         return Status.BAD_SYNTAX
     if wanted_zm >= 0 and zm != <uint32_t>wanted_zm:
         return Status.BAD_SYNTAX
+    if wkb.points_only and depth == 0 and kind == WkbType.MULTIPOINT:
+        return Status.BAD_SYNTAX
     if wkb.to_iso:  # where the outermost has an SRID still, it keeps that flag
         put_wkb_int(header + 1, kind + 1000 * zm, little)
     return walk_parts(wkb, kind, zm, depth, little)
@@ -184,10 +206,11 @@ cdef class GeometryEncoder(BytesEncoder):
     """
 
     cdef int32_t srid
-    cdef bint geodetic
+    cdef bint geodetic, points_only
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
+        self.points_only = holds_points_only(cast.pg)
         self.geodetic = cast.pg.codec == "geography"
         # in a geography without typmod, any SRID of degrees may be
         self.srid = (fixed_srid(cast.pg) or 0) if cast.pg.typmod >= 0 else 0
@@ -195,7 +218,7 @@ cdef class GeometryEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef Wkb wkb = Wkb(<uint8_t*>data, <uint8_t*>data + n, self.geodetic, False, 0)
+        cdef Wkb wkb = Wkb(<uint8_t*>data, <uint8_t*>data + n, self.geodetic, False, True, self.points_only, 0)
         cdef int status
         if n > FIELD_MAX - 4:
             return Status.FIELD_TOO_BIG
@@ -253,7 +276,7 @@ cdef class GeometryDecoder(BytesDecoder):
         status = append_value(self, data, n - skip)
         if status:
             return status
-        wkb = Wkb(self.data.data + start, self.data.data + self.data.size, False, True, 0)
+        wkb = Wkb(self.data.data + start, self.data.data + self.data.size, False, True, False, False, 0)
         memcpy(wkb.pos + WKB_HEADER, data + WKB_HEADER + skip, n - WKB_HEADER - skip)
         put_wkb_int(wkb.pos + 1, wkb_int(data + 1, data[0] == 1) & ~<uint32_t>WKB_SRID, data[0] == 1)
         status = walk_geometry(&wkb, -1, 0)

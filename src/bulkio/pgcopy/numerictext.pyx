@@ -1,14 +1,16 @@
 """numeric, from and to text, and from floats; for the wire format see numericwire.pxd."""
 
 from libc.math cimport INFINITY, NAN as NOT_A_NUMBER, fabs, isfinite, isnan
-from libc.stdint cimport int64_t, int32_t, uint8_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, strtod
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.bytesview cimport BytesView, bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellEncoder
-from bulkio.pgcopy.chars cimport is_digit
+from bulkio.pgcopy.decimaltext cimport (
+    POINTLESS_MAX, NumberText, parse_number, shortest_digits, take_sign, trim, word_is,
+)
 from bulkio.pgcopy.fixed cimport FixedDecoder
 from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.numericwire cimport (
@@ -17,68 +19,6 @@ from bulkio.pgcopy.numericwire cimport (
 )
 from bulkio.pgcopy.strings cimport OFFSET_MAX, BytesDecoder, append_value, end_value
 from bulkio.pgcopy.wire cimport Buf, Out, State, Status, append_bytes, get16, put16, reserve, room
-
-
-cdef struct NumberText:
-    # A decimal number in text: its digits lie in [first, end), with perhaps one point among them.
-    const uint8_t* first
-    const uint8_t* end
-    int64_t digits  # significant ones, leading zeros left out
-    int64_t whole  # digits before the point, exponent applied; negative for 0.00…
-    int64_t places  # digits after the point, exponent applied
-    bint negative
-
-
-cdef inline bint is_blank(uint8_t c) noexcept nogil:
-    return c == c' ' or 9 <= c <= 13
-
-
-cdef bint word_is(const uint8_t* p, const uint8_t* end, const char* word) noexcept nogil:
-    """Compare with a lower-case word, whatever the case of the text."""
-    cdef int i = 0
-    while p + i < end and word[i] != 0:
-        if (p[i] | 0x20) != <uint8_t>word[i]:
-            return False
-        i += 1
-    return p + i == end and word[i] == 0
-
-
-cdef int parse_number(NumberText* number, const uint8_t* p, const uint8_t* end) noexcept nogil:
-    """Parse [digits][.digits][e[+-]digits], the sign taken off already."""
-    cdef int64_t before = 0, after = 0, exponent = 0, zeros = 0
-    cdef bint seen = False, point = False, significant = False, minus = False
-    number.first = p
-    while p < end and (is_digit(p[0]) or (p[0] == c'.' and not point)):
-        if p[0] == c'.':
-            point = True
-        else:
-            seen = True
-            significant = significant or p[0] != c'0'
-            zeros += not significant
-            after += point
-            before += not point
-        p += 1
-    number.end = p
-    if not seen:
-        return Status.BAD_SYNTAX
-    if p < end and (p[0] | 0x20) == c'e':
-        p += 1
-        if p < end and (p[0] == c'+' or p[0] == c'-'):
-            minus = p[0] == c'-'
-            p += 1
-        if p == end:
-            return Status.BAD_SYNTAX
-        while p < end and is_digit(p[0]):
-            if exponent < 1000000:
-                exponent = exponent * 10 + (p[0] - c'0')
-            p += 1
-        exponent = -exponent if minus else exponent
-    if p != end:
-        return Status.BAD_SYNTAX
-    number.digits = before + after - zeros
-    number.whole = before - zeros + exponent
-    number.places = after - exponent if after > exponent else 0
-    return Status.OK
 
 
 cdef class WrittenNumberEncoder(CellEncoder):
@@ -165,15 +105,10 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
         cdef const uint8_t* end = p + n
         cdef NumberText number
         cdef int status
-        while p < end and is_blank(p[0]):
-            p += 1
-        while p < end and is_blank((end - 1)[0]):
-            end -= 1
+        trim(&p, &end)
         if word_is(p, end, b"nan"):
             return put_header(out, 0, 0, NAN, 0)
-        number.negative = p < end and p[0] == c'-'
-        if p < end and (p[0] == c'-' or p[0] == c'+'):
-            p += 1
+        number.negative = take_sign(&p, end)
         if word_is(p, end, b"infinity") or word_is(p, end, b"inf"):
             if self.limited:
                 return Status.OUT_OF_RANGE
@@ -182,16 +117,6 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
         if status:
             return status
         return self.put_text(out, &number)
-
-
-cdef const uint8_t* with_point(char* text) noexcept nogil:
-    """Put a point into what printf has written as 1,5e+00 or in whatever way the locale has; gives its new beginning."""
-    cdef uint8_t* p = <uint8_t*>text + 1
-    while not is_digit(p[0]):
-        p += 1
-    (p - 1)[0] = c'.'
-    (p - 2)[0] = text[0]
-    return p - 2
 
 
 cdef class FloatToNumericEncoder(WrittenNumberEncoder):
@@ -211,8 +136,8 @@ cdef class FloatToNumericEncoder(WrittenNumberEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef double value = load_float(self.values, self.source, self.offset + row)
         cdef NumberText number
-        cdef char text[40]
-        cdef int n = 0, digits, status
+        cdef char text[POINTLESS_MAX]
+        cdef int n, status
         if isnan(value):
             return put_header(out, 0, 0, NAN, 0)
         number.negative = value < 0
@@ -220,15 +145,11 @@ cdef class FloatToNumericEncoder(WrittenNumberEncoder):
             if self.limited:
                 return Status.OUT_OF_RANGE
             return put_header(out, 0, 0, MINUS_INFINITY if number.negative else PLUS_INFINITY, INFINITY_DSCALE)
-        value = fabs(value)  # -0.0 too: numeric has no such zero
-        for digits in range(15, 18):  # 17 are enough for every float64
-            n = snprintf(text, sizeof(text), "%.*e", digits - 1, value)
-            if strtod(text, NULL) == value:
-                break
-        status = parse_number(&number, with_point(text), <const uint8_t*>text + n)
+        n = shortest_digits(text, fabs(value))  # of -0.0 too: numeric has but one zero
+        status = parse_number(&number, <const uint8_t*>text, <const uint8_t*>text + n)
         if status:
             return status
-        while number.places > 0 and (number.end - 1)[0] == c'0':  # zeros that only %e has written
+        while number.places > 0 and (number.end - 1)[0] == c'0':  # zeros that only make up the count
             number.end -= 1
             number.places -= 1
             number.digits -= number.digits > 0

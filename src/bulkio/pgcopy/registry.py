@@ -8,9 +8,11 @@ from bulkio.pgcopy import (
     bits,
     composites,
     enums,
+    floattext,
     geometry,
     hstore,
     intervals,
+    inttext,
     literals,
     money,
     nested,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 MODULES = (
     scalars,
+    inttext,
+    floattext,
     numeric,
     numerictext,
     money,

@@ -6,12 +6,11 @@ Wire formats: src/backend/utils/adt/{bool,int,int8,float,uuid}.c, the `*send` fu
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
 
 from bulkio.pgcopy.arrow cimport ArrowArray
 from bulkio.pgcopy.cells cimport CellDecoder, give_array
 from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
-from bulkio.pgcopy.floats cimport float_width, load_float
+from bulkio.pgcopy.floats cimport float_width, load_float, put_float
 from bulkio.pgcopy.integers cimport IntKind, int_kind, load_int
 from bulkio.pgcopy.wire cimport (
     Buf, Out, State, Status, append_bytes, get16, get32, get64, put32, put_bytes, put_integer, reserve, test_bit,
@@ -69,19 +68,6 @@ cdef class IntEncoder(FixedEncoder):
         if value < self.low or value > self.high or (self.kind == IntKind.UINT64 and value < 0 and not self.past_int64):
             return Status.OUT_OF_RANGE
         return put_integer(out, value, self.width)
-
-
-cdef inline int put_float(Out* out, double value, int width) noexcept nogil:
-    """Append a float4 or float8 field; `value` must be exact in `width` bytes."""
-    cdef uint32_t narrow_bits
-    cdef uint64_t bits
-    cdef float narrow
-    if width == 8:
-        memcpy(&bits, &value, 8)
-        return put_integer(out, <int64_t>bits, 8)
-    narrow = <float>value
-    memcpy(&narrow_bits, &narrow, 4)
-    return put_integer(out, narrow_bits, 4)
 
 
 cdef class FloatEncoder(FixedEncoder):

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from bulkio.types.pgtypes import PgType
 
-__all__ = ["arrow_extension", "field_metadata", "field_typmod", "fixed_srid", "spell_typmod", "with_srid"]
+__all__ = [
+    "SRID_MAX",
+    "arrow_extension",
+    "field_metadata",
+    "field_typmod",
+    "fixed_srid",
+    "holds_points_only",
+    "spell_typmod",
+    "with_srid",
+]
 
 EXTENSION_NAME_KEY = b"ARROW:extension:name"
 EXTENSION_METADATA_KEY = b"ARROW:extension:metadata"
@@ -66,6 +75,16 @@ def _typmod_srid(typmod: int) -> int:
     return ((typmod & 0x0FFFFF00) - (typmod & 0x10000000)) >> 8
 
 
+def holds_points_only(pg: PgType) -> bool:
+    """Tell whether a column's typmod is a point's: there PostGIS makes a point of an empty multipoint, too."""
+    return pg.codec in ("geometry", "geography") and pg.typmod >= 0 and _shape(pg.typmod) == "Point"
+
+
+def _shape(typmod: int) -> str:
+    number = (typmod & 0xFC) >> 2
+    return _SHAPES[number] if number < len(_SHAPES) else _SHAPES[0]
+
+
 def spell_typmod(typmod: int) -> str:
     """Spell the typmod of a geometry or geography as DDL does.
 
@@ -74,11 +93,9 @@ def spell_typmod(typmod: int) -> str:
     """
     if typmod < 0:
         return ""
-    number = (typmod & 0xFC) >> 2
-    shape = _SHAPES[number] if number < len(_SHAPES) else _SHAPES[0]
-    axes = ("Z" if typmod & 2 else "") + ("M" if typmod & 1 else "")
+    shape = _shape(typmod) + ("Z" if typmod & 2 else "") + ("M" if typmod & 1 else "")
     srid = _typmod_srid(typmod)
-    return f"({shape}{axes},{srid})" if srid else f"({shape}{axes})"
+    return f"({shape},{srid})" if srid else f"({shape})"
 
 
 def field_metadata(pg: PgType) -> dict[bytes, bytes]:

@@ -52,14 +52,14 @@ def resolve_type(oid: int, typmod: int, facts: Mapping[int, TypeFacts]) -> PgTyp
 
 
 def _as_text(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType:
-    """Make a type of server text; an array's element and a composite's columns are known all the same."""
+    """Make a type of server text; an array's element, a composite's columns, a domain's base are known all the same."""
     fact = facts.get(oid)
     if fact is None:
         return PgType(f"oid {oid}", oid, 0, SERVER_TEXT, "", typmod)
     if fact.kind == "p":  # record, void, anyarray: what a query gives, and no column can have
         return replace(base_type("text"), codec=SERVER_TEXT)
     named = _named(fact, SERVER_TEXT, typmod)
-    parts = {fact.element_oid} if fact.is_array else {part for _, part, _ in fact.fields}
+    parts = {part for _, part, _ in fact.fields} | {fact.element_oid}
     above = (*above, oid)
     if parts & {*above}:  # a type that contains itself
         return named
@@ -69,6 +69,9 @@ def _as_text(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
 
     if fact.is_array:
         return replace(named, element=part(fact.element_oid, -1))
+    if fact.kind == "d":
+        # not made anew by a load, which cannot spell the base's typmod
+        return replace(_domain_over(part(fact.element_oid, fact.typmod), fact), typmod=-1, domain_has_more=True)
     return replace(named, fields=tuple((name, part(oid, typmod)) for name, oid, typmod in fact.fields))
 
 
@@ -76,7 +79,7 @@ def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
     fact = facts.get(oid)
     base = known_type(oid, typmod)
     if base is not None:
-        return replace(base, money_scale=fact.money_scale) if fact and base.codec == "money" else base
+        return base if fact is None else _with_money_scale(base, fact.money_scale)
     if fact is None or oid in above:  # unknown, or a type that contains itself
         return None
     above = (*above, oid)
@@ -85,6 +88,13 @@ def _resolve(oid: int, typmod: int, facts: Mapping[int, TypeFacts], above: tuple
     return {"c": _composite, "d": _domain, "e": _enum, "r": _range, "m": _range}.get(fact.kind, _extension)(
         fact, typmod, facts, above
     )
+
+
+def _with_money_scale(base: PgType, scale: int) -> PgType:
+    """Set the decimal places of money, or of an array of it."""
+    if base.element is not None:
+        return replace(base, element=_with_money_scale(base.element, scale))
+    return replace(base, money_scale=scale) if base.codec == "money" else base
 
 
 def _named(fact: TypeFacts, codec: str, typmod: int) -> PgType:
@@ -109,8 +119,10 @@ def _array(fact: TypeFacts, typmod: int, facts: Mapping[int, TypeFacts], above: 
 
 def _domain(fact: TypeFacts, _: int, facts: Mapping[int, TypeFacts], above: tuple[int, ...]) -> PgType | None:
     inner = _resolve(fact.element_oid, fact.typmod, facts, above)
-    if inner is None:
-        return None
+    return None if inner is None else _domain_over(inner, fact)
+
+
+def _domain_over(inner: PgType, fact: TypeFacts) -> PgType:
     return replace(
         inner,
         name=fact.name,

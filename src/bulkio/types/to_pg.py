@@ -25,6 +25,9 @@ from bulkio.types.policies import STRICT, Policies
 
 __all__ = ["cast_to_pg", "pg_type_for"]
 
+# the Arrow type of what a text has inside
+_PART = pa.large_string()
+
 _INTEGERS = ("int2", "int4", "int8")
 _FLOATS = ("float4", "float8")
 _TEXTS = ("text", "json")
@@ -45,6 +48,8 @@ _PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
     ("decimal", ("money",)): "decimal_to_money",
     ("text", _TEXTS): "text",
     ("text", ("jsonb",)): "jsonb",
+    ("text", (*_INTEGERS, "uint4", "uint8")): "text_to_int",
+    ("text", _FLOATS): "text_to_float",
     ("text", ("numeric",)): "text_to_numeric",
     ("text", ("enum",)): "enum",
     ("text", ("uuid",)): "text_to_uuid",
@@ -120,10 +125,27 @@ def _cast(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
         return nested(arrow, pg, pairs)
     if kind == "decimal" and arrow.scale not in _SCALES:
         return None
+    if kind == "text":
+        return _from_text(pg, arrow)
     encoder = pairs.get((kind, pg.codec))
-    if encoder is None and kind == "text":
-        encoder = SERVER_TEXT
     return Cast(encoder, arrow, pg) if encoder else None
+
+
+def _parts_of_text(pg: PgType) -> tuple[Cast, ...]:
+    """Give the casts by which the parts of a text are checked: what would encode each as a column of its own."""
+    if pg.codec in ("geometry", "geography"):  # EWKB in hexadecimal digits, coordinates
+        return Cast("geometry", pa.large_binary(), pg), _from_text(base_type("float8"))
+    if pg.codec == SERVER_TEXT and pg.base_name in ("cid", "oidvector"):
+        return (_from_text(base_type("oid")),)
+    if pg.fields:
+        return tuple(_from_text(field) for _, field in pg.fields)
+    return () if pg.element is None else (_from_text(pg.item),)
+
+
+def _from_text(pg: PgType, arrow: pa.DataType = _PART) -> Cast:
+    """Choose how strings go into any type: where bulkio has no parser, the server's own reads them."""
+    encoder = _ENCODERS.get(("text", pg.codec))
+    return Cast(encoder, arrow, pg) if encoder else Cast(SERVER_TEXT, arrow, pg, _parts_of_text(pg))
 
 
 def _list_to_array(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:

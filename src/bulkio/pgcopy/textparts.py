@@ -1,0 +1,23 @@
+"""What the checks of texts in Python have in common: they take a text apart into simpler ones, or refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+__all__ = ["BLANKS", "RefusedError", "TakeApart"]
+
+#: what the server's own parsers take for a blank
+BLANKS = " \t\n\v\f\r"
+
+#: From a text to (number of a child of the cast, what that would have to encode): text, or bytes. Raises RefusedError.
+TakeApart: TypeAlias = Callable[[str], Iterable[tuple[int, str | bytes]]]
+
+
+class RefusedError(ValueError):
+    """A text may not go. Never leaves `pgcopy`: `servertext` answers with the status, as encoders do."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        #: a code of `messages`
+        self.status = status

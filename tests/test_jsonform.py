@@ -83,6 +83,15 @@ def expected(value: object, arrow: pa.DataType) -> object:
     return value
 
 
+def plain(value: object) -> object:
+    """Give the same value with whole floats as integers: JSON has numbers alone."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 @given(st.data())
 def test_any_nesting(data: st.DataObject) -> None:
     """Of any type that nests, in any slice, a JSON parser reads the values; a NULL row stays NULL."""
@@ -94,7 +103,7 @@ def test_any_nesting(data: st.DataObject) -> None:
             assert text is None
         else:
             assert text is not None
-            assert repr(json.loads(text)) == repr(json.loads(json.dumps(expected(value, arrow))))
+            assert repr(plain(json.loads(text))) == repr(plain(json.loads(json.dumps(expected(value, arrow)))))
 
 
 def test_null_inside_and_out() -> None:

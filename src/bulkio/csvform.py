@@ -137,8 +137,10 @@ def _vectors(column: pa.Array, _: Cast) -> pa.Array:
 
 def map_entries(column: pa.Array) -> pa.Array:
     """Give a map as the list of structs of keys and values that it is, which more kernels take."""
-    parts = [(field.name, field.type) for field in (column.type.key_field, column.type.item_field)]
-    return column.cast(pa.list_(pa.struct(parts)))
+    # not by a cast, which makes invalid arrays where items are of Arrow's type null, at any depth (pyarrow 26)
+    entries = pa.StructArray.from_arrays([column.keys, column.items], ["key", "value"])
+    offsets = pc.add(column.offsets, pa.scalar(0, pa.int32()))  # a copy that begins at its own beginning
+    return pa.ListArray.from_arrays(offsets, entries, mask=column.is_null())
 
 
 def _quoted(text: str | None) -> str:

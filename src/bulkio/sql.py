@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bulkio.protocols import CopyFormat, CopyTarget
 
@@ -147,18 +147,21 @@ def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> st
     return f"SELECT {_name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
 
 
-def with_texts(query: str, width: int, texts: Sequence[int]) -> str:
-    """Wrap a query of `width` columns, so that the columns with these indices come as the server's text.
+def with_texts(query: str, width: int, texts: Mapping[int, str]) -> str:
+    """Wrap a query of `width` columns; those with these indices, and types of these names, come as the server's text.
 
     It is the text of the type's output function: a cast to text may be a user's function, which loses some of it.
-    IS NULL would not do, for it is true of a composite whose columns are all null.
+    Only xml's own cast keeps what its output function drops: the declaration, and a line end behind it.
     """
     names = [quote_ident(f"c{i}") for i in range(width)]
-    columns = [_text_of(name) if i in texts else name for i, name in enumerate(names)]
+    columns = [_text_of(name, texts[i]) if i in texts else name for i, name in enumerate(names)]
     return f"SELECT {', '.join(columns)} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
 
 
-def _text_of(column: str) -> str:
+def _text_of(column: str, type_name: str) -> str:
+    if type_name == "xml":
+        return f"pg_catalog.text({column})"
+    # IS NULL would not do: it is true of a composite whose columns are all null
     return f"CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END"
 
 

@@ -109,7 +109,7 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
             [(field.name, why) for field in fields if (why := unsupported(field.cast)) is not None],
             "method cursor cannot carry these columns: use binary",
         )
-    texts = [i for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT]
+    texts = {i: field.cast.pg.base_name for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT}
     pins = _text_pins(request, [columns[i] for i in texts], types)
     query = sql.with_texts(request.query, len(fields), texts) if texts else request.query
     schema = pa.schema(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -169,3 +171,13 @@ def test_nested_lists_become_jsonb_unless_dimensions_are_declared():
     assert cast_to_pg(nested, declared) is not None
     assert cast_to_pg(nested, array_of(base_type("int4"))) is None
     assert pg_type_for(pa.struct([("a", pa.int32())])).sql == "jsonb"
+
+
+def test_text_into_money_of_other_places():
+    """The server reads text in the C locale, whose money has two decimal places: elsewhere it would be another sum."""
+    money = base_type("money")
+    for text in (pa.string(), pa.dictionary(pa.int8(), pa.string())):
+        assert cast_to_pg(text, money) is not None
+        for scale in (0, 3):
+            assert cast_to_pg(text, replace(money, money_scale=scale)) is None
+    assert cast_to_pg(pa.decimal128(10, 0), replace(money, money_scale=0)) is not None

@@ -89,6 +89,9 @@ _LOSSY: _Pairs = {
 }
 
 
+#: decimal places of money in the C locale, in which the server reads text
+PLAIN_MONEY_SCALE = 2
+
 #: PostgreSQL's numeric has no scale beyond these (NUMERIC_MAX_PRECISION of src/include/utils/numeric.h)
 _SCALES = range(-1000, 1001)
 
@@ -101,6 +104,8 @@ def cast_to_pg(arrow: pa.DataType, pg: PgType, policies: Policies = STRICT) -> C
     how = _cast(arrow, pg, _ENCODERS | _LOSSY if policies.allow_lossy else _ENCODERS)
     if how is None or any(_is_prepared(child) for child in how.children):
         return None
+    if how.needs_server and pg.codec == "money" and pg.money_scale != PLAIN_MONEY_SCALE:
+        return None  # the server would take yen for cents
     return with_policies(how, policies)
 
 

@@ -37,6 +37,7 @@ Each is an argument of the API and an option of the command line; the default is
 | `bounds` | arrays whose lower bound is not 1: `drop` it | |
 | `nul` | | NUL characters in text: `strip` or `replace` them |
 | `dimensions` | `COLUMN=N`: the array has N dimensions | the same |
+| `numeric` | numeric without precision: a `string`, or `decimal(p,s)`, in which all must fit, or `float64`, rounded | |
 | `allow_lossy` | | lets the pairs marked so round |
 
 ## Notes
@@ -44,13 +45,21 @@ Each is an argument of the API and an option of the command line; the default is
 - char(n) is padded with blanks, as PostgreSQL stores it; varchar(n) never loses a character, not even a blank.
 - A type that is not in the first table travels as the text that the server itself writes. A load into one, and a string
   into a type for which bulkio has no parser, travels as CSV text, which the server parses in the same transaction: the
-  whole load then does, and policies that need method `binary` are refused.
+  whole load then does, with the same policies and the same refusals.
 - A string goes in only where all of it is kept: a float gives its digits back, a timestamp without zone has none in its
   text, and so in each part of an array, composite or range. What bulkio cannot be sure of is refused: ISO 8601 is safe.
 - The method `records` sends rows through the driver, and `cursor` reads them so: a column that either cannot carry is
   refused before anything is read or written, with its name.
 - Parquet cannot hold Arrow's intervals: there they are structs of months, days and microseconds, which load back.
-- Domains are their base types in Arrow. Enums and composites that the database does not have are made by the load.
+- Domains are their base types in Arrow. Enums, composites, and domains without constraint or default, that the database
+  does not have are made by the load; where a recorded type cannot be had, the report and a warning say what came instead.
+- `types` asks for the type of a new table's column, such as jsonb, or a composite for a struct; a union becomes jsonb only
+  so, for json does not tell which of its types a value had.
+- A domain's constraints, defaults, collations and generated columns are not recorded: their text is SQL.
+- xml inside arrays and composites loses its declaration, as it does in pg_dump; a column of its own keeps it.
+- Slower by an order of magnitude than the rest, because each value passes through Python: nested values into json and
+  jsonb where a kernel of pyarrow's does not do, strings into arrays and composites that the server parses, and the
+  methods csv and records for intervals, arrays, composites, ranges, bytea and far dates.
 """
 
 
@@ -174,9 +183,18 @@ def _columns(codecs: Iterable[str]) -> str:
     return ", ".join(names + sorted(wanted & {"enum", "composite", "range", "multirange", ARRAY}))
 
 
+_SERVER_PARTS = {
+    "list": "an array whose elements the server parses",
+    "struct": "a composite of which the server parses a part",
+}
+
+
 def _existing() -> Iterable[tuple[str, str, str]]:
     rows = [(kind, _columns(codecs), encoder) for (kind, codecs), encoder in _PAIRS.items()]
-    rows += [(kind, _columns([codec]), "by its parts") for kind, codec in _NESTED]
+    rows += [
+        (kind, _SERVER_PARTS[kind] if codec == SERVER_TEXT else _columns([codec]), "by its parts")
+        for kind, codec in _NESTED
+    ]
     rows += [
         (kind, _columns([codec]), f"{encoder}, only with allow_lossy") for (kind, codec), encoder in _LOSSY.items()
     ]

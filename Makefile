@@ -74,6 +74,7 @@ bench: $(READY) ## Make every published figure (about two hours)
 
 codec-bench: $(READY) ## Measure the codec alone, without a server
 	$(PY) benchmarks/codec.py
+	$(PY) benchmarks/codec_types.py
 
 clean: ## Remove what was built, and the demo with its server; .venv stays
 	@if [ -x $(BULKIO) ] && [ -d demo ]; then $(BULKIO) server stop; fi

@@ -13,12 +13,16 @@ import json
 import time
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.types import Cast, PgType, cast_from_pg, cast_to_pg, pg_type_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SAMPLE = Path(__file__).parents[1] / "sample_data" / "lineitem.parquet"
 ROUNDS = 7
@@ -88,10 +92,10 @@ def _value(kind: pa.DataType, random: Random) -> object:
     return random.getrandbits(14)
 
 
-def measure(table: pa.Table) -> dict[str, float]:
-    """Give the speeds for one table, and what they were measured on."""
+def measure(table: pa.Table, types: Sequence[PgType] = ()) -> dict[str, float]:
+    """Give the speeds for one table, and what they were measured on; types that are not given are a new table's."""
     schema = table.schema
-    pg_types = [_pg_type(field.type) for field in schema]
+    pg_types = list(types) or [_pg_type(field.type) for field in schema]
     fields = [Field(field.name, _cast(field.type, pg)) for field, pg in zip(schema, pg_types, strict=True)]
     batches = table.to_batches(max_chunksize=BATCH_ROWS)
     stream = b"".join(bytes(block) for block in _encoded(fields, batches))

@@ -59,7 +59,7 @@ Each is an argument of the API and an option of the command line; the default is
 - A domain's constraints, defaults, collations and generated columns are not recorded: their text is SQL.
 - xml inside arrays and composites loses its declaration, as it does in pg_dump; a column of its own keeps it.
 - Most types take the codec 3 to 10 ns a value (`make codec-bench` measures each). Slower by an order of magnitude are
-  numeric past 38 digits, for its 256-bit arithmetic, and types that Arrow has as text only, which is parsed and written:
+  numeric past 38 digits, for its 256-bit arithmetic, and types that Arrow has as text only, parsed and written here:
   numeric without precision, inet, macaddr, bit, pg_lsn. Slower still, because each value passes through Python, are
   nested values into json and jsonb where no kernel of pyarrow's does it, strings into arrays and composites that the
   server parses, and the methods csv and records for intervals, arrays, composites, ranges, bytea and far dates.

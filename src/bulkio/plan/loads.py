@@ -11,12 +11,12 @@ from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, Table, TableNa
 from bulkio.errors import SchemaError
 from bulkio.pgcopy import Field
 from bulkio.plan.common import column_lines, refuse, refuse_odd_dimensions
-from bulkio.plan.recorded import RecordedTable, RecordedType, recorded_oid, recorded_table, recorded_type
+from bulkio.plan.newcolumns import declared, new_cast, new_column
+from bulkio.plan.recorded import recorded_table
 from bulkio.protocols import CopyTarget
 from bulkio.rows import row_oid, unsupported
 from bulkio.text import printable, show_name
-from bulkio.types import ARRAY, SERVER_TEXT, Cast, arrow_kind, cast_from_pg, cast_to_pg, pg_type_for, resolve_type
-from bulkio.types.geo import arrow_extension, field_typmod
+from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -153,7 +153,7 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     fields: list[Field] = []
     faults, notes = [], []
     for column in request.source_schema:
-        pg, cast, note = _cast_into_new(column, database, request.policies)
+        pg, cast, note = new_cast(column, database, request.policies)
         notes += [note] if note else []
         if cast is not None:
             fields.append(Field(column.name, cast, column.nullable))
@@ -164,83 +164,10 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     refuse(faults, f"table {request.table} cannot be created")
     refuse_odd_dimensions(request.policies, fields, "the source")
     recorded = recorded_table(request.source_schema)
-    columns = [_new_column(field, recorded, database) for field in fields]
+    columns = [new_column(field, recorded, database) for field in fields]
     ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
     plan = _load_plan(request, schema, request.table.name, (ddl,), fields, creates=True)
     return replace(plan, types_ddl=database.made, notes=tuple(notes))
-
-
-_SERIALS = {"int2": "smallserial", "int4": "serial", "int8": "bigserial"}
-
-
-def _new_column(field: Field, recorded: RecordedTable, database: Database) -> sql.NewColumn:
-    pg = field.cast.pg
-    type_sql = pg.sql
-    if pg.codec == SERVER_TEXT:
-        type_sql += database.typmods.get((pg.oid, pg.typmod), "")
-    if field.name in recorded.serial and field.name not in recorded.identity and not pg.is_domain:
-        type_sql = _SERIALS.get(pg.codec, type_sql)
-    identity = recorded.identity.get(field.name, "") if pg.codec in _SERIALS and not pg.is_domain else ""
-    return sql.NewColumn(field.name, type_sql, field.nullable, identity, recorded.options(field.name, pg.oid))
-
-
-def _cast_into_new(column: pa.Field, database: Database, policies: Policies) -> tuple[PgType | None, Cast | None, str]:
-    """Choose the type that is asked for; or that was recorded, where it is there and the data fits; or the default.
-
-    The text is a note where it is another one than was recorded.
-    """
-    if column.name in database.asked:
-        return *_with_cast(column, resolve_type(*database.asked[column.name], database.types), policies), ""
-    recorded = recorded_type(column)
-    if recorded is not None:
-        found = _recorded_cast(column, recorded, database, policies)
-        if found is not None:
-            return *found, ""
-    pg, cast = _default_cast(column, database, policies)
-    note = ""
-    if recorded is not None and recorded.kind == "domain" and recorded.parts:
-        base = _recorded_cast(column, recorded.parts[0][1], database, policies)
-        pg, cast = base or (pg, cast)
-    if recorded is not None and pg is not None:
-        note = f"{show_name(column.name)} was recorded as {recorded.sql}, which cannot be had here: it becomes {pg.sql}"
-    return pg, cast, note
-
-
-def _recorded_cast(
-    column: pa.Field, recorded: RecordedType, database: Database, policies: Policies
-) -> tuple[PgType, Cast] | None:
-    oid = recorded_oid(recorded, database.named)
-    if oid is None:
-        return None
-    pg = resolve_type(oid, recorded.typmod, database.types)
-    if _is_text(column.type) and not _is_text(cast_from_pg(pg).arrow):
-        return None  # it was made text after the export: it may hold what its old type cannot
-    pg, cast = _with_cast(column, pg, policies, recorded.dimensions)
-    return None if cast is None else (pg, cast)
-
-
-def _is_text(arrow: pa.DataType) -> bool:
-    """Tell whether values are text, or text by way of a dictionary or an extension."""
-    if arrow_kind(arrow) == "dictionary":
-        return _is_text(arrow.value_type)
-    return arrow_kind(arrow) in ("text", "json")
-
-
-def _default_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[PgType | None, Cast | None]:
-    spatial = database.postgis.get(arrow_extension(column) or "")
-    if spatial is not None:
-        return _with_cast(column, resolve_type(spatial, field_typmod(column), database.types), policies)
-    pg = pg_type_for(column.type, policies.dimensions.get(column.name, 1))
-    return (None, None) if pg is None else _with_cast(column, pg, policies)
-
-
-def _with_cast(column: pa.Field, pg: PgType, policies: Policies, dimensions: int = 1) -> tuple[PgType, Cast | None]:
-    declared = _declared(pg, column.name, policies, dimensions)
-    return declared, cast_to_pg(column.type, declared, policies)
-
-
-def _declared(pg: PgType, column: str, policies: Policies, dimensions: int = 1) -> PgType:
-    return replace(pg, dimensions=policies.dimensions.get(column, dimensions))
 
 
 def _plan_existing(request: LoadRequest, table: Table, database: Database) -> LoadPlan:
@@ -257,7 +184,7 @@ def _plan_existing(request: LoadRequest, table: Table, database: Database) -> Lo
         if column.generated:  # the server makes its values itself
             skipped.append(arrow.name)
             continue
-        pg = _declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, request.policies)
+        pg = declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, request.policies)
         cast = cast_to_pg(arrow.type, pg, request.policies)
         if database.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
             faults.append((arrow.name, f"the table has it as {column.type_name}, not {request.types[arrow.name]}"))

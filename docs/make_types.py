@@ -47,7 +47,8 @@ Each is an argument of the API and an option of the command line; the default is
   into a type for which bulkio has no parser, travels as CSV text, which the server parses in the same transaction: the
   whole load then does, with the same policies and the same refusals.
 - A string goes in only where all of it is kept: a float gives its digits back, a timestamp without zone has none in its
-  text, and so in each part of an array, composite or range. What bulkio cannot be sure of is refused: ISO 8601 is safe.
+  text, and so in each part of an array, composite or range. What bulkio cannot be sure of is refused, such as a
+  year of two digits: ISO 8601 is safe.
 - The method `records` sends rows through the driver, and `cursor` reads them so: a column that either cannot carry is
   refused before anything is read or written, with its name.
 - Parquet cannot hold Arrow's intervals: there they are structs of months, days and microseconds, which load back.

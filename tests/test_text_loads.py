@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
+from servers import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -214,3 +215,51 @@ def test_what_an_extension_writes_is_kept(extension: str, sql_type: str, text: s
     for source in (text, written):
         bulkio.load(pa.table({"v": [source]}), "u", dsn, mode="truncate")
         assert conn.execute("SELECT format('%s', v) FROM u").fetchone() == (written,)
+
+
+@pytest.mark.parametrize(
+    ("pg", "text"),
+    [
+        ("date", "02-JAN-24"),
+        ("date", "5 Mar 24"),
+        ("date", "01/02/24"),
+        ("timestamp", "1/2/03 04:05"),
+        ("timestamptz", "02-JAN-24 10:00+02"),
+        ("timestamptz", "1/2/03 04:05Z"),
+        ("daterange", "[01/02/24,)"),
+        ("timestamptz", "20240102T030460Z"),
+        ("timestamptz", "2024-01-02 030460+00"),
+        ("timestamptz", "2024-01-02 03:04:60Z"),
+    ],
+)
+def test_dates_that_the_server_would_guess(pg: str, text: str, one_dsn: str) -> None:
+    """A year of two digits, in an order that DateStyle decides, and seconds that are moved to the next minute."""
+    with connect(one_dsn) as conn:
+        conn.execute(f"CREATE TABLE t (c {pg})")
+        with pytest.raises(bulkio.EncodeError, match="with all digits of the year"):
+            bulkio.load(pa.table({"c": [text]}), "t", one_dsn)
+        assert conn.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("pg", "text", "stored"),
+    [
+        ("timestamptz", "2024-01-02T03:04:05.123456Z", "2024-01-02 03:04:05.123456+00"),
+        ("timestamptz", "2024-01-02 03:04:05-0800", "2024-01-02 11:04:05+00"),
+        ("timestamptz", "20240102T030405Z", "2024-01-02 03:04:05+00"),
+        ("timestamptz", "Tue, 02 Jan 2024 03:04:05 GMT", "2024-01-02 03:04:05+00"),
+        ("timestamptz", "0044-03-15 00:00:00+00 BC", "0044-03-15 00:00:00+00 BC"),
+        ("timestamptz", "infinity", "infinity"),
+        ("date", "2-Jan-2024", "2024-01-02"),
+        ("date", "Jan 2, 2024", "2024-01-02"),
+        ("float8", "18446744073709551616", "1.8446744073709552e+19"),
+        ("float8", "0.1000000000000000055511151231257827021181583404541015625", "0.1"),
+        ("hstore", "a=>b=c", '"a"=>"b=c"'),
+    ],
+)
+def test_texts_that_are_clear(pg: str, text: str, stored: str, one_dsn: str) -> None:
+    """Common forms go in as what they say."""
+    with connect(one_dsn) as conn:
+        conn.execute(f"CREATE EXTENSION IF NOT EXISTS hstore; SET TimeZone = 'UTC'; CREATE TABLE t (c {pg})")
+        bulkio.load(pa.table({"c": [text]}), "t", one_dsn)
+        assert conn.execute("SELECT c::text FROM t").fetchall() == [(stored,)]

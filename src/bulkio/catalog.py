@@ -32,6 +32,7 @@ __all__ = [
     "read_table",
     "read_types",
     "sequences_query",
+    "spelled_types_query",
     "table_query",
     "type_names_query",
     "types_query",
@@ -196,10 +197,15 @@ def columns_query(oid: int) -> str:
     """  # noqa: S608 - a number
 
 
+#: what pg_get_expr gives for a default that is a sequence's next value and no more
+_PLAIN_NEXTVAL = r"^(pg_catalog\.)?nextval\(''.*''::(pg_catalog\.)?regclass\)$"
+
+
 def sequences_query(oid: int) -> str:
     """Ask for the sequences that a table's columns take their values from.
 
-    A partition's columns share the sequences of those above it, whose identity they have since PostgreSQL 17.
+    A partition's columns share the sequences of those above it, whose identity they have since PostgreSQL 17. A default
+    that computes something of a sequence's value tells nothing of where the sequence stands: it does not count.
     """
     return f"""
         WITH tables(oid) AS (
@@ -216,11 +222,15 @@ def sequences_query(oid: int) -> str:
             FROM columns AS c
             JOIN pg_catalog.pg_depend AS d ON d.refobjid = c.attrelid AND d.refobjsubid = c.attnum
              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.classid = d.refclassid
-             AND (d.deptype = 'i' AND c.attidentity <> '' OR d.deptype = 'a' AND c.atthasdef)
+             AND d.deptype = 'i' AND c.attidentity <> ''
             UNION ALL
-            SELECT c.attname, c.own_number, d.refobjid, false
+            SELECT c.attname, c.own_number, d.refobjid, EXISTS (
+                       SELECT FROM pg_catalog.pg_depend AS o
+                        WHERE o.objid = d.refobjid AND o.classid = d.refclassid AND o.refclassid = d.refclassid
+                          AND o.refobjid = c.attrelid AND o.refobjsubid = c.attnum AND o.deptype = 'a')
             FROM columns AS c
             JOIN pg_catalog.pg_attrdef AS e ON e.adrelid = c.attrelid AND e.adnum = c.attnum
+             AND pg_catalog.pg_get_expr(e.adbin, e.adrelid) ~ '{_PLAIN_NEXTVAL}'
             JOIN pg_catalog.pg_depend AS d ON d.objid = e.oid
              AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -371,6 +381,16 @@ def named_types_query(names: Iterable[tuple[str, str, str]]) -> str:
         WHERE n.nspname = wanted.schema OR e.extname = wanted.extension
            OR wanted.schema = '' AND pg_catalog.pg_type_is_visible(t.oid)
         ORDER BY n.nspname = wanted.schema
+    """  # noqa: S608 - quoted literals
+
+
+def spelled_types_query(names: Iterable[str]) -> str:
+    """Ask for types as a user spells them: (oid) of each, in order, null where no column can have it."""
+    wanted = ", ".join(f"({i}, {quote_literal(name)})" for i, name in enumerate(names))
+    return f"""
+        SELECT (SELECT t.oid::bigint FROM pg_catalog.pg_type AS t
+                 WHERE t.oid = pg_catalog.to_regtype(wanted.name)::pg_catalog.oid AND t.typtype <> 'p')
+        FROM (VALUES {wanted}) AS wanted(place, name) ORDER BY wanted.place
     """  # noqa: S608 - quoted literals
 
 

@@ -52,10 +52,16 @@ class Lines:
         self._kept_bytes = 0
         self._lines = 0
         self._rows = 0
+        #: by how many lines the server counts fewer: before the first row has ended it does not know what ends a line,
+        #: and counts each CR in quotes instead of each LF (src/backend/commands/copyfromparse.c, CopyReadLineText)
+        self._uncounted = 0
 
     def add(self, block: bytes, rows: int) -> None:
         """Note a block that comes next."""
         lines = block.count(b"\n")
+        if self._rows == 0 and rows:
+            first = _first_row(block)
+            self._uncounted = first.count(b"\n") - first.count(b"\r")
         if lines != rows or not self._blocks or self._blocks[-1][2]:
             kept = block if lines != rows else b""
             self._blocks.append((self._lines + 1, self._rows + 1, kept))
@@ -67,10 +73,19 @@ class Lines:
 
     def row_of(self, line: int) -> int | None:
         """Give the row that has this line, from 1; None where it is not known any more."""
+        line = max(line + self._uncounted, 1)
         for first_line, first_row, block in reversed(self._blocks):
             if line >= first_line:
                 return first_row + (_rows_before(block, line - first_line) if block else line - first_line)
         return None
+
+
+def _first_row(block: bytes) -> bytes:
+    """Give the first row, without the line end behind it."""
+    end = block.find(b"\n")
+    while block.count(b'"', 0, end) % 2:
+        end = block.find(b"\n", end + 1)
+    return block[:end]
 
 
 def _rows_before(block: bytes, line: int) -> int:

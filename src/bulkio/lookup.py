@@ -82,18 +82,21 @@ async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int,
     """Look up types as a user spells them: the oid and typmod of each.
 
     Raises:
-        ConfigError: the server knows no such type.
+        ConfigError: the server knows no such type that a column can have.
     """
     wanted = list(types)
     if not wanted:
         return []
     try:
-        columns = await session.describe(sql.null_columns(wanted))
+        rows = await session.fetch(catalog.spelled_types_query(wanted))
+        columns = await session.describe(sql.null_columns(wanted))  # for the typmods; a domain is its base here
     except DriverError as error:
         raise ConfigError(f"types: {error}") from error
-    if len(columns) != len(wanted):
-        raise ConfigError(f"types: {', '.join(wanted)} are not the names of {len(wanted)} types")
-    return [(column.type_oid, column.typmod) for column in columns]
+    for name, (oid,) in zip(wanted, rows, strict=True):
+        if oid is None:
+            raise ConfigError(f"types: {name!r} is no type that a column can have")
+    oids = [int(str(oid)) for (oid,) in rows]
+    return [(oid, column.typmod if column.type_oid == oid else -1) for oid, column in zip(oids, columns, strict=True)]
 
 
 _TYPMOD = re.compile(r"(\([^()]*\))(?:\[\])?$")

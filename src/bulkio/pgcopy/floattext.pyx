@@ -59,6 +59,20 @@ cdef bint is_always_kept(double value, int64_t count, int width) noexcept nogil:
     return count <= HALF_DIGITS and value >= ldexp(1, -14)
 
 
+cdef bint is_exactly(double value, const char* digits, int count) noexcept nogil:
+    """Whether a float, printed with `count` digits, more than any rounding needs, has these."""
+    cdef char text[DIGITS_USED + 40]
+    cdef int i, at = 0
+    snprintf(text, sizeof(text), "%.*e", count - 1, value)
+    for i in range(count):
+        while not is_digit(text[at]):  # the point, whatever that is
+            at += 1
+        if text[at] != digits[i]:
+            return False
+        at += 1
+    return True
+
+
 cdef bint gives_back(double value, const char* digits, int64_t count, int width) noexcept nogil:
     """Whether a float, which is not negative, has these digits when it is printed with as many."""
     cdef uint64_t wanted = 0, unit = 1
@@ -67,7 +81,7 @@ cdef bint gives_back(double value, const char* digits, int64_t count, int width)
     if is_always_kept(value, count, width):
         return True
     if count > DIGITS_MAX:
-        return False
+        return count <= DIGITS_USED and is_exactly(value, digits, <int>count)
     for i in range(count):
         wanted = 10 * wanted + <uint64_t>(digits[i] - c'0')
     if print_digits(value, <int>count, &exponent) == wanted:

@@ -46,7 +46,8 @@ _ENCODE = {
     WRONG_SRID: "{value} has another SRID than {pg}, or one of its parts has",
     WRONG_BITS: "{value} has not as many bits as {pg}",
     NULL_MEMBER: "{value} has a NULL in it, which {pg} cannot have",
-    WOULD_DROP: "{value} may say more than {pg} keeps, and what that does not keep the server drops in silence",
+    WOULD_DROP: "{value} may say more than {pg} keeps, and what that does not keep the server drops in silence"
+    " (dates go by ISO 8601, with all digits of the year)",
 }
 
 _DECODE = {

@@ -1,4 +1,4 @@
-"""Texts of dates and times without a zone: read to see that they say no more than the column keeps.
+"""Texts of dates and times: read to see that they say no more than the column keeps.
 
 The server's parser (src/backend/utils/adt/datetime.c) takes words and numbers in nearly any order, and leaves out in
 silence what a type has no room for: a zone, a date, a time of day. So what is not clearly a date or a time written in
@@ -75,6 +75,7 @@ cdef const uint8_t* read_date(Stamp* stamp, const uint8_t* p, const uint8_t* end
     cdef const uint8_t* part
     cdef uint8_t separator = 0
     cdef int parts = 0, months = 0
+    cdef bint year = False
     while True:
         part = p
         p = skip_digits(p, end)
@@ -83,6 +84,8 @@ cdef const uint8_t* read_date(Stamp* stamp, const uint8_t* p, const uint8_t* end
             if not is_one_of(part, p, MONTHS, 3):
                 return NULL
             months += 1
+        else:
+            year = year or p - part > 2
         parts += 1
         if p == end or p[0] not in b"-/.":
             break
@@ -90,7 +93,7 @@ cdef const uint8_t* read_date(Stamp* stamp, const uint8_t* p, const uint8_t* end
             return NULL
         separator = p[0]
         p += 1
-    if stamp.dated or months > 1 or not (parts == 3 or (parts == 2 and months == 0 and p - part == 3)):
+    if stamp.dated or not year or months > 1 or not (parts == 3 or (parts == 2 and months == 0 and p - part == 3)):
         return NULL
     stamp.dated = True
     return p
@@ -155,7 +158,7 @@ cdef const uint8_t* read_number(Stamp* stamp, const uint8_t* p, const uint8_t* e
         return read_date(stamp, p, end)
     if stamp.dated:
         return NULL
-    if after - p == 8 or (after - p == 6 and not stamp.month and stamp.numbers == 0):
+    if after - p == 8:
         stamp.dated = stamp.compact = True
         return after
     stamp.numbers += 1
@@ -163,20 +166,37 @@ cdef const uint8_t* read_number(Stamp* stamp, const uint8_t* p, const uint8_t* e
     return after
 
 
-cdef bint moves_second(const uint8_t* p, const uint8_t* end) noexcept nogil:
-    """Whether there is a 60th second in the text of an instant; of a zone's minutes there are none either."""
-    while end - p >= 3:
-        if p[0] == c':' and p[1] == c'6' and p[2] == c'0' and (end - p == 3 or not is_digit(p[3])):
-            return True
-        p += 1
-    return False
+cdef bint is_clear_instant(const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Whether the text of an instant has a year of more than two digits, and no 60th second, which the server moves.
+
+    A text without digits, such as infinity, has neither.
+    """
+    cdef const uint8_t* start = p
+    cdef const uint8_t* run
+    cdef bint digits = False, year = False, timed = False
+    while p < end:
+        if not is_digit(p[0]):
+            timed = timed or p[0] == c':'
+            p += 1
+            continue
+        run = p
+        p = skip_digits(p, end)
+        digits = True
+        if run > start and (run - 1)[0] == c'.' and timed:
+            continue  # a fraction
+        if (p - run == 2 and run > start and (run - 1)[0] == c':') or p - run == 6:
+            if (p - 2)[0] == c'6' and (p - 1)[0] == c'0':
+                return False
+        if p - run > 2 and (run == start or is_blank((run - 1)[0]) or (run - 1)[0] == c',' or not timed):
+            year = True
+    return year or not digits
 
 
 cdef int check_stamp(Kind kind, const uint8_t* p, const uint8_t* end) noexcept nogil:
     """Find a zone, a date in a time, a time of day in a date: Status.WOULD_DROP also where that is not certain."""
     cdef Stamp stamp = Stamp(kind, False, False, False, False, False, False, 0, 0)
     if kind == Kind.INSTANT:
-        return Status.WOULD_DROP if moves_second(p, end) else Status.OK
+        return Status.OK if is_clear_instant(p, end) else Status.WOULD_DROP
     trim(&p, &end)
     if is_one_of(p, end, TIMES if kind == Kind.TIME else STAMPS, 0):
         return Status.OK
@@ -193,5 +213,5 @@ cdef int check_stamp(Kind kind, const uint8_t* p, const uint8_t* end) noexcept n
         if p == NULL or (kind == Kind.DATE and stamp.timed and stamp.nonzero):
             return Status.WOULD_DROP
     if stamp.month:
-        return Status.WOULD_DROP if stamp.dated or stamp.numbers != 2 or stamp.years > 1 else Status.OK
+        return Status.WOULD_DROP if stamp.dated or stamp.numbers != 2 or stamp.years != 1 else Status.OK
     return Status.WOULD_DROP if stamp.numbers else Status.OK

@@ -119,8 +119,9 @@ _OF_CATALOG: dict[str, TakeApart] = {
 # --- hstore -------------------------------------------------------------------------------------------------
 
 # contrib/hstore/hstore_io.c, parse_hstore
-_HSTORE_VALUE = r'("(?:[^"\\]|\\.)*+"|(?:[^\s"\\,=]|\\.)(?:[^\s",=\\]|\\.)*+)'
-_HSTORE_PAIR = re.compile(rf"\s*+{_HSTORE_VALUE}\s*+=>\s*+{_HSTORE_VALUE}\s*+(,|$)", re.DOTALL)
+_HSTORE_KEY = r'("(?:[^"\\]|\\.)*+"|(?:[^\s"\\,=]|\\.)(?:[^\s",=\\]|\\.)*+)'
+_HSTORE_VALUE = _HSTORE_KEY.replace("=", "")  # in a value = is a character as any other
+_HSTORE_PAIR = re.compile(rf"\s*+{_HSTORE_KEY}\s*+=>\s*+{_HSTORE_VALUE}\s*+(,|$)", re.DOTALL)
 
 
 def _hstore(text: str) -> Parts:

@@ -17,9 +17,12 @@ __all__ = ["loaded_sequences", "refuse_fixed_sequences"]
 
 
 def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[SequenceUse, ...]:
-    """Give those whose next values could meet loaded ones: a default of another type makes something else of them."""
+    """Give those whose next values could meet loaded ones: a default of another type makes something else of them.
+
+    A sequence that is not the column's own is advanced where the role may do that, and else left to those who may.
+    """
     loaded = {field.name for field in plan.fields if field.cast.pg.codec in ("int2", "int4", "int8")}
-    return tuple(use for use in uses if use.column in loaded)
+    return tuple(use for use in uses if use.column in loaded and (use.owned or (use.may_set and use.may_read_column)))
 
 
 def refuse_fixed_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> None:

@@ -110,7 +110,8 @@ _KINDS = (
     ("struct", pa.types.is_struct),
     ("map", pa.types.is_map),
     ("union", pa.types.is_union),
-    ("interval", pa.types.is_interval),
+    # pyarrow has no names for the other two, but takes them from other libraries
+    ("interval", lambda arrow: pa.types.is_interval(arrow) or str(arrow) in ("month_interval", "day_time_interval")),
     ("duration", pa.types.is_duration),
     ("null", pa.types.is_null),
     ("run_ends", pa.types.is_run_end_encoded),

@@ -29,7 +29,7 @@ from bulkio.server.postmaster import alive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Fleet", "TestServer", "connect", "found_servers", "make_cluster"]
+__all__ = ["Fleet", "TestServer", "column_types", "connect", "fetch", "found_servers", "make_cluster"]
 
 #: What the folders of test sessions are called, before the pid of the session.
 _PREFIX = "bulkio-test-"
@@ -201,3 +201,18 @@ def _clear_away_dead_sessions() -> None:
         for folder in root.iterdir():
             Cluster(folder, Path("/nonexistent")).stop(mode="immediate")
         shutil.rmtree(root, ignore_errors=True)
+
+
+def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
+    """Give the rows of a query."""
+    with connect(dsn) as conn:
+        return conn.execute(query).fetchall()
+
+
+def column_types(dsn: str, table: str) -> dict[str, str]:
+    """Give the type of each column of a table, as the server spells it."""
+    query = (
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+        f" WHERE attrelid = '{table}'::regclass AND attnum > 0"
+    )
+    return dict(fetch(dsn, query))

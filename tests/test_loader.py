@@ -17,7 +17,7 @@ import pytest
 import bulkio
 from bulkio import aio, flow
 from bulkio.csvform import Lines
-from servers import connect
+from servers import connect, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 METHODS = ["binary", "csv", "records"]
 TRIPS = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "name": ["a", None, "ü"]})
-
-
-def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
-    with connect(dsn) as conn:
-        return conn.execute(query).fetchall()
 
 
 @pytest.fixture
@@ -461,3 +456,40 @@ def test_types_of_the_users_own_with_the_servers_names(dsn: str, driver: str, me
     read = bulkio.read("t", shadowed, driver=driver, columns=source.column_names).read_all()
     assert read.to_pylist() == source.to_pylist()
     assert fetch(dsn, "INSERT INTO t (s) VALUES ('') RETURNING id") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pa.table({"xmin": [1]}), '"xmin": every table has a column of this name'),
+        (pa.table({"t": pa.array([86400], pa.int32()).view(pa.time32("s"))}), "86400 s is out of range for time"),
+        (pa.table({"t": pa.array([-1], pa.int64()).view(pa.time64("us"))}), "-1 us is out of range for time"),
+    ],
+)
+def test_messages(table: pa.Table, message: str, one_dsn: str) -> None:
+    """They show what the source has."""
+    with pytest.raises(bulkio.BulkioError, match=message):
+        bulkio.load(table, "new", one_dsn)
+
+
+def test_what_a_load_can_go_into(one_dsn: str) -> None:
+    """The message says what it is, and what option would help."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE SEQUENCE s; CREATE VIEW v AS SELECT 1 AS c; CREATE TABLE t (c int4[])")
+    for name, message in (("s", "s is no table"), ("v", "v is a view")):
+        with pytest.raises(bulkio.SchemaError, match=message):
+            bulkio.load(pa.table({"c": [1]}), name, one_dsn)
+    with pytest.raises(bulkio.SchemaError, match="say how many dimensions it has"):
+        bulkio.load(pa.table({"c": [[[1]]]}), "t", one_dsn)
+
+
+def test_sequences_of_which_a_default_computes(dsn: str) -> None:
+    """They stay: what was loaded says nothing of where they stand. A plain default's is advanced."""
+    with connect(dsn) as conn:
+        conn.execute("""
+            CREATE SEQUENCE s; CREATE TABLE shards (id int8 DEFAULT nextval('s') * 1000 + 7, a text);
+            CREATE SEQUENCE plain; CREATE TABLE shared (id int4 DEFAULT nextval('plain'), a text)
+        """)
+        for table in ("shards", "shared"):
+            bulkio.load(pa.table({"id": [4007], "a": ["x"]}), table, dsn)
+        assert conn.execute("SELECT nextval('s')::int, nextval('plain')::int").fetchone() == (1, 4008)

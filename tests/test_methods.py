@@ -173,3 +173,17 @@ def _plain(value: object) -> object:
 def same_values(left: pa.Table, right: pa.Table) -> bool:
     """Compare two tables, a NaN being equal to a NaN."""
     return all(plain_values(left[name]) == plain_values(right[name]) for name in right.column_names)
+
+
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+def test_infinite_intervals(method: str, dsn: str) -> None:
+    """Where the server has them (from 17 on), every method stores them."""
+    struct = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("microseconds", pa.int64())])
+    ends = (2**31 - 1, 2**31 - 1, 2**63 - 1), (-(2**31), -(2**31), -(2**63))
+    column = pa.array([dict(zip(struct.names, end, strict=True)) for end in ends], struct)
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t (c interval)")
+        if conn.info.server_version < 170000:
+            return
+        bulkio.load(pa.table({"c": column}), "t", dsn, infinity="sentinel", method=method)
+        assert conn.execute("SELECT c::text FROM t").fetchall() == [("infinity",), ("-infinity",)]

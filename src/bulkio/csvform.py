@@ -14,7 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from bulkio.timetext import DAY_US, EPOCH_DAYS, clock_text, date_text, interval_text, timestamp_text
+from bulkio.timetext import (
+    DATE_INFINITIES,
+    DAY_US,
+    EPOCH_DAYS,
+    INTERVAL_INFINITIES,
+    TIMESTAMP_INFINITIES,
+    clock_text,
+    date_text,
+    interval_text,
+    timestamp_text,
+)
 from bulkio.types import ARRAY
 
 if TYPE_CHECKING:
@@ -106,8 +116,7 @@ def _printable(column: pa.Array, how: Cast) -> pa.Array:
 def _dates(column: pa.Array, _: Cast) -> pa.Array:
     if _all_within(column, (_PLAIN_DAYS[0] - EPOCH_DAYS, _PLAIN_DAYS[1] - EPOCH_DAYS)):
         return pc.add(column, pa.scalar(EPOCH_DAYS, pa.int32())).cast(pa.date32()).cast(pa.string())
-    infinities = {2**31 - 1: "infinity", -(2**31): "-infinity"}
-    return _texts(column, lambda days: infinities.get(days) or date_text(days + EPOCH_DAYS))
+    return _texts(column, lambda days: _infinity(days, DATE_INFINITIES) or date_text(days + EPOCH_DAYS))
 
 
 def _times(column: pa.Array, _: Cast) -> pa.Array:
@@ -120,8 +129,12 @@ def _timestamps(column: pa.Array, _: Cast) -> pa.Array:
     shift = EPOCH_DAYS * DAY_US
     if _all_within(column, (_PLAIN_DAYS[0] * DAY_US - shift, (_PLAIN_DAYS[1] + 1) * DAY_US - 1 - shift)):
         return pc.add(column, shift).cast(pa.timestamp("us")).cast(pa.string())
-    infinities = {2**63 - 1: "infinity", -(2**63): "-infinity"}
-    return _texts(column, lambda us: infinities.get(us) or timestamp_text(us + shift))
+    return _texts(column, lambda us: _infinity(us, TIMESTAMP_INFINITIES) or timestamp_text(us + shift))
+
+
+def _infinity(value: object, infinities: Sequence[object]) -> str:
+    """Name the infinity that a value is; "" for none."""
+    return ("infinity", "-infinity")[infinities.index(value)] if value in infinities else ""
 
 
 def _arrays(column: pa.Array, how: Cast) -> pa.Array:
@@ -210,15 +223,9 @@ def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:
 
 
 def _intervals(column: pa.Array, _: Cast) -> pa.Array:
-    end, long_end = 2**31 - 1, 2**63 - 1
-    infinities: dict[tuple[int, ...], str] = {
-        (end, end, long_end): "infinity",
-        (-end - 1, -end - 1, -long_end - 1): "-infinity",
-    }
-
     def text(value: dict[str, int]) -> str:
         parts = tuple(value.values())
-        return infinities.get(parts) or interval_text(*parts)
+        return _infinity(parts, INTERVAL_INFINITIES) or interval_text(*parts)
 
     return _texts(column, text)
 

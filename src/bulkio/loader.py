@@ -40,7 +40,7 @@ from bulkio.plan import (
     plan_load,
     recorded_names,
     recorded_typmods,
-    refuse_fixed_sequences,
+    with_sequences,
 )
 from bulkio.prepare import prepare_batch, prepared_fields
 from bulkio.protocols import DriverChoice, LoadMethod
@@ -207,8 +207,7 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         known = (await find_table(session, TableName(known.schema, known.name))).table or known
     types = await find_types(session, [column.type_oid for column in known.columns])
     plan = plan_load(request, Database(known, found.new_schema, types, asked))
-    refuse_fixed_sequences(plan, await find_sequences(session, known))
-    return plan
+    return with_sequences(plan, await find_sequences(session, known))
 
 
 async def _for_new_table(
@@ -231,9 +230,10 @@ async def _for_new_table(
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
     """Take the sequences of the columns that were loaded past their values: the next INSERT shall not meet one."""
-    table = (await find_table(session, TableName(plan.schema, plan.table))).table
-    uses = await find_sequences(session, table) if table else ()
-    for use in loaded_sequences(plan, uses):
+    uses = plan.sequences
+    if plan.creates and (table := (await find_table(session, TableName(plan.schema, plan.table))).table):
+        uses = loaded_sequences(plan, await find_sequences(session, table))
+    for use in uses:
         # Two statements: between reading where the sequence is and setting it, no time shall pass.
         [(last,)] = await session.fetch(sql.last_value(plan.schema, plan.table, use.column, use.options))
         if last is not None:

@@ -16,7 +16,15 @@ import pyarrow.compute as pc
 from bulkio.errors import DecodeError
 from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
 from bulkio.text import show_name
-from bulkio.timetext import DAY_US, EPOCH_DAYS, timetz_fields, timetz_text
+from bulkio.timetext import (
+    DATE_INFINITIES,
+    DAY_US,
+    EPOCH_DAYS,
+    INTERVAL_INFINITIES,
+    TIMESTAMP_INFINITIES,
+    timetz_fields,
+    timetz_text,
+)
 from bulkio.types import ARRAY, PgType, known_type
 
 if TYPE_CHECKING:
@@ -29,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["from_rows", "row_oid", "to_rows", "unsupported"]
 
 EPOCH_US = EPOCH_DAYS * DAY_US
-DATE_INFINITIES = (2**31 - 1, -(2**31))
-TIMESTAMP_INFINITIES = (2**63 - 1, -(2**63))
-INTERVAL_INFINITIES = tuple((n, n, long) for n, long in zip(DATE_INFINITIES, TIMESTAMP_INFINITIES, strict=True))
 #: the last microseconds that 64-bit nanoseconds hold
 INTERVAL_US_MAX = (2**63 - 1) // 1000
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "DATE_INFINITIES",
     "DAY_US",
     "EPOCH_DAYS",
+    "INTERVAL_INFINITIES",
+    "TIMESTAMP_INFINITIES",
     "clock_text",
     "date_text",
     "interval_text",
@@ -18,6 +21,10 @@ __all__ = [
 DAY_US = 86_400_000_000
 #: 1970-01-01 to 2000-01-01, where PostgreSQL's integers begin
 EPOCH_DAYS = 10957
+#: PostgreSQL's integers of infinity and -infinity
+DATE_INFINITIES = (2**31 - 1, -(2**31))
+TIMESTAMP_INFINITIES = (2**63 - 1, -(2**63))
+INTERVAL_INFINITIES = tuple((n, n, long) for n, long in zip(DATE_INFINITIES, TIMESTAMP_INFINITIES, strict=True))
 
 _TIMETZ = re.compile(
     r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,6})0*)?)?(?:[zZ]|([+-])(\d\d)(?::?(\d\d))?(?::(\d\d))?)", re.ASCII

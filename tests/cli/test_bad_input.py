@@ -295,3 +295,31 @@ def test_debug_shows_the_traceback(bulkio: Program, tmp_path: Path) -> None:
     assert done.code == 1
     assert "Traceback" in done.err
     assert "\nError: " in done.err
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "said"),
+    [
+        ("load", ("--dimensions", "c"), "'c' is not COLUMN=N"),
+        ("load", ("--dimensions", "c=two"), "'c=two' is not COLUMN=N"),
+        ("load", ("--dimensions", "=2"), "'=2' is not COLUMN=N"),
+        ("load", ("--dimensions", "id=9"), "dimensions['id'] is 9, and must be a whole number, from 1 to 6"),
+        ("load", ("--types", "jsonb"), "'jsonb' is not COLUMN=TYPE"),
+        ("load", ("--types", "c= "), "'c= ' is not COLUMN=TYPE"),
+        ("export", ("--numeric", "float"), "numeric is 'float', and can be 'string', 'float64' or 'decimal(p,s)'"),
+    ],
+)
+def test_options_that_say_nothing(
+    bulkio: Program, db: psycopg.Connection, tmp_path: Path, command: str, options: tuple[str, str], said: str
+) -> None:
+    """They are wrong usage, with what they should look like."""
+    db.execute(TABLE)
+    before = snapshot(db)
+    file = tmp_path / "x.parquet"
+    if command == "load":
+        pq.write_table(pa.table({"id": GOOD_IDS}), file)
+    done = bulkio(*((command, file, "t") if command == "load" else (command, "t", file)), *options)
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert snapshot(db) == before

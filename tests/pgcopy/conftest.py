@@ -5,11 +5,19 @@ A pair that was collected and whose count of any is zero makes the run fail: a s
 
 from __future__ import annotations
 
+import locale
 import re
+import shutil
+import subprocess
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass
@@ -81,3 +89,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a run in which a count is zero."""
     if _TALLY.missing() and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(params=["de_DE", "ps_AF"])
+def decimal_comma(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Make and set a locale with another decimal point: a comma, or one of two bytes."""
+    localedef = shutil.which("localedef")
+    if localedef is None:
+        pytest.skip("no localedef to make locales with")
+    made = tmp_path / f"{request.param}.UTF-8"
+    subprocess.run([localedef, "-i", request.param, "-f", "UTF-8", made], check=True)  # fixed words
+    monkeypatch.setenv("LOCPATH", str(tmp_path))
+    before = locale.setlocale(locale.LC_NUMERIC)
+    locale.setlocale(locale.LC_NUMERIC, made.name)
+    yield locale.localeconv()["decimal_point"]
+    locale.setlocale(locale.LC_NUMERIC, before)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import locale
 import math
-import shutil
 import struct
-import subprocess
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -20,8 +17,7 @@ from bulkio.types import Policies, base_type, cast_to_pg
 from cells import agree_on_parsing, encode, encode_text, read_cells
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     import psycopg
 
@@ -180,21 +176,6 @@ def test_any_decimal(value: Decimal, name: str) -> None:
     digits = len(value.normalize().as_tuple().digits)
     if value:
         assert abs(Decimal(got) - value) < Decimal(1).scaleb(value.adjusted() - digits + 1)
-
-
-@pytest.fixture(params=["de_DE", "ps_AF"])
-def decimal_comma(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Make and set a locale with another decimal point: a comma, or one of two bytes."""
-    localedef = shutil.which("localedef")
-    if localedef is None:
-        pytest.skip("no localedef to make locales with")
-    made = tmp_path / f"{request.param}.UTF-8"
-    subprocess.run([localedef, "-i", request.param, "-f", "UTF-8", made], check=True)  # fixed words
-    monkeypatch.setenv("LOCPATH", str(tmp_path))
-    before = locale.setlocale(locale.LC_NUMERIC)
-    locale.setlocale(locale.LC_NUMERIC, made.name)
-    yield locale.localeconv()["decimal_point"]
-    locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def test_a_locale_changes_nothing(decimal_comma: str) -> None:

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-import locale
-import shutil
-import subprocess
-from typing import TYPE_CHECKING
-
 import pyarrow as pa
-import pytest
 
 from bulkio.types import Policies, base_type, cast_from_pg, cast_to_pg
 from bulkio.types.from_pg import numeric_as
 from pgcopy.one_column import decode, encode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
 NUMERIC = base_type("numeric")
 VALUES = [1.5, 0.1, -123456.789, 1e300, 5e-324, 0.0, -0.0, 100.0, 1 / 3, None]
-
-
-@pytest.fixture(params=["de_DE", "ps_AF"])
-def decimal_comma(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Make and set a locale with another decimal point: a comma, or one of two bytes."""
-    localedef = shutil.which("localedef")
-    if localedef is None:
-        pytest.skip("no localedef to make locales with")
-    made = tmp_path / f"{request.param}.UTF-8"
-    subprocess.run([localedef, "-i", request.param, "-f", "UTF-8", made], check=True)  # fixed words
-    monkeypatch.setenv("LOCPATH", str(tmp_path))
-    before = locale.setlocale(locale.LC_NUMERIC)
-    locale.setlocale(locale.LC_NUMERIC, made.name)
-    yield locale.localeconv()["decimal_point"]
-    locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def _stream() -> bytes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import Shared, policy_options, shared_options, use_dsn
+from bulkio.cli.options import Shared, by_column, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ MODES = ("append", "create", "truncate")
     "--types",
     multiple=True,
     metavar="COLUMN=TYPE",
-    callback=lambda _ctx, _option, texts: dict(map(_column_type, texts)),
+    callback=lambda _ctx, _option, texts: by_column(texts, "COLUMN=TYPE", str),
     help="The type of a new table's column, as DDL spells it: doc=jsonb, 'price=numeric(10,2)'. May be repeated.",
 )
 @policy_options(load=True)
@@ -108,13 +108,6 @@ def load(
             f"the load was rolled back, table {table} is unchanged",
         )
     report.show_load(done, as_json=shared.as_json, quiet=shared.quiet)
-
-
-def _column_type(text: str) -> tuple[str, str]:
-    column, _, type_name = text.rpartition("=")
-    if not column or not type_name.strip():
-        raise click.BadParameter(f"{text!r} is not COLUMN=TYPE", param_hint="--types")
-    return column, type_name
 
 
 def _refuse_file(table: str) -> None:

@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import DriverChoice
 
-__all__ = ["Shared", "output_options", "parse_columns", "parse_param", "policy_options", "shared_options", "use_dsn"]
+__all__ = [
+    "Shared",
+    "by_column",
+    "output_options",
+    "parse_columns",
+    "parse_param",
+    "policy_options",
+    "shared_options",
+    "use_dsn",
+]
 
 DRIVERS = ("auto", "asyncpg", "psycopg")
 
-#: PostgreSQL's MAXDIM
-MAX_DIMENSIONS = 6
-
+T = TypeVar("T")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 
@@ -85,7 +92,7 @@ def policy_options(*, load: bool) -> Callable[[Command], Command]:
             "--dimensions",
             multiple=True,
             metavar="COLUMN=N",
-            callback=lambda _ctx, _option, texts: dict(map(_dimension, texts)),
+            callback=lambda _ctx, _option, texts: by_column(texts, "COLUMN=N", int),
             help="Dimensions of an array column, where they are more than one. May be repeated.",
         ),
     ]
@@ -143,13 +150,22 @@ def policy_options(*, load: bool) -> Callable[[Command], Command]:
     return add
 
 
-def _dimension(text: str) -> tuple[str, int]:
-    column, _, number = text.rpartition("=")
-    if not column or not number.isdigit() or not 1 <= int(number) <= MAX_DIMENSIONS:
-        raise click.BadParameter(
-            f"{text!r} is not COLUMN=N with N from 1 to {MAX_DIMENSIONS}", param_hint="--dimensions"
-        )
-    return column, int(number)
+def by_column(texts: Sequence[str], shape: str, read: Callable[[str], T]) -> dict[str, T]:
+    """Read what an option says of columns, such as ``doc=jsonb``; a column's name may hold ``=``, a value not.
+
+    >>> by_column(["a=b=2"], "COLUMN=N", int)
+    {'a=b': 2}
+    """
+    found = {}
+    for text in texts:
+        column, _, value = text.rpartition("=")
+        try:
+            found[column] = read(value)
+        except ValueError:
+            column = ""
+        if not column or not value.strip():
+            raise click.BadParameter(f"{text!r} is not {shape}")
+    return found
 
 
 def _options(methods: Sequence[str], batch_rows: int) -> list[Callable[[Callable[..., object]], Callable[..., object]]]:

@@ -126,6 +126,7 @@ cdef class ServerTextEncoder(TextEncoder):
         return status
 
     cdef int check_parts(self, bytes text) noexcept:
+        """Let the children look at the parts. It is called without a way for exceptions: each becomes a status."""
         cdef int status
         try:
             for number, part in self.take_apart(text.decode()):

@@ -7,7 +7,7 @@ at once. `--dry-run` prints `describe()`.
 from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
 from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, Mode, plan_load
 from bulkio.plan.recorded import missing_types, recorded_names, recorded_typmods
-from bulkio.plan.sequences import loaded_sequences, refuse_fixed_sequences
+from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [
     "MODES",
@@ -24,6 +24,6 @@ __all__ = [
     "plan_load",
     "recorded_names",
     "recorded_typmods",
-    "refuse_fixed_sequences",
     "table_columns",
+    "with_sequences",
 ]

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Policies
 
-__all__ = ["column_lines", "refuse", "refuse_odd_dimensions"]
+__all__ = ["NAME_BYTES", "column_lines", "refuse", "refuse_odd_dimensions"]
+
+#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
+NAME_BYTES = 63
 
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:

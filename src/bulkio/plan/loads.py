@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from bulkio import sql
-from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, Table, TableName
+from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, SequenceUse, Table, TableName
 from bulkio.errors import SchemaError
 from bulkio.pgcopy import Field
-from bulkio.plan.common import column_lines, refuse, refuse_odd_dimensions
+from bulkio.plan.common import NAME_BYTES, column_lines, refuse, refuse_odd_dimensions
 from bulkio.plan.newcolumns import declared, new_cast, new_column
 from bulkio.plan.recorded import recorded_table
 from bulkio.protocols import CopyTarget
@@ -57,6 +57,8 @@ class LoadPlan:
     skipped: tuple[str, ...] = ()
     #: what is otherwise than the source records it
     notes: tuple[str, ...] = ()
+    #: what has to be advanced past the values that are loaded; a new table's are not there yet
+    sequences: tuple[SequenceUse, ...] = ()
 
     @property
     def target(self) -> CopyTarget:
@@ -253,8 +255,8 @@ def refuse_odd_names(schema: pa.Schema) -> None:
             faults.append((name, "PostgreSQL cannot have this name: rename the column in the source"))
         elif name in _SYSTEM_COLUMNS:
             faults.append((name, "every table has a column of this name of the server's own: rename it in the source"))
-        elif len(name.encode()) > 63:
-            faults.append((name, "the name is longer than PostgreSQL's 63 bytes, which it would cut"))
+        elif len(name.encode()) > NAME_BYTES:
+            faults.append((name, f"the name is longer than PostgreSQL's {NAME_BYTES} bytes, which it would cut"))
     refuse(faults, "the source's column names cannot be used")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from bulkio import sql
+from bulkio.plan.common import NAME_BYTES
 from bulkio.types import ARRAY, named_type
 from bulkio.types.policies import MAX_DIMENSIONS
 
@@ -39,9 +40,6 @@ __all__ = [
 TYPE_NAME_KEY = b"ADBC:postgresql:typname"
 TYPE_KEY = b"bulkio:type"
 TABLE_KEY = b"bulkio:table"
-
-#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
-NAME_BYTES = 63
 
 #: schema and name; without a schema the search_path decides
 TypeName = tuple[str, str]

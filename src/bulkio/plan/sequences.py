@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bulkio.plan.common import refuse
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from bulkio.catalog import SequenceUse
     from bulkio.plan.loads import LoadPlan
 
-__all__ = ["loaded_sequences", "refuse_fixed_sequences"]
+__all__ = ["loaded_sequences", "with_sequences"]
 
 
 def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[SequenceUse, ...]:
@@ -25,14 +26,15 @@ def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[Seque
     return tuple(use for use in uses if use.column in loaded and (use.owned or (use.may_set and use.may_read_column)))
 
 
-def refuse_fixed_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> None:
-    """Refuse a load that could not advance a sequence, before a byte is sent.
+def with_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> LoadPlan:
+    """Give the plan of a load into an existing table with the sequences that it advances.
 
     Raises:
-        SchemaError: with every column at fault and the privilege that is missing.
+        SchemaError: it could not; with every column at fault and the privilege that is missing.
     """
+    plan = replace(plan, sequences=loaded_sequences(plan, uses))
     faults = []
-    for use in loaded_sequences(plan, uses):
+    for use in plan.sequences:
         wanted = []
         if not use.may_set:
             wanted.append(f"GRANT SELECT, UPDATE ON SEQUENCE {printable(use.name)}")
@@ -41,3 +43,4 @@ def refuse_fixed_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> None:
         if wanted:
             faults.append((use.column, f"{' and '.join(wanted)} to this role, or leave the column out with --columns"))
     refuse(faults, "the sequences of these columns have to be advanced past the values that are loaded")
+    return plan

@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 InfinityPolicy = Literal["error", "null", "sentinel"]
-#: … of a load, which has no null to make of a null
+#: … of a load, where a sentinel alone can stand for one
 LoadInfinity = Literal["error", "sentinel"]
 NanPolicy = Literal["error", "null"]
 NulPolicy = Literal["error", "strip", "replace"]

@@ -172,7 +172,12 @@ class _opened:  # noqa: N801 - reads as a verb
     """Open the source in a worker thread, close it at the end."""
 
     def __init__(self, source: object, options: LoadOptions) -> None:
-        self._open = lambda: open_source(source, batch_rows=options.batch_rows, columns=options.columns)
+        self._open = lambda: open_source(
+            source,
+            batch_rows=options.batch_rows,
+            columns=options.columns,
+            allow_lossy=options.policies.allow_lossy,
+        )
 
     async def __aenter__(self) -> Source:
         self._source = await anyio.to_thread.run_sync(self._open)

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "FileSink", "FileSource", "StreamSource", "dest_format", "open_sink", "open_source"]
 
 
-def open_source(source: object, *, batch_rows: int, columns: Sequence[str] | None = None) -> FileSource | StreamSource:
+def open_source(
+    source: object, *, batch_rows: int, columns: Sequence[str] | None = None, allow_lossy: bool = False
+) -> FileSource | StreamSource:
     """Open what the user wants to load; read metadata only.
 
     `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these,
     or an object with `__arrow_c_stream__`. Batches have at most `batch_rows` rows, and only `columns`, in
-    that order, where given. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that
-    do not fit together, unknown columns), `ConfigError` (nothing that can be read).
+    that order, where given. `allow_lossy` drops the nanoseconds of timestamps for which a file has more than
+    64 bits (INT96 of Parquet): they are handed on in microseconds. Raises `FileError` (missing, unreadable or
+    damaged), `SchemaError` (files that do not fit together, unknown columns), `ConfigError` (nothing that can
+    be read).
 
     >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
     15000
@@ -41,7 +45,7 @@ def open_source(source: object, *, batch_rows: int, columns: Sequence[str] | Non
         return StreamSource(source, batch_rows=batch_rows, columns=chosen)
     paths = [path for named in _named(source) for path in expand(named, SUFFIXES)]
     parts = [format_of_file(path).open_part(path) for path in paths]
-    return FileSource(parts, batch_rows=batch_rows, columns=chosen)
+    return FileSource(parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy)
 
 
 def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | None = None) -> FileSink:

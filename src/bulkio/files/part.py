@@ -23,6 +23,10 @@ class ReadOptions:
     columns: tuple[str, ...] | None
     #: string columns to read as dictionaries; a subset of the part's `dictionary_columns`
     dictionary_columns: frozenset[str]
+    #: values that need a finer unit than is handed on lose it, instead of being refused
+    allow_lossy: bool = False
+    #: row of the whole source, from 1, that the part begins with: what messages count by
+    first_row: int = 1
 
 
 class Part(Protocol):

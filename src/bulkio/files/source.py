@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -26,14 +27,21 @@ class FileSource:
     column in `columns`.
     """
 
-    def __init__(self, parts: Sequence[Part], *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        *,
+        batch_rows: int,
+        columns: tuple[str, ...] | None = None,
+        allow_lossy: bool = False,
+    ) -> None:
         first = parts[0]
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)
         chosen = _chosen(first, columns)
         _refuse_differences(self._parts, chosen)
         cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)
-        self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap)
+        self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap, allow_lossy)
         self.schema = _shown_schema(self._parts, chosen, cheap)
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
@@ -52,9 +60,11 @@ class FileSource:
                 self._running.close()
 
     def _read(self) -> Generator[pa.RecordBatch, None, None]:
+        before = 0
         for part in self._parts:
             seen = 0
-            with reading(part.path), closing(part.batches(self._options)) as batches:
+            options = replace(self._options, first_row=before + 1)
+            with reading(part.path), closing(part.batches(options)) as batches:
                 for batch in batches:
                     seen += batch.num_rows
                     if batch.num_rows:
@@ -62,6 +72,7 @@ class FileSource:
             if part.rows is not None and seen != part.rows:
                 message = f"gave {seen} rows where its own metadata promises {part.rows}: it is damaged"
                 raise FileError(f"{part.path}: {message}", path=part.path)
+            before += seen
 
 
 def _chosen(first: Part, columns: tuple[str, ...] | None) -> list[str]:

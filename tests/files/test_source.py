@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -278,6 +277,95 @@ def test_streams_are_read_once():
         list(source.batches())
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        TABLE.select(["many", "few", "id"]),
+        TABLE.rename_columns(["id", "many", "few"]),
+        TABLE.select(["id", "few"]),
+        TABLE.append_column("more", TABLE["id"]),
+        TABLE.set_column(0, "id", TABLE["id"].cast(pa.int32())),
+    ],
+)
+@pytest.mark.parametrize("columns", [None, ["many", "id"]])
+def test_batches_that_are_not_the_stream_s_are_refused(other, columns):
+    """A reader takes any batch that a generator gives it: names, order and types are compared each time."""
+
+    def batches():
+        yield TABLE.to_batches()[0]
+        yield other.to_batches()[0]
+
+    source = open_source(pa.RecordBatchReader.from_batches(TABLE.schema, batches()), batch_rows=5000, columns=columns)
+    iterator = source.batches()
+    next(iterator)
+    with pytest.raises(FileError, match="RecordBatchReader: batch 2 has another schema than the stream"):
+        next(iterator)
+
+
+def test_batches_whose_nested_fields_are_not_the_stream_s_are_refused():
+    """Two fields of a struct, inside a list, that have changed places."""
+
+    def lists(*names):
+        return pa.table(
+            {"c": pa.array([[dict.fromkeys(names, 1)]], pa.list_(pa.struct([(n, pa.int64()) for n in names])))}
+        )
+
+    reader = pa.RecordBatchReader.from_batches(lists("a", "b").schema, iter(lists("b", "a").to_batches()))
+    with pytest.raises(FileError, match=r"batch 1 has another schema .*: c is list<.*b: int64, a: int64>>, not list"):
+        list(open_source(reader, batch_rows=10).batches())
+
+
+def test_batches_may_say_more_of_their_fields_than_the_stream():
+    """Metadata and nullability change no value."""
+    schema = pa.schema(
+        [f.with_nullable(f.name != "id").with_metadata({"k": "v"}) for f in TABLE.schema], metadata={"a": "b"}
+    )
+    reader = pa.RecordBatchReader.from_batches(TABLE.schema, iter(TABLE.cast(schema).to_batches()))
+    assert plain(read(reader)) == plain(TABLE)
+
+
+def test_columns_that_are_named_twice(tmp_path):
+    """Twice in the source, or twice by the user: an error names them, from every kind of source."""
+    twice = pa.table([TABLE["id"], TABLE["few"], TABLE["id"]], names=["a", "b", "a"])
+    for suffix in (".parquet", ".arrow", ".arrows"):
+        for source in (twice, twice.to_reader(), write(tmp_path / f"x{suffix}", twice)):
+            with pytest.raises(SchemaError, match="has column a twice") as caught:
+                open_source(source, batch_rows=10, columns=["a"])
+            assert caught.value.columns == ("a",)
+            if not isinstance(source, pa.RecordBatchReader):
+                assert read(source, columns=["b"])["b"].to_pylist() == TABLE["few"].to_pylist()
+    for source in (TABLE, write(tmp_path / "y.parquet"), write(tmp_path / "y.arrow")):
+        with pytest.raises(SchemaError, match="column id is named twice"):
+            open_source(source, batch_rows=10, columns=["id", "few", "id"])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
+@pytest.mark.parametrize(
+    "other", [TABLE.slice(0, 999), TABLE.select(["many", "few"]), TABLE.rename_columns(["id", "many", "few"])]
+)
+def test_a_file_that_is_replaced_during_the_load_is_told(tmp_path, suffix, other):
+    """Whether or not the new one would fit: what was planned is what is read."""
+    source = open_source(write(tmp_path / f"x{suffix}"), batch_rows=300)
+    write(tmp_path / f"new{suffix}", other).rename(tmp_path / f"x{suffix}")
+    with pytest.raises(
+        FileError, match=rf"x{suffix}: was changed or replaced while it was being loaded: load it again"
+    ):
+        list(source.batches())
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
+def test_a_file_that_is_written_over_during_the_load_is_told(tmp_path, suffix):
+    """The file stays, its bytes do not."""
+    path = write(tmp_path / f"x{suffix}")
+    source = open_source([path, write(tmp_path / f"y{suffix}")], batch_rows=300)
+    batches = source.batches()
+    next(batches)
+    other = write(tmp_path / f"new{suffix}", TABLE.slice(0, 10))
+    (tmp_path / f"y{suffix}").write_bytes(other.read_bytes())
+    with pytest.raises(FileError, match=rf"y{suffix}: was changed or replaced"):
+        list(batches)
+
+
 def test_missing_and_empty(tmp_path):
     """Each says what it is."""
     for source, message in (
@@ -323,17 +411,37 @@ def test_permission_denied(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])
 def test_every_truncation_is_told(tmp_path, suffix):
-    """Cut anywhere, no file is read to an end that looks whole, except a stream cut between two messages."""
+    """Cut anywhere, no file is read to an end that looks whole."""
     whole = write(tmp_path / f"whole{suffix}").read_bytes()
     path = tmp_path / f"cut{suffix}"
     for size in sorted({0, 1, 4, 8, 100, *range(0, len(whole), len(whole) // 40), len(whole) - 20, len(whole) - 9}):
         path.write_bytes(whole[:size])
-        if suffix == ".arrows":
-            with suppress(FileError):
-                read(path)
-        else:
-            with pytest.raises(FileError):
-                read(path)
+        with pytest.raises(FileError):
+            read(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_a_stream_without_its_end_is_told(tmp_path, legacy):
+    """Cut between two messages, it looked whole; a second stream behind its end would be left out."""
+    table = pa.table(
+        {"x": pa.array([0, 2**63 - 1, 0, 0] * 4, pa.int64()), "d": pa.array(["a", "b"] * 8).dictionary_encode()}
+    )
+    path = tmp_path / "x.arrows"
+    with pa_ipc.new_stream(path, table.schema, options=pa_ipc.IpcWriteOptions(use_legacy_format=legacy)) as writer:
+        for start in range(0, 16, 4):
+            writer.write_table(table.slice(start, 4))
+    whole, marker = path.read_bytes(), 4 if legacy else 8
+    assert plain(read(path)) == plain(table)
+    for cut in range(len(whole) - 8, 0, -8):
+        path.write_bytes(whole[: cut + 8 - marker])
+        with pytest.raises(FileError, match=r"cut short|cannot be read"):
+            open_source(path, batch_rows=10)
+    path.write_bytes(whole[:-marker])
+    with pytest.raises(FileError, match="does not end with the end-of-stream marker: it was cut short"):
+        open_source(path, batch_rows=10)
+    path.write_bytes(whole * 2)
+    with pytest.raises(FileError, match=r"goes on for .* bytes after the stream's end"):
+        open_source(path, batch_rows=10)
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".arrows"])

@@ -8,6 +8,7 @@ that come from a file are validated before anyone follows their offsets.
 from __future__ import annotations
 
 import mmap
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
-from bulkio.files.part import readable_schema
+from bulkio.files.part import file_state, readable_schema
 from bulkio.files.sink import FileSink
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ __all__ = ["FILE_MAGIC", "IpcPart", "open_file_sink", "open_stream_sink"]
 FILE_MAGIC = b"ARROW1"
 #: Feather version 1, which is another format altogether
 _FEATHER_1_MAGIC = b"FEA1"
+#: the end of a stream: the marker that a message follows, and no length; before Arrow 0.15 no length alone
+#: (Arrow columnar format, "IPC Streaming Format")
+_END_MARKERS = (b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0")
 #: pages read so far are given back to the system each time this much was read
 _RELEASE_BYTES = 64 << 20
 _COMPRESSION = "lz4"
@@ -42,6 +46,7 @@ class IpcPart:
         self.path = path
         self.dictionary_columns: frozenset[str] = frozenset()
         with reading(path):
+            self.state = file_state(path)
             mapped = _map(path)
             self.size_bytes = len(mapped)
             self._is_file = mapped[: len(FILE_MAGIC)] == FILE_MAGIC
@@ -50,6 +55,8 @@ class IpcPart:
             with self._open(mapped) as reader:
                 self.schema: pa.Schema = readable_schema(reader.schema)
                 self.rows: int | None = reader.count_rows() if self._is_file else None
+            if not self._is_file:
+                _refuse_cut(mapped)
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the batches in order, cut to at most `options.batch_rows` rows."""
@@ -79,6 +86,25 @@ class IpcPart:
         if self._is_file:
             return (reader.get_batch(index) for index in range(reader.num_record_batches))
         return iter(reader)
+
+
+def _refuse_cut(mapped: mmap.mmap) -> None:
+    """Raise ValueError where a stream does not end as it must, which readers take for its end all the same.
+
+    Only the messages' headers are read: a stream that was cut between two messages has no marker behind the last one.
+    """
+    source = pa.BufferReader(pa.py_buffer(mapped))
+    messages = pa_ipc.MessageReader.open_stream(source)
+    end = 0
+    with suppress(StopIteration):
+        while True:
+            messages.read_next_message()
+            end = source.tell()
+    marker = next((marker for marker in _END_MARKERS if mapped[end : end + len(marker)] == marker), None)
+    if marker is None:
+        raise ValueError("it does not end with the end-of-stream marker: it was cut short, or is still being written")
+    if rest := len(mapped) - end - len(marker):
+        raise ValueError(f"it goes on for {rest} bytes after the stream's end: give each stream a file of its own")
 
 
 def _map(path: str) -> mmap.mmap:

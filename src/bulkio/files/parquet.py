@@ -13,7 +13,6 @@ from bisect import bisect_right
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -22,7 +21,7 @@ import pyarrow.parquet as pq
 from bulkio.errors import SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.int96 import Witness, int96_columns, zoned_schema
-from bulkio.files.part import readable_schema
+from bulkio.files.part import file_state, readable_schema
 from bulkio.files.sink import FileSink
 
 if TYPE_CHECKING:
@@ -64,12 +63,14 @@ class ParquetPart:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        with reading(path):
+            self.state = file_state(path)
         with reading(path), closing(_open(path)) as file:
             self._int96 = int96_columns(file)
             shown = zoned_schema(file) if self._int96 else file.schema_arrow
             self.schema: pa.Schema = readable_schema(shown)
             self.rows: int | None = file.metadata.num_rows
-            self.size_bytes = Path(path).stat().st_size
+            self.size_bytes = self.state[2]
             self.dictionary_columns = _few_values(file)
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:

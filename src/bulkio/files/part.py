@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from bulkio.errors import SchemaError
+from bulkio.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["Part", "ReadOptions", "readable_schema"]
+__all__ = ["FileState", "Part", "ReadOptions", "choose_columns", "file_state", "readable_schema"]
+
+#: what tells that a file is still the one that it was: device, inode, size, time of the last change
+FileState = tuple[int, int, int, int]
+
+
+def file_state(path: str) -> FileState:
+    """Return what `path` is now; links are followed. Raises OSError."""
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +52,30 @@ class Part(Protocol):
     #: the row count that the file itself promises, or None
     rows: int | None
     size_bytes: int
+    #: the file's, taken before anything of it was read
+    state: FileState
     #: string columns that are cheaper to read as dictionaries
     dictionary_columns: frozenset[str]
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Open the file, read it once, close it. Foreign errors may escape: the caller maps them."""
+
+
+def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> tuple[str, ...]:
+    """Return the columns that the user has chosen, all of them found.
+
+    Raises:
+        SchemaError: a column is not there, or its name does not say which one is meant.
+    """
+    for faults, text in (
+        ([name for name in columns if name not in schema.names], "has no column {}"),
+        ([name for name in columns if schema.names.count(name) > 1], "has column {} twice: rename one of them"),
+        ([name for name, times in Counter(columns).items() if times > 1], "column {} is named twice"),
+    ):
+        if faults:
+            names = tuple(dict.fromkeys(faults))
+            raise SchemaError(f"{source}: " + text.format(printable(", ".join(names))), columns=names)
+    return columns
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
-from bulkio.files.part import ReadOptions
+from bulkio.files.part import ReadOptions, choose_columns, file_state
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -38,7 +38,7 @@ class FileSource:
         first = parts[0]
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)
-        chosen = _chosen(first, columns)
+        chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_differences(self._parts, chosen)
         cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)
         self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap, allow_lossy)
@@ -64,7 +64,7 @@ class FileSource:
         for part in self._parts:
             seen = 0
             options = replace(self._options, first_row=before + 1)
-            with reading(part.path), closing(part.batches(options)) as batches:
+            with _unchanged(part), reading(part.path), closing(part.batches(options)) as batches:
                 for batch in batches:
                     seen += batch.num_rows
                     if batch.num_rows:
@@ -75,14 +75,24 @@ class FileSource:
             before += seen
 
 
-def _chosen(first: Part, columns: tuple[str, ...] | None) -> list[str]:
-    names: list[str] = first.schema.names
-    if columns is None:
-        return names
-    unknown = tuple(column for column in columns if column not in names)
-    if unknown:
-        raise SchemaError(f"{first.path}: has no column {', '.join(unknown)}", columns=unknown)
-    return list(columns)
+@contextmanager
+def _unchanged(part: Part) -> Iterator[None]:
+    """Raise `FileError` where a file is not what it was when it was opened first: what was planned is what is read."""
+    _refuse_changed(part)
+    try:
+        yield
+    except FileError:
+        _refuse_changed(part)
+        raise
+    _refuse_changed(part)
+
+
+def _refuse_changed(part: Part) -> None:
+    with reading(part.path):
+        same = file_state(part.path) == part.state
+    if not same:
+        message = "was changed or replaced while it was being loaded: load it again, once it is written"
+        raise FileError(f"{part.path}: {message}", path=part.path)
 
 
 def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:
@@ -138,6 +148,9 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.equals(schema, check_metadata=True):
         return batch
     if batch.schema.names != schema.names:
+        for name in schema.names:
+            if batch.schema.names.count(name) != 1:
+                raise ValueError(f"column {name} is no longer there: the file was changed while it was read")
         batch = batch.select(schema.names)
     arrays = [_decoded(array, field) for array, field in zip(batch.columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

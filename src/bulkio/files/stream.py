@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.errors import ConfigError, FileError, SchemaError
+from bulkio.errors import ConfigError, FileError
 from bulkio.files.faults import reading
+from bulkio.files.part import choose_columns
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +42,8 @@ class StreamSource:
         self._read = False
         self._columns = columns
         schema: pa.Schema = self._reader.schema
-        self.schema = schema if columns is None else _select(schema, columns, self.name)
+        self._schema = schema
+        self.schema = schema if columns is None else _select(schema, choose_columns(schema, columns, self.name))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order, cut to at most `batch_rows` rows."""
@@ -48,11 +51,23 @@ class StreamSource:
             raise FileError(f"{self.name}: a stream can be read once only", path=self.name)
         self._read = True
         with reading(self.name):
-            for batch in self._reader:
+            for number, batch in enumerate(self._reader, 1):
+                self._refuse_other(batch, number)
                 batch.validate()
                 chosen = batch if self._columns is None else batch.select(list(self._columns))
+                if not chosen.schema.equals(self.schema, check_metadata=True):
+                    chosen = pa.RecordBatch.from_arrays(chosen.columns, schema=self.schema)
                 for start in range(0, chosen.num_rows, self._batch_rows):
                     yield chosen.slice(start, self._batch_rows)
+
+    def _refuse_other(self, batch: pa.RecordBatch, number: int) -> None:
+        """Raise `FileError` for a batch whose columns are not the stream's: nothing in Arrow compares them."""
+        if [*zip(batch.schema.names, batch.schema.types, strict=True)] == [
+            *zip(self._schema.names, self._schema.types, strict=True)
+        ]:
+            return
+        what = _difference(self._schema, batch.schema)
+        raise FileError(f"{self.name}: batch {number} has another schema than the stream: {what}", path=self.name)
 
     def close(self) -> None:
         """Release the stream, and with it what its producer holds."""
@@ -75,8 +90,15 @@ def _open(source: object, name: str) -> pa.RecordBatchReader:
         raise ConfigError(f"{name}: gives no table, but {str(exc).splitlines()[0]}") from exc
 
 
-def _select(schema: pa.Schema, columns: tuple[str, ...], name: str) -> pa.Schema:
-    unknown = tuple(column for column in columns if column not in schema.names)
-    if unknown:
-        raise SchemaError(f"{name}: has no column {', '.join(unknown)}", columns=unknown)
+def _select(schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema:
     return pa.schema([schema.field(column) for column in columns], metadata=schema.metadata)
+
+
+def _difference(wanted: pa.Schema, found: pa.Schema) -> str:
+    """Tell the first column in which the schemas differ."""
+    for expected, field in zip(wanted, found, strict=False):
+        if field.name != expected.name:
+            return f"its column {printable(field.name)} stands where {printable(expected.name)} should be"
+        if field.type != expected.type:
+            return f"{printable(field.name)} is {field.type}, not {expected.type}"
+    return f"it has {len(found)} columns, not {len(wanted)}"

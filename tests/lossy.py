@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Moment = Literal["before the server hears it", "after the server has answered", "and the server is gone"]
@@ -17,14 +18,15 @@ Moment = Literal["before the server hears it", "after the server has answered", 
 class LossyProxy:
     """Listen on a socket of our own, pass everything on, and lose the connection at the first COMMIT.
 
-    With "and the server is gone", later connections are refused too.
+    With "and the server is gone", later connections are refused too. `successor` is called when the connection is lost,
+    and gives the DSN of the server that later connections reach.
     """
 
-    def __init__(self, dsn: str, folder: Path, moment: Moment) -> None:
+    def __init__(self, dsn: str, folder: Path, moment: Moment, successor: Callable[[], str] | None = None) -> None:
         parts = urlsplit(dsn)
-        query = parse_qs(parts.query)
-        self._target = f"{query['host'][0]}/.s.PGSQL.{query.get('port', ['5432'])[0]}"
+        self._target = _socket_path(dsn)
         self._moment = moment
+        self._successor = successor
         self._lost = False
         self._answered = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -78,6 +80,8 @@ class LossyProxy:
     def _lose(self, data: bytes, client: socket.socket, server: socket.socket) -> None:
         if self._moment == "and the server is gone":
             self._stop_listening()
+        if self._successor is not None:
+            self._target = _socket_path(self._successor())
         if self._moment == "before the server hears it":
             return
         # The client hears nothing more; the server's answer, which the other thread reads, says that it has committed.
@@ -85,3 +89,8 @@ class LossyProxy:
         server.sendall(data)
         server.shutdown(socket.SHUT_WR)
         self._answered.wait(10)
+
+
+def _socket_path(dsn: str) -> str:
+    query = parse_qs(urlsplit(dsn).query)
+    return f"{query['host'][0]}/.s.PGSQL.{query.get('port', ['5432'])[0]}"

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from bulkio import server
-from bulkio.server import settings
+from bulkio.server import folders, settings
 from bulkio.server.account import own_account, service_account
 from bulkio.server.cluster import Cluster
 from bulkio.server.postmaster import alive
@@ -29,7 +29,16 @@ from bulkio.server.postmaster import alive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Fleet", "TestServer", "column_types", "connect", "fetch", "found_servers", "make_cluster"]
+__all__ = [
+    "Fleet",
+    "TestServer",
+    "column_types",
+    "connect",
+    "fetch",
+    "found_servers",
+    "make_cluster",
+    "replicated_pair",
+]
 
 #: What the folders of test sessions are called, before the pid of the session.
 _PREFIX = "bulkio-test-"
@@ -190,6 +199,51 @@ def make_cluster(bin_dir: Path, root: Path) -> Cluster:
         bin_dir = server.reachable_programs(bin_dir)
     options = {**settings.bulk_settings(), **_OPTIONS}
     return Cluster(root, bin_dir, lambda: account, options, durable=False)
+
+
+#: A server that others may replicate from; its options go over those of `make_cluster`.
+_REPLICATED = {"wal_level": "replica", "max_wal_senders": "4", "wal_writer_delay": "10s"}
+_HBA = "local all all scram-sha-256\nlocal replication all scram-sha-256\n"
+
+
+@contextlib.contextmanager
+def replicated_pair(bin_dir: Path) -> Iterator[tuple[Cluster, Cluster]]:
+    """Run a primary, and a standby that has streamed from it; both are stopped and removed at the end."""
+    root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_place()))
+    root.chmod(0o711)
+    primary, standby = make_cluster(bin_dir, root / "a"), make_cluster(bin_dir, root / "b")
+    primary, standby = (replace(one, options={**one.options, **_REPLICATED}) for one in (primary, standby))
+    kept, settings.HBA = settings.HBA, _HBA
+    try:
+        primary.start()
+        _copy_as_standby(primary, standby)
+        standby.start()
+        yield primary, standby
+    finally:
+        settings.HBA = kept
+        standby.stop(mode="immediate")
+        primary.stop(mode="immediate")
+        shutil.rmtree(root)
+
+
+def _copy_as_standby(primary: Cluster, standby: Cluster) -> None:
+    account = primary.account()
+    folders.make_root(standby.root, account)
+    folders.make_folder(standby.data, account)
+    folders.write_whole(standby.root / "password", primary.password() + "\n")
+    program = primary.bin_dir / "pg_basebackup"
+    command = [
+        program,
+        "-D",
+        standby.data,
+        "-d",
+        primary.url(),
+        "--write-recovery-conf",
+        "--checkpoint=fast",
+        "--no-sync",
+    ]
+    done = account.run(command, cwd=standby.root)
+    assert done.returncode == 0, done.stderr
 
 
 def _clear_away_dead_sessions() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,9 @@ import bulkio
 from bulkio import session
 from lossy import LossyProxy, Moment
 from servers import connect
+
+if TYPE_CHECKING:
+    from servers import TestServer
 
 TABLE = pa.table({"a": [1, 2, 3]})
 
@@ -58,6 +62,25 @@ def test_a_server_that_cannot_be_asked_leaves_the_outcome_unknown(
 ) -> None:
     """The error names the transaction, and does not claim that nothing was changed."""
     monkeypatch.setattr(session, "OUTCOME_TIMEOUT_S", 0.5)
-    with pytest.raises(bulkio.OutcomeUnknown, match=r"outcome is unknown: transaction \d+ is unreachable"):
+    with pytest.raises(bulkio.OutcomeUnknown, match=r"transaction \d+ is unknown: the server cannot be reached"):
         load_through(dsn, folder, "and the server is gone", driver)
     assert rows(dsn) == 3
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_a_role_without_any_privilege_learns_the_outcome(
+    server: TestServer, dsn: str, folder: Path, driver: str
+) -> None:
+    """What tells one server from another may be asked by everybody."""
+    server.admin.execute("CREATE ROLE plain LOGIN PASSWORD 'x'")
+    try:
+        with connect(dsn) as conn:
+            conn.execute("CREATE TABLE t (a bigint)")
+            conn.execute("GRANT INSERT ON t TO plain")
+        as_plain = f"postgresql://plain:x@{dsn.partition('@')[2]}"
+        assert load_through(as_plain, folder, "after the server has answered", driver).rows == 3
+        assert rows(dsn) == 3
+        with connect(dsn) as conn:
+            conn.execute("DROP TABLE t")
+    finally:
+        server.admin.execute("DROP ROLE plain")

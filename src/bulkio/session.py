@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -15,7 +16,7 @@ from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from bulkio.protocols import DriverChoice, Session
 
@@ -99,43 +100,98 @@ async def commit(session: Session, dsn: str | None, options: ConnectOptions) -> 
         ConnectError: the connection was lost, and the server says that nothing was changed.
         OutcomeUnknown: the connection was lost, and the server could not be asked, or has forgotten.
     """
-    xact_id = str((await session.fetch(sql.XACT_ID))[0][0])
+    xact_id, place = await _xact_id_and_place(session)
     with anyio.CancelScope(shield=True):
         try:
             tag = await session.execute(sql.COMMIT)
         except ConnectError as lost:
-            await _settle(xact_id, lost, dsn, options)
+            await _settle(xact_id, place, lost, dsn, options)
             return
     if tag != "COMMIT":
         raise BulkioError(f"the server answered COMMIT with {tag}: nothing was changed")
 
 
-async def _settle(xact_id: str, lost: ConnectError, dsn: str | None, options: ConnectOptions) -> None:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a server stands in its history. The number of a transaction means something in that history alone."""
+
+    #: the cluster's identifier, which its standbys and copies share
+    system: str
+    #: the timeline, in hexadecimal digits: each promotion begins another
+    timeline: str
+    #: the position in the write-ahead log, in bytes
+    lsn: int
+    #: since when the server has counted: a crash sets this, and may have made it forget its latest transactions
+    counts_since: str | None
+
+    def refusal(self, now: _Place) -> str | None:
+        """Say why a server that is at `now` cannot be the one that was here; None where it is that server."""
+        if now.system != self.system:
+            return "another server answered"
+        if now.timeline != self.timeline:
+            return "the server that answered was promoted or restored since"
+        if now.lsn < self.lsn:
+            return "the server that answered is an older copy"
+        if now.counts_since != self.counts_since:
+            return "the server has recovered from a crash since, and may have given that number to another transaction"
+        return None
+
+
+def _place_of(row: Sequence[object]) -> _Place:
+    system, timeline, lsn, counts_since = row
+    high, low = str(lsn).split("/")
+    since = None if counts_since is None else str(counts_since)
+    return _Place(str(system), str(timeline), int(high, 16) << 32 | int(low, 16), since)
+
+
+async def _xact_id_and_place(session: Session) -> tuple[str, _Place]:
+    [(xact_id, *place)] = await session.fetch(sql.XACT_ID_AND_PLACE)
+    return str(xact_id), _place_of(place)
+
+
+async def _settle(xact_id: str, place: _Place, lost: ConnectError, dsn: str | None, options: ConnectOptions) -> None:
     """Ask a new session what became of a transaction whose COMMIT got no reply."""
-    status: object = "unreachable"
+    answer = _UNREACHABLE
     with anyio.move_on_after(OUTCOME_TIMEOUT_S):
         while True:
-            try:
-                async with open_session(dsn, options) as session:
-                    status = (await session.fetch(sql.xact_status(xact_id)))[0][0]
-            except ConnectError:
-                status = "unreachable"
-            except DriverError:
-                # The id lies in the future: another server, or one that lost its latest transactions.
-                status = None
-            if status not in ("in progress", "unreachable"):
+            answer = await _ask(xact_id, place, dsn, options)
+            if answer not in _NOT_YET:
                 break
             await anyio.sleep(OUTCOME_RETRY_S)
-    if status == "committed":
+    if answer == "committed":
         return
-    if status == "aborted":
+    if answer == "aborted":
         raise ConnectError(
             f"the connection was lost during COMMIT; the server says that nothing was changed ({lost})",
             sqlstate=lost.sqlstate,
             retryable=True,
         ) from lost
     raise OutcomeUnknown(
-        f"the connection was lost during COMMIT and its outcome is unknown: transaction {xact_id} is"
-        f" {status or 'forgotten by the server'}; look at the table before you load again ({lost})",
+        f"the connection was lost during COMMIT and the outcome of transaction {xact_id} is unknown: {answer};"
+        f" look at the table before you load again ({lost})",
         sqlstate=lost.sqlstate,
     ) from lost
+
+
+_UNREACHABLE = "the server cannot be reached"
+_STANDBY = "the server that answered is a standby"
+_FORGOTTEN = "the server does not know it any more"
+_IN_PROGRESS = "in progress"
+#: answers after which another may come
+_NOT_YET = frozenset({_UNREACHABLE, _STANDBY, _IN_PROGRESS})
+
+
+async def _ask(xact_id: str, place: _Place, dsn: str | None, options: ConnectOptions) -> str:
+    """Ask once: "committed" or "aborted" from the server that was told to commit, or why there is no such answer."""
+    try:
+        # One transaction: a pooler may send two to two servers.
+        async with open_session(dsn, options) as session, transaction(session, read_only=True):
+            if await session.fetch(sql.IS_IN_RECOVERY) == [(True,)]:
+                return _STANDBY
+            if refusal := place.refusal(_place_of((await session.fetch(sql.PLACE))[0])):
+                return refusal
+            return str((await session.fetch(sql.xact_status(xact_id)))[0][0] or _FORGOTTEN)
+    except ConnectError:
+        return _UNREACHABLE
+    except DriverError:
+        return _FORGOTTEN

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMMIT",
+    "IS_IN_RECOVERY",
+    "PLACE",
     "PLAIN_MONEY",
     "ROLLBACK",
     "SHORT_LOCK_WAIT",
-    "XACT_ID",
+    "XACT_ID_AND_PLACE",
     "NewColumn",
     "SequenceOptions",
     "advance_sequence",
@@ -521,7 +523,24 @@ def lock_for_export(query: str) -> str:
     return f"EXPLAIN {query}"
 
 
-XACT_ID = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
+# What tells a server, and its course of history, from every other. Any role may call these functions.
+_PLACE = (
+    "system_identifier::pg_catalog.text,"
+    " pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),"
+    " pg_catalog.pg_current_wal_lsn()::pg_catalog.text,"
+    " (SELECT stats_reset::pg_catalog.text FROM pg_catalog.pg_stat_bgwriter)"
+)
+
+#: Ask for the running transaction's id and for the server's place, in one round trip.
+XACT_ID_AND_PLACE = (
+    "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text,"  # noqa: S608 - fixed words
+    f" {_PLACE} FROM pg_catalog.pg_control_system()"
+)
+
+#: Ask a server for its place; one that is in recovery cannot say where it is.
+PLACE = f"SELECT {_PLACE} FROM pg_catalog.pg_control_system()"  # noqa: S608 - fixed words
+
+IS_IN_RECOVERY = "SELECT pg_catalog.pg_is_in_recovery()"
 
 
 def xact_status(xact_id: str) -> str:

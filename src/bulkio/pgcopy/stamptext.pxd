@@ -1,4 +1,4 @@
-"""Which texts of dates and times say no more than their type keeps."""
+"""Which texts of dates and times say no more than their type keeps, and the same at all times and places."""
 
 from libc.stdint cimport uint8_t
 
@@ -8,6 +8,6 @@ cdef enum Kind:
     DATE = 1
     TIME = 2
     TIMESTAMP = 3  # without zone
-    INSTANT = 4  # with zone: nothing is left out
+    INSTANT = 4  # with zone
 
 cdef int check_stamp(Kind kind, const uint8_t* p, const uint8_t* end) noexcept nogil

@@ -3,6 +3,10 @@
 The server's parser (src/backend/utils/adt/datetime.c) takes words and numbers in nearly any order, and leaves out in
 silence what a type has no room for: a zone, a date, a time of day. So what is not clearly a date or a time written in
 a common way is refused. What is let through may still be invalid: the server decides that.
+
+What a text means must not depend on when or where it is loaded. So `now` and `today` are refused, and an instant has
+its zone as an offset or as UTC: the server takes a missing one from the session, an abbreviation from its setting
+timezone_abbreviations (EST is +10 in one of its sets), and a name's offset from its copy of the zones' data.
 """
 
 from libc.stdint cimport uint8_t
@@ -16,10 +20,11 @@ cdef const char* MONTHS = (
     b"january february march april may june july august september october november december "
 )
 cdef const char* WEEKDAYS = b"monday tuesday wednesday thursday friday saturday sunday "
-cdef const char* DAYS = b"today tomorrow yesterday "
-# what stands alone
-cdef const char* STAMPS = b"infinity -infinity epoch now "
-cdef const char* TIMES = b"allballs now "
+cdef const char* RELATIVE = b"now today tomorrow yesterday "
+cdef const char* UTC = b"z utc gmt "
+# what stands alone, and means the same always
+cdef const char* STAMPS = b"infinity -infinity epoch "
+cdef const char* TIMES = b"allballs "
 
 cdef struct Stamp:
     # What a text has said so far.
@@ -30,6 +35,7 @@ cdef struct Stamp:
     bint nonzero  # … that is not midnight
     bint halved  # am or pm
     bint month  # a month by its name
+    bint zoned  # an offset from UTC
     int numbers  # that stand alone: a day, a year
     int years  # of those, the ones that are too long for a day
 
@@ -132,9 +138,6 @@ cdef const uint8_t* read_word(Stamp* stamp, const uint8_t* p, const uint8_t* end
         return p
     if stamp.kind == Kind.TIME:
         return NULL
-    if is_one_of(word, p, DAYS, 0) and not stamp.dated:
-        stamp.dated = True
-        return p
     if is_one_of(word, p, MONTHS, 3):
         if p < end and p[0] in b"-/.":
             return read_date(stamp, word, end)
@@ -166,52 +169,85 @@ cdef const uint8_t* read_number(Stamp* stamp, const uint8_t* p, const uint8_t* e
     return after
 
 
-cdef bint is_clear_instant(const uint8_t* p, const uint8_t* end) noexcept nogil:
-    """Whether the text of an instant has a year of more than two digits, and no 60th second, which the server moves.
+cdef bint may_have_zone(const Stamp* stamp) noexcept nogil:
+    """Whether a zone may come next: behind what it belongs to, and only one."""
+    return stamp.kind == Kind.INSTANT and not stamp.zoned and (stamp.timed or stamp.dated)
 
-    A text without digits, such as infinity, has neither.
-    """
-    cdef const uint8_t* start = p
-    cdef const uint8_t* run
-    cdef bint digits = False, year = False, timed = False
+
+cdef const uint8_t* read_utc(Stamp* stamp, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Pass over Z, UTC or GMT; NULL for anything else, and for what only begins so, such as UTC+3."""
+    cdef const uint8_t* word = p
+    p = skip_letters(p, end)
+    if not is_one_of(word, p, UTC, 0) or (p < end and not is_blank(p[0]) and p[0] != c','):
+        return NULL
+    stamp.zoned = True
+    return p
+
+
+cdef const uint8_t* read_offset(Stamp* stamp, const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Pass over a sign and h, hh, hhmm, hh:mm or hh:mm:ss; NULL for anything else."""
+    cdef const uint8_t* part = p + 1
+    cdef int parts = 1
+    p = skip_digits(part, end)
+    if p == part or p - part > 4 or p - part == 3:
+        return NULL
+    while parts < 3 and p - part <= 2 and p < end and p[0] == c':':
+        part = p + 1
+        p = skip_digits(part, end)
+        if p - part != 2:
+            return NULL
+        parts += 1
+    if p < end and (not stamp.timed or (not is_blank(p[0]) and p[0] != c',')):
+        return NULL
+    stamp.zoned = True
+    return p
+
+
+cdef bint is_relative(const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Whether a text has a word that means another day tomorrow."""
+    cdef const uint8_t* word
     while p < end:
-        if not is_digit(p[0]):
-            timed = timed or p[0] == c':'
-            p += 1
-            continue
-        run = p
-        p = skip_digits(p, end)
-        digits = True
-        if run > start and (run - 1)[0] == c'.' and timed:
-            continue  # a fraction
-        if (p - run == 2 and run > start and (run - 1)[0] == c':') or p - run == 6:
-            if (p - 2)[0] == c'6' and (p - 1)[0] == c'0':
-                return False
-        if p - run > 2 and (run == start or is_blank((run - 1)[0]) or (run - 1)[0] == c',' or not timed):
-            year = True
-    return year or not digits
+        word = p
+        p = skip_letters(p, end)
+        if is_one_of(word, p, RELATIVE, 0):
+            return True
+        p += p == word
+    return False
 
 
 cdef int check_stamp(Kind kind, const uint8_t* p, const uint8_t* end) noexcept nogil:
-    """Find a zone, a date in a time, a time of day in a date: Status.WOULD_DROP also where that is not certain."""
-    cdef Stamp stamp = Stamp(kind, False, False, False, False, False, False, 0, 0)
-    if kind == Kind.INSTANT:
-        return Status.OK if is_clear_instant(p, end) else Status.WOULD_DROP
+    """Find a zone, a date in a time, a time of day in a date: Status.WOULD_DROP also where that is not certain.
+
+    Status.NOT_ABSOLUTE is for a text that the clock or the session would have to complete.
+    """
+    cdef Stamp stamp = Stamp(kind, False, False, False, False, False, False, False, 0, 0)
+    cdef const uint8_t* part
     trim(&p, &end)
-    if is_one_of(p, end, TIMES if kind == Kind.TIME else STAMPS, 0):
+    if p == end or is_one_of(p, end, TIMES if kind == Kind.TIME else STAMPS, 0):
         return Status.OK
+    if is_relative(p, end):
+        return Status.NOT_ABSOLUTE
     while p < end:
         if is_blank(p[0]) or p[0] == c',':
             p += 1
             continue
+        part = p
         if is_letter(p[0]):
             p = read_word(&stamp, p, end)
+            if p == NULL and may_have_zone(&stamp) and not word_is(part, skip_letters(part, end), b"t"):
+                p = read_utc(&stamp, part, end)
+                if p == NULL:
+                    return Status.NOT_ABSOLUTE
         elif is_digit(p[0]):
             p = read_number(&stamp, p, end)
+        elif (p[0] == c'+' or p[0] == c'-') and may_have_zone(&stamp):
+            p = read_offset(&stamp, p, end)
         else:
             return Status.WOULD_DROP
         if p == NULL or (kind == Kind.DATE and stamp.timed and stamp.nonzero):
             return Status.WOULD_DROP
-    if stamp.month:
-        return Status.WOULD_DROP if stamp.dated or stamp.numbers != 2 or stamp.years != 1 else Status.OK
-    return Status.WOULD_DROP if stamp.numbers else Status.OK
+    if stamp.month and (stamp.dated or stamp.numbers != 2 or stamp.years != 1):
+        return Status.WOULD_DROP
+    if stamp.numbers and not stamp.month:
+        return Status.WOULD_DROP
+    return Status.NOT_ABSOLUTE if kind == Kind.INSTANT and not stamp.zoned else Status.OK

@@ -67,6 +67,9 @@ cdef enum Status:
     WRONG_BITS = 70
     NULL_MEMBER = 71
     WOULD_DROP = 72
+    NOT_ABSOLUTE = 73
+    SIGNED_ZERO = 74
+    MEANS_INFINITY = 75
 
 
 cdef enum:

@@ -18,8 +18,9 @@ cannot spell, JSON inside JSON) are looked at one by one. What comes out:
 | arrow.uuid, arrow.json, arrow.bool8 | a string, the JSON itself, true or false |
 | other extension types | as their storage |
 
-NaN, infinities, NUL characters, keys that are NULL or there twice, and text that is no JSON inside arrow.json are
-errors. jsonb itself forgets the sign of -0.0 and the order of keys: that is its nature.
+NaN, infinities (of dates and times, too: the extreme integers), NUL characters, keys that are NULL or there twice, and
+text that is no JSON inside arrow.json are errors. -0.0 keeps its sign, and is refused on its way into jsonb, which has
+no such zero (`pgcopy.jsonbtext`). jsonb forgets the order of keys: that is its nature.
 """
 
 from __future__ import annotations
@@ -183,7 +184,9 @@ def _floats(column: pa.Array) -> pa.Array:
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())
     _refuse(column, pc.invert(pc.is_finite(column)), "{value} cannot stand in JSON")
-    return column.cast(_TEXT)
+    texts = column.cast(_TEXT)
+    # as an integer, -0 is 0 to many that read JSON
+    return pc.if_else(pc.equal(texts, "-0"), pa.scalar("-0.0", _TEXT), texts)
 
 
 def _strings(column: pa.Array) -> pa.Array:
@@ -248,6 +251,7 @@ def _dates(column: pa.Array) -> pa.Array:
             return _each(days, lambda value: f'"{date_text(cast("int", value))}"')
         column = days.cast(pa.int32()).cast(pa.date32())
     days = column.cast(pa.int32())
+    _refuse_infinite(days, 2**31 - 1)
     if _within(days, _PLAIN_DAYS):
         return _quoted_text(column)
     return _each(days, lambda value: f'"{date_text(cast("int", value))}"')
@@ -264,6 +268,7 @@ def _timestamps(column: pa.Array) -> pa.Array:
     per_second = _PER_SECOND[column.type.unit]
     zone = "" if column.type.tz is None else "Z"
     ticks = column.cast(pa.int64())
+    _refuse_infinite(ticks, 2**63 - 1)
     first, last = (day * 86400 * per_second for day in (_PLAIN_DAYS[0], _PLAIN_DAYS[1] + 1))
     if _within(ticks, (first, last - 1)):
         texts = ticks.cast(pa.timestamp(column.type.unit)).cast(_TEXT)
@@ -275,6 +280,14 @@ def _timestamps(column: pa.Array) -> pa.Array:
         return f'"{" ".join([f"{date}T{clock}{zone}", *era])}"'
 
     return _each(ticks, spell)
+
+
+def _refuse_infinite(numbers: pa.Array, extreme: int) -> None:
+    """Refuse the extremes of a date's or timestamp's integers, by which others mean infinity (DuckDB does)."""
+    if _within(numbers, (1 - extreme, extreme - 1)):
+        return
+    outside = pc.or_(pc.equal(numbers, extreme), pc.less_equal(numbers, -extreme))
+    _refuse(numbers, outside, "{value} stands for an infinite date or time, which cannot stand in JSON")
 
 
 def _within(numbers: pa.Array, bounds: tuple[int, int]) -> bool:

@@ -166,7 +166,7 @@ def test_what_depends_on_time_or_place_is_refused(
         "timestamptz[]": array_of(instants),
         "date[]": array_of(base_type("date")),
     }
-    with pytest.raises(EncodeError, match="means another .* at another time or place: write"):
+    with pytest.raises(EncodeError, match=r"means another .* at another time or place: write"):
         check(text, types.get(name) or base_type(name))
     connect(dsn).execute(f"SELECT '{text}'::{name}")
 

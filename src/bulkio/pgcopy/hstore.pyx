@@ -5,35 +5,16 @@ all integers have 32 bits.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.stdlib cimport free, qsort, realloc
-from libc.string cimport memcmp
+from libc.stdlib cimport free, realloc
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell, write_cell
+from bulkio.pgcopy.keys cimport Key, have_equals
 from bulkio.pgcopy.nested cimport ListDecoder
 from bulkio.pgcopy.structs cimport StructDecoder
 from bulkio.pgcopy.wire cimport FIELD_MAX, NULL_LENGTH, Out, State, Status, get32, put32, reserve, wrong_length
 
 from bulkio.pgcopy.strings import DECODERS as TEXT_DECODERS
-
-
-cdef struct Key:
-    const uint8_t* data
-    int64_t size
-
-
-cdef int compare_keys(const void* a, const void* b) noexcept nogil:
-    """Order keys as hstore itself does: the shorter one first."""
-    cdef const Key* x = <const Key*>a
-    cdef const Key* y = <const Key*>b
-    if x.size != y.size:
-        return -1 if x.size < y.size else 1
-    return memcmp(x.data, y.data, x.size)
-
-
-cdef enum:
-    # up to so many keys, comparing each with each is quicker than sorting
-    FEW_KEYS = 12
 
 
 cdef class HstoreEncoder(CellEncoder):
@@ -105,20 +86,10 @@ cdef class HstoreEncoder(CellEncoder):
         return Status.OK
 
     cdef int refuse_equal_keys(self, const uint8_t* base, int64_t n) noexcept nogil:
-        cdef int64_t i, j
+        cdef int64_t i
         for i in range(n):
             self.keys[i].data = base + <size_t>self.keys[i].data
-        if n > FEW_KEYS:
-            qsort(self.keys, n, sizeof(Key), compare_keys)
-            for i in range(1, n):
-                if compare_keys(&self.keys[i - 1], &self.keys[i]) == 0:
-                    return Status.DUPLICATE_KEY
-            return Status.OK
-        for i in range(1, n):
-            for j in range(i):
-                if compare_keys(&self.keys[i], &self.keys[j]) == 0:
-                    return Status.DUPLICATE_KEY
-        return Status.OK
+        return Status.DUPLICATE_KEY if have_equals(self.keys, n) else Status.OK
 
 
 cdef class HstoreDecoder(ListDecoder):

@@ -51,8 +51,8 @@ _ENCODE = {
     NOT_ABSOLUTE: "{value} means another {pg} at another time or place: write the date and time out, with the zone"
     " of an instant as Z or an offset such as +02:00",
     SIGNED_ZERO: "{value} has a negative zero, of which {pg} would drop the sign",
-    MEANS_INFINITY: "{value} is an extreme of Arrow's {arrow}, by which others mean infinity (DuckDB does): load it as"
-    " one (--infinity sentinel), or set it to another value in the source",
+    MEANS_INFINITY: "{value} has an infinite date or time, as DuckDB for one writes it (an extreme integer): load it as"
+    " {pg} has it (--infinity sentinel), or change it in the source",
 }
 
 _DECODE = {
@@ -85,7 +85,7 @@ def encode_message(status: int, field: Field, row: int, batch: object, column_in
     value = _value(batch, column_index, batch_row) if "{value}" in template else ""
     is_not = "is not" if field.cast.pg.codec == "enum" else "holds what is not"
     return f"row {row}, column {show_name(field.name)}: " + template.format(
-        value=value, pg=field.cast.pg.sql, arrow=field.cast.arrow, enum=_enums(field.cast), is_not=is_not
+        value=value, pg=field.cast.pg.sql, enum=_enums(field.cast), is_not=is_not
     )
 
 

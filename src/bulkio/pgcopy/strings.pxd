@@ -25,6 +25,10 @@ cdef class TextEncoder(BytesEncoder):
     cdef int write_mended(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil
 
 
+cdef class VersionedEncoder(BytesEncoder):
+    pass
+
+
 cdef class BytesDecoder(CellDecoder):
     cdef Buf offsets, data
 

@@ -104,7 +104,7 @@ cdef class TextEncoder(BytesEncoder):
 
 
 cdef class VersionedEncoder(BytesEncoder):
-    """utf8 -> jsonb, ltree, jsonpath. The server checks the syntax itself."""
+    """utf8 -> ltree, jsonpath; the base of jsonb's. The server checks the syntax itself."""
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
@@ -168,7 +168,6 @@ cdef class VersionedDecoder(TextDecoder):
 ENCODERS = {
     "bytes": BytesEncoder,
     "text": TextEncoder,
-    "jsonb": VersionedEncoder,
     "versioned_text": VersionedEncoder,
 }
 

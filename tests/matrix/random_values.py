@@ -117,7 +117,7 @@ def stamps(*, infinity: bool, zone: str = "") -> SearchStrategy[str]:
     local = st.builds("({} + time '{}')".format, days(_LAST_DAY), clocks())
     if zone:
         local = local.map(f"({{}} AT TIME ZONE '{zone}')".format)
-    last = ("'infinity'", "'-infinity'") if infinity else (f"'294247-01-10 04:00:54.775807{zone}'",)
+    last = ("'infinity'", "'-infinity'") if infinity else (f"'294247-01-10 04:00:54.775806{zone}'",)
     return local | st.sampled_from(last)
 
 

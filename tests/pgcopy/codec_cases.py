@@ -399,7 +399,8 @@ def _uuid_and_json_cases() -> list[Case]:
 #: Days from 1970-01-01: PostgreSQL's first and last date (src/include/datatype/timestamp.h).
 DATE_FIRST, DATE_LAST = -2451545 + 10957, 2145031949 + 10957 - 1
 #: Microseconds from 1970-01-01: PostgreSQL's first instant; the last of timestamp[us].
-INSTANT_FIRST, INSTANT_LAST = -211813488000000000 + 946684800000000, (1 << 63) - 1
+# the integer behind the last one stands for infinity
+INSTANT_FIRST, INSTANT_LAST = -211813488000000000 + 946684800000000, (1 << 63) - 2
 _DAY_US = 86_400_000_000
 #: How many of a unit make a second.
 UNITS = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}

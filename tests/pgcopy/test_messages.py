@@ -85,11 +85,11 @@ REFUSED = {
     "OUT_OF_RANGE text 1e131072": (pa.array(["0", "1e131072"]), base_type("numeric"), "'1e131072' is out of range"),
     "OUT_OF_RANGE text 1e9..9": (pa.array(["0", "1e99999999999999999999"]), base_type("numeric"), "out of range"),
     "OUT_OF_RANGE date": (
-        arrays.by_integer([0, (1 << 31) - 1], pa.date32()),
+        arrays.by_integer([0, (1 << 31) - 2], pa.date32()),
         base_type("date"),
         "out of range for date",
     ),
-    "OUT_OF_RANGE -date": (arrays.by_integer([0, -(1 << 31)], pa.date32()), base_type("date"), "-2147483648 is out"),
+    "OUT_OF_RANGE -date": (arrays.by_integer([0, 2 - (1 << 31)], pa.date32()), base_type("date"), "-2147483646 is out"),
     "OUT_OF_RANGE date ts": (arrays.by_integer([0, 200_000_000], pa.date32()), base_type("timestamp"), "out of range"),
     "OUT_OF_RANGE time": (
         pa.array([0, 86400], pa.int32()).view(pa.time32("s")),
@@ -101,8 +101,8 @@ REFUSED = {
         base_type("time"),
         "out of range for time",
     ),
-    "OUT_OF_RANGE timestamp": (_moments(-(1 << 63)), base_type("timestamp"), "-9223372036854775808 is out of range"),
-    "OUT_OF_RANGE seconds": (_moments((1 << 63) - 1, "s"), base_type("timestamp"), "9223372036854775807 is out"),
+    "OUT_OF_RANGE timestamp": (_moments(2 - (1 << 63)), base_type("timestamp"), "-9223372036854775806 is out of range"),
+    "OUT_OF_RANGE seconds": (_moments((1 << 63) - 2, "s"), base_type("timestamp"), "9223372036854775806 is out"),
     "OUT_OF_RANGE instant": (
         _moments(-(1 << 62), "ms", "UTC"),
         base_type("timestamptz"),
@@ -180,6 +180,17 @@ REFUSED = {
     "NOT_FINITE": (_vectors([1, float("nan")]), VECTOR, "[1.0, nan] has a NaN or an infinity"),
     "WRONG_DIMENSIONS": (_vectors([1, 2, 3]), VECTOR, "does not have the number of dimensions"),
     "WRONG_SRID": (pa.array([POINT, b"\1\1\0\0\x20\1\0\0\0" + POINT[5:]]), GEOMETRY, "another SRID than"),
+    "NOT_ABSOLUTE": (pa.array(["1970-01-01Z", "today"]), base_type("timestamptz"), "'today' means another timestamptz"),
+    "SIGNED_ZERO": (
+        pa.array(["0", "[-0.0]"]),
+        base_type("jsonb"),
+        "'[-0.0]' has a negative zero, of which jsonb would",
+    ),
+    "MEANS_INFINITY": (
+        _moments((1 << 63) - 1),
+        base_type("timestamp"),
+        "9223372036854775807 has an infinite date or time, as DuckDB for one writes it",
+    ),
     "BAD_VALUE": (BAD_INDEX, base_type("text"), "an index points outside its dictionary"),
 }
 

@@ -2,6 +2,8 @@
 
 Wire formats: src/backend/utils/adt/{date,timestamp}.c. PostgreSQL counts days and microseconds from 2000-01-01, Arrow from
 1970-01-01; the extreme integers stand for -infinity and infinity. The ranges are those of src/include/datatype/timestamp.h.
+Arrow has no infinity; DuckDB, too, means the extreme integers so (its negative ones are the greatest integer's), in any
+unit. So they go as infinity under the policy sentinel, and are refused without: an instant of 294247 was never meant.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -49,19 +51,35 @@ cdef class TemporalEncoder(FixedEncoder):
         return (<const int64_t*>self.values)[self.offset + row]
 
 
+    cdef inline bint is_extreme(self, int64_t value) noexcept nogil:
+        """Whether others mean infinity by this."""
+        if self.narrow:
+            return value == DATE_INFINITY or value <= -DATE_INFINITY
+        return value == INT64_MAX or value <= -INT64_MAX
+
+    cdef int write_extreme(self, Out* out, int64_t value, int width) noexcept nogil:
+        """Append infinity, where the user allows that."""
+        if not self.sentinels:
+            return Status.MEANS_INFINITY
+        if width == 4:
+            return put_integer(out, DATE_INFINITY if value > 0 else -DATE_INFINITY - 1, 4)
+        return put_integer(out, INT64_MAX if value > 0 else INT64_MIN, 8)
+
+
 cdef class DateEncoder(TemporalEncoder):
     """date32, or date64 holding whole days -> date."""
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t days = self.load(row)
+        if self.is_extreme(days):
+            return self.write_extreme(out, days, 4)
         if not self.narrow:
             if days % DAY_MS:
                 return Status.WOULD_ROUND
             days //= DAY_MS
-        if not (self.sentinels and (days == DATE_INFINITY or days == -DATE_INFINITY - 1)):
-            days -= EPOCH_DAYS
-            if not DATE_MIN <= days < DATE_END:
-                return Status.OUT_OF_RANGE
+        days -= EPOCH_DAYS
+        if not DATE_MIN <= days < DATE_END:
+            return Status.OUT_OF_RANGE
         return put_integer(out, days, 4)
 
 
@@ -70,6 +88,8 @@ cdef class DateToTimestampEncoder(TemporalEncoder):
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t days = self.load(row), us
+        if self.is_extreme(days):
+            return self.write_extreme(out, days, 8)
         if not self.narrow:
             if days % DAY_MS:
                 return Status.WOULD_ROUND
@@ -114,8 +134,8 @@ cdef class TimestampEncoder(ClockEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef int64_t us = self.load(row)
         cdef int status
-        if self.sentinels and (us == INT64_MAX or us == INT64_MIN):
-            return put_integer(out, us, 8)
+        if self.is_extreme(us):
+            return self.write_extreme(out, us, 8)
         status = to_us(us, &self.unit, &us)
         if status:
             return status
@@ -186,8 +206,8 @@ cdef class TimestampDecoder(TemporalDecoder):
                 return Status.AS_NULL if self.infinity == IS_NULL else Status.IS_INFINITE
         elif __builtin_add_overflow(us, EPOCH_US, &us):
             return Status.NOT_IN_ARROW
-        elif us == INT64_MAX and self.infinity == IS_SENTINEL:
-            return Status.NOT_IN_ARROW  # the one instant that the sentinel takes
+        elif us == INT64_MAX:
+            return Status.NOT_IN_ARROW  # the one instant that others, and a load, take for infinity
         return append_bytes(&self.values, &us, 8)
 
 

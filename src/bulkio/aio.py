@@ -94,7 +94,11 @@ async def load(
 
     Raises:
         ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
-        OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it.
+        OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it; or the load
+            was cancelled during COMMIT and the server did not answer within 30 s from then on.
+        CancelledError: the load was cancelled and the table is unchanged. A cancellation, timeout or `wait_for` that
+            comes once COMMIT is sent waits for its outcome; where the rows are stored it came too late, and the report
+            is returned. (Python 3.11's `wait_for` throws a report away when its own caller is cancelled meanwhile.)
     """
     options = LoadOptions(
         driver=driver,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from bulkio import catalog, flow, sql
+from bulkio import catalog, flow, shelter, sql
 from bulkio.catalog import TableName
 from bulkio.checks import check_choice, check_number
 from bulkio.csvform import Lines, csv_block
@@ -172,19 +172,32 @@ class _opened:  # noqa: N801 - reads as a verb
     """Open the source in a worker thread, close it at the end."""
 
     def __init__(self, source: object, options: LoadOptions) -> None:
-        self._open = lambda: open_source(
+        self._open: Callable[[], Source] = partial(
+            open_source,
             source,
             batch_rows=options.batch_rows,
             columns=options.columns,
             allow_lossy=options.policies.allow_lossy,
         )
+        self._source: Source | None = None
 
     async def __aenter__(self) -> Source:
-        self._source = await anyio.to_thread.run_sync(self._open)
-        return self._source
+        try:
+            return await shelter.finish(anyio.to_thread.run_sync(self._open_source))
+        except BaseException:
+            self._close()
+            raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._source.close()
+        self._close()
+
+    def _open_source(self) -> Source:
+        self._source = self._open()
+        return self._source
+
+    def _close(self) -> None:
+        if self._source is not None:
+            self._source.close()
 
 
 async def _plan(session: Session, source: Source, table: str, options: LoadOptions) -> LoadPlan:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import anyio
 import anyio.to_thread
 
-from bulkio import drivers, sql
+from bulkio import drivers, shelter, sql
 from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
@@ -20,15 +21,26 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import DriverChoice, Session
 
-__all__ = ["commit", "open_session", "resolve_dsn", "transaction"]
+    #: finds out what became of a COMMIT that got no reply
+    Settle = Callable[[ConnectError], Awaitable[None]]
+
+__all__ = ["Decision", "commit", "decision_watch", "open_session", "resolve_dsn", "transaction"]
 
 EMBEDDED = "embedded"
 
-#: after COMMIT's reply was lost: how long to ask the server what became of it
+#: after COMMIT's reply was lost, or its caller cancelled: how long to wait for what became of it
 OUTCOME_TIMEOUT_S = 30.0
 #: how long a statement that was cancelled may take to end; then the connection goes, and the transaction with it
 ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
+
+
+#: How far an outcome is decided: "awaited" from the moment on after which a cancellation may come too late, then one
+#: of the others.
+Decision = Literal["awaited", "done", "undone", "unknown"]
+
+#: told of each decision, in the event loop's thread; for a program that must say at any moment what an end would leave
+decision_watch: ContextVar[Callable[[Decision], object]] = ContextVar("decision_watch", default=lambda _: None)
 
 
 class ConnectOptions(Protocol):
@@ -57,8 +69,7 @@ async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterato
     try:
         yield session
     finally:
-        with anyio.CancelScope(shield=True):
-            await session.close()
+        await session.close()
 
 
 async def _connect(dsn: str | None, options: ConnectOptions) -> Session:
@@ -81,32 +92,74 @@ async def transaction(session: Session, *, read_only: bool) -> AsyncIterator[Non
 
 
 async def _roll_back(session: Session) -> None:
-    with anyio.move_on_after(ROLLBACK_TIMEOUT_S, shield=True):
-        if not session.closed:
-            try:
-                await session.execute(sql.ROLLBACK)
-            except DriverError:
-                pass
-            else:
-                return
-    with anyio.CancelScope(shield=True):
-        await session.close()
+    if not session.closed:  # else nothing is awaited: a cancellation would replace the error on its way
+        await shelter.finish(_roll_back_or_close(session))
+
+
+async def _roll_back_or_close(session: Session) -> None:
+    with anyio.move_on_after(ROLLBACK_TIMEOUT_S):
+        try:
+            await session.execute(sql.ROLLBACK)
+        except DriverError:
+            pass
+        else:
+            return
+    await session.close()
 
 
 async def commit(session: Session, dsn: str | None, options: ConnectOptions) -> None:
-    """Commit, and know whether it took effect.
+    """Commit, know whether it took effect, and close the session: what follows a COMMIT may not fail any more.
+
+    A cancellation that comes once COMMIT is sent is held back until the outcome is known. Where the transaction was
+    committed the cancellation is forgotten.
 
     Raises:
         ConnectError: the connection was lost, and the server says that nothing was changed.
-        OutcomeUnknown: the connection was lost, and the server could not be asked, or has forgotten.
+        CancelledError: the caller was cancelled meanwhile, and nothing was changed.
+        OutcomeUnknown: the connection was lost, and the server could not be asked, or has forgotten; or the caller was
+            cancelled, and there was no answer within `OUTCOME_TIMEOUT_S` from then on.
     """
     xact_id, place = await _xact_id_and_place(session)
-    with anyio.CancelScope(shield=True):
-        try:
-            tag = await session.execute(sql.COMMIT)
-        except ConnectError as lost:
-            await _settle(xact_id, place, lost, dsn, options)
-            return
+    patience = anyio.CancelScope()
+
+    def limit_patience() -> None:
+        patience.deadline = anyio.current_time() + OUTCOME_TIMEOUT_S
+
+    async def settle(lost: ConnectError) -> None:
+        await _settle(xact_id, place, lost, dsn, options)
+
+    await shelter.conclude(_decide(session, xact_id, settle, patience), on_cancel=limit_patience)
+
+
+async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyio.CancelScope) -> None:
+    """Commit, tell the watch what has become of it, and close the session."""
+    tell = decision_watch.get()
+    tell("awaited")
+    try:
+        with patience:
+            await _commit(session, settle)
+        if patience.cancelled_caught:
+            raise OutcomeUnknown(
+                f"COMMIT had no answer within {OUTCOME_TIMEOUT_S:g} s of the cancellation and its outcome is unknown:"
+                f" look at the table, and whether transaction {xact_id} is still in progress, before you load again"
+            )
+        tell("done")
+    except OutcomeUnknown:
+        tell("unknown")
+        raise
+    except BulkioError:
+        tell("undone")
+        raise
+    finally:
+        await session.close()
+
+
+async def _commit(session: Session, settle: Settle) -> None:
+    try:
+        tag = await session.execute(sql.COMMIT)
+    except ConnectError as lost:
+        await settle(lost)
+        return
     if tag != "COMMIT":
         raise BulkioError(f"the server answered COMMIT with {tag}: nothing was changed")
 

@@ -12,9 +12,9 @@ import struct
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-import anyio
 import asyncpg
 
+from bulkio import shelter
 from bulkio.drivers import asyncpg_params
 from bulkio.drivers.errors import map_connect_error, mapped_errors
 from bulkio.errors import BulkioError, DriverError, EncodeError
@@ -199,16 +199,20 @@ class AsyncpgSession:
         if self.closed:
             return
         # asyncpg has no public call for this. Its own one takes a future that it sets when the request is sent.
+        # It takes a cancellation for its own and swallows it.
         with self._mapped():
-            await self._conn._cancel(asyncio.get_running_loop().create_future())
+            await shelter.finish(self._conn._cancel(asyncio.get_running_loop().create_future()))
 
     async def close(self) -> None:
-        """Close the connection. Never raises; a connection that does not answer is dropped."""
-        with anyio.CancelScope(shield=True):
-            try:
-                await self._conn.close(timeout=_CLOSE_TIMEOUT_S)
-            except Exception:  # whatever it was: the socket goes
-                self._conn.terminate()
+        """Close the connection. Raises no error; a connection that does not answer is dropped."""
+        if not self.closed:
+            await shelter.finish(self._close())
+
+    async def _close(self) -> None:
+        try:
+            await self._conn.close(timeout=_CLOSE_TIMEOUT_S)
+        except Exception:  # whatever it was: the socket goes
+            self._conn.terminate()
 
     def _mapped(self) -> AbstractContextManager[None]:
         return mapped_errors(self._conn.is_closed)

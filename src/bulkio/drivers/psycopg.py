@@ -20,6 +20,7 @@ import anyio
 import psycopg
 from anyio import to_thread
 
+from bulkio import shelter
 from bulkio.drivers.errors import is_foreign, map_connect_error, mapped_errors
 from bulkio.drivers.psycopg_copy import CANCEL_TIMEOUT_S, CopyIn, CopyOut, checked_result
 from bulkio.drivers.psycopg_rows import register_row_types
@@ -130,14 +131,13 @@ class PsycopgSession:
     async def cancel(self) -> None:
         """Ask the server to cancel what runs now; does nothing where nothing runs."""
         if not self.closed:
+            request = partial(self._conn.cancel_safe, timeout=CANCEL_TIMEOUT_S)
             with self._mapped():
-                await to_thread.run_sync(
-                    partial(self._conn.cancel_safe, timeout=CANCEL_TIMEOUT_S), limiter=self._cancel_threads
-                )
+                await shelter.finish(to_thread.run_sync(request, limiter=self._cancel_threads))
 
     async def close(self) -> None:
-        """Close the connection. Never raises."""
-        with anyio.CancelScope(shield=True):
+        """Close the connection. Raises no error."""
+        if not self._conn.closed:
             await self._finish(self._conn.close)
 
     def _mapped(self) -> AbstractContextManager[None]:
@@ -162,28 +162,30 @@ class PsycopgSession:
             with self._mapped():
                 return await asyncio.shield(task)
         except asyncio.CancelledError:
-            await self._interrupt(task)
+            await shelter.finish(self._interrupt(task))
             raise
 
     async def _finish(self, work: Callable[[], None]) -> None:
         """Run cleaning work to its end, cancelled or not, and without an error of its own."""
-        with anyio.CancelScope(shield=True):
+
+        async def run() -> None:
             task = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._threads))
             await asyncio.wait((task,), timeout=CANCEL_TIMEOUT_S)
             await self._interrupt(task)
 
+        await shelter.finish(run())
+
     async def _interrupt(self, task: asyncio.Future[T]) -> None:
         """Cancel what the thread waits for, until it ends; at last shut its socket down."""
         deadline = time.monotonic() + _HANG_UP_AFTER_S
-        with anyio.CancelScope(shield=True):
-            while not task.done():
-                if time.monotonic() > deadline:
-                    _hang_up(self._conn)
-                else:
-                    with suppress(Exception):  # the thread's end is what counts
-                        await self.cancel()
-                # The request may have come before the statement: look, then ask again.
-                await asyncio.wait((task,), timeout=0.2)
+        while not task.done():
+            if time.monotonic() > deadline:
+                _hang_up(self._conn)
+            else:
+                with suppress(Exception):  # the thread's end is what counts
+                    await self.cancel()
+            # The request may have come before the statement: look, then ask again.
+            await asyncio.wait((task,), timeout=0.2)
         if not task.cancelled():
             task.exception()  # taken note of: the cancellation is what the caller hears of
 

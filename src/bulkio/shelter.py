@@ -1,0 +1,89 @@
+"""Work that no cancellation cuts off: it runs in a task of its own, whose end is waited for.
+
+anyio's shields hold against anyio's cancel scopes alone. asyncio's own `Task.cancel`, `wait_for` and `timeout` end
+whatever the task awaits, shielded or not. A task of its own is out of their reach: it ends by itself, and only then
+does the one that waits for it hear of its cancellation. So such work sets its own limits in time.
+
+Out of reach are `asyncio.run`, which cancels every task of its loop when it ends, and what a caller makes of an answer:
+Python 3.11's `wait_for` throws the result of what it waited for away when the task that called it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import anyio
+
+from bulkio.errors import OutcomeUnknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["conclude", "finish"]
+
+T = TypeVar("T")
+
+
+async def finish(work: Coroutine[Any, Any, T], *, on_cancel: Callable[[], object] | None = None) -> T:
+    """Run `work` to its end, then raise the cancellation that came meanwhile, or give the work's result.
+
+    `on_cancel` is called at the first cancellation, at once: to hurry the work along.
+    """
+    task = asyncio.ensure_future(work)
+    cancellation = await _wait_out(task, on_cancel)
+    if cancellation is not None:
+        raise cancellation from _error(task)
+    return task.result()
+
+
+async def conclude(work: Coroutine[Any, Any, T], *, on_cancel: Callable[[], object] | None = None) -> T:
+    """Run `work` to its end; where it succeeds, a cancellation that came meanwhile came too late and is forgotten.
+
+    Raises:
+        CancelledError: the caller was cancelled and the work has failed: nothing was done.
+        OutcomeUnknown: the work's own; it stands before a cancellation.
+    """
+    waiting = cast("asyncio.Task[Any]", asyncio.current_task())
+    requests = waiting.cancelling()
+    task = asyncio.ensure_future(work)
+    cancellation = await _wait_out(task, on_cancel)
+    if cancellation is not None:
+        error = _error(task)
+        if error is not None and not isinstance(error, OutcomeUnknown):
+            raise cancellation from error
+        _forget(waiting, requests)
+    return task.result()
+
+
+async def _wait_out(task: asyncio.Task[T], on_cancel: Callable[[], object] | None) -> asyncio.CancelledError | None:
+    """Wait until `task` has ended; give the first cancellation of the one who waits."""
+    try:
+        await asyncio.wait((task,))
+    except asyncio.CancelledError as error:
+        if on_cancel is not None:
+            on_cancel()
+        # Without the shield anyio would cancel this wait again on each turn of the loop.
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait((task,))
+        return error
+    return None
+
+
+def _error(task: asyncio.Task[T]) -> BaseException | None:
+    """Give what a task has ended with, where it has failed."""
+    return asyncio.CancelledError() if task.cancelled() else task.exception()
+
+
+def _forget(task: asyncio.Task[Any], requests: int) -> None:
+    """Take back the requests to cancel `task` but the first ones, as whoever does not raise CancelledError must.
+
+    `asyncio.timeout` and `TaskGroup` count them. One that an anyio scope has made is taken back by that scope.
+    """
+    by_anyio = anyio.current_effective_deadline() == -math.inf
+    for _ in range(task.cancelling() - requests - by_anyio):
+        task.uncancel()

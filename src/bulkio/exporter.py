@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from bulkio import catalog, flow, sql
+from bulkio import catalog, flow, shelter, sql
 from bulkio.catalog import TableName
 from bulkio.checks import check_choice, check_number
 from bulkio.errors import BulkioError, ConfigError, SchemaError
@@ -26,7 +27,7 @@ from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
-from bulkio.session import open_session, transaction
+from bulkio.session import decision_watch, open_session, transaction
 from bulkio.types import STRICT, Policies
 
 if TYPE_CHECKING:
@@ -115,19 +116,19 @@ async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, op
     started = time.perf_counter()
     if dest_format(dest) == "parquet":
         options = replace(options, interval_struct=True)
-    async with open_batches(query, dsn, options) as stream:
-        writer = await anyio.to_thread.run_sync(_Writer, stream, dest, options)
-        try:
+    writer = _Writer(dest, options)
+    try:
+        async with open_batches(query, dsn, options) as stream:
             # The writer's thread waits for batches: only the stream's end, good or bad, lets it go.
-            await _in_thread(writer.write_all, stream)
-        except BaseException:
-            await _finish(writer.sink.abort)
-            raise
-    await _finish(writer.sink.commit)
+            await shelter.finish(_in_thread(partial(writer.write_all, stream)), on_cancel=stream._batches.stop)
+    except BaseException:
+        await shelter.finish(_in_thread(writer.abort))
+        raise
+    await shelter.conclude(_publish(writer))
     plan = stream.plan
     return ExportReport(
         rows=writer.rows,
-        bytes=writer.sink.bytes_written,
+        bytes=writer.bytes,
         seconds=time.perf_counter() - started,
         driver=plan.driver,
         method=plan.method,
@@ -315,35 +316,48 @@ def _size(batch: pa.RecordBatch) -> int:
 class _Writer:
     """Write the batches into a file, in a thread."""
 
-    def __init__(self, stream: BatchStream, dest: str | os.PathLike[str], options: ExportOptions) -> None:
-        self._stream = stream
+    def __init__(self, dest: str | os.PathLike[str], options: ExportOptions) -> None:
+        self._dest = dest
         self._report = options.progress
-        self.sink: Sink = open_sink(dest, stream.schema)
+        self._sink: Sink | None = None
         self.rows = 0
 
-    def write_all(self) -> None:
-        for batch in self._stream:
-            self.sink.write(batch)
+    @property
+    def bytes(self) -> int:
+        """Bytes written so far."""
+        return self._sink.bytes_written if self._sink is not None else 0
+
+    def write_all(self, stream: BatchStream) -> None:
+        """Open the file and write every batch."""
+        self._sink = sink = open_sink(self._dest, stream.schema)
+        for batch in stream:
+            sink.write(batch)
             self.rows += batch.num_rows
             if self._report is not None:
-                self._report(Progress(self.rows, self.sink.bytes_written, None))
+                self._report(Progress(self.rows, sink.bytes_written, None))
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        if self._sink is not None:
+            self._sink.commit()
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        if self._sink is not None:
+            self._sink.abort()
 
 
-async def _in_thread(work: Callable[[], None], stream: BatchStream) -> None:
-    """Run the writer; where this task is cancelled, stop the stream so that its thread ends."""
-    async with anyio.create_task_group() as group:
-        group.start_soon(_stop_when_cancelled, stream)
-        await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))
-        group.cancel_scope.cancel()
-
-
-async def _stop_when_cancelled(stream: BatchStream) -> None:
+async def _publish(writer: _Writer) -> None:
+    """Give the file its name, and tell the watch."""
+    tell = decision_watch.get()
+    tell("awaited")
     try:
-        await anyio.sleep_forever()
-    finally:
-        stream._batches.stop()
+        await _in_thread(writer.commit)
+    except BaseException:
+        tell("undone")
+        raise
+    tell("done")
 
 
-async def _finish(work: Callable[[], None]) -> None:
-    with anyio.CancelScope(shield=True):
-        await anyio.to_thread.run_sync(work)
+async def _in_thread(work: Callable[[], None]) -> None:
+    await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))

@@ -27,6 +27,8 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from bulkio import shelter
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from types import TracebackType
@@ -244,21 +246,11 @@ async def pump(make: Callable[[], Iterable[T]], stream: Stream[T], size_of: Call
     stopped or this task was cancelled, as soon as the iterator gives its next item or raises. An iterator
     that blocks on another stream is woken where that stream's own `pump` is cancelled as well.
     """
+    # A limiter of its own: threads that wait for each other must not share a bounded pool.
+    limiter = anyio.CapacityLimiter(1)
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(_abandon_when_cancelled, stream)
-            # A limiter of its own: threads that wait for each other must not share a bounded pool.
-            limiter = anyio.CapacityLimiter(1)
-            await anyio.to_thread.run_sync(_feed, make, stream, size_of, limiter=limiter)
-            group.cancel_scope.cancel()
-    finally:
-        stream.abandon()
-
-
-async def _abandon_when_cancelled(stream: Stream[T]) -> None:
-    # While the thread runs, `run_sync` is shielded: only a sibling task hears of the cancellation.
-    try:
-        await anyio.sleep_forever()
+        feeding = anyio.to_thread.run_sync(_feed, make, stream, size_of, limiter=limiter)
+        await shelter.finish(feeding, on_cancel=stream.abandon)
     finally:
         stream.abandon()
 

@@ -306,3 +306,25 @@ def test_an_export_whose_file_is_being_finished_gives_its_report(
 
     assert asyncio.run(run()).rows == 1
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
+
+
+def test_a_commit_that_the_end_of_the_loop_cuts_off_is_unknown(commit: Commit, driver: str) -> None:
+    """`asyncio.run` cancels every task when it ends, those that wait for COMMIT too; a load does not guess."""
+    ends: list[BaseException] = []
+
+    async def load() -> None:
+        try:
+            await aio.load(ROWS, "t", commit.dsn, driver=driver)
+        except BaseException as error:
+            ends.append(error)
+            raise
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+        task = asyncio.create_task(load())
+        await commit.begun()
+        assert not task.done()
+
+    asyncio.run(run())
+    assert [type(error) for error in ends] == [bulkio.OutcomeUnknown]
+    assert commit.rows() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from bulkio.protocols import DriverChoice, Session
 
@@ -139,11 +140,11 @@ async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyi
         with patience:
             await _commit(session, settle)
         if patience.cancelled_caught:
-            raise OutcomeUnknown(
-                f"COMMIT had no answer within {OUTCOME_TIMEOUT_S:g} s of the cancellation and its outcome is unknown:"
-                f" look at the table, and whether transaction {xact_id} is still in progress, before you load again"
-            )
+            raise _unknown(xact_id, f"had no answer within {OUTCOME_TIMEOUT_S:g} s of the cancellation")
         tell("done")
+    except asyncio.CancelledError as error:  # the event loop ends, and takes every task with it
+        tell("unknown")
+        raise _unknown(xact_id, "was cut off by the end of the event loop") from error
     except OutcomeUnknown:
         tell("unknown")
         raise
@@ -152,6 +153,13 @@ async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyi
         raise
     finally:
         await session.close()
+
+
+def _unknown(xact_id: str, what: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"COMMIT {what} and its outcome is unknown: look at the table, and whether transaction {xact_id} is still in"
+        " progress, before you load again"
+    )
 
 
 async def _commit(session: Session, settle: Settle) -> None:

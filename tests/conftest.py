@@ -2,8 +2,7 @@
 
 Fixtures: `server` (each server found, one after the other), `dsn` and `latin1_dsn` (a fresh database on it),
 `one_server` and `one_dsn` (the embedded server only), `connect` (opens psycopg connections and closes them),
-`bulkio_home` (an embedded server of the test's own). A skip or xfail outside `allowed_skips.txt` makes the
-run fail.
+`bulkio_home` (an embedded server of the test's own). What skips and xfails mean for the run: gaps.py.
 """
 
 from __future__ import annotations
@@ -12,24 +11,32 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 import servers
 from bulkio import server as embedded
+from gaps import Gaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import psycopg
 
-ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
 _SERVER_IDS = list(servers.found_servers())
 #: Names of files that bulkio writes first and renames later.
 _TEMPORARY = re.compile(r"^\.|\.(tmp|part|partial)$")
+
+
+#: On a busy machine a test takes longer: that is no fault of the code.
+_SLOW_IS_NO_FAULT = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("busy machine", hypothesis.settings.default, **_SLOW_IS_NO_FAULT)
+hypothesis.settings.load_profile("busy machine")
 
 
 # --- the environment ---------------------------------------------------------------------------
@@ -55,6 +62,20 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     os.environ.update(kept[0])
     tempfile.tempdir = kept[1]
     shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_can_be_interrupted() -> Iterator[None]:
+    """Start programs with the usual signals, although `nohup`, or `&` in a script, lets us ignore some.
+
+    A program inherits that a signal is ignored, but no handler: so they get one here, which does nothing either.
+    """
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)
@@ -162,43 +183,41 @@ def _close_all(opened: list[psycopg.Connection]) -> None:
         opened.pop().close()
 
 
-# --- the skip policy ---------------------------------------------------------------------------
+# --- what was not covered ----------------------------------------------------------------------
 
-_not_allowed: list[str] = []
-
-
-def _allowed(node_id: str) -> bool:
-    """Tell whether the committed list lets this test be skipped."""
-    lines = ALLOWED_SKIPS.read_text().splitlines()
-    patterns = [line.split("\t")[0] for line in lines if line.strip() and not line.startswith("#")]
-    return any(re.fullmatch(re.escape(p).replace(r"\*", ".*"), node_id) for p in patterns)
-
-
-def _note_skip(node_id: str, why: object) -> None:
-    if not _allowed(node_id):
-        _not_allowed.append(f"{node_id}: {why}")
+_gaps = Gaps()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Note a skip or an expected failure that the list does not have."""
-    if report.skipped:
-        _note_skip(report.nodeid, getattr(report, "wasxfail", None) or report.longrepr)
+    """Note a test that passed, was skipped, or failed as expected."""
+    if report.skipped or report.when == "call":
+        failed_as_expected = f"expected to fail: {report.wasxfail}" if hasattr(report, "wasxfail") else None
+        _gaps.note(report.nodeid, report.outcome, failed_as_expected or report.longrepr)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     """Note a file that skips itself."""
     if report.skipped:
-        _note_skip(report.nodeid, report.longrepr)
+        _gaps.note(report.nodeid, report.outcome, report.longrepr)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which skips are not allowed."""
-    for line in _not_allowed:
-        terminalreporter.write_line(f"SKIP NOT ALLOWED (tests/allowed_skips.txt) {line}", red=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what this machine lacks, and which skips are not allowed."""
+    if config.option.collectonly:
+        return
+    lines = _gaps.uncovered(_SERVER_IDS)
+    if lines:
+        terminalreporter.section("not covered on this machine")
+        for line in lines:
+            terminalreporter.write_line(line, yellow=True)
+        terminalreporter.write_line("CI has all of it: .ci/run shows what to install")
+    for line in _gaps.faults(_SERVER_IDS):
+        terminalreporter.write_line(line, red=True)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail the run for them."""
-    if _not_allowed and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    """Fail the run for those."""
+    passed = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if passed and not session.config.option.collectonly and _gaps.faults(_SERVER_IDS):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

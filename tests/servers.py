@@ -1,5 +1,8 @@
 """Throw-away PostgreSQL servers for the tests: the embedded one and each one found on this machine.
 
+BULKIO_TEST_SERVERS=/opt/pg19/bin:/opt/pg17/bin names the folders of other servers' programs, to be used instead of
+those found.
+
 Owns their finding, their start on first use, their end with the session, and a fresh database for each test.
 They are run by bulkio's own Cluster class, but not durable: nothing here survives the session, not even when
 it is killed (the next session clears away what a killed one left).
@@ -9,16 +12,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 
 from bulkio import server
 from bulkio.server import folders, settings
@@ -27,7 +33,7 @@ from bulkio.server.cluster import Cluster
 from bulkio.server.postmaster import alive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = [
     "Fleet",
@@ -38,8 +44,13 @@ __all__ = [
     "found_servers",
     "make_cluster",
     "replicated_pair",
+    "server_version",
 ]
 
+#: The environment variable that names the servers to test on.
+VARIABLE = "BULKIO_TEST_SERVERS"
+#: Where Debian installs PostgreSQL, each version in a folder of its own.
+DEBIAN = Path("/usr/lib/postgresql")
 #: What the folders of test sessions are called, before the pid of the session.
 _PREFIX = "bulkio-test-"
 _PLACES = (Path("/dev/shm"), Path("/tmp"))
@@ -56,17 +67,41 @@ _OPTIONS = {
 }
 
 
+@cache
 def found_servers() -> dict[str, Path]:
-    """Give each server's id and the folder of its programs: the embedded one first, then by version."""
-    found = {}
+    """Give each server's id and the folder of its programs: the embedded one first, then by version.
+
+    BULKIO_TEST_SERVERS names others to use instead of this machine's, like /opt/pg19/bin:/opt/pg17/bin. Its folders
+    must have a server that runs; those that are only found are passed over if they have none.
+    """
+    found: dict[str, Path] = {}
     embedded = server.programs_dir()
-    if (embedded / "postgres").exists():
-        found[f"pg{_major(embedded)}-embedded"] = embedded
-    others = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
-    for folder in [*others, *_on_path()]:
-        if (folder / "initdb").exists() and folder.resolve() not in {p.resolve() for p in found.values()}:
-            found.setdefault(f"pg{_major(folder)}", folder)
+    if (version := server_version(embedded)) is not None:
+        found[f"pg{version}-embedded"] = embedded
+    for version, folder in sorted(_wanted() or _at_hand()):
+        if folder.resolve() not in {known.resolve() for known in found.values()}:
+            found[_free_id(f"pg{version}", found)] = folder
     return found
+
+
+def _wanted() -> list[tuple[int, Path]]:
+    """Give version and folder of the servers that the variable names."""
+    folders = [Path(text).absolute() for text in os.environ.get(VARIABLE, "").split(":") if text]
+    wanted = [(server_version(folder), folder) for folder in folders]
+    for version, folder in wanted:
+        if version is None:
+            raise pytest.UsageError(f"{VARIABLE}: {folder} has no `postgres` and `initdb` that run")
+    return [(version, folder) for version, folder in wanted if version is not None]
+
+
+def _at_hand() -> list[tuple[int, Path]]:
+    """Give version and folder of a machine's servers, the first of each version: Debian's, and those on the PATH."""
+    found: dict[int, Path] = {}
+    for folder in [*sorted(DEBIAN.glob("*/bin")), *_on_path()]:
+        version = server_version(folder)
+        if version is not None:
+            found.setdefault(version, folder)
+    return list(found.items())
 
 
 def _on_path() -> list[Path]:
@@ -80,10 +115,26 @@ def _on_path() -> list[Path]:
     return folders
 
 
-def _major(folder: Path) -> int:
-    # Runs for root too: --version is answered before the check for root.
-    done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[2].split(".")[0].rstrip("betarcdvl"))
+def server_version(folder: Path) -> int | None:
+    """Give the major version of the server whose programs lie in a folder; None where none runs.
+
+    Its name says nothing: a release that is not ready yet is called like 19devel, 19beta2 or 19rc1.
+    """
+    if not (folder / "initdb").exists():
+        return None
+    try:
+        # Runs for root too: --version is answered before the check for root.
+        done = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    number = re.search(r"\) (\d+)", done.stdout)
+    return int(number[1]) if number else None
+
+
+def _free_id(wanted: str, taken: Mapping[str, Path]) -> str:
+    """Give a server's id, numbered where another server has the same version."""
+    later = (f"{wanted}.{number}" for number in count(2))
+    return next(name for name in chain([wanted], later) if name not in taken)
 
 
 def connect(dsn: str) -> psycopg.Connection:
@@ -136,7 +187,7 @@ class TestServer:
             "SELECT concat_ws(' ', pid, application_name, state, wait_event) FROM pg_stat_activity"
             " WHERE datname = %s AND backend_type = 'client backend'"
         )
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 30  # passed only where one is left open, or the machine is very busy
         while True:
             found = [str(row[0]) for row in self.admin.execute(query, [database])]
             if not found or time.monotonic() > deadline:

@@ -15,6 +15,7 @@ import pytest
 
 import bulkio
 from bulkio import aio, flow
+from gaps import lacking
 from servers import connect
 
 if TYPE_CHECKING:
@@ -327,7 +328,7 @@ def test_what_may_hold_nulls_is_nullable(dsn: str, server: TestServer, case: str
     """A field is declared to hold no NULLs only where that is proven for every row that is read."""
     version, setup = _NULLS[case]
     if version not in (0, server.version):
-        return  # the server's syntax or rules are others
+        lacking(f"PostgreSQL {version}")  # others have another syntax, or other rules
     run(dsn, setup)
     bulkio.export("t", tmp_path / "t.parquet", dsn)
     schema = pq.read_schema(tmp_path / "t.parquet")
@@ -391,7 +392,7 @@ def sessions(dsn: str) -> int:
 
 def all_sessions_end(dsn: str) -> bool:
     """Wait for those that are closing."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while sessions(dsn) and time.monotonic() < deadline:
         time.sleep(0.01)
     return sessions(dsn) == 0

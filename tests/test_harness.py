@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+import gaps
+import servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 
@@ -17,15 +25,16 @@ def run(tmp_path: Path) -> object:
     """Run some tests under this conftest.py in another pytest; give its exit status and its output."""
     tests = tmp_path / "project" / "tests"
     tests.mkdir(parents=True)
-    for name in ("conftest.py", "servers.py"):
+    for name in ("conftest.py", "gaps.py", "servers.py"):
         shutil.copy(HERE / name, tests / name)
-    (tests / "allowed_skips.txt").write_text("# a comment\ntests/test_it.py::test_allowed*\ta reason\n")
+    (tests / "allowed_skips.txt").write_text("# a comment\ntests/test_it.py::test_allowed*\t*\n")
     shutil.copy(HERE.parent / "pyproject.toml", tests.parent / "pyproject.toml")
 
-    def run_one(code: str) -> tuple[int, str]:
+    def run_one(code: str, *, by: tuple[str, ...] = (), **env: str) -> tuple[int, str]:
         (tests / "test_it.py").write_text("import pytest\n" + code)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}"]
-        done = subprocess.run(command, cwd=tests.parent, capture_output=True, text=True, check=False, timeout=120)
+        pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}"]
+        pipes = {"capture_output": True, "text": True, "timeout": 600}
+        done = subprocess.run([*by, *pytest_run], cwd=tests.parent, env={**os.environ, **env}, check=False, **pipes)
         return done.returncode, done.stdout + done.stderr
 
     return run_one
@@ -78,3 +87,100 @@ def test_each_server_gives_each_kind_of_database(dsn: str, latin1_dsn: str, conn
     assert said == [("UTF8",), ("LATIN1",)]
     version = connect(dsn).execute("SELECT current_setting('server_version_num')::int / 10000").fetchone()  # type: ignore[operator]
     assert version == (server.version,)  # type: ignore[attr-defined]
+
+
+# --- what a machine lacks ----------------------------------------------------------------------
+
+#: skipped for want of something: on both servers, on one of them, and without any server
+NOWHERE = "from gaps import lacking\nids = ['pg15-a', 'pg18-embedded-a']\n"
+NOWHERE += "@pytest.mark.parametrize('x', ids)\ndef test_allowed(x): lacking('PostGIS')\n"
+SOMEWHERE = NOWHERE.replace("lacking('PostGIS')", "x == 'pg15-a' or lacking('PostGIS')")
+NO_TLS = "from gaps import lacking\ndef test_tls(): lacking('TLS')\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "ci", "status", "said"),
+    [
+        (NOWHERE, "", 0, "needs PostGIS: 2 tests"),
+        (NOWHERE, "true", 1, "NOT COVERED tests/test_it.py::test_allowed[pg15-a]: needs PostGIS"),
+        (SOMEWHERE, "true", 0, "1 passed, 1 skipped"),
+        (NO_TLS, "", 0, "needs TLS: 1 test"),
+        (NO_TLS, "true", 1, "NOT ALLOWED (tests/allowed_skips.txt) tests/test_it.py::test_tls: needs TLS"),
+    ],
+)
+def test_what_a_machine_lacks(run: object, code: str, ci: str, status: int, said: str) -> None:
+    """The run passes and says so; in CI it fails, unless another server has covered it."""
+    got, output = run(code, CI=ci)  # type: ignore[operator]
+    assert said in output
+    assert got == status, output
+    assert ("needs PostGIS: " in output) == (code == NOWHERE)
+
+
+def test_a_lone_server_is_a_gap() -> None:
+    """With the embedded server only, no test has seen another version; nor is the run silent about it."""
+    assert gaps.Gaps().uncovered(["pg18-embedded"]) == [
+        "needs a PostgreSQL of another version: all tests ran on pg18-embedded only"
+    ]
+    assert gaps.Gaps().uncovered(["pg18-embedded", "pg15"]) == []
+
+
+# --- which servers are found -------------------------------------------------------------------
+
+
+def make_programs(folder: Path, said: str) -> Path:
+    """Make what looks like a server's programs."""
+    folder.mkdir(parents=True)
+    (folder / "initdb").touch()
+    (folder / "postgres").write_text(f"#!/bin/sh\n{said}\n")
+    (folder / "postgres").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def look_again() -> Iterator[None]:
+    """Have the servers looked for again, and forget what was found."""
+    servers.found_servers.cache_clear()
+    yield
+    servers.found_servers.cache_clear()
+
+
+@pytest.mark.parametrize("version", ["19rc1", "19beta2", "19devel", "19.4 (Debian 19.4-1.pgdg120+1)"])
+def test_servers_of_any_name_are_found(
+    tmp_path: Path, version: str, look_again: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version may have letters, in the folder's name too; what does not run is passed over."""
+    folder = make_programs(tmp_path / version.split(maxsplit=1)[0] / "bin", f"echo 'postgres (PostgreSQL) {version}'")
+    make_programs(tmp_path / "broken" / "bin", "exit 1")
+    make_programs(tmp_path / "9.6" / "bin", "echo nonsense")
+    monkeypatch.setattr(servers, "DEBIAN", tmp_path)
+    assert servers.found_servers()["pg19"] == folder
+
+
+def test_servers_can_be_named(tmp_path: Path, look_again: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """BULKIO_TEST_SERVERS replaces what is found, but for the embedded one; two of one version are told apart."""
+    folders = [make_programs(tmp_path / name, "echo 'postgres (PostgreSQL) 19rc1'") for name in "ba"]
+    monkeypatch.setenv("BULKIO_TEST_SERVERS", ":".join(map(str, folders)))
+    (embedded, *_), *others = servers.found_servers().items()
+    assert embedded.endswith("-embedded")
+    assert others == [("pg19", folders[1]), ("pg19.2", folders[0])]
+
+
+def test_a_named_server_must_run(run: object, tmp_path: Path) -> None:
+    """A folder without a server is an error, and not a run with fewer servers."""
+    got, output = run("def test_a(): pass", BULKIO_TEST_SERVERS=str(tmp_path))  # type: ignore[operator]
+    assert got != 0
+    assert f"BULKIO_TEST_SERVERS: {tmp_path} has no" in output
+
+
+# --- how the run was started -------------------------------------------------------------------
+
+
+def test_signals_that_the_run_ignores_reach_its_programs(run: object) -> None:
+    """Started by `nohup` or `&`, the run ignores SIGINT and SIGHUP; what the tests start does not."""
+    code = "import signal, subprocess, sys\ndef test_a():\n"
+    code += "    program = 'import signal; print([signal.getsignal(n) == signal.SIG_IGN for n in (1, 2)])'\n"
+    code += "    print('SIGNALS', subprocess.check_output([sys.executable, '-c', program], text=True))\n"
+    code += "    signal.raise_signal(signal.SIGINT); signal.raise_signal(signal.SIGHUP); assert 0\n"
+    got, output = run(code, by=("sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"))  # type: ignore[operator]
+    assert got == 1, "the run itself goes on ignoring them"
+    assert "SIGNALS [False, False]" in output

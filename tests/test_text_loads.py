@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
+from gaps import lacking
 from servers import connect
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def with_extension(dsn: str, connect: Connect, name: str) -> psycopg.Connection:
     """Connect to a database that has the extension."""
     conn = connect(dsn)
     if conn.execute("SELECT FROM pg_available_extensions WHERE name = %s", [name]).fetchone() is None:
-        pytest.skip(f"the server has no {name}")
+        lacking(f"the extension {name}")
     conn.execute(f"SET client_min_messages = error; CREATE EXTENSION {name}")
     if name == "postgis":
         conn.execute("CREATE TYPE places AS (g geography, t text)")

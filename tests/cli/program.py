@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
 PROGRAM = [sys.executable, "-m", "bulkio"]
-TIMEOUT_S = 30
+#: far more than any program takes, on a machine that does much else
+TIMEOUT_S = 120
 
 
 @dataclass
@@ -39,11 +42,13 @@ class Program:
         """Run it to its end."""
         return self.finish(self.start(*args, **settings))
 
-    def start(self, *args: object, env: dict[str, str] | None = None, **settings: Any) -> subprocess.Popen[str]:
-        """Start it."""
+    def start(
+        self, *args: object, env: dict[str, str] | None = None, by: Sequence[str] = (), **settings: Any
+    ) -> subprocess.Popen[str]:
+        """Start it, through another program (`by` and its arguments) if wanted."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
-            [*PROGRAM, *map(str, args)], text=True, env={**self.env, **(env or {})}, **{**pipes, **settings}
+            [*by, *PROGRAM, *map(str, args)], text=True, env={**self.env, **(env or {})}, **{**pipes, **settings}
         )
         self.started.append(process)
         return process
@@ -77,7 +82,7 @@ def snapshot(db: psycopg.Connection) -> dict[str, list[str]]:
 
 def wait_until(db: psycopg.Connection, query: str) -> Any:
     """Give the first value that a query finds, once it finds any."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + TIMEOUT_S
     while True:
         row = db.execute(query).fetchone()
         if row is not None:

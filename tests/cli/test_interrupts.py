@@ -152,3 +152,23 @@ def test_outcome_unknown(bulkio: Program, db: psycopg.Connection, orders: Path) 
     assert done.code == 7
     assert "look at the table before you load again" in done.err
     assert json.loads(done.out)["error"]["type"] == "OutcomeUnknown"
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_ignored_signals_stay_ignored(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str) -> None:
+    """What `nohup`, or `&` in a script, has the program ignore does not end it; SIGTERM still does."""
+    db.execute(TABLE + MID_COPY)
+    command = ("load", orders, "t", "--driver", driver)
+    process = bulkio.start(*command, by=["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"])
+    wait_until(db, WAITING)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGHUP)
+    db.execute("SELECT pg_advisory_unlock(1)")
+    done = bulkio.finish(process)
+    assert (done.code, done.out[:18]) == (0, "loaded 1,000 rows ")
+    db.execute("SELECT pg_advisory_lock(1)")
+    process = bulkio.start(*command, by=["sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"])
+    wait_until(db, WAITING)
+    process.send_signal(signal.SIGTERM)
+    assert bulkio.finish(process).code == 143
+    assert len(snapshot(db)["t"]) == 1001

@@ -19,6 +19,9 @@ import pytest
 from bulkio.drivers import asyncpg_params
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import ConfigError
+from bulkio.server.account import service_account
+from gaps import lacking
+from servers import found_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,7 +177,7 @@ def test_the_second_host_is_tried(one_dsn: str, dead_port: int) -> None:
 
 def test_connect_timeout_is_each_hosts_own(one_dsn: str, silent_port: int) -> None:
     """A first host that never answers costs the timeout, and the second is reached."""
-    text = dsn_with(second_host(one_dsn, "127.0.0.1", silent_port), connect_timeout="1")
+    text = dsn_with(second_host(one_dsn, "127.0.0.1", silent_port), connect_timeout="4")
     assert both(text, "SELECT 1") == "1"
 
 
@@ -282,10 +285,9 @@ def make_certificates(folder: Path) -> None:
 
 
 def tls_programs() -> Path | None:
-    """Give the folder of the newest server's programs that were built with OpenSSL."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
-    for folder in reversed(folders):
-        if (folder / "initdb").exists() and b"libssl" in (folder / "postgres").read_bytes():
+    """Give the folder of the newest server's programs that were built with OpenSSL; the embedded ones were not."""
+    for folder in reversed(found_servers().values()):
+        if b"libssl" in (folder / "postgres").read_bytes():
             return folder
     return None
 
@@ -295,7 +297,7 @@ def tls() -> Iterator[TlsServer]:
     """Run a throw-away server with TLS for the whole session."""
     programs = tls_programs()
     if programs is None:
-        pytest.skip("no PostgreSQL server with TLS on this machine")
+        lacking("a PostgreSQL with TLS")
     folder = Path(tempfile.mkdtemp(prefix="bulkio-tls-", dir="/tmp"))
     folder.chmod(0o711)  # the server's account passes through
     data, certificates = folder / "data", folder / "certificates"
@@ -315,8 +317,9 @@ def tls() -> Iterator[TlsServer]:
 
 
 def as_server(*command: str | Path) -> None:
-    """Run one of the server's programs; as root, under the account `postgres`: it refuses root."""
-    account = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    """Run one of the server's programs; as root, under another account: it refuses root."""
+    runner = service_account() if os.geteuid() == 0 else None
+    account = {"user": runner.uid, "group": runner.gid, "extra_groups": []} if runner else {}
     # No pipes: the server that pg_ctl starts would hold them open.
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     subprocess.run([str(c) for c in command], check=True, cwd="/", **quiet, **account)
@@ -342,8 +345,9 @@ def make_cluster(programs: Path, data: Path, certificates: Path) -> int:
 
 def give_to_server(path: Path) -> None:
     """Give a file to the account that the server runs under."""
-    if os.geteuid() == 0:
-        shutil.chown(path, "postgres", "postgres")
+    runner = service_account() if os.geteuid() == 0 else None
+    if runner:
+        runner.give(path)
 
 
 def make_roles(data: Path, port: int) -> None:

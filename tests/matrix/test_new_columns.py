@@ -14,6 +14,7 @@ from new_columns import COLUMNS, FAULTS, Fault, NewColumn
 from promise import NEW_TABLE_ROWS, row_of
 
 import bulkio
+from gaps import lacking
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECTION = "new tables by server and driver"
@@ -76,6 +77,14 @@ def test_column(column: NewColumn, driver: str, place: Place) -> None:
     else:
         assert got == Found(column.pg, column.texts)
     note(SECTION, str(column), f"{place.server.id} {driver}", "ok")
+
+
+@pytest.mark.parametrize("column", [column for column in COLUMNS if column.postgis], ids=str)
+def test_column_of_postgis(column: NewColumn, place: Place) -> None:
+    """Where the database has PostGIS, `test_column` has seen PostGIS's type."""
+    if "postgis" not in place.extensions:
+        lacking("the extension postgis")
+    assert found(place, DRIVERS[0])[column].pg == column.postgis
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

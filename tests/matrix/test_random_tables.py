@@ -12,12 +12,14 @@ from matrix_check import note
 from random_tables import KINDS, check_table, tables
 from random_values import scalars
 
+from gaps import lacking
 from servers import found_servers
 
 if TYPE_CHECKING:
     from matrix_check import Place
 
-NAMES = tuple(scalars(parquet=True, infinity=False))
+SCALARS = scalars(parquet=True, infinity=False)
+NAMES = tuple(SCALARS)
 #: about half of the types of its part are in each table: so each is met, however few the tables are
 PARTS = 8
 #: in each part, on each server, where no profile asks for more
@@ -27,6 +29,8 @@ _LONG = settings.default.max_examples == settings.get_profile("random-tables").m
 CI = settings(derandomize=True, database=None, deadline=None)
 #: how often each type was met, and how many tables there were, by name and server
 _counts: Counter[tuple[str, str]] = Counter()
+#: what some server has
+_extensions: set[str] = set()
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -44,6 +48,7 @@ def test_tables(data: st.DataObject, part: int, place: Place) -> None:
     check_table(place, table)
     for name in ("tables", *table.met):
         _counts[name, place.server.id] += 1
+    _extensions.update(place.extensions)
 
 
 def test_all_types_were_met() -> None:
@@ -52,7 +57,10 @@ def test_all_types_were_met() -> None:
         note("random tables: how often each was drawn", name, server, f"{count:,}")
     met = {name for name, _ in _counts}
     if {server for _, server in _counts} == set(found_servers()):
-        assert {*NAMES, *KINDS} <= met
+        nowhere = {scalar.extension for scalar in SCALARS.values()} - {"", *_extensions}
+        assert {*KINDS, *(name for name, scalar in SCALARS.items() if scalar.extension not in nowhere)} <= met
+        if nowhere:
+            lacking(f"the extension {' and '.join(sorted(nowhere))}")
 
 
 def test_a_table_that_fails_shrinks() -> None:

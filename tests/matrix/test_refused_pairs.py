@@ -14,6 +14,7 @@ import bulkio
 from bulkio.types import BASE_TYPES
 from bulkio.types.casts import INTERVAL_STRUCT, arrow_kind, range_struct
 from bulkio.types.to_pg import _ENCODERS, _LOSSY
+from gaps import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,6 +230,14 @@ def test_one_refused_column(mode: str, method: str, driver: str, place: Place, w
         bulkio.load(table, f"{wide.schema}.wide", place.dsn, mode=mode, method=method, driver=driver)
     assert caught.value.columns == ("int4",)
     assert state(place, wide) == before
+
+
+@pytest.mark.parametrize("extension", sorted({extension for _, extension in COLUMNS.values() if extension}))
+def test_the_wide_table_has_each_extensions_types(extension: str, place: Place, wide: Wide) -> None:
+    """What the other tests of this file have said counts for these types too."""
+    if extension not in place.extensions:
+        lacking(f"the extension {extension}")
+    assert {name for name, known in COLUMNS.items() if known[1] == extension} <= {*wide.columns}
 
 
 def test_each_kind_and_codec_is_tried() -> None:

@@ -1,6 +1,6 @@
 """hstore, pgvector and PostGIS on real servers: an export loads back, what the server would change is refused.
 
-A server without the extension is skipped; tests/allowed_skips.txt says which servers may be.
+A server without the extension is skipped (gaps.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bulkio.types import PgType, cast_from_pg, cast_to_pg
 from bulkio.types.geo import field_metadata
 from bulkio.types.pgtypes import EXTENSION_CODECS
 from cells import csv_of
+from gaps import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ def with_extension(dsn: str, connect: Connect, name: str) -> psycopg.Connection:
     """Connect to a database that has the extension."""
     conn = connect(dsn)
     if conn.execute("SELECT FROM pg_available_extensions WHERE name = %s", [name]).fetchone() is None:
-        pytest.skip(f"the server has no {name}")
+        lacking(f"the extension {name}")
     conn.execute(f"SET client_min_messages = error; CREATE EXTENSION {name}")
     return conn
 

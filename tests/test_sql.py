@@ -28,9 +28,7 @@ SETTINGS = (
     "extra_float_digits",
     "bytea_output",
     "array_nulls",
-    "statement_timeout",
     "lock_timeout",
-    "idle_in_transaction_session_timeout",
     "row_security",
 )
 
@@ -180,27 +178,19 @@ def test_pins_hold_in_the_transaction_alone(
     """Every setting is pinned on every server, whatever the session said, and is the session's again afterwards."""
     conn = connect(dsn)
     conn.autocommit = True
-    hostile = {"DateStyle": "German", "statement_timeout": "5s", "array_nulls": "off", "extra_float_digits": "-5"}
+    hostile = {"DateStyle": "German", "array_nulls": "off", "extra_float_digits": "-5"}
     for name, value in hostile.items():
         conn.execute(f"set {name} = '{value}'")
     before = {name: conn.execute(f"show {name}").fetchone()[0] for name in SETTINGS}
     conn.execute(sql.begin(read_only=export))
-    conn.execute("; ".join(sql.session_pins(export=export)))
+    conn.execute("; ".join(sql.session_pins(export=export, lock_timeout_ms=250)))
     pinned = {name: conn.execute(f"show {name}").fetchone()[0] for name in SETTINGS}
     assert list(pinned.values()) == [
-        *("UTF8", "on", "ISO, YMD", "iso_8601", "UTC", "3", "hex", "on", "0", "0", "0"),
+        *("UTF8", "on", "ISO, YMD", "iso_8601", "UTC", "3", "hex", "on", "250ms"),
         "off" if export else "on",
     ]
     conn.execute(sql.COMMIT)
     assert {name: conn.execute(f"show {name}").fetchone()[0] for name in SETTINGS} == before
-
-
-def test_timeouts_that_the_user_gave_stay() -> None:
-    """None leaves a timeout as the session has it; a number sets it."""
-    pins = "; ".join(sql.session_pins(export=False, statement_timeout_ms=None, lock_timeout_ms=250))
-    assert "statement_timeout" not in pins
-    assert "transaction_timeout" not in pins
-    assert "SET LOCAL lock_timeout = 250" in pins
 
 
 def test_search_path_is_pinned_and_set_again(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:

@@ -62,6 +62,7 @@ async def load(
     nul: NulPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     allow_lossy: bool = False,
+    lock_timeout: str | None = None,
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> LoadReport:
@@ -89,6 +90,8 @@ async def load(
         dimensions: by column, how many dimensions the array of a list of lists has; otherwise it is loaded as jsonb.
         allow_lossy: let float64 go into float4, floats into numeric, nanoseconds into microseconds, and let the server
             round numeric.
+        lock_timeout: how long to wait for each lock: "500ms", "10s", "5min"; "0" waits for ever. None: as the DSN, the
+            role or the server says.
         password: replaces the DSN's; a callable is asked at each connection (tokens that expire).
         progress: called after each block that was sent.
 
@@ -107,6 +110,7 @@ async def load(
         columns=_names(columns),
         types=dict(types or {}),
         batch_rows=batch_rows,
+        lock_timeout=lock_timeout,
         password=password,
         progress=progress,
         policies=_load_policies(infinity, nul, dimensions, allow_lossy=allow_lossy),
@@ -129,6 +133,7 @@ async def plan_load(
     nul: NulPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     allow_lossy: bool = False,
+    lock_timeout: str | None = None,
     password: str | Callable[[], str] | None = None,
 ) -> LoadPlan:
     """Plan a load without doing it; takes what `load` takes, and raises what it raises before the first byte."""
@@ -139,6 +144,7 @@ async def plan_load(
         columns=_names(columns),
         types=dict(types or {}),
         batch_rows=batch_rows,
+        lock_timeout=lock_timeout,
         password=password,
         policies=_load_policies(infinity, nul, dimensions, allow_lossy=allow_lossy),
     )
@@ -160,6 +166,7 @@ async def export(
     bounds: BoundsPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     numeric: str = "string",
+    lock_timeout: str | None = None,
     password: str | Callable[[], str] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> ExportReport:
@@ -180,6 +187,7 @@ async def export(
         dimensions: by column, how many dimensions its arrays have: they become lists of lists.
         numeric: what numeric without precision becomes: "string", "decimal(p,s)", in which every value must fit, or
             "float64", which rounds.
+        lock_timeout: as for `load`.
         password: as for `load`.
         progress: called after each batch that was written.
 
@@ -192,6 +200,7 @@ async def export(
         method=method,
         columns=_names(columns),
         batch_rows=batch_rows,
+        lock_timeout=lock_timeout,
         password=password,
         progress=progress,
         policies=_export_policies(infinity, nan, bounds, dimensions, numeric),
@@ -212,11 +221,14 @@ async def plan_export(
     bounds: BoundsPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     numeric: str = "string",
+    lock_timeout: str | None = None,
     password: str | Callable[[], str] | None = None,
 ) -> ExportPlan:
     """Plan an export without doing it; raises what `export` raises before the first row."""
     policies = _export_policies(infinity, nan, bounds, dimensions, numeric)
-    options = ExportOptions(driver, method, _names(columns), password=password, policies=policies)
+    options = ExportOptions(
+        driver, method, _names(columns), lock_timeout=lock_timeout, password=password, policies=policies
+    )
     return await export_plan(_query(table_or_query, params), dsn, options)
 
 
@@ -234,6 +246,7 @@ def read(
     bounds: BoundsPolicy = "error",
     dimensions: Mapping[str, int] | None = None,
     numeric: str = "string",
+    lock_timeout: str | None = None,
     password: str | Callable[[], str] | None = None,
 ) -> AbstractAsyncContextManager[BatchStream]:
     """Stream a table or a query as Arrow record batches; takes what `export` takes.
@@ -242,7 +255,7 @@ def read(
     on the server and closes the connection. Memory is bounded, whatever the size of the result.
     """
     policies = _export_policies(infinity, nan, bounds, dimensions, numeric)
-    options = ExportOptions(driver, method, _names(columns), batch_rows, password, policies=policies)
+    options = ExportOptions(driver, method, _names(columns), batch_rows, lock_timeout, password, policies=policies)
     return open_batches(_query(table_or_query, params), dsn, options)
 
 

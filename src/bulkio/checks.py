@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 from bulkio.errors import ConfigError
 
-__all__ = ["check_choice", "check_number"]
+__all__ = ["check_choice", "check_number", "milliseconds"]
 
 
 def check_choice(name: str, value: object, choices: object) -> None:
@@ -29,3 +30,26 @@ def check_number(name: str, value: object, least: int, most: int | None = None) 
     if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigError(f"{name} is {value!r}, and must be a whole number, {span}")
+
+
+_TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|h|d)")
+_UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+#: PostgreSQL's settings are 32-bit integers
+_MOST_MS = 2**31 - 1
+
+
+def milliseconds(name: str, value: object) -> int:
+    """Read a time as PostgreSQL's settings spell it; "0" is no limit.
+
+    A number without a unit is refused: it would be milliseconds to PostgreSQL, and seconds to Python.
+
+    >>> milliseconds("lock_timeout", "10s"), milliseconds("lock_timeout", "0")
+    (10000, 0)
+    """
+    time = _TIME.fullmatch(value) if isinstance(value, str) else None
+    limit = int(time[1]) * _UNITS_MS[time[2]] if time else -1
+    if value == "0":
+        return 0
+    if not 0 <= limit <= _MOST_MS:
+        raise ConfigError(f"{name} is {value!r}, and must be a text with a unit (ms, s, min, h, d), such as '10s'")
+    return limit

@@ -7,7 +7,7 @@ between them.
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,9 +16,9 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from bulkio import catalog, flow, shelter, sql
+from bulkio import catalog, flow, openreads, shelter, sql
 from bulkio.catalog import TableName
-from bulkio.checks import check_choice, check_number
+from bulkio.checks import check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from bulkio.catalog import Table
+    from bulkio.openreads import OpenRead
     from bulkio.protocols import DriverName, Row, Session, Sink
 
 __all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
@@ -65,6 +66,8 @@ class ExportOptions:
     columns: tuple[str, ...] | None = None
     #: rows of a batch, at the most
     batch_rows: int = 16384
+    #: how long to wait for a lock, as PostgreSQL spells it ("10s"); None for what the role or the DSN says
+    lock_timeout: str | None = None
     password: str | Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
     policies: Policies = STRICT
@@ -75,6 +78,8 @@ class ExportOptions:
         check_choice("driver", self.driver, DriverChoice)
         check_choice("method", self.method, ExportMethod)
         check_number("batch_rows", self.batch_rows, 1)
+        if self.lock_timeout is not None:
+            milliseconds("lock_timeout", self.lock_timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class ExportReport:
     method: ExportMethod
     #: the table, or "query"
     table: str
+    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
+    lifted: tuple[str, ...] = ()
 
     @property
     def rows_per_s(self) -> float:
@@ -99,16 +106,26 @@ class ExportReport:
 class BatchStream:
     """The batches of an export that is under way, in order: `async for`, or blocking from a thread."""
 
-    def __init__(self, plan: ExportPlan) -> None:
+    def __init__(self, plan: ExportPlan, lifted: tuple[str, ...], read: OpenRead) -> None:
         self.plan = plan
+        self.lifted = lifted
         self.schema: pa.Schema = plan.arrow_schema
         self._batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
+        self._read = read
 
-    def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
-        return self._batches.__aiter__()
+    async def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
+        with suppress(flow.EndOfStream):
+            while True:
+                with self._read.waiting():
+                    batch = await self._batches.get()
+                yield batch
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return iter(self._batches)
+        with suppress(flow.EndOfStream):
+            while True:
+                with self._read.waiting():
+                    batch = self._batches.get_blocking()
+                yield batch
 
 
 async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, options: ExportOptions) -> ExportReport:
@@ -133,12 +150,16 @@ async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, op
         driver=plan.driver,
         method=plan.method,
         table=plan.name,
+        lifted=stream.lifted,
     )
 
 
 async def export_plan(query: Query, dsn: str | None, options: ExportOptions) -> ExportPlan:
     """Plan an export and read nothing."""
-    async with open_session(dsn, options) as session, transaction(session, read_only=True):
+    async with (
+        open_session(dsn, options) as session,
+        transaction(session, read_only=True, lock_timeout=options.lock_timeout),
+    ):
         return await _plan(session, query, options)
 
 
@@ -146,13 +167,17 @@ async def export_plan(query: Query, dsn: str | None, options: ExportOptions) -> 
 async def open_batches(query: Query, dsn: str | None, options: ExportOptions) -> AsyncIterator[BatchStream]:
     """Plan, and read in the background; leaving early cancels the COPY on the server."""
     try:
-        async with open_session(dsn, options) as session, transaction(session, read_only=True):
-            stream = BatchStream(await _plan(session, query, options))
+        async with (
+            open_session(dsn, options) as session,
+            transaction(session, read_only=True, lock_timeout=options.lock_timeout) as lifted,
+            openreads.opened(session) as read,
+        ):
+            stream = BatchStream(await _plan(session, query, options), lifted, read)
             for pin in stream.plan.pins:
                 await session.execute(pin)
             async with anyio.create_task_group() as group:
-                read = _read_cursor if stream.plan.method == "cursor" else _read_binary
-                group.start_soon(read, session, stream, options)
+                work = _read_cursor if stream.plan.method == "cursor" else _read_binary
+                group.start_soon(work, session, stream, options)
                 try:
                     yield stream
                 finally:

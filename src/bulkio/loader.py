@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from bulkio import catalog, flow, shelter, sql
+from bulkio import catalog, flow, openreads, shelter, sql
 from bulkio.catalog import TableName
-from bulkio.checks import check_choice, check_number
+from bulkio.checks import check_choice, check_number, milliseconds
 from bulkio.csvform import Lines, csv_block
 from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
@@ -87,6 +87,8 @@ class LoadOptions:
     batch_rows: int = 16384
     #: of COPY data, sent at once
     block_bytes: int = BLOCK_BYTES
+    #: how long to wait for a lock, as PostgreSQL spells it ("10s"); None for what the role or the DSN says
+    lock_timeout: str | None = None
     password: str | Callable[[], str] | None = None
     progress: Callable[[Progress], None] | None = None
     policies: Policies = STRICT
@@ -98,6 +100,8 @@ class LoadOptions:
         check_choice("method", self.method, LoadMethod)
         check_choice("mode", self.mode, Mode)
         check_number("batch_rows", self.batch_rows, 1)
+        if self.lock_timeout is not None:
+            milliseconds("lock_timeout", self.lock_timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class LoadReport:
     created: bool
     #: what is otherwise than the source records it: columns of another type
     notes: tuple[str, ...] = ()
+    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
+    lifted: tuple[str, ...] = ()
 
     @property
     def rows_per_s(self) -> float:
@@ -133,11 +139,10 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
     async with (
         _opened(source, options) as opened,
         open_session(dsn, options) as session,
-        transaction(session, read_only=False),
+        transaction(session, read_only=False, lock_timeout=options.lock_timeout) as lifted,
     ):
         plan = await _plan(session, opened, table, options)
-        for statement in plan.ddl:
-            await session.execute(statement)
+        await _define(session, plan)
         sender = _Sender(plan, opened, options)
         copied = await sender.run(session)
         _compare_counts(plan, copied, sender.rows)
@@ -153,6 +158,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         table=f"{plan.schema}.{plan.table}",
         created=plan.creates,
         notes=plan.notes,
+        lifted=lifted,
     )
 
 
@@ -161,7 +167,7 @@ async def load_plan(source: object, table: str, dsn: str | None, options: LoadOp
     async with (
         _opened(source, options) as opened,
         open_session(dsn, options) as session,
-        transaction(session, read_only=False),
+        transaction(session, read_only=False, lock_timeout=options.lock_timeout),
     ):
         plan = await _plan(session, opened, table, options)
         await session.execute(sql.ROLLBACK)
@@ -244,6 +250,16 @@ async def _for_new_table(
     types = await find_types(session, [*recorded, *postgis.values(), *(oid for oid, _ in asked.values())])
     typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, named)])
     return Database(None, new_schema, types, asked, named, ddl, postgis, typmods)
+
+
+async def _define(session: Session, plan: LoadPlan) -> None:
+    """Run the plan's DDL. TRUNCATE waits for every reader, but not for one that waits for this load."""
+    readers = []
+    if plan.mode == "truncate" and openreads.any_open():
+        readers = openreads.among(await session.fetch(sql.holders_of(plan.schema, plan.table)))
+    for statement in plan.ddl:
+        work = partial(session.execute, statement)
+        await (openreads.watch(readers, work, f"{plan.schema}.{plan.table}") if readers else work())
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:

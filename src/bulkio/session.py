@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from bulkio import drivers, shelter, sql
+from bulkio.checks import milliseconds
 from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
@@ -79,12 +80,19 @@ async def _connect(dsn: str | None, options: ConnectOptions) -> Session:
 
 
 @asynccontextmanager
-async def transaction(session: Session, *, read_only: bool) -> AsyncIterator[None]:
-    """Begin and pin the session's settings; roll back at the end unless the body has committed."""
-    await session.execute(sql.begin(read_only=read_only))
-    await session.execute("; ".join(sql.session_pins(export=read_only)))
+async def transaction(
+    session: Session, *, read_only: bool, lock_timeout: str | None = None
+) -> AsyncIterator[tuple[str, ...]]:
+    """Begin and pin the session's settings; roll back at the end unless the body has committed.
+
+    Gives the time limits that were lifted, such as "statement_timeout of 30000 ms".
+    """
+    limit_ms = None if lock_timeout is None else milliseconds("lock_timeout", lock_timeout)
+    pins = sql.session_pins(export=read_only, lock_timeout_ms=limit_ms)
+    await session.execute("; ".join((sql.begin(read_only=read_only), *pins)))
+    lifted = await session.fetch(sql.LIFT_TIMEOUTS)
     try:
-        yield
+        yield tuple(f"{name} of {limit_ms} ms" for name, limit_ms, _ in lifted)
     except BaseException:
         await _roll_back(session)
         raise

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from bulkio.protocols import CopyFormat, CopyTarget
 
 __all__ = [
+    "BACKEND",
     "COMMIT",
     "IS_IN_RECOVERY",
+    "LIFT_TIMEOUTS",
     "PLACE",
     "PLAIN_MONEY",
     "ROLLBACK",
@@ -39,6 +41,7 @@ __all__ = [
     "create_table",
     "declare_cursor",
     "fetch_forward",
+    "holders_of",
     "last_value",
     "lock_for_export",
     "lock_for_load",
@@ -221,35 +224,47 @@ def begin(*, read_only: bool) -> str:
     return f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ ONLY' if read_only else 'READ WRITE'}"
 
 
-def session_pins(
-    *,
-    export: bool,
-    statement_timeout_ms: int | None = 0,
-    lock_timeout_ms: int | None = 0,
-    idle_timeout_ms: int | None = 0,
-) -> tuple[str, ...]:
+def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[str, ...]:
     """Build the statements that every transaction begins with: no default of server or role changes a value.
 
     They may be sent one by one or joined with ``"; "`` in one `execute`. SET LOCAL ends with the transaction,
-    so nothing leaks to the next client behind PgBouncer. A timeout is in milliseconds: 0, the default, turns
-    it off (a bulk load is long); None leaves what the server, the role or the connection string says.
+    so nothing leaks to the next client behind PgBouncer. How long to wait for a lock is what the server, the role or
+    the connection string says, unless there is a number here (0: for ever). See `LIFT_TIMEOUTS` for other limits.
 
     search_path is not among them: see `pin_search_path`.
     """
     pins = [*_VALUE_PINS]
-    for name, timeout_ms in (
-        ("statement_timeout", statement_timeout_ms),
-        ("lock_timeout", lock_timeout_ms),
-        ("idle_in_transaction_session_timeout", idle_timeout_ms),
-    ):
-        if timeout_ms is not None:
-            pins.append(f"SET LOCAL {name} = {timeout_ms:d}")
-    if statement_timeout_ms == 0:
-        pins.append(_NO_TRANSACTION_TIMEOUT)
+    if lock_timeout_ms is not None:
+        pins.append(f"SET LOCAL lock_timeout = {lock_timeout_ms:d}")
     if export:
         # Fail where a policy would hide rows, instead of exporting fewer in silence.
         pins.append("SET LOCAL row_security = off")
     return tuple(pins)
+
+
+#: Lift, in this transaction, the time limits that were not made for a bulk load: those of the server, the database or
+#: the role. What the connection string says is meant for it. Gives name and milliseconds of each limit that is lifted.
+#: A session that waits for the source, or for who reads an export, is idle: that is lifted wherever it comes from.
+LIFT_TIMEOUTS = (
+    "SELECT name, setting, pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings"
+    " WHERE setting OPERATOR(pg_catalog.<>) '0' AND (name OPERATOR(pg_catalog.=) 'idle_in_transaction_session_timeout'"
+    " OR source OPERATOR(pg_catalog.<>) 'client' AND (name OPERATOR(pg_catalog.=) 'statement_timeout'"
+    " OR name OPERATOR(pg_catalog.=) 'transaction_timeout')) ORDER BY 1"
+)
+
+#: Ask which process of which server this is: numbers of processes come again.
+BACKEND = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
+
+
+def holders_of(schema: str, table: str) -> str:
+    """Ask which processes have a lock on a table."""
+    return (
+        "SELECT pid, pg_catalog.pg_postmaster_start_time()::pg_catalog.text FROM pg_catalog.pg_locks"  # noqa: S608
+        f" WHERE granted AND relation OPERATOR(pg_catalog.=)"
+        f" {quote_literal(qualified(schema, table))}::pg_catalog.regclass::pg_catalog.oid"
+        " AND database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database"
+        " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
+    )
 
 
 _VALUE_PINS = (
@@ -275,12 +290,6 @@ PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 
 #: Where the one who holds the lock waits for the one who asks.
 SHORT_LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
-
-# transaction_timeout came with PostgreSQL 17; SET would fail on the versions before.
-_NO_TRANSACTION_TIMEOUT = (
-    "SELECT pg_catalog.set_config('transaction_timeout', '0', true) "
-    "WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL"
-)
 
 
 def pin_search_path(path: str | None = None) -> str:

@@ -51,6 +51,7 @@ def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver
         "mode": "create",
         "created": True,
         "notes": [],
+        "lifted": [],
     }
     assert len(snapshot(db)["orders"]) == 1000
 
@@ -125,3 +126,23 @@ def test_progress_bar_on_a_terminal(bulkio: Program, orders: Path, options: list
     assert ("load orders" in seen) is shown
     assert "\x1b[3" not in seen  # NO_COLOR
     assert "\x1b" not in done.out
+
+
+def test_lock_timeout(bulkio: Program, db: psycopg.Connection, orders: Path, tmp_path: Path) -> None:
+    """--lock-timeout ends the wait for a table that somebody has locked, of load and of export."""
+    db.execute("CREATE TABLE orders (o_orderkey bigint)")
+    db.execute("BEGIN; LOCK TABLE orders")
+    for arguments in (("load", orders, "orders"), ("export", "orders", tmp_path / "o.parquet")):
+        done = bulkio(*arguments, "--lock-timeout", "50ms")
+        assert (done.code, done.out) == (1, "")
+        assert "lock timeout" in done.err
+        assert bulkio(*arguments, "--lock-timeout", "50").code == 2
+    db.execute("ROLLBACK")
+
+
+def test_lifted_limits_are_told(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """A limit that was not made for this load is lifted, and the program says so."""
+    db.execute(f"ALTER DATABASE {db.info.dbname} SET statement_timeout = '20s'")
+    done = bulkio("load", orders, "orders")
+    assert done.code == 0
+    assert "statement_timeout of 20000 ms was lifted" in done.err

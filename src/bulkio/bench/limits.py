@@ -53,7 +53,7 @@ def replay(job: Job, driver: DriverName, block_bytes: int) -> tuple[int, int]:
 
 
 def _before_copy_in(job: Job) -> tuple[str, ...]:
-    pins = "; ".join(sql.session_pins(export=False))
+    pins = "; ".join((*sql.session_pins(export=False), sql.LIFT_TIMEOUTS))
     return sql.begin(read_only=False), pins, sql.truncate_table(job.schema, job.table)
 
 
@@ -107,7 +107,7 @@ def drain(job: Job, look: Callable[[bytes], object] | None = None) -> tuple[int,
 
 
 def _before_copy_out() -> tuple[str, ...]:
-    return sql.begin(read_only=True), "; ".join(sql.session_pins(export=True))
+    return sql.begin(read_only=True), "; ".join((*sql.session_pins(export=True), sql.LIFT_TIMEOUTS))
 
 
 async def _drain_asyncpg(job: Job, look: Callable[[bytes], object] | None) -> tuple[int, int]:

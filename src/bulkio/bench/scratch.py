@@ -115,7 +115,7 @@ class Server:
         query = f"SELECT count(*), {hash_sum} FROM {sql.qualified(self.schema, table)} AS r"  # noqa: S608 - quoted
         self._conn.execute(sql.begin(read_only=True))
         try:
-            for pin in sql.session_pins(export=False):
+            for pin in (*sql.session_pins(export=False), sql.LIFT_TIMEOUTS):
                 self._conn.execute(pin)
             row = self._conn.execute(query).fetchone()
         finally:

@@ -68,7 +68,14 @@ def export(
         dest_format(dest)
         plan = carry_out(
             lambda: sync.plan_export(
-                table, dsn, params=values, driver=shared.driver, method=method, columns=shared.columns, **policies
+                table,
+                dsn,
+                params=values,
+                driver=shared.driver,
+                method=method,
+                columns=shared.columns,
+                lock_timeout=shared.lock_timeout,
+                **policies,
             ),
             "nothing was changed",
         )
@@ -86,6 +93,7 @@ def export(
                 method=method,
                 columns=shared.columns,
                 batch_rows=shared.batch_rows,
+                lock_timeout=shared.lock_timeout,
                 progress=progress,
                 **policies,
             ),

@@ -45,6 +45,7 @@ class Shared:
     driver: DriverChoice
     columns: tuple[str, ...] | None
     batch_rows: int
+    lock_timeout: str | None
     dry_run: bool
     as_json: bool
     quiet: bool
@@ -194,6 +195,11 @@ def _options(methods: Sequence[str], batch_rows: int) -> list[Callable[[Callable
             default=batch_rows,
             show_default=True,
             help="Rows handled at once; bounds the memory.",
+        ),
+        click.option(
+            "--lock-timeout",
+            metavar="TIME",
+            help="How long to wait for each lock, such as 10s or 5min; 0 is for ever.  [default: the DSN's or role's]",
         ),
         click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
         click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints."),

@@ -19,6 +19,7 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
     """Tell what a load did."""
     for note in report.notes:
         say(f"Warning: column {printable(note)}")
+    _tell_lifted(report, quiet=quiet or as_json)
     if as_json:
         more = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}
         _written(lambda: show_json({**_numbers(report), **more}))
@@ -29,12 +30,19 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
 
 def show_export(report: ExportReport, path: str, *, as_json: bool, quiet: bool) -> None:
     """Tell what an export did."""
+    _tell_lifted(report, quiet=quiet or as_json)
     if as_json:
         _written(lambda: show_json({**_numbers(report), "path": path}))
     elif not quiet:
         size = count_bytes(report.bytes)
         what = f"{report.rows:,} rows from {_table(report)} to {printable(path)}"
         _written(lambda: show(f"exported {what} {_speed(report)}; {size}"))
+
+
+def _tell_lifted(report: LoadReport | ExportReport, *, quiet: bool) -> None:
+    if report.lifted and not quiet:
+        limits = printable(" and ".join(report.lifted))
+        say(f"Note: {limits} was lifted; a limit in the connection string (options=-c ...) would count")
 
 
 def _written(print_it: Callable[[], None]) -> None:
@@ -63,6 +71,7 @@ def _numbers(report: LoadReport | ExportReport) -> dict[str, object]:
         "driver": report.driver,
         "method": report.method,
         "table": report.table,
+        "lifted": list(report.lifted),
     }
 
 

@@ -1,0 +1,106 @@
+"""The reads that are open in this process, so that a load does not wait for one that waits for the load.
+
+Owns which of the server's processes serve them, and whether somebody reads them on.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from bulkio import sql
+from bulkio.errors import BulkioError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+
+    from bulkio.protocols import Row, Session
+
+__all__ = ["OpenRead", "among", "any_open", "opened", "watch"]
+
+#: how long a read that stands in the way may go without anybody taking its next batch
+PATIENCE_S = 5.0
+
+
+class OpenRead:
+    """One read; its reader tells here that it goes on."""
+
+    def __init__(self) -> None:
+        self._readers = 0
+        self._left_at = time.monotonic()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Run the wait for the next batch."""
+        self._readers += 1
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            self._left_at = time.monotonic()
+
+    def idle_s(self) -> float:
+        """Give the seconds since somebody last asked for a batch; 0 while somebody waits for one."""
+        return 0.0 if self._readers else time.monotonic() - self._left_at
+
+
+#: by the server's process, as `sql.BACKEND` gives it
+_open: dict[Row, OpenRead] = {}
+
+
+@asynccontextmanager
+async def opened(session: Session) -> AsyncIterator[OpenRead]:
+    """Keep a session's read in the list while the block runs."""
+    [backend] = await session.fetch(sql.BACKEND)
+    read = _open[backend] = OpenRead()
+    try:
+        yield read
+    finally:
+        del _open[backend]
+
+
+def any_open() -> bool:
+    """Tell whether any read is open."""
+    return bool(_open)
+
+
+def among(backends: Sequence[Row]) -> list[Row]:
+    """Give those of the server's processes that are reads of this process."""
+    return [backend for backend in backends if backend in _open]
+
+
+async def watch(readers: Sequence[Row], work: Callable[[], Awaitable[object]], table: str) -> None:
+    """Run a statement that waits for these reads to end; cancel it where nobody reads one of them on.
+
+    Raises:
+        BulkioError: for `PATIENCE_S` nobody has asked one for its next batch.
+    """
+    failures: list[BulkioError] = []
+    stuck = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(_look, readers, stuck, group.cancel_scope)
+        try:
+            await work()
+        except BulkioError as error:
+            failures.append(error)
+        group.cancel_scope.cancel()
+    if failures:
+        raise failures[0]
+    if stuck.is_set():
+        raise BulkioError(
+            f"a read() of this process is open on table {table} and nobody reads it on, so that the load would wait for"
+            " it for ever: read it to its end first (read_all()), or close it"
+        )
+
+
+async def _look(readers: Sequence[Row], stuck: anyio.Event, statement: anyio.CancelScope) -> None:
+    """Look at the reads until one is stuck; then cancel the statement."""
+    while True:
+        await anyio.sleep(PATIENCE_S / 10)
+        if any(read.idle_s() > PATIENCE_S for backend in readers if (read := _open.get(backend)) is not None):
+            stuck.set()
+            statement.cancel()
+            return

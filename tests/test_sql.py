@@ -28,6 +28,7 @@ SETTINGS = (
     "extra_float_digits",
     "bytea_output",
     "array_nulls",
+    "quote_all_identifiers",
     "lock_timeout",
     "row_security",
 )
@@ -179,6 +180,7 @@ def test_pins_hold_in_the_transaction_alone(
     conn = connect(dsn)
     conn.autocommit = True
     hostile = {"DateStyle": "German", "array_nulls": "off", "extra_float_digits": "-5"}
+    hostile["quote_all_identifiers"] = "on"
     for name, value in hostile.items():
         conn.execute(f"set {name} = '{value}'")
     before = {name: conn.execute(f"show {name}").fetchone()[0] for name in SETTINGS}
@@ -186,7 +188,7 @@ def test_pins_hold_in_the_transaction_alone(
     conn.execute("; ".join(sql.session_pins(export=export, lock_timeout_ms=250)))
     pinned = {name: conn.execute(f"show {name}").fetchone()[0] for name in SETTINGS}
     assert list(pinned.values()) == [
-        *("UTF8", "on", "ISO, YMD", "iso_8601", "UTC", "3", "hex", "on", "250ms"),
+        *("UTF8", "on", "ISO, YMD", "iso_8601", "UTC", "3", "hex", "on", "off", "250ms"),
         "off" if export else "on",
     ]
     conn.execute(sql.COMMIT)

@@ -280,6 +280,8 @@ _VALUE_PINS = (
     "SET LOCAL bytea_output = 'hex'",
     # Under DOCUMENT a text with more than one root is refused.
     "SET LOCAL xmloption = 'content'",
+    # On, the catalog's own texts of defaults and types have quotes where none are expected.
+    "SET LOCAL quote_all_identifiers = off",
     # Off makes the text {NULL} an array that holds the word NULL.
     "SET LOCAL array_nulls = on",
 )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
+from bulkio.types.geo import field_typmod
 from gaps import lacking
 from servers import column_types, connect, fetch
 
@@ -118,6 +119,171 @@ def test_the_key_that_a_new_table_gets(
         " WHERE i.indrelid = 'again'::regclass AND a.attrelid = i.indrelid AND a.attnum = k.num ORDER BY k.place"
     )
     assert [name for (name,) in fetch(dsn, query)] == key
+
+
+@pytest.mark.parametrize(
+    ("columns", "key"), [(("a", "c"), []), (("c", "a", "b"), ["b", "a"]), (("c",), []), (None, ["b", "a"])]
+)
+def test_the_key_of_some_columns(columns: tuple[str, ...] | None, key: list[str], one_dsn: str) -> None:
+    """Rows that differ in a column which was left out are no duplicates: only the whole key is one."""
+    with connect(one_dsn) as conn:
+        conn.execute(
+            "CREATE TABLE t (a int, b int, c int, PRIMARY KEY (b, a)); INSERT INTO t VALUES (1, 1, 1), (1, 2, 1)"
+        )
+    table = bulkio.read("t", one_dsn, columns=columns).read_all()
+    facts = json.loads((table.schema.metadata or {}).get(b"bulkio:table", b"{}"))
+    assert facts.get("primary_key", []) == key
+    bulkio.load(table, "again", one_dsn)
+    bulkio.load(table.select(["a", "c"] if columns != ("c",) else ["c"]), "fewer", one_dsn)
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "value", "policy"),
+    [
+        ("date", "infinity", {"infinity": "null"}),
+        ("timestamp", "-infinity", {"infinity": "null"}),
+        ("timestamptz", "infinity", {"infinity": "null"}),
+        ("time", "24:00", {"infinity": "null"}),
+        ("interval", "infinity", {"infinity": "null"}),
+        ("numeric(4,1)", "NaN", {"nan": "null"}),
+        ("numeric", "NaN", {"nan": "null", "numeric": "decimal(9,2)"}),
+        ("instant", "infinity", {"infinity": "null"}),
+    ],
+)
+def test_nulls_of_a_policy_in_a_column_without(
+    sql_type: str, value: str, policy: dict[str, str], server: TestServer, dsn: str, tmp_path: Path
+) -> None:
+    """The field can hold the NULLs that take the place of values, and a key that has one is no key."""
+    if sql_type == "interval" and server.version < 17:
+        return  # it has no infinite ones
+    with connect(dsn) as conn:
+        conn.execute("CREATE DOMAIN instant AS timestamptz")
+        conn.execute(f"CREATE TABLE t (n int NOT NULL, v {sql_type} PRIMARY KEY); INSERT INTO t VALUES (1, '{value}')")
+    bulkio.export("t", tmp_path / "t.parquet", dsn, **policy)
+    table = bulkio.read("t", dsn, **policy).read_all()
+    assert [field.nullable for field in table.schema] == [False, True]
+    assert table["v"].null_count == 1
+    bulkio.load(tmp_path / "t.parquet", "again", dsn)
+    assert fetch(dsn, "SELECT n, v IS NULL FROM again") == [(1, True)]
+    assert [field.nullable for field in bulkio.read("t", dsn).schema] == [False, False]
+
+
+def _recording(column: pa.Array, recorded: dict[str, object]) -> pa.Table:
+    field = pa.field("c", column.type, metadata={"bulkio:type": json.dumps(recorded)})
+    return pa.table([column], pa.schema([field]))
+
+
+MOOD = {"schema": "public", "name": "mood", "kind": "enum", "labels": ["sad", "ok"]}
+TYPES_MADE = (
+    "SELECT n.nspname || '.' || t.typname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace"
+    " WHERE t.typtype IN ('e', 'd') OR EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'c')"
+    " AND t.typtype = 'c' ORDER BY 1"
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "recorded", "options"),
+    [
+        (pa.array(["sad"]).dictionary_encode(), MOOD, {"types": {"c": "text"}}),
+        (pa.array([1]), MOOD, {}),
+        (pa.array(["(1,2)"]), {"schema": "public", "name": "p", "kind": "composite", "parts": [["a", MOOD]]}, {}),
+        (
+            pa.array([{"a": "sad"}]),
+            {
+                "schema": "public",
+                "name": "p",
+                "kind": "composite",
+                "parts": [["a", MOOD], ["b", {"schema": "public", "name": "gone"}]],
+            },
+            {},
+        ),
+        (pa.array(["sad"]).dictionary_encode(), MOOD | {"schema": "other"}, {}),
+        (pa.array(["sad"]).dictionary_encode(), MOOD | {"schema": "nowhere"}, {}),
+        (pa.array(["sad"]).dictionary_encode(), MOOD | {"schema": "information_schema"}, {}),
+        (pa.array([[1]]), {"schema": "public", "name": "_mood", "element": MOOD}, {}),
+    ],
+    ids=["asked", "integers", "text", "a part is missing", "schema", "no schema", "system", "list"],
+)
+def test_types_that_the_table_does_not_use_are_not_made(
+    column: pa.Array, recorded: dict[str, object], options: dict[str, dict[str, str]], one_dsn: str
+) -> None:
+    """None for a column of another type, none in a schema that is neither the table's nor in the search_path."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE SCHEMA other")
+    before = fetch(one_dsn, TYPES_MADE)
+    bulkio.load(_recording(column, recorded), "t", one_dsn, **options)
+    assert fetch(one_dsn, TYPES_MADE) == before
+
+
+def test_types_are_made_in_the_tables_schema_and_the_paths(one_dsn: str) -> None:
+    """Where a table's creator puts things by habit, and only for columns that have them."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE SCHEMA other")
+    moods = pa.array(["sad", None]).dictionary_encode()
+    for n, schema in enumerate(("public", "other")):
+        report = bulkio.load(_recording(moods, MOOD | {"schema": schema}), f"other.t{n}", one_dsn)
+        assert report.notes == ()
+    assert column_types(one_dsn, "other.t0") == {"c": "mood"}
+    assert column_types(one_dsn, "other.t1") == {"c": "other.mood"}
+    pair = {"schema": "public", "name": "pair", "kind": "composite", "parts": [["a", MOOD], ["b", MOOD]]}
+    lists = pa.array([[{"a": "sad", "b": None}]], pa.list_(pa.struct([("a", pa.string()), ("b", pa.string())])))
+    bulkio.load(_recording(lists, {"schema": "public", "name": "_pair", "element": pair}), "t2", one_dsn)
+    assert column_types(one_dsn, "t2") == {"c": "pair[]"}
+
+
+ODD_TYPMODS = {
+    "varchar": (0, 4, 4 + 10485761, 2**31 - 1),
+    "bpchar": (3, 2**31 - 1),
+    "numeric": (0, 4, (1001 << 16) + 4, (2**31) - 1),
+    "timestamp": (7, 2**31 - 1),
+    "timetz": (7,),
+    "bit": (0, 83886081),
+    "int4": (0, 5),
+    "text": (8,),
+    "interval": (7, 0x7FFF0007, 1 << 16),
+}
+
+
+@pytest.mark.parametrize(("name", "typmod"), [(name, typmod) for name, odd in ODD_TYPMODS.items() for typmod in odd])
+def test_typmods_that_no_server_gives(name: str, typmod: int, one_dsn: str) -> None:
+    """They are as if they were not there, in arrays and domains, too."""
+    odd = {"schema": "pg_catalog", "name": name, "typmod": typmod}
+    column = pa.array([None], pa.null())
+    array = {"schema": "pg_catalog", "name": f"_{name}", "typmod": typmod, "element": odd}
+    domain = {"schema": "public", "name": "d", "kind": "domain", "parts": [["", odd]], "has_more": False}
+    for recorded in (odd, array, domain):
+        plan = bulkio.plan_load(_recording(column, recorded), "t", one_dsn)
+        assert (plan.types_ddl, plan.ddl) == ((), ('CREATE TABLE "public"."t" ("c" text)',))
+
+
+def test_types_in_types_without_end(one_dsn: str) -> None:
+    """Types that lie too deep in each other are as if they were not there, whatever Python's own limit is."""
+    for depth in (33, 100, 200, 300, 400, 700):
+        opened = "".join(f'{{"schema":"public","name":"t{i}","kind":"composite","parts":[["a",' for i in range(depth))
+        facts = opened + json.dumps(MOOD) + "]]}" * depth
+        schema = pa.schema([pa.field("c", pa.null(), metadata={"bulkio:type": facts})])
+        assert bulkio.plan_load(pa.table([pa.nulls(1)], schema), "t", one_dsn).types_ddl == ()
+
+
+def test_a_coordinate_system_of_endless_digits() -> None:
+    """It names no SRID."""
+    about = json.dumps({"crs": "9" * 5000})
+    metadata = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": about}
+    assert field_typmod(pa.field("c", pa.binary(), metadata=metadata)) == -1
+
+
+def test_an_identity_that_would_never_return(one_dsn: str) -> None:
+    """A sequence computes all of its cache at the first INSERT; what a file may not say of it is told."""
+    how = {"start": 5, "increment": 2, "minimum": 1, "maximum": 99, "cache": 2**62, "cycle": False}
+    facts = {"identity": {"id": "BY DEFAULT"}, "identity_options": {"id": how}}
+    source = pa.table({"id": pa.array([7], pa.int32())}).replace_schema_metadata({"bulkio:table": json.dumps(facts)})
+    report = bulkio.load(source, "t", one_dsn)
+    assert report.notes == (
+        '"id" was recorded as an identity that counts in a way of its own, which it does not get here',
+    )
+    with connect(one_dsn) as conn:
+        conn.execute("SET statement_timeout = '5s'")
+        assert conn.execute("INSERT INTO t DEFAULT VALUES RETURNING id").fetchone() == (8,)
 
 
 def test_what_cannot_be_had_is_told(server: TestServer, tmp_path: Path) -> None:
@@ -243,6 +409,7 @@ def test_an_identity_counts_on_as_it_did(dsn: str, options: str, kind: str, tmp_
         {"maximum": 2**63},
         {"start": 0},
         {"cache": 0},
+        {"cache": 2**62},
         {"cycle": "CYCLE"},
         {"cycle": 1},
         {"start": 1.5},

@@ -23,6 +23,7 @@ __all__ = [
     "SequenceUse",
     "Table",
     "TableName",
+    "children_query",
     "columns_query",
     "extension_types_query",
     "named_types_query",
@@ -31,6 +32,7 @@ __all__ = [
     "read_sequences",
     "read_table",
     "read_types",
+    "schemas_query",
     "sequences_query",
     "spelled_types_query",
     "table_query",
@@ -282,6 +284,26 @@ def nullable_query(oid: int) -> str:
         JOIN pg_catalog.pg_constraint AS k ON k.conrelid = tree.oid AND k.contype = 'n' AND NOT k.convalidated
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
     """  # noqa: S608 - a number
+
+
+def children_query(oid: int) -> str:
+    """Ask for the tables that inherit from a table, and from these: (schema, name). Partitions are none."""
+    return f"""
+        WITH RECURSIVE tree(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+        )
+        SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid AND c.oid <> {oid:d} AND NOT c.relispartition
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        ORDER BY 1, 2
+    """  # noqa: S608 - a number
+
+
+def schemas_query() -> str:
+    """Ask for the schemas of the search_path that exist."""
+    return "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
 
 
 def read_table(row: Row, columns: Sequence[Row]) -> Table:

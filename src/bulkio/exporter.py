@@ -24,7 +24,7 @@ from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, nullable_columns
 from bulkio.pgcopy import Decoder
-from bulkio.plan import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
+from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import decision_watch, open_session, transaction
@@ -227,6 +227,7 @@ async def _table_request(
         _request(text, f"{known.schema}.{known.name}", session, options),
         is_plain=known.kind != "v",
         table_columns=columns,
+        key=key_columns(known, [column.name for column in columns]),
         nullable=await nullable_columns(session, known),
         sequences=await find_sequences(session, known),
     )

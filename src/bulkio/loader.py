@@ -7,7 +7,7 @@ between them.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,13 @@ from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
 from bulkio.lookup import (
     asked_types,
+    children,
     extension_types,
     find_sequences,
     find_table,
     find_types,
     named_types,
+    path_schemas,
     spelled_typmods,
 )
 from bulkio.pgcopy import Encoder
@@ -51,7 +53,7 @@ from bulkio.types.geo import arrow_extension
 from bulkio.wireform import wire_batches, wire_fields
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -225,31 +227,43 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
     known = found.table
     asked = dict(zip(options.types, await asked_types(session, options.types.values()), strict=True))
     if known is None:
-        return plan_load(request, await _for_new_table(session, source.schema, found.new_schema, asked))
+        return plan_load(request, await _for_new_table(session, request, found.new_schema, asked))
     if known.kind in catalog.WRITABLE and options.mode != "create":
         await session.execute(sql.lock_for_load(known.schema, known.name))
         known = (await find_table(session, TableName(known.schema, known.name))).table or known
     types = await find_types(session, [column.type_oid for column in known.columns])
-    plan = plan_load(request, Database(known, found.new_schema, types, asked))
+    emptied = await children(session, known) if options.mode == "truncate" else ()
+    plan = plan_load(request, Database(known, found.new_schema, types, asked, children=emptied))
     return with_sequences(plan, await find_sequences(session, known))
 
 
 async def _for_new_table(
-    session: Session, schema: pa.Schema, new_schema: str | None, asked: Mapping[str, tuple[int, int]]
+    session: Session, request: LoadRequest, new_schema: str | None, asked: Mapping[str, tuple[int, int]]
 ) -> Database:
-    """Look up the types that the source records; create those that are missing and recorded in full."""
-    names = recorded_names(schema)
-    named = await named_types(session, names)
-    ddl = missing_types(schema, named)
-    for statement in ddl:
-        await session.execute(statement)
-    if ddl:
-        named = await named_types(session, names)
+    """Look up the types that the source records; create those that are missing, needed and recorded in full."""
+    schema = request.source_schema
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
+    others = [*postgis.values(), *(oid for oid, _ in asked.values())]
+    names = recorded_names(schema)
+    database = await _with_named(session, Database(None, new_schema, {}, asked, postgis=postgis), names, others)
+    if len(database.named) < len(names) and new_schema is not None:
+        allowed = {new_schema} | await path_schemas(session)
+        ddl = missing_types(schema, database, request.policies, allowed)
+        for statement in ddl:
+            await session.execute(statement)
+        if ddl:
+            database = await _with_named(session, replace(database, made=ddl), names, others)
+    typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, database.named)])
+    return replace(database, typmods=typmods)
+
+
+async def _with_named(
+    session: Session, database: Database, names: Iterable[tuple[str, str, str]], others: Iterable[int]
+) -> Database:
+    """Look up the types of these names that there are, and what they and others are made of."""
+    named = await named_types(session, names)
     recorded = [oid for found in named.values() for oid in (found.oid, found.array_oid)]
-    types = await find_types(session, [*recorded, *postgis.values(), *(oid for oid, _ in asked.values())])
-    typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, named)])
-    return Database(None, new_schema, types, asked, named, ddl, postgis, typmods)
+    return replace(database, named=named, types=await find_types(session, [*recorded, *others]))
 
 
 async def _define(session: Session, plan: LoadPlan) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio import catalog, sql
 from bulkio.catalog import NamedType
 from bulkio.errors import ConfigError, DriverError
+from bulkio.text import show_name
 from bulkio.types import known_type
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Found",
     "asked_types",
+    "children",
     "extension_types",
     "find_sequences",
     "find_table",
     "find_types",
     "named_types",
     "nullable_columns",
+    "path_schemas",
     "spelled_typmods",
 ]
 
@@ -60,6 +63,17 @@ async def nullable_columns(session: Session, table: Table) -> set[str]:
     if not any(column.not_null for column in table.columns):
         return {column.name for column in table.columns}
     return {str(name) for (name,) in await session.fetch(catalog.nullable_query(table.oid))}
+
+
+async def children(session: Session, table: Table) -> tuple[str, ...]:
+    """Look up the tables that inherit from a table, by their names for messages; partitions are none."""
+    rows = await session.fetch(catalog.children_query(table.oid))
+    return tuple(f"{show_name(str(schema))}.{show_name(str(name))}" for schema, name in rows)
+
+
+async def path_schemas(session: Session) -> set[str]:
+    """Look up the schemas of the user's search_path."""
+    return {str(name) for (name,) in await session.fetch(catalog.schemas_query())}
 
 
 async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:

@@ -4,9 +4,10 @@ Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mi
 at once. `--dry-run` prints `describe()`.
 """
 
-from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, plan_export, table_columns
+from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
 from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, Mode, plan_load
-from bulkio.plan.recorded import missing_types, recorded_names, recorded_typmods
+from bulkio.plan.newtypes import missing_types
+from bulkio.plan.recorded import recorded_names, recorded_typmods
 from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LoadRequest",
     "Mode",
     "cursor_query",
+    "key_columns",
     "loaded_sequences",
     "missing_types",
     "plan_export",

@@ -23,12 +23,15 @@ from bulkio.types.policies import numeric_form
 from bulkio.types.texts import holds_money, names_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from bulkio.protocols import DriverName, ExportMethod, ResultColumn
     from bulkio.types import Policies, TypeFacts
 
-__all__ = ["ExportPlan", "ExportRequest", "cursor_query", "plan_export", "table_columns"]
+__all__ = ["ExportPlan", "ExportRequest", "cursor_query", "key_columns", "plan_export", "table_columns"]
+
+#: decoders of types that have infinities, or 24:00:00, where Arrow has none
+INFINITE = frozenset({"date", "time", "timestamp", "interval", "interval_struct"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class ExportRequest:
     is_plain: bool = False
     #: the table's, where it is a table
     table_columns: tuple[Column, ...] = ()
+    #: the primary key of these
+    key: tuple[str, ...] = ()
     #: the table's columns that may hold NULLs
     nullable: Set[str] = frozenset()
     #: the sequences that its columns take their values from
@@ -95,12 +100,20 @@ def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, .
     return tuple(columns[name] for name in names)
 
 
+def key_columns(table: Table, wanted: Iterable[str]) -> tuple[str, ...]:
+    """Give the primary key of the wanted columns' rows, in its order; none where a part of it is left out."""
+    key = sorted((column.key_position, column.name) for column in table.columns if column.key_position)
+    names = tuple(name for _, name in key)
+    return names if {*names} <= {*wanted} else ()
+
+
 def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]) -> ExportPlan:
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
     if not columns:
         raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
     not_null = {column.name for column in request.table_columns} - request.nullable
-    fields = [Field(c.name, _cast(c, types, request), c.name not in not_null) for c in columns]
+    casts = [(c.name, _cast(c, types, request)) for c in columns]
+    fields = [Field(name, cast, name not in not_null or _may_be_nulled(cast)) for name, cast in casts]
     refuse_odd_dimensions(request.policies, fields, request.name)
     if request.method == "cursor":
         if unknown := request.policies.changes_exports:
@@ -117,9 +130,23 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
             pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
             for f in fields
         ],
-        metadata=record_table(request.table_columns, request.sequences) or None,
+        metadata=record_table(request.table_columns, _kept_key(request, fields), request.sequences) or None,
     )
     return ExportPlan(pins, query, request.name, tuple(fields), schema, request.driver, request.method)
+
+
+def _may_be_nulled(how: Cast) -> bool:
+    """Tell whether a policy puts NULL in the place of some values."""
+    policies = how.policies
+    return (policies.infinity == "null" and how.codec in INFINITE) or (
+        policies.nan == "null" and how.codec == "decimal"
+    )
+
+
+def _kept_key(request: ExportRequest, fields: Sequence[Field]) -> tuple[str, ...]:
+    """Give the key, which holds in the file as long as no policy makes NULLs in it."""
+    nulled = {field.name for field in fields if _may_be_nulled(field.cast)}
+    return request.key if nulled.isdisjoint(request.key) else ()
 
 
 def _text_pins(

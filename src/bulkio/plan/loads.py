@@ -124,6 +124,8 @@ class Database:
     postgis: Mapping[str, int] = field(default_factory=dict)
     #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
     typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    #: the tables that inherit from it, as messages call them: TRUNCATE empties them, too
+    children: tuple[str, ...] = ()
 
 
 def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
@@ -167,6 +169,7 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     refuse_odd_dimensions(request.policies, fields, "the source")
     recorded = recorded_table(request.source_schema)
     columns = [new_column(field, recorded, database) for field in fields]
+    notes += recorded.notes(column.name for column in columns if column.options is not None)
     ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
     plan = _load_plan(request, schema, request.table.name, (ddl,), fields, creates=True)
     return replace(plan, types_ddl=database.made, notes=tuple(notes))
@@ -201,7 +204,8 @@ def _plan_existing(request: LoadRequest, table: Table, database: Database) -> Lo
     if not fields:
         refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {request.table}")
     plan = _load_plan(request, table.schema, table.name, ddl, fields, creates=False)
-    return replace(plan, skipped=tuple(skipped))
+    notes = (f"TRUNCATE empties what inherits, too: {', '.join(database.children)}",) if database.children else ()
+    return replace(plan, skipped=tuple(skipped), notes=notes)
 
 
 def _load_plan(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bulkio.plan.loads import Database
     from bulkio.types import PgType, Policies
 
-__all__ = ["declared", "new_cast", "new_column"]
+__all__ = ["declared", "new_cast", "new_column", "recorded_cast"]
 
 _SERIALS = {"int2": "smallserial", "int4": "serial", "int8": "bigserial"}
 
@@ -44,26 +44,32 @@ def new_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[
         return *_with_cast(column, resolve_type(*database.asked[column.name], database.types), policies), ""
     recorded = recorded_type(column)
     if recorded is not None:
-        found = _recorded_cast(column, recorded, database, policies)
+        found = _known_cast(column, recorded, database, policies)
         if found is not None:
             return *found, ""
     pg, cast = _default_cast(column, database, policies)
     note = ""
     if recorded is not None and recorded.kind == "domain" and recorded.parts:
-        base = _recorded_cast(column, recorded.parts[0][1], database, policies)
+        base = _known_cast(column, recorded.parts[0][1], database, policies)
         pg, cast = base or (pg, cast)
     if recorded is not None and pg is not None:
         note = f"{show_name(column.name)} was recorded as {recorded.sql}, which cannot be had here: it becomes {pg.sql}"
     return pg, cast, note
 
 
-def _recorded_cast(
+def _known_cast(
     column: pa.Field, recorded: RecordedType, database: Database, policies: Policies
 ) -> tuple[PgType, Cast] | None:
     oid = recorded_oid(recorded, database.named)
     if oid is None:
         return None
-    pg = resolve_type(oid, recorded.typmod, database.types)
+    return recorded_cast(column, recorded, resolve_type(oid, recorded.typmod, database.types), policies)
+
+
+def recorded_cast(
+    column: pa.Field, recorded: RecordedType, pg: PgType, policies: Policies
+) -> tuple[PgType, Cast] | None:
+    """Choose how a column goes into the type that was recorded of it, which is `pg` here; None where it does not."""
     if _is_text(column.type) and not _is_text(cast_from_pg(pg).arrow):
         return None  # it was made text after the export: it may hold what its old type cannot
     pg, cast = _with_cast(column, pg, policies, recorded.dimensions)

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from bulkio import sql
 from bulkio.plan.common import NAME_BYTES
-from bulkio.types import ARRAY, named_type
+from bulkio.text import show_name
+from bulkio.types import ARRAY, is_typmod
 from bulkio.types.policies import MAX_DIMENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bulkio.catalog import Column, NamedType, SequenceUse
     from bulkio.types import PgType
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RecordedTable",
     "RecordedType",
-    "missing_types",
+    "TypeName",
     "record_column",
     "record_table",
     "recorded_names",
@@ -43,6 +44,11 @@ TABLE_KEY = b"bulkio:table"
 
 #: schema and name; without a schema the search_path decides
 TypeName = tuple[str, str]
+
+#: the depth to which types may lie in each other, far beyond what anybody has; less than Python's own limit
+DEPTH_MAX = 32
+#: the values that a sequence of a file's may compute ahead, which the first INSERT waits for
+CACHE_MAX = 100_000
 
 #: the greatest values of the types that an identity can have, int2, int4 and int8, by their oids
 _MAXIMA = {21: 2**15 - 1, 23: 2**31 - 1, 20: 2**63 - 1}
@@ -83,14 +89,20 @@ class RecordedTable:
     primary_key: tuple[str, ...] = ()
     #: identity columns: ALWAYS or BY DEFAULT
     identity: Mapping[str, str] = field(default_factory=dict)
-    #: how those count that do not count as is usual
-    identity_options: Mapping[str, sql.SequenceOptions] = field(default_factory=dict)
+    #: how those count that do not count as is usual; None where that cannot be had
+    identity_options: Mapping[str, sql.SequenceOptions | None] = field(default_factory=dict)
     serial: tuple[str, ...] = ()
 
     def options(self, column: str, type_oid: int) -> sql.SequenceOptions | None:
         """Tell how an identity of this type counts; None where as is usual, or where the type cannot count so."""
         how, limit = self.identity_options.get(column), _MAXIMA.get(type_oid, 0)
         return how if how and -limit - 1 <= how.minimum and how.maximum <= limit else None
+
+    def notes(self, counted: Iterable[str]) -> tuple[str, ...]:
+        """Tell which identity columns count otherwise than was recorded; those of a new table that do not are given."""
+        lost = sorted(self.identity.keys() & self.identity_options.keys() - {*counted})
+        how = "was recorded as an identity that counts in a way of its own, which it does not get here"
+        return tuple(f"{show_name(name)} {how}" for name in lost)
 
 
 def _usual_options(type_oid: int) -> sql.SequenceOptions:
@@ -126,14 +138,13 @@ def _type_facts(pg: PgType) -> dict[str, object]:
     return facts
 
 
-def record_table(columns: Iterable[Column], sequences: Iterable[SequenceUse]) -> dict[bytes, bytes]:
+def record_table(columns: Iterable[Column], key: Sequence[str], sequences: Iterable[SequenceUse]) -> dict[bytes, bytes]:
     """Give the metadata of a schema."""
     listed = list(columns)
     owned = {use.column: use.options for use in sequences if use.owned}
-    key = sorted((column.key_position, column.name) for column in listed if column.key_position)
     facts: dict[str, object] = {}
     if key:
-        facts["primary_key"] = [name for _, name in key]
+        facts["primary_key"] = list(key)
     if any(column.identity for column in listed):
         facts["identity"] = {column.name: column.identity for column in listed if column.identity}
         counting = {column: owned[column.name] for column in listed if column.identity and column.name in owned}
@@ -155,7 +166,7 @@ def recorded_type(arrow: pa.Field) -> RecordedType | None:
     metadata = arrow.metadata or {}
     try:
         if facts := _read_json(metadata.get(TYPE_KEY)):
-            return _type(facts)
+            return _type(facts, DEPTH_MAX)
         name = metadata.get(TYPE_NAME_KEY, b"").decode() or _opaque_name(arrow.type)
         return RecordedType("", _name(name)) if name else None
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
@@ -179,13 +190,13 @@ def recorded_table(schema: pa.Schema) -> RecordedTable:
     return RecordedTable(
         primary_key=key if set(key) <= names and len(set(key)) == len(key) else (),
         identity={name: kind for name, kind in found if name in names and kind in ("ALWAYS", "BY DEFAULT")},
-        identity_options={name: how for name, given in counting if (how := _options(given)) is not None},
+        identity_options={name: _options(given) for name, given in counting},
         serial=tuple(name for name in _strings(facts.get("serial")) if name in names),
     )
 
 
 def _options(given: object) -> sql.SequenceOptions | None:
-    """Take what CREATE SEQUENCE takes; None for anything else."""
+    """Take what CREATE SEQUENCE takes and INSERT can stand; None for anything else."""
     try:
         facts = cast("dict[str, object]", given)
         start, increment, least, most, cache = (
@@ -197,7 +208,7 @@ def _options(given: object) -> sql.SequenceOptions | None:
             return None
     except (KeyError, TypeError, ValueError):
         return None
-    makes_sense = least <= start <= most and least < most and increment != 0 and cache > 0
+    makes_sense = least <= start <= most and least < most and increment != 0 and 0 < cache <= CACHE_MAX
     return sql.SequenceOptions(start, increment, least, most, cache, cycle) if makes_sense else None
 
 
@@ -213,18 +224,23 @@ def _read_json(text: bytes | None) -> dict[str, object]:
     return facts if isinstance(facts, dict) else {}
 
 
-def _type(facts: object) -> RecordedType:
+def _type(facts: object, depth: int) -> RecordedType:
     known = cast("dict[str, object]", facts)
+    if depth == 0:
+        raise ValueError("types that lie too deep in each other")
+    schema, name = _name(known["schema"]), _name(known["name"])
     return RecordedType(
-        schema=_name(known["schema"]),
-        name=_name(known["name"]),
-        typmod=_number(known.get("typmod", -1), -1, (1 << 31) - 1),
+        schema=schema,
+        name=name,
+        typmod=_typmod(schema, name, known.get("typmod", -1)),
         kind=str(known.get("kind", "")),
         labels=tuple(_name(label, least=0) for label in cast("list[object]", known.get("labels", []))),
-        parts=tuple((_name(name, least=0), _type(part)) for name, part in cast("list[Any]", known.get("parts", []))),
+        parts=tuple(
+            (_name(n, least=0), _type(part, depth - 1)) for n, part in cast("list[Any]", known.get("parts", []))
+        ),
         not_null=known.get("not_null") is True,
         has_more=known.get("has_more") is not False,
-        element=_type(known["element"]) if "element" in known else None,
+        element=_type(known["element"], depth - 1) if "element" in known else None,
         dimensions=_number(known.get("dimensions", 1), 1, MAX_DIMENSIONS),
         extension=str(known.get("extension", "")),
     )
@@ -241,6 +257,13 @@ def _number(given: object, least: int, most: int) -> int:
     if type(given) is not int or not least <= given <= most:
         raise ValueError(f"not from {least} to {most}: {given!r}")
     return given
+
+
+def _typmod(schema: str, name: str, given: object) -> int:
+    typmod = _number(given, -1, (1 << 31) - 1)
+    if not is_typmod(schema, name, typmod):
+        raise ValueError(f"no type modifier of {name}: {typmod}")
+    return typmod
 
 
 def recorded_names(schema: pa.Schema) -> set[tuple[str, str, str]]:
@@ -261,18 +284,6 @@ def recorded_typmods(schema: pa.Schema, known: Mapping[TypeName, NamedType]) -> 
     return [(oid, typmod) for oid, typmod in tops if oid is not None]
 
 
-def missing_types(schema: pa.Schema, known: Mapping[TypeName, NamedType]) -> tuple[str, ...]:
-    """Give the DDL for the recorded types that a database does not have and that are recorded in full.
-
-    Enums, composites, and domains without a constraint or default are; a type that is not is left out, and so are those
-    that need it, and those of the server's own schemas.
-    """
-    made: dict[TypeName, str] = {}
-    for top in _recorded(schema):
-        _make(top, known, made)
-    return tuple(made.values())
-
-
 def _recorded(schema: pa.Schema) -> Iterator[RecordedType]:
     yield from (found for column in schema if (found := recorded_type(column)) is not None)
 
@@ -283,29 +294,3 @@ def _with_parts(top: RecordedType) -> Iterator[RecordedType]:
         yield from _with_parts(part)
     if top.element is not None:
         yield from _with_parts(top.element)
-
-
-def _make(one: RecordedType, known: Mapping[TypeName, NamedType], made: dict[TypeName, str]) -> bool:
-    """Add what `one` needs to `made`, its parts first; False where it cannot be had."""
-    name = (one.schema, one.name)
-    if name in known or name in made:
-        return True
-    if one.element is not None:
-        return _make(one.element, known, made)  # its array type comes with it
-    if one.schema.startswith("pg_") or not all(_make(part, known, made) for _, part in one.parts):
-        return False
-    if one.kind == "enum":
-        made[name] = sql.create_enum(one.schema, one.name, one.labels)
-    elif one.kind == "composite":
-        made[name] = sql.create_composite(one.schema, one.name, [(n, _spelled(part)) for n, part in one.parts])
-    elif one.kind == "domain" and len(one.parts) == 1 and not one.has_more:
-        base = _spelled(one.parts[0][1])
-        made[name] = sql.create_domain(one.schema, one.name, base, not_null=one.not_null)
-    return name in made
-
-
-def _spelled(part: RecordedType) -> str:
-    """Spell a part's type with its typmod: only those typmods that bulkio knows how to spell."""
-    bare = part.element or part
-    base = named_type(bare.name, bare.typmod) if bare.schema == "pg_catalog" else None
-    return part.sql if base is None else base.sql + ("[]" if part.element else "")

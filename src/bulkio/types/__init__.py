@@ -19,6 +19,7 @@ from bulkio.types.pgtypes import (
 from bulkio.types.policies import STRICT, Policies
 from bulkio.types.resolve import TypeFacts, resolve_type
 from bulkio.types.to_pg import cast_to_pg, pg_type_for
+from bulkio.types.typmods import is_typmod
 
 __all__ = [
     "ARRAY",
@@ -38,6 +39,7 @@ __all__ = [
     "base_type",
     "cast_from_pg",
     "cast_to_pg",
+    "is_typmod",
     "known_type",
     "named_type",
     "numeric_typmod",

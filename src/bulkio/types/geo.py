@@ -22,6 +22,7 @@ __all__ = [
     "fixed_srid",
     "holds_points_only",
     "spell_typmod",
+    "typmod_srid",
     "with_srid",
 ]
 
@@ -67,11 +68,12 @@ def fixed_srid(pg: PgType) -> int | None:
     if pg.codec not in ("geometry", "geography"):
         return None
     if pg.typmod >= 0:
-        return _typmod_srid(pg.typmod) or None
+        return typmod_srid(pg.typmod) or None
     return WGS84 if pg.codec == "geography" else None
 
 
-def _typmod_srid(typmod: int) -> int:
+def typmod_srid(typmod: int) -> int:
+    """Give the SRID in the typmod of a geometry or geography; 0 for none."""
     return ((typmod & 0x0FFFFF00) - (typmod & 0x10000000)) >> 8
 
 
@@ -94,7 +96,7 @@ def spell_typmod(typmod: int) -> str:
     if typmod < 0:
         return ""
     shape = _shape(typmod) + ("Z" if typmod & 2 else "") + ("M" if typmod & 1 else "")
-    srid = _typmod_srid(typmod)
+    srid = typmod_srid(typmod)
     return f"({shape},{srid})" if srid else f"({shape})"
 
 
@@ -153,7 +155,7 @@ def _crs_srid(crs: object) -> int | None:
     if crs == "OGC:CRS84":
         return WGS84  # PostGIS's 4326 has the longitude first, too
     digits = str(crs).removeprefix("EPSG:")
-    if not (digits.isascii() and digits.isdigit()):
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(SRID_MAX))):
         return None
     return int(digits) if 0 < int(digits) <= SRID_MAX else None
 

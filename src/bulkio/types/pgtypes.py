@@ -14,6 +14,7 @@ __all__ = [
     "ARRAY",
     "BASE_TYPES",
     "EXTENSION_CODECS",
+    "INTERVAL_RANGES",
     "SERVER_TEXT",
     "PgType",
     "array_of",
@@ -146,8 +147,8 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-# by the range in an interval's typmod: masks of datetime.h, 1 << YEAR (2), MONTH (1), DAY (3), HOUR (10), …
-_INTERVAL_RANGES = {
+#: by the range in an interval's typmod: masks of datetime.h, 1 << YEAR (2), MONTH (1), DAY (3), HOUR (10), …
+INTERVAL_RANGES = {
     1 << 2: "year",
     1 << 1: "month",
     1 << 3: "day",
@@ -166,7 +167,7 @@ _INTERVAL_RANGES = {
 
 def _spell_interval(typmod: int) -> str:
     # src/include/utils/timestamp.h, INTERVAL_PRECISION and INTERVAL_RANGE; 0xFFFF is "no precision"
-    precision, fields = typmod & 0xFFFF, _INTERVAL_RANGES.get(typmod >> 16 & 0x7FFF)
+    precision, fields = typmod & 0xFFFF, INTERVAL_RANGES.get(typmod >> 16 & 0x7FFF)
     digits = "" if precision == 0xFFFF else f"({precision})"
     return f" {fields}{digits}" if fields else digits
 

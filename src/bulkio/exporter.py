@@ -27,7 +27,7 @@ from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
-from bulkio.session import decision_watch, open_session, transaction
+from bulkio.session import open_session, transaction
 from bulkio.types import STRICT, Policies
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ class _Writer:
 
 async def _publish(writer: _Writer) -> None:
     """Give the file its name, and tell the watch."""
-    tell = decision_watch.get()
+    tell = shelter.decision_watch.get()
     tell("awaited")
     try:
         await _in_thread(writer.commit)

@@ -6,9 +6,8 @@ import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.to_thread
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     #: finds out what became of a COMMIT that got no reply
     Settle = Callable[[ConnectError], Awaitable[None]]
 
-__all__ = ["Decision", "commit", "decision_watch", "open_session", "resolve_dsn", "transaction"]
+__all__ = ["commit", "open_session", "resolve_dsn", "transaction"]
 
 EMBEDDED = "embedded"
 
@@ -35,14 +34,6 @@ OUTCOME_TIMEOUT_S = 30.0
 #: how long a statement that was cancelled may take to end; then the connection goes, and the transaction with it
 ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
-
-
-#: How far an outcome is decided: "awaited" from the moment on after which a cancellation may come too late, then one
-#: of the others.
-Decision = Literal["awaited", "done", "undone", "unknown"]
-
-#: told of each decision, in the event loop's thread; for a program that must say at any moment what an end would leave
-decision_watch: ContextVar[Callable[[Decision], object]] = ContextVar("decision_watch", default=lambda _: None)
 
 
 class ConnectOptions(Protocol):
@@ -142,7 +133,7 @@ async def commit(session: Session, dsn: str | None, options: ConnectOptions) -> 
 
 async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyio.CancelScope) -> None:
     """Commit, tell the watch what has become of it, and close the session."""
-    tell = decision_watch.get()
+    tell = shelter.decision_watch.get()
     tell("awaited")
     try:
         with patience:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import anyio
 
@@ -22,9 +23,16 @@ from bulkio.errors import OutcomeUnknown
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["conclude", "finish"]
+__all__ = ["Decision", "conclude", "decision_watch", "finish"]
 
 T = TypeVar("T")
+
+#: How far the outcome of work is decided: "awaited" once a cancellation may come too late, then one of the others.
+Decision = Literal["awaited", "done", "undone", "unknown"]
+
+#: who is told of each decision, in the event loop's thread: a program that must say at any moment what its end would
+#: leave
+decision_watch: ContextVar[Callable[[Decision], object]] = ContextVar("decision_watch", default=lambda _: None)
 
 
 async def finish(work: Coroutine[Any, Any, T], *, on_cancel: Callable[[], object] | None = None) -> T:

@@ -1,22 +1,23 @@
 """The sync façade: the functions of `bulkio.aio`, for code without an event loop.
 
-Each call runs its own event loop in its own thread, so that it also works inside a running loop (Jupyter) and after a
-fork. An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for its end, and goes on.
-Where it came too late, its `__cause__` tells how the work had ended: `Finished`, or an error.
+Each call runs its own event loop in its own thread (`bulkio.portal`), so that it also works inside a running loop
+(Jupyter) and after a fork. An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for
+its end, and goes on. Where it came too late, its `__cause__` tells how the work had ended: `Finished`, or an error. A
+second one while the first waits goes on at once; its `__cause__` is then an `OutcomeUnknown`.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import pyarrow as pa
-from anyio.from_thread import start_blocking_portal
 
 from bulkio import aio
+from bulkio.portal import LoopThread, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from bulkio.exporter import BatchStream
@@ -27,39 +28,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Finished(Exception):  # noqa: N818 (no error: the cause of an interruption)
-    """The work was done before an interruption could stop it; `result` is what the call would have returned."""
-
-    def __init__(self, result: object) -> None:
-        super().__init__("the work was done already")
-        self.result = result
-
-
-def _blocking(function: Callable[P, Awaitable[T]]) -> Callable[P, T]:
+def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     """Give a function that runs a coroutine function to its end."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        results: list[T] = []
-        errors: list[Exception] = []
-
-        async def work() -> T:
-            try:
-                results.append(await function(*args, **kwargs))
-            except Exception as error:
-                errors.append(error)
-                raise
-            return results[0]
-
-        try:
-            with start_blocking_portal("asyncio") as portal:
-                return portal.call(work)
-        except BaseException as raised:
-            if results:
-                raise raised from Finished(results[0])
-            if errors and errors[0] is not raised:
-                raise raised from errors[0]
-            raise
+        return LoopThread(functools.partial(function, *args, **kwargs)).run()
 
     return run
 
@@ -74,7 +48,7 @@ def _batches(
     opening: AbstractAsyncContextManager[BatchStream],
 ) -> Iterator[pa.Schema | pa.RecordBatch]:
     """Give the schema, then the batches. Closing this iterator, as its last reference goes, ends the export."""
-    with start_blocking_portal("asyncio") as portal, portal.wrap_async_context_manager(opening) as stream:
+    with opened(opening) as stream:
         yield stream.schema
         yield from stream
 

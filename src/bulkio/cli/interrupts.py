@@ -68,7 +68,7 @@ def carry_out(work: Callable[[], T], undone: str) -> T:
     try:
         return work()
     except Interrupted as stop:
-        from bulkio.sync import Finished
+        from bulkio.portal import Finished
 
         if isinstance(stop.__cause__, OutcomeUnknown):
             raise stop.__cause__ from None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -111,6 +114,85 @@ def test_signal_at_commit_comes_too_late(bulkio: Program, db: psycopg.Connection
     assert done.out.startswith("loaded 1,000 rows into public.t ")
     assert "rolled back" not in done.err
     assert len(snapshot(db)["t"]) == 1001
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_signal_at_commit_awaits_the_outcome(
+    bulkio: Program, db: psycopg.Connection, orders: Path, driver: str, number: signal.Signals
+) -> None:
+    """The first signal after COMMIT was sent says that its outcome is awaited; a rollback is then told as one."""
+    db.execute(TABLE + AT_COMMIT)
+    db.execute("CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$")
+    db.execute(
+        "CREATE CONSTRAINT TRIGGER x AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.id = 501) EXECUTE FUNCTION refuse()"
+    )
+    before = snapshot(db)
+    process = bulkio.start("load", orders, "t", "--driver", driver)
+    wait_until(db, WAITING)
+    process.send_signal(number)
+    assert "COMMIT was sent, and its outcome is awaited" in process.stderr.readline()
+    db.execute("SELECT pg_advisory_unlock(1)")
+    done = bulkio.finish(process)
+    assert done.code == 128 + number
+    assert done.err == "interrupted: the load was rolled back, table t is unchanged\n"
+    assert snapshot(db) == before
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_two_signals_at_commit_are_unknown(bulkio: Program, db: psycopg.Connection, orders: Path, driver: str) -> None:
+    """A second signal while COMMIT has no answer ends the program, which claims nothing about the table."""
+    db.execute(TABLE + AT_COMMIT)
+    process = bulkio.start("load", orders, "t", "--driver", driver)
+    wait_until(db, WAITING)
+    process.send_signal(signal.SIGTERM)
+    assert "its outcome is awaited" in process.stderr.readline()
+    while process.poll() is None:  # one that follows the first too soon counts as the same
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+    done = bulkio.finish(process)
+    assert (done.code, done.out) == (7, "")
+    assert done.err.startswith("interrupted again: not waiting for COMMIT's outcome any more: it is unknown")
+    db.execute("SELECT pg_advisory_unlock(1)")
+    wait_until(db, ALL_ENDED)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=str)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_signal_while_nobody_reads_the_report(
+    bulkio: Program, db: psycopg.Connection, orders: Path, number: signal.Signals, *, as_json: bool
+) -> None:
+    """With stdout stalled a signal ends the program, which still exits with what has become of the work."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writer, b"x" * 4096):
+            pass
+    os.set_blocking(writer, True)
+    db.execute("CREATE TABLE t (id int8, note text)")
+    process = bulkio.start("load", orders, "t", *(["--json"] if as_json else []), stdout=writer)
+    os.close(writer)
+    wait_until(db, "SELECT 1 FROM t LIMIT 1")
+    process.send_signal(number)
+    done = bulkio.finish(process)
+    os.close(reader)
+    assert done.code == 0
+    assert done.err == f"{number.name} came too late: the work was done already\n"
+    assert len(snapshot(db)["t"]) == 1000
+
+
+@pytest.mark.parametrize("delay_s", [0, 0.02, 0.04, 0.06, 0.08, 0.12])
+def test_signal_while_the_program_shuts_down(
+    bulkio: Program, db: psycopg.Connection, orders: Path, delay_s: float
+) -> None:
+    """Python drops its signal handlers some time before the process ends: none kills it after the rows are stored."""
+    process = bulkio.start("load", orders, "t", "--json")
+    assert process.stdout.readline().startswith("{")
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGTERM)
+    assert bulkio.finish(process).code == 0
+    assert len(snapshot(db)["t"]) == 1000
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

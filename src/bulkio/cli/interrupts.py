@@ -1,12 +1,17 @@
 """Signals that end the program: work is cancelled on the server, rolled back, and the user is told what that left.
 
-A signal raises `Interrupted` in the main thread. The sync façade then cancels the work and waits for its end.
+A signal raises `Interrupted` in the main thread. The sync façade then cancels the work and waits for its end. From the
+moment that COMMIT is sent no signal leads to "nothing was changed": the first one waits for the outcome, a second one
+ends with "unknown", and once the outcome is known it is the exit code, whatever comes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["Interrupted", "carry_out", "catch_signals"]
+    from bulkio.shelter import Decision
+
+__all__ = ["Interrupted", "carry_out", "catch_signals", "ignore_signals", "is_done", "settle"]
 
 T = TypeVar("T")
 
@@ -30,6 +37,8 @@ _SIGNALS = {
 
 #: A signal that comes again this soon is the same one: `timeout` and shells send it to us and to our group.
 REPEAT_S = 1.0
+#: what a signal leaves for telling an outcome that stands
+GRACE_S = 1.0
 
 
 class Interrupted(BaseException):
@@ -42,22 +51,94 @@ class Interrupted(BaseException):
         self.outcome = "nothing was changed"
 
 
+class _Verdict:
+    """What can be said about the program's outcome now; told by the event loop's thread, asked by signal handlers."""
+
+    def __init__(self) -> None:
+        #: the exit code that stands, whatever comes; None until it does
+        self.code: int | None = None
+        #: A lock that COMMIT takes before it is sent. Whoever finds it free and takes it knows that none was sent, and
+        #: that none will be.
+        self.gate = threading.Lock()
+        #: when the first signal came
+        self.first: float | None = None
+
+    def note(self, decision: Decision) -> None:
+        """Take note of how far the work's outcome is decided."""
+        match decision:
+            case "awaited":
+                self.gate.acquire()
+            case "undone":
+                self.gate.release()
+            case "done":
+                self.code = Exit.DONE
+            case "unknown":
+                self.code = Exit.UNKNOWN
+
+    def answer(self, number: int, _frame: FrameType | None) -> None:
+        """Answer a signal."""
+        now = time.monotonic()
+        is_first, first = self.first is None, self.first or now
+        self.first = first
+        name = signal.Signals(number).name
+        if self.code is not None:
+            _leave_soon(self.code)
+            if is_first and self.code == Exit.DONE:
+                _say_at_once(f"{name} came too late: the work was done already")
+        elif is_first:
+            if self.gate.locked():
+                _say_at_once(f"{name}: COMMIT was sent, and its outcome is awaited (a second signal ends that)")
+            raise Interrupted(number)
+        elif now - first > REPEAT_S:
+            if self.gate.acquire(blocking=False):
+                # The server is not answering. It rolls back by itself once the connection is gone.
+                again, code = "the server any more, which rolls back by itself", _SIGNALS[signal.Signals(number)]
+            else:
+                again, code = "COMMIT's outcome any more: it is unknown, so look before you try again", Exit.UNKNOWN
+            _leave_soon(code)
+            _say_at_once(f"interrupted again: not waiting for {again}")
+            os._exit(code)
+
+
+_verdict = _Verdict()
+
+
 def catch_signals() -> None:
     """Have the signals raise `Interrupted`. Those that our caller ignores (nohup, `&`) stay ignored."""
-    first: list[float] = []
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        if not first:
-            first.append(time.monotonic())
-            raise Interrupted(number)
-        if time.monotonic() - first[0] > REPEAT_S:
-            # The server is not answering. It rolls back by itself once the connection is gone.
-            say("interrupted again: not waiting for the server any more, which rolls back by itself")
-            os._exit(_SIGNALS[signal.Signals(number)])
-
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, interrupt)
+            signal.signal(number, _verdict.answer)
+
+
+def is_done() -> bool:
+    """Tell whether the work was done: no error that follows undoes it."""
+    return _verdict.code == Exit.DONE
+
+
+def settle(code: int) -> None:
+    """Let the exit code stand: what is left is to tell it. A signal leaves `GRACE_S` for that."""
+    if _verdict.code is None:
+        _verdict.code = code
+
+
+def ignore_signals() -> None:
+    """Ignore the signals from here on: Python drops its handlers while it shuts down, and they would kill."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _leave_soon(code: int) -> None:
+    """Exit in a moment, whatever holds the program up: a reader of its output that does not read."""
+    signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(code))
+    signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+
+
+def _say_at_once(message: str) -> None:
+    """Print on stderr from a signal handler: what it has interrupted may be a write to the same stream."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            os.write(sys.stderr.fileno(), f"{message}\n".encode())
 
 
 def carry_out(work: Callable[[], T], undone: str) -> T:
@@ -65,11 +146,13 @@ def carry_out(work: Callable[[], T], undone: str) -> T:
 
     A signal that came too late, when the work had been committed, counts for nothing.
     """
+    from bulkio.portal import Finished
+    from bulkio.shelter import decision_watch
+
+    decision_watch.set(_verdict.note)
     try:
         return work()
     except Interrupted as stop:
-        from bulkio.portal import Finished
-
         if isinstance(stop.__cause__, OutcomeUnknown):
             raise stop.__cause__ from None
         if isinstance(stop.__cause__, Finished):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import click
 
 from bulkio.cli.app import app
 from bulkio.cli.exits import Exit, exit_of
-from bulkio.cli.interrupts import Interrupted, catch_signals
+from bulkio.cli.interrupts import Interrupted, catch_signals, ignore_signals, is_done, settle
 from bulkio.cli.output import prepare, say, show_json
 from bulkio.errors import BulkioError
 
@@ -26,7 +27,12 @@ _DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path")
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit."""
-    sys.exit(_run(list(sys.argv[1:] if args is None else args)))
+    code = _run(list(sys.argv[1:] if args is None else args))
+    settle(code)
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # Python tells of it when it flushes once more
+        sys.stdout.flush()
+    ignore_signals()
+    sys.exit(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +49,24 @@ def _run(args: list[str]) -> int:
     wishes = _Wishes("--json" in options, "--debug" in options)
     catch_signals()
     try:
-        code = app.main(args, prog_name="bulkio", standalone_mode=False)
-        return code if isinstance(code, int) else Exit.DONE
-    except (Exception, Interrupted) as error:
-        return _tell(error, wishes)
+        try:
+            code = app.main(args, prog_name="bulkio", standalone_mode=False)
+            return code if isinstance(code, int) else Exit.DONE
+        except (Exception, Interrupted) as error:
+            return _tell(error, wishes)
+    except Interrupted as late:  # it came just before the error was told
+        return _tell(late, wishes)
 
 
 def _tell(error: BaseException, wishes: _Wishes) -> int:
     """Print an error; give the exit code."""
     code, message = _judge(error)
+    settle(code)
     if wishes.debug:
         say("".join(traceback.format_exception(error)).rstrip())
+    if is_done():
+        say(f"Warning: the work is done, but then came: {message}")
+        return Exit.DONE
     say(message if isinstance(error, Interrupted) else f"{_usage(error)}Error: {message}")
     if wishes.as_json:
         try:

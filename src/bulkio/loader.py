@@ -121,7 +121,7 @@ class LoadReport:
     table: str
     #: the table was missing and has been created
     created: bool
-    #: what is otherwise than the source records it: columns of another type
+    #: what is otherwise than the source records it (columns of another type), and what of the source is left out
     notes: tuple[str, ...] = ()
     #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
     lifted: tuple[str, ...] = ()
@@ -216,6 +216,7 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         source=source.name,
         source_schema=source.schema,
         source_rows=source.rows,
+        source_notes=source.notes,
         table=name,
         mode=options.mode,
         driver=session.driver,

@@ -115,6 +115,8 @@ class Source(Protocol):
     schema: pa.Schema
     #: the row count that the source itself promises (a Parquet footer), or None
     rows: int | None
+    #: what the user has to know of it, such as files that are left out
+    notes: tuple[str, ...]
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order. Runs in a worker thread. Raises `FileError` for unreadable files."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -66,9 +67,13 @@ def test_columns_and_modes(bulkio: Program, db: psycopg.Connection, tmp_path: Pa
     assert snapshot(db) == {"odd": ["('(4,2,1)',)"]}
 
 
-def test_several_sources(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
-    """Several files become one load; --quiet prints nothing."""
-    done = bulkio("load", orders, orders, "orders", "--quiet", "--batch-rows", "10")
+def test_several_sources(bulkio: Program, db: psycopg.Connection, orders: Path, tmp_path: Path) -> None:
+    """Several files become one load; --quiet prints nothing. The same file twice is a mistake."""
+    again = bulkio("load", orders, orders, "orders")
+    assert (again.code, again.out) == (1, "")
+    assert "is the same file as" in again.err
+    more = shutil.copy(orders, tmp_path / "more.parquet")
+    done = bulkio("load", orders, more, "orders", "--quiet", "--batch-rows", "10")
     assert (done.code, done.out, done.err) == (0, "", "")
     assert len(snapshot(db)["orders"]) == 2000
 

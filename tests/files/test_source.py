@@ -113,7 +113,6 @@ def test_folder_pattern_and_sequence(tmp_path):
     write(tmp_path / "_temporary.parquet")
     write(tmp_path / ".hidden.parquet")
     (tmp_path / "notes.txt").write_text("x")
-    (tmp_path / "inner.parquet").mkdir()
     expected = plain(TABLE.slice(10, 30))
     assert plain(read(tmp_path)) == expected
     assert plain(read(str(tmp_path / "part-*.parquet"))) == expected

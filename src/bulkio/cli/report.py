@@ -18,7 +18,7 @@ __all__ = ["show_export", "show_export_plan", "show_load", "show_load_plan"]
 def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
     """Tell what a load did."""
     for note in report.notes:
-        say(f"Warning: column {printable(note)}")
+        say(f"Warning: {printable(note)}")
     _tell_lifted(report, quiet=quiet or as_json)
     if as_json:
         more = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}

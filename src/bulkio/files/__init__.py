@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.files.paths import expand, refuse_url
+from bulkio.files.paths import list_files, refuse_url
 from bulkio.files.registry import FORMATS, SUFFIXES, format_of_dest, format_of_file
 from bulkio.files.sink import FileSink
 from bulkio.files.source import FileSource
@@ -43,9 +43,9 @@ def open_source(
     chosen = None if columns is None else tuple(columns)
     if is_stream(source):
         return StreamSource(source, batch_rows=batch_rows, columns=chosen)
-    paths = [path for named in _named(source) for path in expand(named, SUFFIXES)]
-    parts = [format_of_file(path).open_part(path) for path in paths]
-    return FileSource(parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy)
+    listing = list_files(_named(source), SUFFIXES)
+    parts = [format_of_file(path).open_part(path) for path in listing.paths]
+    return FileSource(parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes)
 
 
 def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | None = None) -> FileSink:

@@ -1,35 +1,58 @@
-"""From what the user names (paths, folders, patterns) to a list of files. Opens nothing."""
+"""From what the user names (paths, folders, patterns) to a list of files. Opens none of them.
+
+Nothing that is named is left out or taken twice in silence: that is an error, or a note that plan and report carry.
+"""
 
 from __future__ import annotations
 
 import errno
 import glob
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, FileError
+from bulkio.files.tables import refuse_tables, table_note
+from bulkio.text import printable
 
-__all__ = ["expand", "refuse_url"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Listing", "list_files", "refuse_url"]
+
+#: names that a message lists, at most
+_SHOWN_NAMES = 8
 
 
-def expand(source: str | os.PathLike[str], suffixes: frozenset[str]) -> list[str]:
-    """Give the files that `source` means, sorted by name.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files that a source means, in order, and what there is to say of those that it does not take."""
 
-    A folder means the files directly in it whose name ends in one of `suffixes`; hidden files and those
-    that start with an underscore are left out. A string that is no existing path may be a glob pattern.
-    Raises `FileError` where nothing is found, `ConfigError` for a URL.
+    paths: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[str]) -> Listing:
+    """Return the files that `sources` mean, those of each sorted by name.
+
+    A folder means the files directly in it whose name ends in one of `suffixes`; hidden files, those that start with
+    an underscore and those of other formats are left out, with a note. A string that is no existing path may be a glob
+    pattern.
+
+    Raises:
+        ConfigError: a URL.
+        FileError: nothing is found; a folder or pattern leaves folders out; a file is named twice; the files are those
+            of a table format (`tables`).
     """
-    name = os.fspath(source)
-    path = Path(name)
-    if path.is_dir():
-        return _in_folder(path, suffixes)
-    if os.path.lexists(name):
-        return [name]
-    if isinstance(source, str):
-        refuse_url(source)
-        if glob.has_magic(source):
-            return _matching(source)
-    raise FileError(f"{name}: {os.strerror(errno.ENOENT)}", path=name)
+    listings = [_list(source, suffixes) for source in sources]
+    paths = tuple(path for listing in listings for path in listing.paths)
+    notes = tuple(note for listing in listings for note in listing.notes)
+    if [os.fspath(source) for source in sources] == list(paths) and len(paths) == 1:
+        return Listing(paths, notes + table_note(paths[0]))  # a file that is named by itself is meant
+    refuse_tables(dict.fromkeys(Path(os.path.realpath(path)).parent for path in paths))
+    _refuse_twice(paths)
+    return Listing(paths, notes)
 
 
 def refuse_url(name: str) -> None:
@@ -38,25 +61,74 @@ def refuse_url(name: str) -> None:
         raise ConfigError(f"{name}: only files of this machine can be read and written, not URLs")
 
 
-def _in_folder(folder: Path, suffixes: frozenset[str]) -> list[str]:
+def _list(source: str | os.PathLike[str], suffixes: frozenset[str]) -> Listing:
+    name = os.fspath(source)
+    path = Path(name)
+    if path.is_dir():
+        return _in_folder(path, suffixes)
+    if os.path.lexists(name):
+        return Listing((name,))
+    if isinstance(source, str):
+        refuse_url(source)
+        if glob.has_magic(source):
+            return _matching(source)
+    raise FileError(f"{name}: {os.strerror(errno.ENOENT)}", path=name)
+
+
+def _in_folder(folder: Path, suffixes: frozenset[str]) -> Listing:
+    refuse_tables([folder])
+    entries = sorted(_entries(folder), key=lambda entry: entry.name)
+    visible = [entry for entry in entries if not entry.name.startswith((".", "_"))]
+    folders = [entry.name for entry in visible if entry.is_dir()]
+    if folders:
+        message = f"has folders in it ({_shown(folders)}), which are not searched: name their files, too, as in"
+        raise FileError(f"{folder}: {message} '{folder}/**/*.parquet'", path=str(folder))
+    # Links that lead nowhere and pipes are among them: opening them says what they are.
+    found = [entry for entry in visible if entry.suffix.lower() in suffixes]
+    if not found:
+        known = ", ".join(sorted(suffixes))
+        what = f"no file that ends in {known}" if entries else "no file"
+        raise FileError(f"{folder}: the folder holds {what}", path=str(folder))
+    left_out = [entry.name for entry in entries if entry not in found]
+    notes = (f"left out of {printable(str(folder))}: {_shown(left_out)}",) if left_out else ()
+    return Listing(tuple(map(str, found)), notes)
+
+
+def _entries(folder: Path) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
+        return list(folder.iterdir())
     except OSError as exc:
         raise FileError(f"{folder}: cannot be listed: {os.strerror(exc.errno or errno.EIO)}", path=str(folder)) from exc
-    found = [
-        str(entry)
-        for entry in entries
-        if not entry.name.startswith((".", "_")) and entry.suffix.lower() in suffixes and entry.is_file()
-    ]
-    if found:
-        return found
-    known = ", ".join(sorted(suffixes))
-    what = f"no file that ends in {known}" if entries else "no file"
-    raise FileError(f"{folder}: the folder holds {what} (folders inside it are not searched)", path=str(folder))
 
 
-def _matching(pattern: str) -> list[str]:
-    found = sorted(name for name in glob.glob(pattern, recursive=True) if not Path(name).is_dir())  # noqa: PTH207
+def _matching(pattern: str) -> Listing:
+    matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - gives strings as the user spells them
+    folders = [name for name in matches if Path(name).is_dir()]
+    found = [name for name in matches if name not in set(folders)]
+    parents = {parent for name in found for parent in Path(name).parents}
+    for folder in folders:
+        if Path(folder) not in parents and any(not entry.name.startswith(".") for entry in _entries(Path(folder))):
+            message = f"{pattern}: matches the folder {folder}, whose files it does not match"
+            raise FileError(f"{message}: name them, too, as in '{folder.rstrip('/')}/*.parquet'", path=folder)
     if not found:
         raise FileError(f"{pattern}: no such file, and as a pattern it matches none", path=pattern)
-    return found
+    return Listing(tuple(found))
+
+
+def _refuse_twice(paths: Sequence[str]) -> None:
+    """Raise `FileError` for a file that stands in the list twice: by name, or by a link."""
+    seen: dict[tuple[int, int], str] = {}
+    for path in paths:
+        try:
+            found = Path(path).stat()
+        except OSError:  # opening it tells why
+            continue
+        file = (found.st_dev, found.st_ino)
+        if file in seen:
+            raise FileError(f"{path}: is the same file as {seen[file]}: its rows would be loaded twice", path=path)
+        seen[file] = path
+
+
+def _shown(names: Sequence[str]) -> str:
+    rest = len(names) - _SHOWN_NAMES
+    return ", ".join(map(printable, names[:_SHOWN_NAMES])) + (f" and {rest} more" if rest > 0 else "")

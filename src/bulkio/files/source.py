@@ -11,6 +11,7 @@ import pyarrow as pa
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.part import ReadOptions, choose_columns, file_state
+from bulkio.files.partitions import refuse_dropped_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -34,10 +35,13 @@ class FileSource:
         batch_rows: int,
         columns: tuple[str, ...] | None = None,
         allow_lossy: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> None:
         first = parts[0]
+        self.notes = notes
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)
+        refuse_dropped_partitions(parts, columns)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_differences(self._parts, chosen)
         cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)

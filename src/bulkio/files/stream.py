@@ -33,6 +33,7 @@ class StreamSource:
     """
 
     total_bytes: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
         self.name = type(source).__name__

@@ -55,7 +55,7 @@ class LoadPlan:
     batch_rows: int
     #: the source's columns that are left out: the table generates them
     skipped: tuple[str, ...] = ()
-    #: what is otherwise than the source records it
+    #: what is otherwise than the source records it, and what of the source is left out
     notes: tuple[str, ...] = ()
     #: what has to be advanced past the values that are loaded; a new table's are not there yet
     sequences: tuple[SequenceUse, ...] = ()
@@ -96,6 +96,8 @@ class LoadRequest:
     source: str
     source_schema: pa.Schema
     source_rows: int | None
+    #: what the source itself has to say, such as files that are left out
+    source_notes: tuple[str, ...]
     table: TableName
     mode: Mode
     driver: DriverName
@@ -172,7 +174,7 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     notes += recorded.notes(column.name for column in columns if column.options is not None)
     ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
     plan = _load_plan(request, schema, request.table.name, (ddl,), fields, creates=True)
-    return replace(plan, types_ddl=database.made, notes=tuple(notes))
+    return replace(plan, types_ddl=database.made, notes=plan.notes + tuple(notes))
 
 
 def _plan_existing(request: LoadRequest, table: Table, database: Database) -> LoadPlan:
@@ -224,6 +226,7 @@ def _load_plan(
         driver=request.driver,
         method=_method(request, fields),
         batch_rows=request.batch_rows,
+        notes=request.source_notes,
     )
 
 

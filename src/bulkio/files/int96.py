@@ -7,7 +7,6 @@ modulo 2**64 nanoseconds less 1000 times these are what microseconds leave out.
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -20,14 +19,8 @@ from bulkio.text import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+__all__ = ["Witness"]
 
-    import pyarrow.parquet as pq
-
-__all__ = ["Witness", "int96_columns", "zoned_schema"]
-
-_PHYSICAL_TYPE = "INT96"
-#: key under which a file written from Arrow keeps the schema that it was written from, in Base64
-_RECORDED_SCHEMA = b"ARROW:schema"
 #: the last second that lies wholly within 64 bits of microseconds
 _LAST_SECOND = (2**63 - 1) // 10**6 - 1
 _DAY_S = 86_400
@@ -36,46 +29,6 @@ _CYCLE_DAYS, _CYCLE_YEARS = 146_097, 400
 
 #: one column, or what lies below it, in microseconds, nanoseconds and seconds
 _Units = tuple[pa.Array, pa.Array, pa.Array]
-
-
-def int96_columns(file: pq.ParquetFile) -> frozenset[str]:
-    """Return the top-level columns that have INT96 timestamps in them."""
-    schema = file.metadata.schema
-    leaves = (schema.column(index) for index in range(len(schema)))
-    paths = [leaf.path for leaf in leaves if leaf.physical_type == _PHYSICAL_TYPE]
-    # A name may have dots in it, which a path does not escape: rather one column too many than one too few.
-    return frozenset(
-        name for name in file.schema_arrow.names if any(path == name or path.startswith(f"{name}.") for path in paths)
-    )
-
-
-def zoned_schema(file: pq.ParquetFile) -> pa.Schema:
-    """Return the file's schema, its INT96 timestamps with the zones that they were written from, where recorded."""
-    shown: pa.Schema = file.schema_arrow
-    recorded = (file.metadata.metadata or {}).get(_RECORDED_SCHEMA)
-    if recorded is None:
-        return shown
-    before = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(recorded)))
-    if before.names != shown.names:
-        return shown
-    fields = [field.with_type(_zoned(field.type, old.type)) for field, old in zip(shown, before, strict=True)]
-    return pa.schema(fields, metadata=shown.metadata)
-
-
-def _zoned(shown: pa.DataType, recorded: pa.DataType) -> pa.DataType:
-    """Put the recorded zones back; pyarrow has done so for all but INT96."""
-    if shown.id != recorded.id or shown.num_fields != recorded.num_fields:
-        return shown
-    if pa.types.is_timestamp(shown):
-        return pa.timestamp(shown.unit, recorded.tz) if shown.tz is None else shown
-    if pa.types.is_struct(shown):
-        return pa.struct(
-            [field.with_type(_zoned(field.type, old.type)) for field, old in zip(shown, recorded, strict=True)]
-        )
-    if pa.types.is_list(shown) or pa.types.is_large_list(shown):
-        field = shown.value_field.with_type(_zoned(shown.value_type, recorded.value_type))
-        return pa.list_(field) if pa.types.is_list(shown) else pa.large_list(field)
-    return shown
 
 
 class Witness:

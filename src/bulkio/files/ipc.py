@@ -18,9 +18,10 @@ import pyarrow.ipc as pa_ipc
 from bulkio.files.faults import reading
 from bulkio.files.part import file_state, readable_schema
 from bulkio.files.sink import FileSink
+from bulkio.files.wide import ipc_file_schema, naming_wide_integers, stream_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
     from typing import IO
 
     from bulkio.files.part import ReadOptions
@@ -45,6 +46,7 @@ class IpcPart:
     def __init__(self, path: str) -> None:
         self.path = path
         self.dictionary_columns: frozenset[str] = frozenset()
+        self.faults: Mapping[str, str] = {}
         with reading(path):
             self.state = file_state(path)
             mapped = _map(path)
@@ -52,7 +54,11 @@ class IpcPart:
             self._is_file = mapped[: len(FILE_MAGIC)] == FILE_MAGIC
             if mapped[: len(_FEATHER_1_MAGIC)] == _FEATHER_1_MAGIC:
                 raise ValueError("it is Feather version 1; write it again as version 2 (Arrow IPC)")
-            with self._open(mapped) as reader:
+            find = ipc_file_schema if self._is_file else stream_schema
+            with (
+                naming_wide_integers(lambda: find(mapped)),
+                self._open(mapped) as reader,
+            ):
                 self.schema: pa.Schema = readable_schema(reader.schema)
                 self.rows: int | None = reader.count_rows() if self._is_file else None
             if not self._is_file:

@@ -9,10 +9,12 @@ large (`_Pace`). String columns with few values are read as dictionaries, which 
 from __future__ import annotations
 
 import io
+import os
 from bisect import bisect_right
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,9 +22,11 @@ import pyarrow.parquet as pq
 
 from bulkio.errors import SchemaError
 from bulkio.files.faults import reading
-from bulkio.files.int96 import Witness, int96_columns, zoned_schema
+from bulkio.files.int96 import Witness
+from bulkio.files.logical import read_types
 from bulkio.files.part import file_state, readable_schema
 from bulkio.files.sink import FileSink
+from bulkio.files.wide import naming_wide_integers, parquet_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -65,10 +69,15 @@ class ParquetPart:
         self.path = path
         with reading(path):
             self.state = file_state(path)
-        with reading(path), closing(_open(path)) as file:
-            self._int96 = int96_columns(file)
-            shown = zoned_schema(file) if self._int96 else file.schema_arrow
-            self.schema: pa.Schema = readable_schema(shown)
+        with (
+            reading(path),
+            naming_wide_integers(lambda: parquet_schema(_footer(path))),
+            closing(_open(path)) as file,
+        ):
+            readable_schema(file.schema_arrow)
+            self._types = read_types(file)
+            self.schema: pa.Schema = self._types.schema
+            self.faults = self._types.faults
             self.rows: int | None = file.metadata.num_rows
             self.size_bytes = self.state[2]
             self.dictionary_columns = _few_values(file)
@@ -76,22 +85,41 @@ class ParquetPart:
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the row groups in order, in batches of at most `options.batch_rows` rows."""
         wanted = self.schema.names if options.columns is None else options.columns
-        doubtful = [name for name in wanted if name in self._int96]
-        with closing(_open(self.path, options.dictionary_columns)) as file:
-            if not doubtful:
-                yield from _paced(file, options)
-                return
-            with closing(_open(self.path, unit="ns")) as finer, closing(_open(self.path, unit="s")) as coarser:
-                for batch in _paced(file, options, _Proof((finer, coarser), doubtful)):
-                    yield self._zoned(batch)
+        doubtful = [name for name in wanted if name in self._types.int96]
+        with ExitStack() as files:
+            file = files.enter_context(closing(_open(self.path, options.dictionary_columns)))
+            proof = None
+            if doubtful:
+                finer, coarser = (files.enter_context(closing(_open(self.path, unit=unit))) for unit in ("ns", "s"))
+                proof = _Proof((finer, coarser), doubtful)
+            mended = self._mended(file.schema_arrow)
+            for batch in _paced(file, options, proof):
+                yield _cast(batch, mended) if mended else batch
 
-    def _zoned(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Put back the zones that INT96 has lost."""
-        for index, name in enumerate(batch.schema.names):
-            if name in self._int96:
-                column = batch.column(index).cast(self.schema.field(name).type)
-                batch = batch.set_column(index, name, column)
-        return batch
+    def _mended(self, shown: pa.Schema) -> dict[str, pa.DataType]:
+        """Return the columns that pyarrow shows as another type than they have, and that type."""
+        pairs = zip(shown, self.schema, strict=True)
+        return {field.name: field.type for old, field in pairs if not _is_read_as(old.type, field.type)}
+
+
+def _is_read_as(shown: pa.DataType, meant: pa.DataType) -> bool:
+    return bool(shown == meant or pa.types.is_dictionary(shown))
+
+
+def _cast(batch: pa.RecordBatch, types: dict[str, pa.DataType]) -> pa.RecordBatch:
+    for index, name in enumerate(batch.schema.names):
+        if name in types:
+            batch = batch.set_column(index, name, batch.column(index).cast(types[name]))
+    return batch
+
+
+def _footer(path: str) -> bytes:
+    """Return the metadata at the end of a file: before its length, 32 bits, and the magic bytes."""
+    with Path(path).open("rb") as file:
+        end = file.seek(-8, os.SEEK_END)
+        size = int.from_bytes(file.read(4), "little")
+        file.seek(max(0, end - size))
+        return file.read(min(size, end))
 
 
 def _open(path: str, dictionary_columns: frozenset[str] = frozenset(), *, unit: str = "us") -> pq.ParquetFile:

@@ -13,7 +13,7 @@ from bulkio.errors import SchemaError
 from bulkio.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 __all__ = ["FileState", "Part", "ReadOptions", "choose_columns", "file_state", "readable_schema"]
 
@@ -49,6 +49,8 @@ class Part(Protocol):
     path: str
     #: as stored: no column is a dictionary merely because that is cheaper to read
     schema: pa.Schema
+    #: why columns cannot be loaded, by name
+    faults: Mapping[str, str]
     #: the row count that the file itself promises, or None
     rows: int | None
     size_bytes: int

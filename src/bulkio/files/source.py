@@ -12,6 +12,7 @@ from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.part import ReadOptions, choose_columns, file_state
 from bulkio.files.partitions import refuse_dropped_partitions
+from bulkio.text import show_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -43,6 +44,7 @@ class FileSource:
         self._parts = tuple(parts)
         refuse_dropped_partitions(parts, columns)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
+        _refuse_faults(parts, chosen)
         _refuse_differences(self._parts, chosen)
         cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)
         self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap, allow_lossy)
@@ -97,6 +99,18 @@ def _refuse_changed(part: Part) -> None:
     if not same:
         message = "was changed or replaced while it was being loaded: load it again, once it is written"
         raise FileError(f"{part.path}: {message}", path=part.path)
+
+
+def _refuse_faults(parts: Sequence[Part], chosen: list[str]) -> None:
+    """Raise `SchemaError` with every chosen column that its file does not give as what it is."""
+    for part in parts:
+        faults = {name: fault for name, fault in part.faults.items() if name in chosen}
+        if faults:
+            lines = "\n  ".join(f"{show_name(name)} {fault}" for name, fault in faults.items())
+            message = (
+                f"{part.path}: columns cannot be loaded as what they are\n  {lines}\nor leave them out (--columns)"
+            )
+            raise SchemaError(message, columns=tuple(faults))
 
 
 def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:

@@ -470,3 +470,10 @@ def test_decoding_has_a_thread_of_its_own_where_there_are_processors(
     del reader
     gc.collect()
     assert all_sessions_end(one_dsn)
+
+
+def test_two_columns_of_one_name_do_not_go_into_parquet(one_dsn: str, tmp_path: Path) -> None:
+    """A join's query often has them; no file appears."""
+    with pytest.raises(bulkio.SchemaError, match="two columns of one name: id"):
+        bulkio.export("SELECT 1 AS id, 2 AS id", tmp_path / "x.parquet", one_dsn)
+    assert not list(tmp_path.iterdir())

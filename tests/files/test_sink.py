@@ -255,3 +255,15 @@ def test_row_groups_are_bounded_in_bytes(tmp_path):
     assert max(metadata.row_group(index).total_byte_size for index in range(3)) < 20 << 20
     fill(tmp_path / "small.parquet", TABLE, rows=7).commit()
     assert pq.read_metadata(tmp_path / "small.parquet").num_row_groups == 1
+
+
+def test_two_columns_of_one_name(tmp_path):
+    """Parquet would take them, and pandas and polars could not read the file; Arrow's formats tell them apart."""
+    table = pa.table([[1], [2], [3], [4]], names=["a", "b", "a", "b"])
+    with pytest.raises(SchemaError, match=r"x\.parquet: .* two columns of one name: a, b\. Name them apart") as caught:
+        open_sink(tmp_path / "x.parquet", table.schema)
+    assert caught.value.columns == ("a", "b")
+    assert not names(tmp_path)
+    sink = fill(tmp_path / "x.arrow", table)
+    sink.commit()
+    assert pa_ipc.open_file(tmp_path / "x.arrow").read_all().equals(table)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 from bisect import bisect_right
+from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import accumulate
@@ -314,6 +315,13 @@ def open_sink(path: str, schema: pa.Schema) -> FileSink:
 def _refuse_unfit(path: str, schema: pa.Schema) -> None:
     if not len(schema):
         raise SchemaError(f"{path}: Parquet cannot hold a table without columns")
+    twice = tuple(name for name, times in Counter(schema.names).items() if times > 1)
+    if twice:
+        raise SchemaError(
+            f"{path}: pandas and others cannot read a Parquet file with two columns of one name: {', '.join(twice)}."
+            " Name them apart in the query (AS), or write Arrow IPC (.arrow) instead",
+            columns=twice,
+        )
     unfit = {field.name: field.type for field in schema if not _fits(field)}
     if unfit:
         listed = ", ".join(f"{name} ({arrow_type})" for name, arrow_type in unfit.items())

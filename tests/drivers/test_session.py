@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from bulkio.drivers import ROW_TYPE_OIDS, connect, errors, open_session
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, EncodeError
 from bulkio.protocols import CopyTarget, ResultColumn
-from bulkio.sql import begin, session_pins
+from bulkio.sql import USERS_PATH, begin, session_pins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -51,7 +50,7 @@ async def session(dsn: str, driver: str) -> AsyncIterator[Session]:
 
 async def pin(session: Session, *, export: bool = False) -> None:
     await session.execute(begin(read_only=export))
-    await session.execute("; ".join(session_pins(export=export)))
+    await session.execute("; ".join((*session_pins(export=export), USERS_PATH)))
 
 
 async def feed(items: Iterable[object]) -> AsyncIterator[object]:
@@ -119,23 +118,30 @@ async def test_describe_uses_the_search_path(session: Session) -> None:
     assert await session.describe("select a from here") == (ResultColumn("a", 21, -1),)
 
 
-async def test_describe_does_not_wait_for_one_that_waits_for_this_session(session: Session, dsn: str) -> None:
-    """A change that has queued up behind this session's lock: an answer or a retryable error, but no deadlock."""
-    await session.execute("create table t (a numeric(5,2))")
-    await session.execute(begin(read_only=True))
-    await session.execute("explain select a from t")
-    with psycopg.connect(dsn, autocommit=True) as watch, ThreadPoolExecutor(1) as thread:
-        change = thread.submit(execute, dsn, "alter table t alter a type text")
-        while not watch.execute("select 1 from pg_locks where not granted").fetchone():
-            await asyncio.sleep(0.01)
-        if session.driver == "psycopg":
-            assert await session.describe("select a from t") == (ResultColumn("a", 1700, 5 << 16 | 2 + 4),)
-        else:
-            with pytest.raises(DriverError, match="try again") as caught:
-                await session.describe("select a from t")
-            assert (caught.value.sqlstate, caught.value.retryable) == ("55P03", True)
-        await session.execute("rollback")
-        change.result()
+async def test_describe_sees_what_the_transaction_has_made(session: Session) -> None:
+    """It asks on the session's own connection, and so without waiting for whoever waits for this session."""
+    await session.execute(begin(read_only=False))
+    await session.execute("create table t (a numeric(5,2)); insert into t values (1)")
+    assert await session.describe("select a from t") == (ResultColumn("a", 1700, 5 << 16 | 2 + 4),)
+    await session.execute("rollback")
+
+
+@pytest.mark.parametrize("query", ["select row(1, 2) as a", "select most_common_vals as a from pg_stats"])
+async def test_describe_knows_types_that_have_no_codec(session: Session, query: str) -> None:
+    """Anonymous records, arrays of any type."""
+    assert [column.name for column in await session.describe(query)] == ["a"]
+
+
+async def test_describe_meets_notices(session: Session) -> None:
+    """Other messages may come between those of the answer."""
+    await session.execute(
+        "create function loud() returns int immutable language plpgsql as"
+        " 'begin raise notice ''%'', repeat(''x'', 100000); return 1; end'"
+    )
+    assert await session.describe("select loud() as a, 1.5::numeric(3,1) as b") == (
+        ResultColumn("a", 23, -1),
+        ResultColumn("b", 1700, (3 << 16 | 1) + 4),
+    )
 
 
 def execute(dsn: str, statement: str) -> None:

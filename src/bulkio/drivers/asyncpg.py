@@ -17,13 +17,13 @@ import asyncpg
 from bulkio import shelter
 from bulkio.drivers import asyncpg_params
 from bulkio.drivers.errors import map_connect_error, mapped_errors
-from bulkio.errors import BulkioError, DriverError, EncodeError
-from bulkio.sql import SHORT_LOCK_WAIT, begin, pin_search_path
+from bulkio.errors import BulkioError, EncodeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from bulkio.drivers.asyncpg_connection import Connection
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import CopyFormat, CopyTarget, DriverName, ResultColumn, Row
 
@@ -35,9 +35,6 @@ _CLOSE_TIMEOUT_S = 5.0
 
 _PIECE_BYTES = 64 << 10
 
-#: SQLSTATE of a lock_timeout that has run out
-LOCK_NOT_AVAILABLE = "55P03"
-
 #: what asyncpg's encoders raise for a value that its type cannot hold
 _ENCODER_ERRORS = (TypeError, ValueError, OverflowError, struct.error)
 
@@ -47,9 +44,8 @@ class AsyncpgSession:
 
     driver: DriverName = "asyncpg"
 
-    def __init__(self, conn: asyncpg.Connection, info: ConnInfo) -> None:
+    def __init__(self, conn: Connection) -> None:
         self._conn = conn
-        self._info = info
 
     @classmethod
     async def open(cls, info: ConnInfo) -> AsyncpgSession:
@@ -60,7 +56,7 @@ class AsyncpgSession:
             raise
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
             raise map_connect_error(exc, info.display) from exc
-        session = cls(conn, info)
+        session = cls(conn)
         try:
             await session._prepare_connection()
         except BaseException:
@@ -84,34 +80,9 @@ class AsyncpgSession:
             return [tuple(row) for row in await self._conn.fetch(sql)]
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:
-        """Give the columns of `query`.
-
-        asyncpg does not show the type modifiers that the server sends, so a short-lived psycopg connection asks, with
-        this session's search_path. It cannot see what this session's transaction has created and not committed.
-
-        Raises:
-            DriverError: retryable; another session waits to change a table that this session has locked and the query
-                reads. The short-lived connection would wait behind it, and that one for this session: for ever.
-        """
-        from bulkio.drivers.psycopg import PsycopgSession
-
-        [(path,)] = await self.fetch("SELECT pg_catalog.current_setting('search_path')")
-        helper = await PsycopgSession.open(self._info)
-        try:
-            await helper.execute(begin(read_only=True))
-            await helper.execute(pin_search_path(str(path)))
-            await helper.execute(SHORT_LOCK_WAIT)
-            return await helper.describe(query)
-        except DriverError as error:
-            if error.sqlstate != LOCK_NOT_AVAILABLE:
-                raise
-            raise DriverError(
-                "another session waits to change a table that the query reads: try again when it is done",
-                sqlstate=error.sqlstate,
-                retryable=True,
-            ) from error
-        finally:
-            await helper.close()
+        """Give the columns of `query`."""
+        with self._mapped():
+            return await self._conn.describe(query)
 
     async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
         """Send `blocks` through `copy_to_table`; see the Protocol."""

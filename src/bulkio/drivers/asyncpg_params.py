@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping, Sequence
 
-    import asyncpg
-
+    from bulkio.drivers.asyncpg_connection import Connection
     from bulkio.drivers.conninfo import ConnInfo, Host
 
 __all__ = ["KEYS", "Key", "attempts", "connect", "refusals", "refused"]
@@ -234,12 +233,14 @@ def _from_passfile(info: ConnInfo, host: Host) -> str | None:
     )
 
 
-async def connect(info: ConnInfo) -> asyncpg.Connection:
+async def connect(info: ConnInfo) -> Connection:
     """Connect with asyncpg as psycopg would: attempt by attempt, going on to the next after any refusal.
 
     Raises `ConfigError`, or asyncpg's own error or OSError: of several, the one that says most.
     """
     import asyncpg
+
+    from bulkio.drivers.asyncpg_connection import Connection
 
     failures: list[Exception] = []
     unreachable = set()
@@ -248,11 +249,13 @@ async def connect(info: ConnInfo) -> asyncpg.Connection:
         if address in unreachable:
             continue
         try:
-            return await asyncpg.connect(**arguments)
+            conn: Connection = await asyncpg.connect(**arguments, connection_class=Connection)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             failures.append(error)
             if _is_unreachable(error):
                 unreachable.add(address)
+        else:
+            return conn
     raise _most_telling(failures)
 
 

@@ -210,7 +210,7 @@ def test_quoted_and_odd_names(one_dsn: str) -> None:
 def test_a_plan_changes_nothing(one_dsn: str) -> None:
     """plan_load gives the DDL and the columns, and leaves no table."""
     plan = bulkio.plan_load(TRIPS, "trips", one_dsn)
-    assert plan.ddl == ('CREATE TABLE "public"."trips" ("id" int8, "name" text)',)
+    assert plan.ddl == ('CREATE TABLE "public"."trips" ("id" pg_catalog.int8, "name" pg_catalog.text)',)
     assert '"name"  string -> text' in plan.describe()
     assert fetch(one_dsn, "SELECT to_regclass('trips')") == [(None,)]
 

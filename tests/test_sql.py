@@ -195,13 +195,19 @@ def test_pins_hold_in_the_transaction_alone(
     assert {name: conn.execute(f"show {name}").fetchone()[0] for name in SETTINGS} == before
 
 
-def test_search_path_is_pinned_and_set_again(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:
+def test_the_search_path_is_pinned_and_the_users_is_set_again(
+    one_dsn: str, connect: Callable[[str], psycopg.Connection]
+) -> None:
     """It is saved, pinned, and set again, letter by letter."""
     conn = connect(one_dsn)
-    conn.execute("""set search_path = "it's", public""")
-    conn.execute(sql.begin(read_only=True))
-    saved = conn.execute("show search_path").fetchone()[0]
-    conn.execute(sql.pin_search_path())
-    assert conn.execute("show search_path").fetchone()[0] == "pg_catalog, pg_temp"
-    conn.execute(sql.pin_search_path(saved))
-    assert conn.execute("show search_path").fetchone()[0] == saved
+    for users in ("""\"it's\", public""", '""'):
+        conn.execute(f"select set_config('search_path', {sql.quote_literal(users)}, false)")
+        conn.execute(sql.begin(read_only=True))
+        conn.execute("; ".join(sql.session_pins(export=True)))
+        assert conn.execute("show search_path").fetchone()[0] == "pg_catalog, pg_temp"
+        conn.execute(sql.USERS_PATH)
+        assert conn.execute("show search_path").fetchone()[0] == users
+        conn.execute(sql.as_user("select 1 -- no end"))
+        assert conn.execute("show search_path").fetchone()[0] == "pg_catalog, pg_temp"
+        conn.execute(sql.ROLLBACK)
+        assert conn.execute("show search_path").fetchone()[0] == users

@@ -11,9 +11,9 @@ report = await bulkio.aio.export("trips", "trips.parquet", dsn)
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from bulkio.catalog import is_table_name
 from bulkio.checks import check_choice
 from bulkio.exporter import BatchStream, ExportOptions, ExportReport, Query, export_plan, open_batches
 from bulkio.exporter import export as _export
@@ -276,12 +276,8 @@ def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if columns is None else tuple(columns)
 
 
-_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_TABLE = re.compile(rf"\s*{_IDENTIFIER}(?:\.{_IDENTIFIER})?\s*")
-
-
 def _query(table_or_query: str, params: Sequence[str | None]) -> Query:
     """Tell a table's name from a query: no query is a single word, or two with a dot between."""
-    if _TABLE.fullmatch(table_or_query) and not params:
+    if is_table_name(table_or_query) and not params:
         return Query(table=table_or_query)
     return Query(sql=table_or_query, params=tuple(params))

@@ -5,6 +5,7 @@ Pure: the queries are text, the answers are tuples. Who runs them is `bulkio.loa
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -23,21 +24,27 @@ __all__ = [
     "SequenceUse",
     "Table",
     "TableName",
+    "bad_name",
     "children_query",
+    "column_types_query",
     "columns_query",
     "extension_types_query",
+    "is_table_name",
+    "name_bytes_query",
+    "name_query",
     "named_types_query",
     "nullable_query",
-    "parse_table_name",
+    "read_name",
     "read_sequences",
     "read_table",
     "read_types",
+    "schema_query",
     "schemas_query",
     "sequences_query",
-    "spelled_types_query",
     "table_query",
     "type_names_query",
     "types_query",
+    "visible_types_query",
 ]
 
 #: pg_class.relkind of what has rows to read
@@ -54,7 +61,7 @@ WRITABLE = {"r": "table", "p": "partitioned table", "f": "foreign table"}
 
 @dataclass(frozen=True, slots=True)
 class TableName:
-    """A table as the user named it; without a schema the search_path decides."""
+    """A table as the user named it, its letters folded by the server; without a schema the search_path decides."""
 
     schema: str | None
     name: str
@@ -110,73 +117,69 @@ class Table:
     columns: tuple[Column, ...]
 
 
-def parse_table_name(text: str) -> TableName:
-    """Read ``table`` or ``schema.table`` by SQL's rules: without double quotes, capitals become small letters.
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_TABLE = re.compile(rf"\s*{_IDENTIFIER}(?:\.{_IDENTIFIER})?\s*")
 
-    >>> parse_table_name('sales."Order Lines"')
-    TableName(schema='sales', name='Order Lines')
 
-    Raises:
-        ConfigError: the text is no such name.
+def is_table_name(text: str) -> bool:
+    """Tell a table's name from a query: no query is a single word, or two with a dot between.
+
+    >>> is_table_name('sales."Order Lines"'), is_table_name("table t")
+    (True, False)
     """
-    parts: list[str] = []
-    rest = text.strip()
-    while True:
-        part, rest = _identifier(rest, text)
-        parts.append(part)
-        if not rest:
-            break
-        if not rest.startswith("."):
-            raise _bad_name(text)
-        rest = rest[1:]
-    if len(parts) > 2:
-        raise _bad_name(text)
-    return TableName(parts[0] if len(parts) == 2 else None, parts[-1])
+    return _TABLE.fullmatch(text) is not None
 
 
-def _identifier(rest: str, text: str) -> tuple[str, str]:
-    """Take one identifier off the front."""
-    if not rest.startswith('"'):
-        end = next((i for i, c in enumerate(rest) if c in '."' or c.isspace()), len(rest))
-        if end == 0:
-            raise _bad_name(text)
-        return rest[:end].lower(), rest[end:]
-    at, name = 1, ""
-    while True:
-        end = rest.find('"', at)
-        if end < 0:
-            raise _bad_name(text)
-        name += rest[at:end]
-        if rest[end + 1 : end + 2] != '"':
-            break
-        name += '"'
-        at = end + 2
-    if not name:
-        raise _bad_name(text)
-    return name, rest[end + 1 :]
+def name_query(text: str) -> str:
+    """Ask what a table's name means as the user spells it: its parts, the schema for new tables, and the table's oid.
 
-
-def _bad_name(text: str) -> ConfigError:
-    return ConfigError(
-        f"{text!r} is not a table's name: give table or schema.table, with double quotes around a part"
-        " that has dots, blanks, quotes or capitals"
+    It runs under the user's search_path, so it has no operator and no cast that could be a user's.
+    """
+    name = f"{quote_literal(text)}::pg_catalog.text"
+    return (
+        f"SELECT pg_catalog.parse_ident({name}), pg_catalog.current_schema()::pg_catalog.text,"
+        f" pg_catalog.to_regclass({name})::pg_catalog.oid::bigint"
     )
 
 
-def table_query(name: TableName) -> str:
-    """Ask for a table by name: one row, whose oid is null where there is no such table.
+def read_name(parts: Sequence[str], text: str) -> TableName:
+    """Make a name of the parts that the server has found in `text`. Raises ConfigError where there are too many."""
+    if len(parts) > 2:
+        raise bad_name(text)
+    return TableName(parts[0] if len(parts) == 2 else None, parts[-1])
 
-    The row also tells the schema in which it would be created, null where that schema does not exist.
-    """
-    wanted = "pg_catalog.current_schema()" if name.schema is None else quote_literal(name.schema)
-    regclass = quote_literal(qualified(name.schema, name.name))
+
+def bad_name(text: str) -> ConfigError:
+    """Make the error for a text that is no table's name."""
+    return ConfigError(
+        f"{text!r} is not a table's name: give table or schema.table, with double quotes around a part"
+        " that has dots, blanks, quotes or capitals, or begins with a digit"
+    )
+
+
+def name_bytes_query(names: Iterable[str]) -> str:
+    """Ask how many bytes names have in the server's encoding: (name, bytes) of each."""
+    wanted = ", ".join(f"({quote_literal(name)})" for name in names)
+    return f"SELECT w.name, pg_catalog.octet_length(w.name) FROM (VALUES {wanted}) AS w(name)"  # noqa: S608 - quoted
+
+
+def table_query(table: TableName | int) -> str:
+    """Ask for a table by its oid, or by its whole name: no row where there is none."""
+    oid = (
+        f"{table:d}"
+        if isinstance(table, int)
+        else f"pg_catalog.to_regclass({quote_literal(qualified(table.schema, table.name))})"
+    )
     return f"""
-        SELECT c.oid::bigint, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text,
-               (SELECT nspname::pg_catalog.text FROM pg_catalog.pg_namespace WHERE nspname = {wanted})
-        FROM (SELECT pg_catalog.to_regclass({regclass}) AS oid) AS wanted
-        LEFT JOIN pg_catalog.pg_class AS c ON c.oid = wanted.oid
-        LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    """  # noqa: S608 - both parts are quoted literals
+        SELECT c.oid::bigint, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = {oid}
+    """  # noqa: S608 - a number, or a quoted literal
+
+
+def schema_query(schema: str) -> str:
+    """Ask whether a schema exists: one row, or none."""
+    return f"SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {quote_literal(schema)}"  # noqa: S608 - quoted
 
 
 def columns_query(oid: int) -> str:
@@ -302,13 +305,13 @@ def children_query(oid: int) -> str:
 
 
 def schemas_query() -> str:
-    """Ask for the schemas of the search_path that exist."""
+    """Ask for the schemas of the search_path that exist. It runs under the user's."""
     return "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
 
 
 def read_table(row: Row, columns: Sequence[Row]) -> Table:
     """Make a `Table` from the answers to `table_query` and `columns_query`."""
-    oid, schema, name, kind, _ = cast("tuple[int, str, str, str, object]", row)
+    oid, schema, name, kind = cast("tuple[int, str, str, str]", row)
     return Table(schema, name, oid, kind, tuple(Column(*column) for column in columns))  # type: ignore[arg-type]
 
 
@@ -385,35 +388,46 @@ class NamedType:
     array_oid: int
 
 
-def named_types_query(names: Iterable[tuple[str, str, str]]) -> str:
+def visible_types_query(names: Iterable[str]) -> str:
+    """Ask which types these names mean, bare or as a user spells them: (name, oid) of each, null where there is none.
+
+    It runs under the user's search_path, so it has no operator and no cast that could be a user's.
+    """
+    wanted = ", ".join(f"({quote_literal(name)}::pg_catalog.text)" for name in names)
+    return f"""
+        SELECT wanted.name, pg_catalog.to_regtype(wanted.name)::pg_catalog.oid::bigint
+        FROM (VALUES {wanted}) AS wanted(name)
+    """  # noqa: S608 - quoted literals
+
+
+def named_types_query(names: Iterable[tuple[str, str, str]], visible: Mapping[str, int]) -> str:
     """Ask for types by (schema, name, extension): schema, name, oid and its array's oid of each that there is.
 
-    Where the schema is empty, the search_path decides. An extension may have been installed into another schema: its
-    type is found there, after those that are in the right schema.
+    Where the schema is empty, it is the type that is `visible` by that name. An extension may have been installed into
+    another schema: its type is found there, after those that are in the right schema.
     """
-    wanted = ", ".join(f"({', '.join(map(quote_literal, parts))})" for parts in names)
+    rows = ((*map(quote_literal, parts), 0 if parts[0] else visible.get(parts[1], 0)) for parts in names)
+    wanted = ", ".join(f"({schema}, {name}, {extension}, {oid:d}::oid)" for schema, name, extension, oid in rows)
     return f"""
         SELECT wanted.schema, wanted.name, t.oid::bigint, t.typarray::bigint
-        FROM (VALUES {wanted}) AS wanted(schema, name, extension)
+        FROM (VALUES {wanted}) AS wanted(schema, name, extension, visible)
         JOIN pg_catalog.pg_type AS t ON t.typname = wanted.name
         JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
         LEFT JOIN pg_catalog.pg_depend AS d ON d.objid = t.oid AND d.deptype = 'e'
               AND d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
         LEFT JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-        WHERE n.nspname = wanted.schema OR e.extname = wanted.extension
-           OR wanted.schema = '' AND pg_catalog.pg_type_is_visible(t.oid)
+        WHERE n.nspname = wanted.schema OR e.extname = wanted.extension OR t.oid = wanted.visible
         ORDER BY n.nspname = wanted.schema
-    """  # noqa: S608 - quoted literals
+    """  # noqa: S608 - quoted literals and numbers
 
 
-def spelled_types_query(names: Iterable[str]) -> str:
-    """Ask for types as a user spells them: (oid) of each, in order, null where no column can have it."""
-    wanted = ", ".join(f"({i}, {quote_literal(name)})" for i, name in enumerate(names))
+def column_types_query(oids: Iterable[int]) -> str:
+    """Ask which of these types a column can have: (oid) of each."""
+    wanted = ", ".join(f"{oid:d}" for oid in oids)
     return f"""
-        SELECT (SELECT t.oid::bigint FROM pg_catalog.pg_type AS t
-                 WHERE t.oid = pg_catalog.to_regtype(wanted.name)::pg_catalog.oid AND t.typtype <> 'p')
-        FROM (VALUES {wanted}) AS wanted(place, name) ORDER BY wanted.place
-    """  # noqa: S608 - quoted literals
+        SELECT t.oid::bigint FROM pg_catalog.pg_type AS t
+        WHERE t.oid = ANY (ARRAY[{wanted}]::pg_catalog.oid[]) AND t.typtype <> 'p'
+    """  # noqa: S608 - numbers
 
 
 def type_names_query(types: Iterable[tuple[int, int]]) -> str:

@@ -16,13 +16,13 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from bulkio import catalog, flow, openreads, shelter, sql
+from bulkio import flow, openreads, shelter, sql
 from bulkio.catalog import TableName
 from bulkio.checks import check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
-from bulkio.lookup import find_sequences, find_table, find_types, nullable_columns
+from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from bulkio.catalog import Table
     from bulkio.openreads import OpenRead
     from bulkio.protocols import DriverName, Row, Session, Sink
 
@@ -173,7 +172,7 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
             openreads.opened(session) as read,
         ):
             stream = BatchStream(await _plan(session, query, options), lifted, read)
-            for pin in stream.plan.pins:
+            for pin in (sql.USERS_PATH, *stream.plan.pins):
                 await session.execute(pin)
             async with anyio.create_task_group() as group:
                 work = _read_cursor if stream.plan.method == "cursor" else _read_binary
@@ -194,8 +193,9 @@ async def _plan(session: Session, query: Query, options: ExportOptions) -> Expor
         raise ConfigError("columns can be chosen for a table only: name them in the query")
     else:
         text = sql.bind_literals(query.sql or "", query.params)
-        await session.execute(sql.lock_for_export(text))
-        columns = await session.describe(text)
+        await session.execute(sql.as_user(sql.lock_for_export(text)))
+        async with users_path(session):
+            columns = await session.describe(text)
         request = _request(text, "query", session, options)
     types = await find_types(session, [column.type_oid for column in columns])
     return plan_export(request, columns, types)
@@ -216,13 +216,17 @@ async def _table_request(
     session: Session, table: str, options: ExportOptions
 ) -> tuple[ExportRequest, tuple[ResultColumn, ...]]:
     """Lock a table, then look at its columns, then lock what else reading them needs, such as what a view reads."""
-    found = await _table(session, catalog.parse_table_name(table))
+    found = (await look_up(session, table)).table
+    if found is None:
+        raise _no_table(table)
     table_columns(found, options.columns)  # what cannot be read is not locked
-    await session.execute(sql.lock_for_export(sql.select_columns(found.schema, found.name, ())))
-    known = await _table(session, TableName(found.schema, found.name))
+    await session.execute(sql.as_user(sql.lock_for_export(sql.select_columns(found.schema, found.name, ()))))
+    known = await find_table(session, TableName(found.schema, found.name))
+    if known is None:
+        raise _no_table(table)
     columns = table_columns(known, options.columns)
     text = sql.select_columns(known.schema, known.name, [column.name for column in columns])
-    await session.execute(sql.lock_for_export(text))
+    await session.execute(sql.as_user(sql.lock_for_export(text)))
     request = replace(
         _request(text, f"{known.schema}.{known.name}", session, options),
         is_plain=known.kind != "v",
@@ -234,11 +238,8 @@ async def _table_request(
     return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
 
 
-async def _table(session: Session, name: TableName) -> Table:
-    known = (await find_table(session, name)).table
-    if known is None:
-        raise SchemaError(f"table {name} does not exist")
-    return known
+def _no_table(name: str) -> SchemaError:
+    return SchemaError(f"table {name} does not exist")
 
 
 # --- Reading ------------------------------------------------------------------------------------------------

@@ -27,9 +27,12 @@ from bulkio.lookup import (
     find_sequences,
     find_table,
     find_types,
+    look_up,
+    name_bytes,
     named_types,
     path_schemas,
     spelled_typmods,
+    users_path,
 )
 from bulkio.pgcopy import Encoder
 from bulkio.plan import (
@@ -58,7 +61,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.pgcopy import Block, Field
-    from bulkio.protocols import DriverName, Row, Session, Source
+    from bulkio.protocols import CopyFormat, DriverName, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
 
@@ -149,6 +152,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         copied = await sender.run(session)
         _compare_counts(plan, copied, sender.rows)
         await _advance_sequences(session, plan)
+        await session.execute(sql.USERS_PATH)  # for the triggers that are deferred until COMMIT
         await commit(session, dsn, options)
     return LoadReport(
         rows=copied,
@@ -210,31 +214,35 @@ class _opened:  # noqa: N801 - reads as a verb
 
 async def _plan(session: Session, source: Source, table: str, options: LoadOptions) -> LoadPlan:
     """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
-    name = catalog.parse_table_name(table)
+    found = await look_up(session, table)
+    if found.table is None and found.new_schema is not None and options.mode != "truncate":
+        await session.execute(sql.lock_creation(found.new_schema, found.name.name))
+        found = await look_up(session, table)  # somebody else may have created it meanwhile
     request = LoadRequest(
         policies=options.policies,
         source=source.name,
         source_schema=source.schema,
         source_rows=source.rows,
         source_notes=source.notes,
-        table=name,
+        table=found.name,
         mode=options.mode,
         driver=session.driver,
         method=options.method,
         batch_rows=options.batch_rows,
         types=options.types,
     )
-    found = await find_table(session, name)
     known = found.table
     asked = dict(zip(options.types, await asked_types(session, options.types.values()), strict=True))
     if known is None:
         return plan_load(request, await _for_new_table(session, request, found.new_schema, asked))
     if known.kind in catalog.WRITABLE and options.mode != "create":
-        await session.execute(sql.lock_for_load(known.schema, known.name))
-        known = (await find_table(session, TableName(known.schema, known.name))).table or known
+        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name)))
+        known = await find_table(session, TableName(known.schema, known.name)) or known
     types = await find_types(session, [column.type_oid for column in known.columns])
     emptied = await children(session, known) if options.mode == "truncate" else ()
-    plan = plan_load(request, Database(known, found.new_schema, types, asked, children=emptied))
+    lengths = await name_bytes(session, source.schema.names)
+    database = Database(known, found.new_schema, types, asked, children=emptied, name_bytes=lengths)
+    plan = plan_load(request, database)
     return with_sequences(plan, await find_sequences(session, known))
 
 
@@ -243,15 +251,20 @@ async def _for_new_table(
 ) -> Database:
     """Look up the types that the source records; create those that are missing, needed and recorded in full."""
     schema = request.source_schema
+    lengths = await name_bytes(session, schema.names)
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
     others = [*postgis.values(), *(oid for oid, _ in asked.values())]
     names = recorded_names(schema)
-    database = await _with_named(session, Database(None, new_schema, {}, asked, postgis=postgis), names, others)
+    database = Database(None, new_schema, {}, asked, postgis=postgis, name_bytes=lengths)
+    database = await _with_named(session, database, names, others)
     if len(database.named) < len(names) and new_schema is not None:
         allowed = {new_schema} | await path_schemas(session)
+        if missing_types(schema, database, request.policies, allowed):
+            await session.execute(sql.lock_creation(""))
+            database = await _with_named(session, database, names, others)  # somebody else may have made them
         ddl = missing_types(schema, database, request.policies, allowed)
         for statement in ddl:
-            await session.execute(statement)
+            await session.execute(sql.as_user(statement))
         if ddl:
             database = await _with_named(session, replace(database, made=ddl), names, others)
     typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, database.named)])
@@ -273,18 +286,19 @@ async def _define(session: Session, plan: LoadPlan) -> None:
     if plan.mode == "truncate" and openreads.any_open():
         readers = openreads.among(await session.fetch(sql.holders_of(plan.schema, plan.table)))
     for statement in plan.ddl:
-        work = partial(session.execute, statement)
+        work = partial(session.execute, sql.as_user(statement))
         await (openreads.watch(readers, work, f"{plan.schema}.{plan.table}") if readers else work())
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
     """Take the sequences of the columns that were loaded past their values: the next INSERT shall not meet one."""
     uses = plan.sequences
-    if plan.creates and (table := (await find_table(session, TableName(plan.schema, plan.table))).table):
+    if plan.creates and (table := await find_table(session, TableName(plan.schema, plan.table))):
         uses = loaded_sequences(plan, await find_sequences(session, table))
     for use in uses:
         # Two statements: between reading where the sequence is and setting it, no time shall pass.
-        [(last,)] = await session.fetch(sql.last_value(plan.schema, plan.table, use.column, use.options))
+        async with users_path(session):  # for the functions of the table's own policies
+            [(last,)] = await session.fetch(sql.last_value(plan.schema, plan.table, use.column, use.options))
         if last is not None:
             await session.fetch(sql.advance_sequence(use.name, int(str(last)), ascends=use.options.ascends))
 
@@ -336,10 +350,11 @@ class _Sender:
         target = self.plan.target
         if self.plan.method == "csv":
             await session.execute(sql.PLAIN_MONEY)
-        if self.plan.method == "records":
-            return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
-        fmt = "csv" if self.plan.method == "csv" else "binary"
-        return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
+        fmt: CopyFormat = "csv" if self.plan.method == "csv" else "binary"
+        async with users_path(session):
+            if self.plan.method == "records":
+                return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
+            return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
 
     async def _counted(self) -> AsyncIterator[object]:
         """Give the blocks, and count what was sent once the next one is asked for."""

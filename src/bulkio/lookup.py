@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bulkio import catalog, sql
-from bulkio.catalog import NamedType
+from bulkio.catalog import NamedType, TableName
 from bulkio.errors import ConfigError, DriverError
+from bulkio.plan import NAME_BYTES
 from bulkio.text import show_name
 from bulkio.types import known_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
-    from bulkio.catalog import SequenceUse, Table, TableName
+    from bulkio.catalog import SequenceUse, Table
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
@@ -27,30 +29,92 @@ __all__ = [
     "find_sequences",
     "find_table",
     "find_types",
+    "look_up",
+    "name_bytes",
     "named_types",
     "nullable_columns",
     "path_schemas",
     "spelled_typmods",
+    "users_path",
 ]
+
+#: SQLSTATEs of what the server finds wrong with a name: parse_ident's, to_regclass's, and another database's name
+_BAD_NAMES = ("22023", "42602", "0A000")
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a table's name stands for."""
 
+    name: TableName
     table: Table | None
     #: the schema in which it would be created; None where that does not exist
     new_schema: str | None
 
 
-async def find_table(session: Session, name: TableName) -> Found:
-    """Look a table up by name."""
-    row = (await session.fetch(catalog.table_query(name)))[0]
-    new_schema = None if row[4] is None else str(row[4])
-    if row[0] is None:
-        return Found(None, new_schema)
-    columns = await session.fetch(catalog.columns_query(int(str(row[0]))))
-    return Found(catalog.read_table(row, columns), new_schema)
+@asynccontextmanager
+async def users_path(session: Session) -> AsyncIterator[None]:
+    """Let what is the user's run in this block. After an error the transaction is lost, and its settings with it."""
+    await session.execute(sql.USERS_PATH)
+    yield
+    await session.execute(sql.OWN_PATH)
+
+
+async def look_up(session: Session, text: str) -> Found:
+    """Look a table up as the user spells it: by the user's search_path, and folded as the server folds letters.
+
+    Raises:
+        ConfigError: the text is no table's name, or names one that the server would cut and find another table by.
+    """
+    async with users_path(session):
+        try:
+            [(parts, new_schema, oid)] = await session.fetch(catalog.name_query(text))
+        except DriverError as error:
+            if error.sqlstate in _BAD_NAMES:
+                raise catalog.bad_name(text) from error
+            raise
+    name = catalog.read_name(cast("Sequence[str]", parts), text)
+    await _refuse_long_name(session, name)
+    if name.schema is not None:
+        new_schema = name.schema if await session.fetch(catalog.schema_query(name.schema)) else None
+    table = None if oid is None else await _table(session, int(str(oid)))
+    if table is not None and (table.name != name.name or name.schema not in (None, table.schema, "pg_temp")):
+        raise ConfigError(f"the server takes {name} for another table, {table.schema}.{table.name}")
+    return Found(name, table, cast("str | None", new_schema))
+
+
+async def _refuse_long_name(session: Session, name: TableName) -> None:
+    for part, size in (await name_bytes(session, [part for part in (name.schema, name.name) if part])).items():
+        if size > NAME_BYTES:
+            raise ConfigError(
+                f"the name {part} is longer than PostgreSQL's {NAME_BYTES} bytes, and cut it could be another table's:"
+                f" it has {size}"
+            )
+
+
+async def name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """Count the bytes that names have in the server's encoding; ASCII has the same in every one, and is not asked for.
+
+    What has a NUL is no name, and left out.
+    """
+    counted = {name: len(name) for name in names if "\0" not in name}
+    if others := [name for name in counted if not name.isascii()]:
+        rows = await session.fetch(catalog.name_bytes_query(others))
+        counted |= {str(name): int(str(size)) for name, size in rows}
+    return counted
+
+
+async def find_table(session: Session, name: TableName) -> Table | None:
+    """Find a table by its whole name, schema and all; None where there is none any more."""
+    return await _table(session, name)
+
+
+async def _table(session: Session, table: TableName | int) -> Table | None:
+    rows = await session.fetch(catalog.table_query(table))
+    if not rows:
+        return None
+    columns = await session.fetch(catalog.columns_query(int(str(rows[0][0]))))
+    return catalog.read_table(rows[0], columns)
 
 
 async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, ...]:
@@ -73,7 +137,8 @@ async def children(session: Session, table: Table) -> tuple[str, ...]:
 
 async def path_schemas(session: Session) -> set[str]:
     """Look up the schemas of the user's search_path."""
-    return {str(name) for (name,) in await session.fetch(catalog.schemas_query())}
+    async with users_path(session):
+        return {str(name) for (name,) in await session.fetch(catalog.schemas_query())}
 
 
 async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:
@@ -88,8 +153,20 @@ async def named_types(session: Session, names: Iterable[tuple[str, str, str]]) -
     wanted = sorted(set(names))
     if not wanted:
         return {}
-    rows = await session.fetch(catalog.named_types_query(wanted))
+    bare = {sql.quote_ident(name): name for schema, name, _ in wanted if not schema}
+    visible = {bare[quoted]: oid for quoted, oid in (await _visible_types(session, bare)).items() if oid is not None}
+    rows = await session.fetch(catalog.named_types_query(wanted, visible))
     return {(str(schema), str(name)): NamedType(int(str(oid)), int(str(array))) for schema, name, oid, array in rows}
+
+
+async def _visible_types(session: Session, names: Iterable[str]) -> dict[str, int | None]:
+    """Look up what types' names mean by the user's search_path: their oids, None where there is no such type."""
+    wanted = list(names)
+    if not wanted:
+        return {}
+    async with users_path(session):
+        rows = await session.fetch(catalog.visible_types_query(wanted))
+    return {str(name): None if oid is None else int(str(oid)) for name, oid in rows}
 
 
 async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int, int]]:
@@ -102,14 +179,18 @@ async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int,
     if not wanted:
         return []
     try:
-        rows = await session.fetch(catalog.spelled_types_query(wanted))
-        columns = await session.describe(sql.null_columns(wanted))  # for the typmods; a domain is its base here
+        found = await _visible_types(session, dict.fromkeys(wanted))
+        async with users_path(session):
+            columns = await session.describe(sql.null_columns(wanted))  # for the typmods; a domain is its base here
     except DriverError as error:
         raise ConfigError(f"types: {error}") from error
-    for name, (oid,) in zip(wanted, rows, strict=True):
-        if oid is None:
+    known = [oid for oid in found.values() if oid is not None]
+    fit = {int(str(oid)) for (oid,) in await session.fetch(catalog.column_types_query(known))}
+    oids = []
+    for name in wanted:
+        if (oid := found[name]) is None or oid not in fit:
             raise ConfigError(f"types: {name!r} is no type that a column can have")
-    oids = [int(str(oid)) for (oid,) in rows]
+        oids.append(oid)
     return [(oid, column.typmod if column.type_oid == oid else -1) for oid, column in zip(oids, columns, strict=True)]
 
 

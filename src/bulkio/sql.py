@@ -6,6 +6,7 @@ Pure: strings in, strings out. Nothing is run, and nothing gets into SQL that di
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,14 +23,17 @@ __all__ = [
     "COMMIT",
     "IS_IN_RECOVERY",
     "LIFT_TIMEOUTS",
+    "OWN_PATH",
     "PLACE",
     "PLAIN_MONEY",
     "ROLLBACK",
-    "SHORT_LOCK_WAIT",
+    "TYPES_CHANGED",
+    "USERS_PATH",
     "XACT_ID_AND_PLACE",
     "NewColumn",
     "SequenceOptions",
     "advance_sequence",
+    "as_user",
     "begin",
     "bind_literals",
     "close_cursor",
@@ -43,10 +47,10 @@ __all__ = [
     "fetch_forward",
     "holders_of",
     "last_value",
+    "lock_creation",
     "lock_for_export",
     "lock_for_load",
     "null_columns",
-    "pin_search_path",
     "qualified",
     "quote_ident",
     "quote_literal",
@@ -55,6 +59,7 @@ __all__ = [
     "truncate_table",
     "with_array_shapes",
     "with_texts",
+    "with_types_checked",
     "xact_status",
 ]
 
@@ -167,7 +172,32 @@ def _text_of(column: str, type_name: str) -> str:
     if type_name == "xml":
         return f"pg_catalog.text({column})"
     # IS NULL would not do: it is true of a composite whose columns are all null
-    return f"CASE WHEN pg_catalog.num_nulls({column}) = 0 THEN pg_catalog.format('%s', {column}) END"
+    is_there = f"pg_catalog.num_nulls({column}) OPERATOR(pg_catalog.=) 0"
+    return f"CASE WHEN {is_there} THEN pg_catalog.format('%s', {column}) END"
+
+
+#: what the server's error says where `with_types_checked` has found other types
+TYPES_CHANGED = "bulkio: the types of the query's columns have changed, to "
+
+
+def with_types_checked(query: str, type_oids: Sequence[int]) -> str:
+    """Wrap a query so that it is an error, and no rows, where its columns' types are not these any more.
+
+    Nothing locks the functions that a query calls: one that is dropped and made again may return another type than when
+    the columns were described. A cast would not do: it may round, or be a user's function.
+
+    The CASE that is never true is a null of the column's type, and of a domain's base type, as in a row description. It
+    has no column in it once it is planned, so the server looks once a query and not once a row.
+    """
+    names = [quote_ident(f"c{i}") for i in range(len(type_oids))]
+    types = ", ".join(f"pg_catalog.pg_typeof(CASE WHEN false THEN {name} END)::pg_catalog.oid" for name in names)
+    expected = ", ".join(f"{oid:d}" for oid in type_oids)
+    return (
+        f"SELECT * FROM (\n{query}\n) AS q({', '.join(names)}) WHERE"  # noqa: S608 - quoted, and numbers
+        f" CASE WHEN ARRAY[{types}] OPERATOR(pg_catalog.=) ARRAY[{expected}]::pg_catalog.oid[] THEN true"
+        f" ELSE pg_catalog.format({quote_literal(TYPES_CHANGED + '%s')},"
+        f" ARRAY[{types}]::pg_catalog.regtype[])::boolean END"
+    )
 
 
 def null_columns(types: Sequence[str]) -> str:
@@ -231,7 +261,7 @@ def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[s
     so nothing leaks to the next client behind PgBouncer. How long to wait for a lock is what the server, the role or
     the connection string says, unless there is a number here (0: for ever). See `LIFT_TIMEOUTS` for other limits.
 
-    search_path is not among them: see `pin_search_path`.
+    The search_path is `OWN_PATH` from here on; what is the user's runs after `USERS_PATH`.
     """
     pins = [*_VALUE_PINS]
     if lock_timeout_ms is not None:
@@ -239,7 +269,7 @@ def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[s
     if export:
         # Fail where a policy would hide rows, instead of exporting fewer in silence.
         pins.append("SET LOCAL row_security = off")
-    return tuple(pins)
+    return (*pins, _SAVE_USERS_PATH, OWN_PATH)
 
 
 #: Lift, in this transaction, the time limits that were not made for a bulk load: those of the server, the database or
@@ -290,21 +320,25 @@ _VALUE_PINS = (
 #: it also decides money's decimal places.
 PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 
-#: Where the one who holds the lock waits for the one who asks.
-SHORT_LOCK_WAIT = "SET LOCAL lock_timeout = '2s'"
+
+#: For bulkio's own statements. Operators, too, are looked up by it: under the user's path, `oid = '…'::regclass`, which
+#: has no operator of just these types in pg_catalog, calls the one that anybody may have made in a schema of the path,
+#: and with the rights of whoever loads. Without pg_temp at the end, temporary objects would come first.
+OWN_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
+
+# In a setting of the transaction's own: nothing of the client's can get out of step with the server, and nothing is
+# left behind PgBouncer.
+_SAVE_USERS_PATH = "SELECT pg_catalog.set_config('bulkio.users_path', pg_catalog.current_setting('search_path'), true)"
+
+#: For what is the user's: names of tables and types as they were spelled, queries, and the functions that triggers,
+#: defaults and checks call. Statements that run under it spell every operator and name in full.
+USERS_PATH = "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('bulkio.users_path'), true)"
 
 
-def pin_search_path(path: str | None = None) -> str:
-    """Build the SET that limits name resolution to pg_catalog, or with `path` the one that sets a saved one.
-
-    It stands apart from `session_pins`, because most of a transaction needs the user's own search_path: a
-    table named without a schema is resolved by it, a query that is exported is written for it, and so are the
-    functions of triggers and checks that a load fires. Pin it where none of these runs: to describe a query
-    apart, and to read a table as text. All else that bulkio sends is qualified.
-    """
-    if path is None:
-        return "SET LOCAL search_path = pg_catalog, pg_temp"
-    return f"SELECT pg_catalog.set_config('search_path', {quote_literal(path)}, true)"
+def as_user(statement: str) -> str:
+    """Build the three statements that run one under the user's search_path."""
+    # The line end keeps a trailing comment from swallowing what follows.
+    return f"{USERS_PATH}; {statement}\n; {OWN_PATH}"
 
 
 # --- A query of the user's ----------------------------------------------------------------------------------
@@ -503,7 +537,8 @@ def last_value(schema: str, table: str, column: str, options: SequenceOptions) -
     name, last = quote_ident(column), "max" if options.ascends else "min"
     return (
         f"SELECT pg_catalog.{last}({name})::bigint FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
-        f" WHERE {name} BETWEEN '{options.minimum:d}'::bigint AND '{options.maximum:d}'::bigint"
+        f" WHERE {name} OPERATOR(pg_catalog.>=) '{options.minimum:d}'::bigint"
+        f" AND {name} OPERATOR(pg_catalog.<=) '{options.maximum:d}'::bigint"
     )
 
 
@@ -519,6 +554,18 @@ def advance_sequence(sequence: str, value: int, *, ascends: bool) -> str:
 def truncate_table(schema: str, table: str) -> str:
     """Build TRUNCATE."""
     return f"TRUNCATE TABLE {qualified(schema, table)}"
+
+
+def lock_creation(schema: str, name: str = "") -> str:
+    """Build a statement that waits until nobody else creates this table, or the types that files record in this schema.
+
+    Two CREATE TABLE at once end with a unique violation in the catalog for all but one, with no table to append to.
+
+    >>> lock_creation("public", "trips")
+    'SELECT pg_catalog.pg_advisory_xact_lock(1347236557127126538)'
+    """
+    digest = hashlib.blake2b(f"bulkio creates\0{schema}\0{name}".encode(), digest_size=8).digest()
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(digest, 'big', signed=True):d})"
 
 
 def lock_for_load(schema: str, table: str) -> str:
@@ -544,7 +591,7 @@ _PLACE = (
 
 #: Ask for the running transaction's id and for the server's place, in one round trip.
 XACT_ID_AND_PLACE = (
-    "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text,"  # noqa: S608 - fixed words
+    "SELECT pg_catalog.format('%s', pg_catalog.pg_current_xact_id()),"  # noqa: S608 - fixed words
     f" {_PLACE} FROM pg_catalog.pg_control_system()"
 )
 

@@ -61,7 +61,9 @@ class _Exports:
         self._server = server
         self._note = note
         self._plan: ExportPlan = plan_export(bench.table, server.dsn)
-        self._job = Job("drain", server.dsn, query=self._plan.query, folder=folder, table=bench.table)
+        self._job = Job(
+            "drain", server.dsn, query=self._plan.query, pins=self._plan.pins, folder=folder, table=bench.table
+        )
         self._rows = 0
 
     def result(self) -> Result:

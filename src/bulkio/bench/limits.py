@@ -106,8 +106,9 @@ def drain(job: Job, look: Callable[[bytes], object] | None = None) -> tuple[int,
     return _drain_psycopg(job, look)
 
 
-def _before_copy_out() -> tuple[str, ...]:
-    return sql.begin(read_only=True), "; ".join((*sql.session_pins(export=True), sql.LIFT_TIMEOUTS))
+def _before_copy_out(job: Job) -> tuple[str, ...]:
+    pins = (*sql.session_pins(export=True), sql.LIFT_TIMEOUTS, sql.USERS_PATH, *job.pins)
+    return sql.begin(read_only=True), "; ".join(pins)
 
 
 async def _drain_asyncpg(job: Job, look: Callable[[bytes], object] | None) -> tuple[int, int]:
@@ -121,9 +122,9 @@ async def _drain_asyncpg(job: Job, look: Callable[[bytes], object] | None) -> tu
 
     conn = await asyncpg_params.connect(parse_conninfo(job.dsn))
     try:
-        for statement in _before_copy_out():
+        for statement in _before_copy_out(job):
             await conn.execute(statement)
-        tag = await conn.copy_from_query(job.query, output=count, format="binary")
+        tag = await conn.copy_from_query(f"\n{job.query}\n", output=count, format="binary")
         await conn.execute(sql.COMMIT)
     finally:
         await conn.close()
@@ -133,7 +134,7 @@ async def _drain_asyncpg(job: Job, look: Callable[[bytes], object] | None) -> tu
 def _drain_psycopg(job: Job, look: Callable[[bytes], object] | None) -> tuple[int, int]:
     size = 0
     with connect(job.dsn) as conn, conn.cursor() as cursor:
-        for statement in _before_copy_out():
+        for statement in _before_copy_out(job):
             cursor.execute(statement)
         # psycopg's own loop costs a generator for each row; libpq's blocking read is the fastest there is.
         conn.pgconn.exec_(sql.copy_to_stdout(job.query).encode())
@@ -155,7 +156,7 @@ def _drain_psycopg(job: Job, look: Callable[[bytes], object] | None) -> tuple[in
 def server_alone(job: Job) -> tuple[int, int]:
     """Let the server write the same stream to its own /dev/null; needs the rights of pg_write_server_files."""
     with connect(job.dsn) as conn, conn.cursor() as cursor:
-        for statement in _before_copy_out():
+        for statement in _before_copy_out(job):
             cursor.execute(statement)
         cursor.execute(f"COPY (\n{job.query}\n) TO '/dev/null' (FORMAT binary)")
         rows = cursor.rowcount

@@ -16,13 +16,17 @@ import psycopg
 from bulkio import sql
 from bulkio.bench.limits import connect
 from bulkio.drivers.conninfo import default_dsn, parse_conninfo
-from bulkio.drivers.errors import map_connect_error
+from bulkio.drivers.errors import map_connect_error, mapped_errors
+from bulkio.errors import ConfigError, DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
+    from typing import Any
 
 __all__ = ["Content", "Server", "find_dsn"]
+
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 _SETTINGS = (
     "server_version",
@@ -91,43 +95,55 @@ class Server:
     def make_schema(self) -> None:
         """Make the schema."""
         self._made_schema = True
-        self._conn.execute(f"CREATE SCHEMA {sql.quote_ident(self.schema)}")
+        try:
+            self._execute(f"CREATE SCHEMA {sql.quote_ident(self.schema)}")
+        except DriverError as error:
+            if error.sqlstate != _INSUFFICIENT_PRIVILEGE:
+                raise
+            database = sql.quote_ident(self._conn.info.dbname)
+            raise ConfigError(
+                f"the bench makes its tables in a schema of its own, which this role may not create ({error}):"
+                f" GRANT CREATE ON DATABASE {database} to it, or use another role"
+            ) from error
 
     def make_table(self, table: str, columns: Sequence[sql.NewColumn]) -> None:
         """Make an empty table that no autovacuum will visit."""
-        self._conn.execute(sql.create_table(self.schema, table, columns) + " WITH (autovacuum_enabled = false)")
+        self._execute(sql.create_table(self.schema, table, columns) + " WITH (autovacuum_enabled = false)")
 
     def drop_table(self, table: str) -> None:
         """Drop a table of the bench's own."""
-        self._conn.execute(f"DROP TABLE {sql.qualified(self.schema, table)}")
+        self._execute(f"DROP TABLE {sql.qualified(self.schema, table)}")
 
     def checkpoint(self) -> None:
         """Write out what earlier runs left in memory, so that no run pays for another; where that is allowed."""
         if self.checkpoints:
             try:
-                self._conn.execute("CHECKPOINT")
-            except psycopg.errors.InsufficientPrivilege:
+                self._execute("CHECKPOINT")
+            except DriverError as error:
+                if error.sqlstate != _INSUFFICIENT_PRIVILEGE:
+                    raise
                 self.checkpoints = False
 
     def content(self, table: str) -> Content:
         """Compute a table's content, on the server."""
+        # under pg_catalog's path alone, which the pins set
         hash_sum = 'coalesce(sum(hashtextextended((r.*)::text COLLATE "C", 0)), 0)::text'
         query = f"SELECT count(*), {hash_sum} FROM {sql.qualified(self.schema, table)} AS r"  # noqa: S608 - quoted
-        self._conn.execute(sql.begin(read_only=True))
+        self._execute(sql.begin(read_only=True))
         try:
             for pin in (*sql.session_pins(export=False), sql.LIFT_TIMEOUTS):
-                self._conn.execute(pin)
-            row = self._conn.execute(query).fetchone()
+                self._execute(pin)
+            row = self._execute(query).fetchone()
         finally:
-            self._conn.execute(sql.ROLLBACK)
+            self._execute(sql.ROLLBACK)
         assert row is not None, "an aggregate without GROUP BY has one row"  # noqa: S101
         return Content(*row)
 
     def allows_server_files(self) -> bool:
         """Tell whether COPY may write files of the server's."""
-        row = self._conn.execute(
+        row = self._execute(
             "SELECT pg_catalog.pg_has_role('pg_write_server_files', 'USAGE')"
-            " OR pg_catalog.current_setting('is_superuser')::bool"
+            " OR pg_catalog.current_setting('is_superuser')::boolean"
         ).fetchone()
         return bool(row and row[0])
 
@@ -135,8 +151,12 @@ class Server:
         """Give the version and the settings that matter to bulk loads; nothing that names the server."""
         facts: dict[str, object] = {}
         for name in _SETTINGS:
-            row = self._conn.execute("SELECT pg_catalog.current_setting(%s, true)", [name]).fetchone()
+            row = self._execute(f"SELECT pg_catalog.current_setting({sql.quote_literal(name)}, true)").fetchone()
             facts[name] = row[0] if row else None
         facts["transport"] = "socket" if parse_conninfo(self.dsn).hosts[0].is_socket else "tcp"
         facts["checkpoint_before_each_run"] = self.checkpoints
         return facts
+
+    def _execute(self, statement: str) -> psycopg.Cursor[Any]:
+        with mapped_errors(lambda: self._conn.closed or self._conn.broken):
+            return self._conn.execute(statement)

@@ -41,12 +41,14 @@ class Job:
     rows: int = 0
     #: the query behind an export's table
     query: str = ""
+    #: the settings that its plan reads under
+    pins: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, text: str) -> Job:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "columns": tuple(values["columns"])})
+        return cls(**{**values, "columns": tuple(values["columns"]), "pins": tuple(values["pins"])})
 
     def to_json(self) -> str:
         """Write one object."""

@@ -108,7 +108,7 @@ def _prepare(job: Job) -> dict[str, object]:
         "sample": str(sample),
         "rows": rows,
         "bytes": stream.stat().st_size,
-        "columns": [[f.name, f.cast.pg.sql, f.nullable] for f in plan.fields],
+        "columns": [[f.name, f.cast.pg.ddl, f.nullable] for f in plan.fields],
     }
 
 

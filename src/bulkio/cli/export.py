@@ -110,7 +110,8 @@ def _table_and_dest(names: tuple[str, ...], query: str | None) -> tuple[str, str
         return query, names[0]
     if len(names) != 2:
         raise click.UsageError("give TABLE and DEST (or --query SQL and DEST)")
-    from bulkio.catalog import parse_table_name
+    from bulkio.catalog import bad_name, is_table_name
 
-    parse_table_name(names[0])  # what is no name would be taken for a query
+    if not is_table_name(names[0]):  # it would be taken for a query
+        raise bad_name(names[0])
     return names[0], names[1]

@@ -124,7 +124,11 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
         )
     texts = {i: field.cast.pg.base_name for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT}
     pins = _text_pins(request, [columns[i] for i in texts], types)
-    query = sql.with_texts(request.query, len(fields), texts) if texts else request.query
+    query = request.query
+    if not request.table_columns:  # a table's are locked
+        query = sql.with_types_checked(query, [column.type_oid for column in columns])
+    if texts:
+        query = sql.with_texts(query, len(fields), texts)
     schema = pa.schema(
         [
             pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
@@ -160,7 +164,7 @@ def _text_pins(
     pins = []
     names = [column.name for column in columns if names_objects(column.type_oid, types)]
     if request.is_plain:
-        pins += [sql.pin_search_path()] if names else []
+        pins += [sql.OWN_PATH] if names else []
     else:
         why = "its text leaves out the schemas of this session's search_path: select it as oid (column::oid) or text"
         refuse([(name, why) for name in names], f"columns of {request.name} name other objects in other sessions")

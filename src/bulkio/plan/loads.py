@@ -128,6 +128,8 @@ class Database:
     typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
     #: the tables that inherit from it, as messages call them: TRUNCATE empties them, too
     children: tuple[str, ...] = ()
+    #: bytes of the source's column names in the server's encoding
+    name_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
@@ -136,7 +138,7 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
     Raises:
         SchemaError: with every column at fault and what to do about it.
     """
-    refuse_odd_names(request.source_schema)
+    refuse_odd_names(request.source_schema, database.name_bytes)
     _refuse_unknown_types(request)
     if request.mode == "create" and database.table is not None:
         raise SchemaError(
@@ -252,7 +254,7 @@ def _refuse_unknown_types(request: LoadRequest) -> None:
     refuse(faults, "the source has no such columns")
 
 
-def refuse_odd_names(schema: pa.Schema) -> None:
+def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
     """Refuse what no table can have: no columns, two of one name, a name that is empty, too long or has a NUL."""
     if len(schema) == 0:
         raise SchemaError("the source has no columns, so there is nothing to load")
@@ -262,7 +264,7 @@ def refuse_odd_names(schema: pa.Schema) -> None:
             faults.append((name, "PostgreSQL cannot have this name: rename the column in the source"))
         elif name in _SYSTEM_COLUMNS:
             faults.append((name, "every table has a column of this name of the server's own: rename it in the source"))
-        elif len(name.encode()) > NAME_BYTES:
+        elif name_bytes.get(name, len(name.encode())) > NAME_BYTES:
             faults.append((name, f"the name is longer than PostgreSQL's {NAME_BYTES} bytes, which it would cut"))
     refuse(faults, "the source's column names cannot be used")
 

@@ -26,7 +26,7 @@ _SERIALS = {"int2": "smallserial", "int4": "serial", "int8": "bigserial"}
 def new_column(field: Field, recorded: RecordedTable, database: Database) -> sql.NewColumn:
     """Give the column's DDL: its type, whether it may be NULL, and that it is serial or an identity as recorded."""
     pg = field.cast.pg
-    type_sql = pg.sql
+    type_sql = pg.ddl
     if pg.codec == SERVER_TEXT:
         type_sql += database.typmods.get((pg.oid, pg.typmod), "")
     if field.name in recorded.serial and field.name not in recorded.identity and not pg.is_domain:

@@ -100,4 +100,4 @@ def _spelled(part: RecordedType) -> str:
     """Spell a part's type with its typmod: only those typmods that bulkio knows how to spell."""
     bare = part.element or part
     base = named_type(bare.name, bare.typmod) if bare.schema == "pg_catalog" else None
-    return part.sql if base is None else base.sql + ("[]" if part.element else "")
+    return part.sql if base is None else base.ddl + ("[]" if part.element else "")

@@ -126,6 +126,15 @@ class PgType:
         return name + self._modifier
 
     @property
+    def ddl(self) -> str:
+        """The type as a statement spells it whatever the search_path is: with the schema, pg_catalog too."""
+        if self.codec == ARRAY and not self.is_domain:
+            return self.item.ddl + "[]"
+        if self.schema != "pg_catalog" or self.name == "interval":  # whose fields follow the keyword only
+            return self.sql
+        return f"pg_catalog.{self.name}{self._modifier}"
+
+    @property
     def _modifier(self) -> str:
         """The typmod as DDL spells it; a domain has its own, which is not spelled."""
         if self.is_domain or self.typmod < 0:

@@ -9,11 +9,12 @@ import os
 import re
 import socket
 import struct
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.copy import LibpqWriter
+from psycopg.generators import fetch_many
 from psycopg.pq import ExecStatus
 from psycopg.waiting import Ready, Wait
 
@@ -135,20 +136,42 @@ class _WatchfulWriter(LibpqWriter):
                 self._send(pieces[start : start + _PIECE_BYTES])
 
     def finish(self, exc: BaseException | None = None) -> None:
-        """End COPY; raises the server's error."""
+        """End COPY, with an error where there is one; raises the server's error.
+
+        psycopg's own waits to write and reads nothing: for ever, where the server waits until its notices are read.
+        """
         if self._twin is not None:
             self._twin.close()
-        super().finish(exc)
+        pgconn = self.connection.pgconn
+        while pgconn.put_copy_end(None if exc is None else b"the client gave up") == 0:
+            if self._server_writes():
+                self._read()
+        while pgconn.flush() != 0:
+            if self._server_writes():
+                self._read()
+        [result] = self.connection.wait(fetch_many(pgconn))
+        with suppress(psycopg.errors.QueryCanceled) if exc is not None else nullcontext():
+            self.cursor._results = [checked_result(result, self.connection.info.encoding)]
 
     def _send(self, piece: Buffer) -> None:
         pgconn = self.connection.pgconn
         while pgconn.put_copy_data(piece) == 0:
-            self.connection.wait(_ready(Wait.W))
+            if self._server_writes():
+                self._read()
         while pgconn.flush() != 0:
-            if self.connection.wait(_ready(Wait.RW)) & Ready.R:
+            if self._server_writes():
                 if self._came():
                     return
-                pgconn.consume_input()  # a notice
+                self._read()
+
+    def _server_writes(self) -> bool:
+        """Wait until the server reads or writes; tell whether it writes. Until that is read, it may not read on."""
+        return bool(self.connection.wait(_ready(Wait.RW)) & Ready.R)
+
+    def _read(self) -> None:
+        """Read what the server writes while COPY runs, notices, and hand them on: they would fill the memory."""
+        self.connection.pgconn.consume_input()
+        self.connection.pgconn.is_busy()
 
     def _came(self) -> bool:
         if not self.answered and hasattr(socket, "MSG_DONTWAIT"):

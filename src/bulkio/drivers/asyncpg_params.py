@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bulkio.drivers import libpq, tls
+from bulkio.drivers import keepalive, libpq, tls
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _limited(note: str, *accepts: str) -> Key:
 
 
 _TLS = "in the ssl.SSLContext"
-_TUNING = "it tunes TCP only"
+_SOCKET = "on the socket, once it is connected; until then tcp_user_timeout limits the whole attempt"
 _NO_OAUTH = "asyncpg has no OAuth"
 
 KEYS: Mapping[str, Key] = {
@@ -79,11 +79,11 @@ KEYS: Mapping[str, Key] = {
     "target_session_attrs": _kept("target_session_attrs, and the order of attempts"),
     "load_balance_hosts": _kept("the order of attempts"),
     "client_encoding": _ignored("asyncpg speaks UTF-8 only, and bulkio pins UTF8 with both drivers"),
-    "keepalives": _ignored(_TUNING),
-    "keepalives_idle": _ignored(_TUNING),
-    "keepalives_interval": _ignored(_TUNING),
-    "keepalives_count": _ignored(_TUNING),
-    "tcp_user_timeout": _ignored(_TUNING),
+    "keepalives": _kept(_SOCKET),
+    "keepalives_idle": _kept(_SOCKET),
+    "keepalives_interval": _kept(_SOCKET),
+    "keepalives_count": _kept(_SOCKET),
+    "tcp_user_timeout": _kept(_SOCKET),
     "sslcompression": _ignored("Python never compresses TLS, nor does any OpenSSL of today"),
     "max_protocol_version": _ignored("asyncpg speaks 3.0, the lowest there is"),
     "min_protocol_version": _limited("asyncpg speaks protocol 3.0", "3.0"),
@@ -186,7 +186,6 @@ def _shared(info: ConnInfo) -> dict[str, object]:
     return {
         "user": info.user,
         "database": info.database,
-        "timeout": info.timeout_s,
         "server_settings": _settings(info.params),
         "direct_tls": False,
         # Behind PgBouncer a statement's name may meet another server's; and a cached statement keeps stale codecs.
@@ -219,7 +218,8 @@ def _address(info: ConnInfo, host: Host, secret: Callable[[], str | None]) -> di
 
     # The socket's whole path: asyncpg takes a directory apart by other rules.
     name = f"{host.host}/.s.PGSQL.{host.port}" if host.is_socket else host.hostaddr or host.host
-    return {"host": name, "port": host.port, "password": password}
+    timeout_s = info.timeout_s or (None if host.is_socket else keepalive.patience_s(info.params))
+    return {"host": name, "port": host.port, "password": password, "timeout": timeout_s}
 
 
 def _from_passfile(info: ConnInfo, host: Host) -> str | None:
@@ -255,6 +255,7 @@ async def connect(info: ConnInfo) -> Connection:
             if _is_unreachable(error):
                 unreachable.add(address)
         else:
+            keepalive.tune(conn._transport.get_extra_info("socket"), info.params)  # there is no public way to it
             return conn
     raise _most_telling(failures)
 

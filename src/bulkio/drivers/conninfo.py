@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bulkio.drivers import asyncpg_params, libpq
+from bulkio.drivers import asyncpg_params, keepalive, libpq
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def parse_conninfo(dsn: str | None, *, password: str | Callable[[], str] | None 
     """
     params = libpq.resolve(libpq.parse(dsn or ""))
     found = params.pop("password", None)
-    params.setdefault("fallback_application_name", "bulkio")
+    params = {"fallback_application_name": "bulkio", **keepalive.completed(params)}
     _check_values(params)
     hosts = _hosts(params)
     user = params.get("user", "")

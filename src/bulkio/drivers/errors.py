@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from bulkio.drivers.copyplace import copy_place
 from bulkio.errors import BulkioError, ConfigError, ConnectError, DriverError
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ _CONNECT_STATES = frozenset(
     }
 )
 _RETRYABLE = frozenset({"40001", "40P01", "53300", "57P01", "57P02", "57P03"})
-
-_COPY_PLACE = re.compile(r"^COPY .+?, line (?P<line>\d+)(?:, column (?P<column>.+?))?(?:: |$)", re.MULTILINE)
 
 # What libpq says where a login failed; it keeps the SQLSTATE to itself. English only: in another language the
 # error is still a ConnectError, as 08001.
@@ -87,8 +86,7 @@ class _Facts:
 
     def place(self) -> tuple[int | None, str | None]:
         """Give the line and the column of the COPY; in the binary format a line is a row."""
-        found = _COPY_PLACE.search(self.context or "")
-        return (int(found["line"]), found["column"]) if found else (None, None)
+        return copy_place(self.context or "")
 
 
 @contextmanager

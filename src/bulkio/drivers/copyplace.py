@@ -1,0 +1,49 @@
+"""Where COPY stood when the server met an error: read from its words, in each language that it has.
+
+There is no field for it. The CONTEXT says ``COPY t, line 3, column a: "x"`` (PostgreSQL's copyfrom.c), translated where
+lc_messages is not English, which few roles may change. A language that is not here gives no place, never a wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["copy_place"]
+
+#: "line" and "column", where the sentence is otherwise as in English
+_WORDS = (
+    ("line", "column"),
+    ("Zeile", "Spalte"),  # German
+    ("línea", "columna"),  # Spanish
+    ("riga", "colonna"),  # Italian
+    ("linha", "coluna"),  # Portuguese
+    ("rad", "kolumn"),  # Swedish
+    ("linia", "kolumna"),  # Polish
+    ("řádka", "sloupec"),  # Czech
+    ("satır", "sütun"),  # Turkish
+    ("строка", "столбец"),  # Russian
+    ("рядок", "стовпець"),  # Ukrainian
+    ("ხაზი", "სვეტი"),  # Georgian
+    ("行", "列"),  # Chinese
+)
+_TAIL = r"(?:: |$)"
+_PATTERNS = [
+    *(rf"COPY .+?, {line} (?P<line>\d+)(?:, {column} (?P<column>.+?))?{_TAIL}" for line, column in _WORDS),
+    r"COPY .+?, ligne (?P<line>\d+)(?:, colonne (?P<column>.+?))?(?:\s: |$)",  # French
+    rf".+?のCOPY、行 (?P<line>\d+)(?:、列 (?P<column>.+?))?{_TAIL}",  # Japanese
+    rf".+? 복사, (?P<line>\d+)번째 줄(?:, (?P<column>.+?) 열)?{_TAIL}",  # Korean
+    rf"COPY .+?, (?P<line>\d+)행, (?P<column>.+?) 열{_TAIL}",
+]
+_PLACES = [re.compile(f"^{pattern}", re.MULTILINE) for pattern in _PATTERNS]
+
+
+def copy_place(context: str) -> tuple[int | None, str | None]:
+    """Give the line and the column that a CONTEXT names; in the binary format a line is a row.
+
+    >>> copy_place('COPY t, Zeile 3, Spalte a: »x«')
+    (3, 'a')
+    """
+    for pattern in _PLACES:
+        if (found := pattern.search(context)) is not None:
+            return int(found["line"]), found["column"]
+    return None, None

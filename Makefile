@@ -21,7 +21,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format types layers check wheel fuzz random-tables asan bench codec-bench clean distclean
+.PHONY: help demo install test lint format types layers check wheel fuzz random-tables cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,11 @@ fuzz: $(READY) ## Feed the decoder a million hostile inputs
 
 random-tables: $(READY) ## Send 5,000 random tables there and back (about ten minutes)
 	$(PY) -m pytest tests/matrix/test_random_tables.py --hypothesis-profile=random-tables $(ARGS)
+
+# CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
+cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table
+	@seed=$${CANCELLATIONS_SEED:-$$(date +%s)}; echo "CANCELLATIONS_SEED=$$seed"; CANCELLATIONS=300 CANCELLATIONS_SEED=$$seed \
+	    $(PY) -m pytest -q -s tests/test_random_cancellation.py $(ARGS)
 
 asan: $(READY) ## Run the codec under AddressSanitizer
 	PYTHON=$(CURDIR)/$(PY) sh tests/fuzz/asan.sh

@@ -620,6 +620,27 @@ async def test_killed_backend_ends_copy_in(session: Session, dsn: str, method: s
     await session.close()
 
 
+@pytest.mark.parametrize("method", ["blocks", "rows"])
+async def test_killed_backend_ends_one_large_item(
+    session: Session, dsn: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is left of an item is not written to a lost connection, of which asyncio would complain each time."""
+    await session.execute("create table t (a text)")
+
+    async def items(item: object) -> AsyncIterator[object]:
+        yield item
+        kill_others(dsn)
+        yield item
+
+    if method == "rows":
+        copy = session.copy_in_records(target("a", oids=[25]), items([("x" * 1_000_000,)] * 40))
+    else:
+        copy = session.copy_in(target("a"), items((b"x" * 1_000_000 + b"\n") * 40), "csv")
+    with pytest.raises(ConnectError):
+        await copy
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 async def test_killed_backend_ends_a_copy_that_waits_for_room(session: Session, dsn: str) -> None:
     """A sender that waits for the server to take more hears of the loss too."""
     await session.execute("create table t (a int)")

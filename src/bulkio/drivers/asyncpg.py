@@ -90,7 +90,7 @@ class AsyncpgSession:
         options = {"format": "binary"}
         if fmt == "csv":
             options = {"format": "csv", "delimiter": ",", "quote": '"', "escape": '"', "null": "", "encoding": "UTF8"}
-        async with self._fed(blocks) as feed, aclosing(_pieces(feed)) as pieces:
+        async with self._fed(blocks) as feed, aclosing(_pieces(feed, self._is_lost)) as pieces:
             tag = await self._conn.copy_to_table(
                 target.table,
                 source=pieces,
@@ -110,7 +110,7 @@ class AsyncpgSession:
             # The encoders come from a cached statement: after DROP and CREATE on this connection it wrote int8 1
             # into a float8 column as 5e-324.
             await self._conn.reload_schema_state()
-        async with self._fed(rows) as feed, aclosing(_flat(feed)) as records:
+        async with self._fed(rows) as feed, aclosing(_flat(feed, self._is_lost)) as records:
             try:
                 tag = await self._conn.copy_records_to_table(
                     target.table,
@@ -184,6 +184,10 @@ class AsyncpgSession:
             await self._conn.close(timeout=_CLOSE_TIMEOUT_S)
         except Exception:  # whatever it was: the socket goes
             self._conn.terminate()
+
+    def _is_lost(self) -> bool:
+        """Tell whether the socket has failed; asyncpg itself hears of that in the loop's next turn only."""
+        return bool(self._conn._transport.is_closing())
 
     def _mapped(self) -> AbstractContextManager[None]:
         return mapped_errors(self._conn.is_closed)
@@ -307,18 +311,22 @@ class _Gather:
             await self._sink(block)
 
 
-async def _pieces(blocks: AsyncIterator[bytes]) -> AsyncGenerator[memoryview, None]:
+async def _pieces(blocks: AsyncIterator[bytes], is_lost: Callable[[], bool]) -> AsyncGenerator[memoryview, None]:
     """Cut blocks into what the socket takes at once: asyncio copies what is left over, again and again."""
     async for block in blocks:
         with memoryview(block) as view:
             for start in range(0, len(view), _PIECE_BYTES):
+                if is_lost():
+                    return
                 with view[start : start + _PIECE_BYTES] as piece:
                     yield piece
 
 
-async def _flat(lists: AsyncIterator[Sequence[Row]]) -> AsyncGenerator[Row, None]:
+async def _flat(lists: AsyncIterator[Sequence[Row]], is_lost: Callable[[], bool]) -> AsyncGenerator[Row, None]:
     async for rows in lists:
         for row in rows:
+            if is_lost():
+                return
             yield row
 
 

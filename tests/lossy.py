@@ -56,7 +56,12 @@ class LossyProxy:
             while True:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
-                server.connect(self._target)
+                try:
+                    server.connect(self._target)
+                except OSError:  # it is just starting again
+                    client.close()
+                    server.close()
+                    continue
                 for source, sink, watch in ((client, server, True), (server, client, False)):
                     thread = threading.Thread(target=self._pass_on, args=(source, sink, watch))
                     self._threads.append(thread)

@@ -10,7 +10,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import asyncpg
@@ -20,43 +19,13 @@ import pytest
 from bulkio import server
 from bulkio.errors import ConfigError, ConnectError
 from bulkio.server import account, cluster, folders, postmaster, settings
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
-
-
-def ask(url: str, query: str, *args: object) -> object:
-    """Give the one value of a query."""
-    with psycopg.connect(url) as connection:
-        row = connection.execute(query, args or None).fetchone()  # type: ignore[arg-type]
-    assert row is not None
-    return row[0]
+from embedded import ask, await_true, kill, needs_root, running_pid
 
 
 def python(code: str, **options: object) -> subprocess.Popen[str]:
     """Start another process that runs some Python with bulkio."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen([sys.executable, "-c", code], **pipes)  # type: ignore[call-overload,no-any-return]
-
-
-def await_true(condition: object, timeout_s: float = 60) -> None:
-    """Wait until a callable gives something true."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it never became true"
-        time.sleep(0.01)
-
-
-def kill() -> None:
-    """Kill the postmaster as a crash or the OOM killer would, and wait until the kernel has done it."""
-    pid = running_pid()
-    os.kill(pid, signal.SIGKILL)
-    await_true(lambda: not postmaster.alive(pid))
-
-
-def running_pid() -> int:
-    pid = server.status().pid
-    assert pid is not None
-    return pid
 
 
 # --- start, stop, status -----------------------------------------------------------------------

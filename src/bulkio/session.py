@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -51,7 +51,7 @@ def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None
     if chosen == EMBEDDED:
         from bulkio import server
 
-        return parse_conninfo(server.ensure())
+        return replace(parse_conninfo(server.ensure()), peer_uid=server.owner_uid())
     return parse_conninfo(chosen, password=password)
 
 

@@ -13,7 +13,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bulkio.drivers import keepalive, libpq, tls
+from bulkio.drivers import keepalive, libpq, peer, tls
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -238,12 +238,15 @@ async def connect(info: ConnInfo) -> Connection:
 
     Raises `ConfigError`, or asyncpg's own error or OSError: of several, the one that says most.
     """
+    import anyio.to_thread
     import asyncpg
 
     from bulkio.drivers.asyncpg_connection import Connection
 
     failures: list[Exception] = []
     unreachable = set()
+    if info.peer_uid is not None:
+        await anyio.to_thread.run_sync(peer.check, info)
     for arguments in attempts(info):
         address = (arguments["host"], arguments["port"])
         if address in unreachable:

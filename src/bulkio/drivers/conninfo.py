@@ -8,6 +8,8 @@ it.
 
 from __future__ import annotations
 
+import contextlib
+import pwd
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -61,6 +63,8 @@ class ConnInfo:
     params: Mapping[str, str]
     #: the password, or what gives one at each connect; None: the password file is asked, for each host
     password: str | Callable[[], str] | None = field(default=None)
+    #: the user id that must run the server, where its socket is one of our own; None: any
+    peer_uid: int | None = None
 
     def __repr__(self) -> str:
         return f"ConnInfo({self.display})"
@@ -93,7 +97,11 @@ class ConnInfo:
     def psycopg_kwargs(self) -> dict[str, str]:
         """Give the arguments for `psycopg.connect`, for one connect: a callable password is called now."""
         secret = self.secret()
-        return {**self.params} if secret is None else {**self.params, "password": secret}
+        arguments = {**self.params} if secret is None else {**self.params, "password": secret}
+        if self.peer_uid is not None:
+            with contextlib.suppress(KeyError):  # an id without a name, in containers: libpq asks by name
+                arguments["requirepeer"] = pwd.getpwuid(self.peer_uid).pw_name
+        return arguments
 
     def asyncpg_attempts(self) -> tuple[dict[str, object], ...]:
         """Give arguments for `asyncpg.connect`, one set for each attempt, in the order to try them.

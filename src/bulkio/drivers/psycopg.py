@@ -21,6 +21,7 @@ import psycopg
 from anyio import to_thread
 
 from bulkio import shelter
+from bulkio.drivers import peer
 from bulkio.drivers.errors import is_foreign, map_connect_error, mapped_errors
 from bulkio.drivers.psycopg_copy import CANCEL_TIMEOUT_S, CopyIn, CopyOut, checked_result
 from bulkio.drivers.psycopg_rows import register_row_types
@@ -202,6 +203,7 @@ class _Attempt:
         self._abandoned = False
 
     def connect(self) -> psycopg.Connection:
+        peer.check(self._info)
         # Until a transaction pins it, client_encoding would be the database's own.
         arguments = {**self._info.psycopg_kwargs(), "client_encoding": "UTF8"}
         conn = psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)  # type: ignore[arg-type]

@@ -6,11 +6,12 @@ everybody). Connects to nothing: it hands out a URL.
 
     ensure()  start it unless it runs, and give its URL        stop()    stop it
     url()     the URL of the running server                    status()  what is known about it
-    psql()    how to start psql on it
+    psql()    how to start psql on it                          owner_uid()  who must be at the socket's other end
 
 All processes of a user share one server; it goes on running when the process that started it ends. Only
 this user can connect: the socket lies in a folder nobody else may enter, there is no TCP port, and a
-generated password is asked for.
+generated password is asked for. Nor can another user pass for the server: no address is handed out whose folders
+he could have put in place of ours (a cleared /tmp), and a driver asks who listens before it sends the password.
 
 As root it runs in a user namespace, where root is called something else; every file stays root's. Where the
 kernel forbids that (most containers) a system user runs it, in /var/lib/bulkio.
@@ -22,6 +23,7 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import pwd
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ from bulkio.server.cluster import Cluster, address
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Cluster", "PsqlCommand", "ServerStatus", "ensure", "psql", "status", "stop", "url"]
+__all__ = ["Cluster", "PsqlCommand", "ServerStatus", "ensure", "owner_uid", "psql", "status", "stop", "url"]
 
 #: Where a server lives that a system user runs for root.
 SERVICE_HOME = Path("/var/lib/bulkio")
@@ -90,6 +92,12 @@ def url() -> str:
         return (_find() or Cluster(_own_root(), programs_dir())).url()
 
 
+def owner_uid() -> int:
+    """Give the user id that the server's processes have, as we see it. Raises ConfigError where there is no server."""
+    with _mapped():
+        return (_find() or Cluster(_own_root(), programs_dir())).owner_uid
+
+
 def status() -> ServerStatus:
     """Tell whether the embedded server runs, and where. Starts nothing."""
     with _mapped():
@@ -117,6 +125,8 @@ def psql() -> PsqlCommand:
     place = parse_qs(parts.query)
     args = ("-h", place["host"][0], "-p", place["port"][0], "-U", parts.username or "", "-d", parts.path[1:])
     env = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    with contextlib.suppress(KeyError):  # an id may have no name, in containers; libpq asks by name
+        env["PGREQUIREPEER"] = pwd.getpwuid(owner_uid()).pw_name
     return PsqlCommand(_programs() / "psql", args, {**env, "PGPASSWORD": parts.password or ""})
 
 

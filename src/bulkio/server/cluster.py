@@ -79,6 +79,11 @@ class Cluster:
         """The file with the server's own messages."""
         return self.root / "log"
 
+    @property
+    def owner_uid(self) -> int:
+        """The user id that the server's processes have, as we see it: who owns the data."""
+        return self.data.stat().st_uid
+
     def postmaster(self) -> Postmaster | None:
         """Give the live postmaster, or None."""
         return postmaster.find(self.data)
@@ -91,6 +96,7 @@ class Cluster:
         """
         running = self.postmaster()
         if running is not None and running.is_ready and self._is_reachable(running):
+            self._check_place(running)
             return
         account = self.account()
         folders.make_root(self.root, account)
@@ -118,11 +124,13 @@ class Cluster:
     def url(self, database: str = DATABASE) -> str:
         """Give the URL to connect with, password included.
 
-        Raises ConfigError where the server is not running: it has no address then.
+        Raises ConfigError where the server is not running: it has no address then; and where another user may
+        listen at its address.
         """
         running = self.postmaster()
         if running is None:
             raise ConfigError("the embedded server is not running; start it with `bulkio server start`")
+        self._check_place(running)
         return address(running, self.password(), database)
 
     def password(self) -> str:
@@ -147,12 +155,23 @@ class Cluster:
         folder = running.socket_dir
         return folder is not None and postmaster.socket_path(folder, running.port).exists()
 
+    def _check_place(self, running: Postmaster) -> None:
+        """Raise ConfigError where what answers at the server's address may be another user's."""
+        folders.check_root(self.root, self.owner_uid)
+        reason = folders.exposure(running.socket_dir, self.owner_uid) if running.socket_dir else ""
+        if reason:
+            raise ConfigError(
+                f"the embedded server (pid {running.pid}) runs, but another user may listen at its address: {reason}. "
+                "Run `bulkio server stop`, then try again"
+            )
+
     def _settle(self) -> bool:
         """Wait while a postmaster starts or stops; tell whether one is ready."""
         deadline = time.monotonic() + self.timeout_s
         while (running := self.postmaster()) is not None:
             if running.is_ready:
                 if self._is_reachable(running):
+                    self._check_place(running)
                     return True
                 raise ConnectError(
                     f"the embedded server (pid {running.pid}) runs, but its socket in {running.socket_dir} "

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -23,7 +25,16 @@ if TYPE_CHECKING:
 
     from bulkio.server.account import Account
 
-__all__ = ["locked", "make_folder", "make_root", "make_socket_folder", "remove_socket_folder", "write_whole"]
+__all__ = [
+    "check_root",
+    "exposure",
+    "locked",
+    "make_folder",
+    "make_root",
+    "make_socket_folder",
+    "remove_socket_folder",
+    "write_whole",
+]
 
 #: The longest socket path that every platform takes: sun_path holds 108 bytes on Linux, 104 on macOS, with
 #: its NUL.
@@ -47,7 +58,15 @@ def make_root(root: Path, account: Account) -> None:
     with contextlib.suppress(FileExistsError):
         root.mkdir(mode=0o700)
         root.chmod(0o711 if account.is_other_user else 0o700)
-    allowed = 0o711 if account.is_other_user else 0o700
+    check_root(root, account.owner_uid)
+
+
+def check_root(root: Path, owner_uid: int) -> None:
+    """Raise ConfigError where another user than the server's could have made the folder of a cluster, or may enter it.
+
+    His cluster, with his own password in it, would look like ours.
+    """
+    allowed = 0o700 if owner_uid == os.geteuid() else 0o711
     facts = root.lstat()
     mode = stat.S_IMODE(facts.st_mode)
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or mode & ~allowed:
@@ -56,6 +75,51 @@ def make_root(root: Path, account: Account) -> None:
             f"enter (mode {allowed:o}); it belongs to user id {facts.st_uid}, mode {mode:o}. "
             "Set BULKIO_HOME to another folder"
         )
+    reason = _open_parent(root, owner_uid)
+    if reason:
+        raise ConfigError(f"the server's folder {root} is not safe there: {reason}. Set BULKIO_HOME to another folder")
+
+
+def exposure(folder: Path, owner_uid: int) -> str:
+    """Say why a socket in this folder may be another user's; nothing where it can only be the server's own.
+
+    The folder must be the server's and closed, and nobody else may be able to put another in its place.
+    """
+    try:
+        facts = folder.lstat()
+    except OSError as err:
+        return f"{folder}: {err.strerror}"
+    mode = stat.S_IMODE(facts.st_mode)
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != owner_uid or mode & 0o077:
+        return f"{folder} belongs to user id {facts.st_uid} and not to {owner_uid}, or is not closed (mode {mode:o})"
+    return _open_parent(folder, owner_uid)
+
+
+def _open_parent(path: Path, owner_uid: int) -> str:
+    """Say which folder above lets somebody else rename or remove what lies in it; nothing where none does.
+
+    Root, we and the server's user may. In a sticky folder, like /tmp, only who owns an entry may: its owner is looked
+    at too. A link on the way is looked at both as itself and as what it leads to.
+    """
+    trusted = {0, os.geteuid(), owner_uid}
+    for folder in dict.fromkeys([*path.parents, path.resolve(), *path.resolve().parents]):
+        facts = folder.lstat()
+        mode = stat.S_IMODE(facts.st_mode)
+        others = mode & 0o002 or (mode & 0o020 and not _is_private_group(facts.st_gid))
+        if facts.st_uid not in trusted:
+            return f"{folder} belongs to user id {facts.st_uid}"
+        if others and not stat.S_ISLNK(facts.st_mode) and not mode & stat.S_ISVTX:
+            return f"{folder} may be written by other users (mode {mode:o})"
+    return ""
+
+
+def _is_private_group(gid: int) -> bool:
+    """Tell whether nobody else is in a group: root's, and the one of his own that many systems give each user."""
+    try:
+        group, me = grp.getgrgid(gid), pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return False
+    return group.gr_name in ("root", me) and set(group.gr_mem) <= {"root", me}
 
 
 def make_folder(path: Path, account: Account) -> None:
@@ -73,6 +137,14 @@ def make_socket_folder(link: Path, account: Account) -> Path:
     file whose pid another process has now.
     """
     remove_socket_folder(link)
+    folder = _new_socket_folder(link, account)
+    reason = exposure(folder, account.owner_uid)
+    if reason:
+        raise ConfigError(f"another user could put a socket in place of the server's: {reason}")
+    return folder
+
+
+def _new_socket_folder(link: Path, account: Account) -> Path:
     if len(os.fsencode(link)) + _SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES and _PLAIN.fullmatch(str(link)):
         make_folder(link, account)
         return link

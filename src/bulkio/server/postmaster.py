@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bulkio.server import folders
+
 __all__ = ["Postmaster", "accepts", "alive", "find", "read", "socket_path"]
 
 #: macOS and the BSDs have none; `ps` tells the same there, slower.
@@ -44,16 +46,18 @@ def find(data: Path) -> Postmaster | None:
     """Give the live postmaster of this data directory; None where there is none, or its lock file is stale.
 
     A pid may have been given to another process since, so the process itself is looked at. Where it cannot
-    be seen (another container that shares the folder) a socket that accepts connections counts.
+    be seen (another container that shares the folder) a socket that accepts connections counts, if nobody but the
+    server can have made it.
     """
     found = read(data)
     if found is None:
         return None
     if _is_postmaster(found.pid, data):
         return found
-    if found.socket_dir is not None and accepts(socket_path(found.socket_dir, found.port)):
-        return replace(found, is_visible=False)
-    return None
+    if found.socket_dir is None or folders.exposure(found.socket_dir, data.stat().st_uid):
+        return None
+    is_alive = accepts(socket_path(found.socket_dir, found.port))
+    return replace(found, is_visible=False) if is_alive else None
 
 
 def read(data: Path) -> Postmaster | None:
@@ -97,8 +101,8 @@ def alive(pid: int) -> bool:
 
 
 def _is_postmaster(pid: int, data: Path) -> bool:
-    """Tell whether `pid` is a postmaster that works in `data`."""
-    if not alive(pid):
+    """Tell whether `pid` is a postmaster that works in `data`, as its owner."""
+    if not alive(pid) or _uid(pid) != data.stat().st_uid:
         return False
     try:
         # A postmaster changes into its data directory.
@@ -126,6 +130,14 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
         return ""
+
+
+def _uid(pid: int) -> int:
+    """Give the user id that a process runs as; -1 where there is none, or nobody can tell."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid if _PROC.exists() else int(_ps(pid, "uid"))
+    except (OSError, ValueError):
+        return -1
 
 
 def _arguments(pid: int) -> list[str]:

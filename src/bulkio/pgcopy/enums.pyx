@@ -98,6 +98,8 @@ cdef class EnumEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
+        if n < 0:
+            return Status.DAMAGED
         if self.labels.find(data, n) < 0:
             return Status.NOT_A_LABEL
         return put_bytes(out, data, n)

@@ -177,6 +177,8 @@ cdef class TextToFloatEncoder(BytesEncoder):
         cdef const uint8_t* end = p + n
         cdef double value
         cdef int status
+        if n < 0:
+            return Status.DAMAGED
         trim(&p, &end)
         status = read_float(p, end, self.width, self.lossy, &value)
         return status or put_float(out, value, self.width)

@@ -25,7 +25,7 @@ cdef class HstoreEncoder(CellEncoder):
 
     cdef CellEncoder map_keys, map_values
     cdef const int32_t* ends
-    cdef int64_t entries_offset
+    cdef int64_t entries_offset, n_entries
     cdef Key* keys
     cdef int64_t room_for_keys
 
@@ -40,6 +40,7 @@ cdef class HstoreEncoder(CellEncoder):
         cdef ArrowArray* entries = array.children[0]
         self.ends = <const int32_t*>array.buffers[1]
         self.entries_offset = entries.offset
+        self.n_entries = entries.length
         self.map_keys.bind(schema.children[0].children[0], entries.children[0])
         self.map_values.bind(schema.children[0].children[1], entries.children[1])
         return 0
@@ -50,6 +51,8 @@ cdef class HstoreEncoder(CellEncoder):
         cdef int64_t i
         cdef size_t start, at, n
         cdef int status
+        if not 0 <= first <= end <= self.n_entries:
+            return Status.DAMAGED
         if end - first > FIELD_MAX // 8:  # each pair needs eight bytes at least
             return Status.FIELD_TOO_BIG
         if self.make_room_for_keys(end - first) or reserve(out, 8):

@@ -32,6 +32,8 @@ cdef class TextToIntEncoder(BytesEncoder):
         cdef const uint8_t* end = p + n
         cdef uint64_t value = 0, digit
         cdef bint minus = False, too_big = False
+        if n < 0:
+            return Status.DAMAGED
         trim(&p, &end)
         if self.signed:
             minus = take_sign(&p, end)

@@ -1,8 +1,12 @@
-"""Reading lists from all of Arrow's layouts: 32- and 64-bit offsets, fixed size, views."""
+"""Reading lists from all of Arrow's layouts: 32- and 64-bit offsets, fixed size, views.
+
+A list that does not lie within the elements is damaged, and is not followed.
+"""
 
 from libc.stdint cimport int32_t, int64_t
 
 from bulkio.pgcopy.arrow cimport ArrowArray
+from bulkio.pgcopy.wire cimport Status
 
 
 cdef struct ListView:
@@ -11,6 +15,7 @@ cdef struct ListView:
     int64_t fixed_size  # -1 where the lists have offsets
     const void* offsets
     const void* sizes
+    int64_t n_elements
 
 
 cdef inline int list_layout(ListView* view, bytes format) except -1:
@@ -22,13 +27,14 @@ cdef inline int list_layout(ListView* view, bytes format) except -1:
 
 
 cdef inline void bind_lists(ListView* view, ArrowArray* array) noexcept nogil:
+    view.n_elements = array.children[0].length
     if view.fixed_size < 0:
         view.offsets = array.buffers[1]
         view.sizes = array.buffers[2] if view.views else NULL
 
 
-cdef inline void list_span(const ListView* view, int64_t i, int64_t* first, int64_t* end) noexcept nogil:
-    """Where list `i` lies in the elements."""
+cdef inline int list_span(const ListView* view, int64_t i, int64_t* first, int64_t* end) noexcept nogil:
+    """Tell where list `i` lies in the elements; DAMAGED where it does not."""
     if view.fixed_size >= 0:
         first[0] = i * view.fixed_size
         end[0] = first[0] + view.fixed_size
@@ -38,3 +44,4 @@ cdef inline void list_span(const ListView* view, int64_t i, int64_t* first, int6
     else:
         first[0] = (<const int32_t*>view.offsets)[i]
         end[0] = first[0] + (<const int32_t*>view.sizes)[i] if view.views else (<const int32_t*>view.offsets)[i + 1]
+    return Status.OK if 0 <= first[0] <= end[0] <= view.n_elements else Status.DAMAGED

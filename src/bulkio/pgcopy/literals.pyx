@@ -35,6 +35,8 @@ cdef class LsnEncoder(BytesEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &p)
         cdef const uint8_t* end = p + n
         cdef uint32_t high, low
+        if n < 0:
+            return Status.DAMAGED
         if read_word(&p, end, &high) or p == end or p[0] != c'/':
             return Status.BAD_SYNTAX
         p += 1
@@ -88,6 +90,8 @@ cdef class TextToUuidEncoder(BytesEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef uint8_t uuid[UUID_SIZE]
         cdef int status = parse_uuid(uuid, data, n)
+        if n < 0:
+            return Status.DAMAGED
         return status or put_bytes(out, uuid, UUID_SIZE)
 
 

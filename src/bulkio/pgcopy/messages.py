@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bulkio.types import Cast
 
 # The numbers are those of wire.pxd.
-NULL_REFUSED, OUT_OF_RANGE, WOULD_ROUND, TOO_LONG, HAS_NUL, NOT_UTF8, BAD_SYNTAX, FIELD_TOO_BIG = range(2, 10)
+NULL_REFUSED, OUT_OF_RANGE, WOULD_ROUND, TOO_LONG, HAS_NUL, NOT_UTF8, BAD_SYNTAX, FIELD_TOO_BIG, DAMAGED = range(2, 11)
 BAD_LENGTH, BAD_VALUE, BAD_DIMENSIONS, BAD_LOWER_BOUND, BAD_ELEMENT_TYPE = range(20, 25)
 IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG, IS_DAYS_END = range(25, 29)
 NOT_A_LABEL, NULL_IN_RANGE, EMPTY_WITH_BOUNDS, RAGGED, EMPTY_INNER, NULL_INNER = range(40, 46)
@@ -28,6 +28,7 @@ _ENCODE = {
     NOT_UTF8: "{value} is not valid UTF-8",
     BAD_SYNTAX: "{value} is not a valid {pg}",
     FIELD_TOO_BIG: "the value is larger than the 1 GB that a field of PostgreSQL can have",
+    DAMAGED: "the Arrow data is damaged: an offset, a size or a view points outside its buffer",
     BAD_VALUE: "the Arrow data is damaged: an index points outside its dictionary",
     NOT_A_LABEL: "{value} {is_not} a label of {enum}: correct it, or ALTER TYPE … ADD VALUE first",
     NULL_IN_RANGE: (
@@ -113,7 +114,9 @@ def _value(batch: object, column: int, row: int) -> str:
     """Show one value of a batch; some (far dates, broken UTF-8) have no Python form, so their raw form is shown."""
     try:
         scalar = batch.column(column)[row]  # type: ignore[attr-defined]  # any producer may come, pyarrow's usually does
-    except (AttributeError, TypeError, LookupError):
+        if scalar.type.num_fields:  # what lies beside the part that is at fault may lead out of its buffers
+            batch.column(column).slice(row, 1).validate(full=True)  # type: ignore[attr-defined]
+    except (AttributeError, TypeError, LookupError, ValueError):
         return "the value"
     while True:
         try:

@@ -101,7 +101,8 @@ cdef class ArrayEncoder(CellEncoder):
         cdef int32_t i
         cdef size_t start
         cdef int status
-        list_span(&self.lists, self.offset + row, &first, &end)
+        if list_span(&self.lists, self.offset + row, &first, &end):
+            return Status.DAMAGED
         if self.dimensions == 1 and end - first <= FIELD_MAX // 4:
             sizes[0] = <int32_t>(end - first)
         elif first != end:
@@ -131,7 +132,8 @@ cdef class ArrayEncoder(CellEncoder):
         cdef int64_t first, end
         if self.validity != NULL and not test_bit(self.validity, self.offset + row):
             return Status.NULL_INNER
-        list_span(&self.lists, self.offset + row, &first, &end)
+        if list_span(&self.lists, self.offset + row, &first, &end):
+            return Status.DAMAGED
         if first == end:
             return Status.EMPTY_INNER
         if end - first > FIELD_MAX // 4:  # each element needs four bytes at least
@@ -172,7 +174,8 @@ cdef class ArrayEncoder(CellEncoder):
         cdef int64_t first, end
         if self.validity != NULL and not test_bit(self.validity, self.offset + row):
             return Status.NULL_INNER
-        list_span(&self.lists, self.offset + row, &first, &end)
+        if list_span(&self.lists, self.offset + row, &first, &end):
+            return Status.DAMAGED
         if end - first != sizes[0]:
             return Status.EMPTY_INNER if first == end else Status.RAGGED
         return self.write_items(out, first, end, start, sizes, flags)

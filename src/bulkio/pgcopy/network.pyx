@@ -169,6 +169,8 @@ cdef class InetEncoder(BytesEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef Network network
         cdef int status = parse_network(&network, data, n)
+        if n < 0:
+            return Status.DAMAGED
         if status:
             return status
         if self.is_cidr and has_host_bits(&network):
@@ -317,6 +319,8 @@ cdef class MacEncoder(BytesEncoder):
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef uint8_t address[8]
         cdef int status = parse_mac(address, self.size, data, n)
+        if n < 0:
+            return Status.DAMAGED
         return status or put_bytes(out, address, self.size)
 
 

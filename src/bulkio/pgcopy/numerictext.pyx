@@ -105,6 +105,8 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
         cdef const uint8_t* end = p + n
         cdef NumberText number
         cdef int status
+        if n < 0:
+            return Status.DAMAGED
         trim(&p, &end)
         if word_is(p, end, b"nan"):
             return put_header(out, 0, 0, NAN, 0)

@@ -203,7 +203,8 @@ cdef class MultirangeEncoder(CellEncoder):
         cdef size_t item
         cdef int64_t first, end, i
         cdef int status
-        list_span(&self.lists, self.offset + row, &first, &end)
+        if list_span(&self.lists, self.offset + row, &first, &end):
+            return Status.DAMAGED
         if end - first > FIELD_MAX // 4:  # each range needs four bytes at least
             return Status.FIELD_TOO_BIG
         if reserve(out, 4 + COUNT_SIZE):

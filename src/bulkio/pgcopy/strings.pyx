@@ -38,6 +38,8 @@ cdef class BytesEncoder(CellEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
+        if n < 0:
+            return Status.DAMAGED
         if n > FIELD_MAX:
             return Status.FIELD_TOO_BIG
         return put_bytes(out, data, n)
@@ -61,6 +63,8 @@ cdef class TextEncoder(BytesEncoder):
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef int fault
+        if n < 0:
+            return Status.DAMAGED
         if n > FIELD_MAX:
             return Status.FIELD_TOO_BIG
         fault = check_text(data, n)
@@ -110,6 +114,8 @@ cdef class VersionedEncoder(BytesEncoder):
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
         cdef int fault
+        if n < 0:
+            return Status.DAMAGED
         if n > FIELD_MAX - 1:
             return Status.FIELD_TOO_BIG
         fault = check_text(data, n)

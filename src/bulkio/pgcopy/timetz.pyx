@@ -118,6 +118,8 @@ cdef class TimetzEncoder(BytesEncoder):
         cdef int64_t us
         cdef int32_t west
         cdef int status = parse_timetz(data, n, &us, &west, self.lossy)
+        if n < 0:
+            return Status.DAMAGED
         if status:
             return status
         if self.grain != 1 and us % self.grain:

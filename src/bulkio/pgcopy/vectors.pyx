@@ -70,7 +70,8 @@ cdef class VectorEncoder(CellEncoder):
         cdef int64_t first, end, size, i
         cdef int status
         cdef int width = 2 if self.to_half else 4
-        list_span(&self.lists, self.offset + row, &first, &end)
+        if list_span(&self.lists, self.offset + row, &first, &end):
+            return Status.DAMAGED
         size = end - first
         if not 1 <= size <= VECTOR_MAX_DIM or (self.dimensions > 0 and size != self.dimensions):
             return Status.WRONG_DIMENSIONS

@@ -32,6 +32,7 @@ cdef enum Status:
     NOT_UTF8 = 7
     BAD_SYNTAX = 8
     FIELD_TOO_BIG = 9
+    DAMAGED = 10
     # decoding
     BAD_LENGTH = 20
     BAD_VALUE = 21

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bulkio.catalog import is_table_name
 from bulkio.checks import check_choice
+from bulkio.errors import ConfigError
 from bulkio.exporter import BatchStream, ExportOptions, ExportReport, Query, export_plan, open_batches
 from bulkio.exporter import export as _export
 from bulkio.loader import LoadOptions, LoadReport, Progress, load_plan
@@ -273,11 +274,15 @@ def _export_policies(
 
 
 def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(columns, str):  # it would be one column for each letter
+        raise ConfigError(f"columns is one text, {columns!r}: give a list of them")
     return None if columns is None else tuple(columns)
 
 
 def _query(table_or_query: str, params: Sequence[str | None]) -> Query:
     """Tell a table's name from a query: no query is a single word, or two with a dot between."""
+    if isinstance(params, str):
+        raise ConfigError(f"the parameters are one text, {params!r}: give a list of them")
     if is_table_name(table_or_query) and not params:
         return Query(table=table_or_query)
     return Query(sql=table_or_query, params=tuple(params))

@@ -133,12 +133,14 @@ def is_table_name(text: str) -> bool:
 def name_query(text: str) -> str:
     """Ask what a table's name means as the user spells it: its parts, the schema for new tables, and the table's oid.
 
-    It runs under the user's search_path, so it has no operator and no cast that could be a user's.
+    It runs under the user's search_path, so it has no operator and no cast that could be a user's. It reads a table,
+    any one: only then does the server hear what others have created since this transaction last asked for the name.
     """
     name = f"{quote_literal(text)}::pg_catalog.text"
     return (
-        f"SELECT pg_catalog.parse_ident({name}), pg_catalog.current_schema()::pg_catalog.text,"
+        f"SELECT pg_catalog.parse_ident({name}), pg_catalog.current_schema()::pg_catalog.text,"  # noqa: S608 - quoted
         f" pg_catalog.to_regclass({name})::pg_catalog.oid::bigint"
+        " FROM (SELECT FROM pg_catalog.pg_namespace LIMIT 1) AS any_table"
     )
 
 

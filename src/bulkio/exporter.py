@@ -54,6 +54,11 @@ class Query:
     #: values for $1, $2, …, as text
     params: tuple[str | None, ...] = ()
 
+    def __post_init__(self) -> None:
+        for number, value in enumerate(self.params, 1):
+            if not isinstance(value, str | None):
+                raise ConfigError(f"parameter ${number} is {value!r}: give it as text, as the server shall read it")
+
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:

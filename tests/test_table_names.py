@@ -1,0 +1,131 @@
+"""What a table's name means: the server's own rules, and never a name that it would cut."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+import bulkio
+from servers import connect, fetch
+
+if TYPE_CHECKING:
+    from servers import TestServer
+
+DRIVERS = ["asyncpg", "psycopg"]
+ROWS = pa.table({"id": pa.array([1, 2], pa.int32())})
+YEARS = [f"sales_by_region_and_product_and_customer_and_day_and_hour_of_year_{year}" for year in (2023, 2024)]
+
+
+def test_names_that_the_server_would_cut(dsn: str) -> None:
+    """Cut, two names are one table: the load of one year would delete the other's rows."""
+    cut = YEARS[0][:63]
+    with connect(dsn) as conn:
+        conn.execute(f'CREATE TABLE "{cut}" (id int4); INSERT INTO "{cut}" VALUES (7)')
+        conn.execute(f'CREATE SCHEMA "{cut}"; CREATE TABLE "{cut}".t (id int4)')
+    for name in (*YEARS, f'"{YEARS[0]}"', f"{YEARS[0]}.t", f"public.{YEARS[1]}", f"{YEARS[0]}.missing"):
+        for mode in ("append", "create", "truncate"):
+            with pytest.raises(bulkio.ConfigError, match=r"is longer than PostgreSQL's 63 bytes"):
+                bulkio.load(ROWS, name, dsn, mode=mode)
+        with pytest.raises(bulkio.ConfigError, match=r"is longer than PostgreSQL's 63 bytes"):
+            bulkio.read(name, dsn).read_all()
+    assert fetch(dsn, f'SELECT id FROM "{cut}"') == [(7,)]
+    bulkio.load(ROWS, cut, dsn, mode="truncate")  # just as long as a name may be
+    assert bulkio.read(f"{cut}.t", dsn).read_all().num_rows == 0
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_letters_are_folded_as_the_server_folds_them(dsn: str, driver: str) -> None:
+    """Python's small letters are not PostgreSQL's, which folds ASCII alone."""
+    with connect(dsn) as conn:
+        conn.execute('CREATE TABLE "äpfel" (id int4); INSERT INTO "äpfel" VALUES (7)')
+    with pytest.raises(bulkio.SchemaError, match="table Äpfel does not exist"):
+        bulkio.load(ROWS, "ÄPFEL", dsn, driver=driver, mode="truncate")
+    assert bulkio.load(ROWS, "Public.ÄPFEL", dsn, driver=driver).table == "public.Äpfel"
+    assert fetch(dsn, 'SELECT id FROM "äpfel"') == [(7,)]
+    assert bulkio.read('"äpfel"', dsn, driver=driver).read_all().num_rows == 1
+    assert bulkio.read("ÄPFEL", dsn, driver=driver).read_all() == bulkio.read('"Äpfel"', dsn).read_all()
+
+
+def test_a_single_byte_server_folds_by_its_own_locale(latin1_dsn: str) -> None:
+    """Whatever it makes of a letter, bulkio finds the table that SQL finds."""
+    with connect(latin1_dsn) as conn:
+        conn.execute("CREATE TABLE ÄPFEL (id int4)")
+    assert bulkio.load(ROWS, "ÄPFEL", latin1_dsn).created is False
+
+
+def test_names_are_as_long_as_they_are_in_the_servers_encoding(server: TestServer) -> None:
+    """A letter has one byte in LATIN1 and two in UTF-8; one of two bytes may have three in EUC_JP."""
+    with server.database("LATIN1") as dsn:
+        name = "é" * 63
+        report = bulkio.load(pa.table({name: [1]}), f'"{name}"', dsn)
+        assert report.table == f"public.{name}"
+        assert bulkio.read(f'"{name}"', dsn).read_all().column_names == [name]
+        with pytest.raises(bulkio.ConfigError, match="63 bytes"):
+            bulkio.load(ROWS, name + "é", dsn)
+        with pytest.raises(bulkio.SchemaError, match="63 bytes"):
+            bulkio.load(pa.table({name + "é": [1]}), "t", dsn)
+    with server.database("EUC_JP") as dsn:
+        name = "ï" * 22  # 44 bytes in UTF-8, 66 in EUC_JP
+        with pytest.raises(bulkio.ConfigError, match="63 bytes"):
+            bulkio.load(ROWS, name, dsn)
+        with pytest.raises(bulkio.SchemaError, match="63 bytes"):
+            bulkio.load(pa.table({name: [1]}), "t", dsn)
+        bulkio.load(ROWS, "t", dsn)
+        with pytest.raises(bulkio.SchemaError, match="63 bytes"):
+            bulkio.load(pa.table({name: [1]}), "t", dsn)
+
+
+@pytest.mark.parametrize("name", ["a.b.c", "", ".", "a.", '"a', '""', "1a", "a b", "-", "a-b", 'a"b"'])
+def test_what_is_no_name(one_dsn: str, name: str) -> None:
+    """The server parses it; the error says what is wanted."""
+    with pytest.raises(bulkio.ConfigError, match=r"is not a table's name: give table or schema\.table"):
+        bulkio.load(ROWS, name, one_dsn)
+
+
+def test_temporary_tables_do_not_stand_before_the_catalog(dsn: str) -> None:
+    """A temporary table that has a catalog's name is found first, unless pg_temp stands at the path's end."""
+    with connect(dsn) as conn:
+        conn.execute(
+            """
+            CREATE TABLE t (id int4);
+            CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                CREATE TEMP TABLE pg_class (trapped int); CREATE TEMP TABLE pg_sequence (trapped int); RETURN NULL;
+            END $$;
+            CREATE TRIGGER fire BEFORE INSERT ON t FOR EACH STATEMENT EXECUTE FUNCTION fire();
+            """
+        )
+    assert bulkio.load(ROWS, "t", dsn).rows == 2
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_eight_first_loads_into_one_missing_table(dsn: str, driver: str) -> None:
+    """One creates it, the others add their rows; a type that is recorded is made once, too."""
+    with connect(dsn) as conn:
+        conn.execute("CREATE TYPE mood AS ENUM ('sad')")
+        conn.execute("CREATE TABLE src AS SELECT 'sad'::mood AS m, g FROM generate_series(1, 99) g")
+    source = bulkio.read("src", dsn).read_all()
+    with connect(dsn) as conn:
+        conn.execute("DROP TABLE src; DROP TYPE mood")
+    with ThreadPoolExecutor(8) as threads:
+        loads = [threads.submit(bulkio.load, source, "t", dsn, driver=driver) for _ in range(8)]
+        reports = [load.result() for load in loads]
+        loads = [threads.submit(bulkio.load, source, f"t{i}", dsn, driver=driver) for i in range(8)]
+        assert all(load.result().created for load in loads)
+    assert sorted(report.created for report in reports) == [False] * 7 + [True]
+    assert fetch(dsn, "SELECT count(*) FROM t WHERE m = 'sad'::mood") == [(8 * 99,)]
+    with ThreadPoolExecutor(8) as threads:
+        loads = [threads.submit(bulkio.load, source, "u", dsn, driver=driver, mode="create") for _ in range(8)]
+        errors = [error for load in loads if (error := load.exception())]
+    assert len(errors) == 7
+    assert {str(error).split(":")[0] for error in errors} == {"table u exists already"}
+
+
+@pytest.mark.parametrize("params", [[1], [b"x"], [True], "ab", ["a", 1.5]])
+def test_parameters_that_are_not_text(one_dsn: str, params: object) -> None:
+    """They travel as text, and how a number is spelled is the caller's to say."""
+    with pytest.raises(bulkio.ConfigError, match="parameter"):
+        bulkio.read("SELECT $1::int AS a", one_dsn, params=params)

@@ -7,7 +7,7 @@ between them.
 from __future__ import annotations
 
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ import pyarrow as pa
 from bulkio import flow, openreads, shelter, sql
 from bulkio.catalog import TableName
 from bulkio.checks import check_choice, check_number, milliseconds
-from bulkio.errors import BulkioError, ConfigError, SchemaError
+from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
@@ -262,6 +262,24 @@ async def _read_binary(session: Session, stream: BatchStream, options: ExportOpt
         stream._batches.fail(error)
 
 
+@contextmanager
+def _types_checked(plan: ExportPlan) -> Iterator[None]:
+    """Say in bulkio's words what `sql.with_types_checked` has found."""
+    try:
+        yield
+    except DriverError as error:
+        _, found, types = str(error).partition(sql.TYPES_CHANGED)
+        if not found:
+            raise
+        expected = ", ".join(field.cast.pg.sql for field in plan.fields)
+        raise DriverError(
+            f"the types of the query's columns have changed since they were looked at, from {expected} to"
+            f" {types.partition('}')[0].lstrip('{')}: a function or a type was made anew; export again",
+            sqlstate=error.sqlstate,
+            retryable=True,
+        ) from error
+
+
 async def _decode_here(session: Session, stream: BatchStream, decoding: _Decoding) -> None:
     """Decode on the event loop, between two reads: another thread would take turns with the server."""
 
@@ -269,7 +287,8 @@ async def _decode_here(session: Session, stream: BatchStream, decoding: _Decodin
         for batch in decoding.feed(chunk):
             await stream._batches.put(batch, _size(batch))
 
-    copied = await session.copy_out(stream.plan.query, sink, gather_bytes=HERE_BYTES)
+    with _types_checked(stream.plan):
+        copied = await session.copy_out(stream.plan.query, sink, gather_bytes=HERE_BYTES)
     for batch in decoding.finish(copied):
         await stream._batches.put(batch, _size(batch))
     stream._batches.close()
@@ -282,7 +301,8 @@ async def _decode_apart(session: Session, stream: BatchStream, decoding: _Decodi
     async with anyio.create_task_group() as group:
         group.start_soon(flow.pump, lambda: _decoded(chunks, decoding, copied), stream._batches, _size)
         try:
-            copied.append(await session.copy_out(stream.plan.query, lambda chunk: chunks.put(chunk, len(chunk))))
+            with _types_checked(stream.plan):
+                copied.append(await session.copy_out(stream.plan.query, lambda chunk: chunks.put(chunk, len(chunk))))
             chunks.close()
         except flow.Closed:
             pass  # the decoder has met an error, which the batches' reader gets
@@ -323,10 +343,11 @@ async def _read_cursor(session: Session, stream: BatchStream, options: ExportOpt
     plan = stream.plan
     row_number = 1
     try:
-        async for rows in session.cursor(cursor_query(plan), prefetch=min(options.batch_rows, 8192)):
-            batch = await anyio.to_thread.run_sync(_cursor_batch, rows, plan, row_number)
-            row_number += len(rows)
-            await stream._batches.put(batch, _size(batch))
+        with _types_checked(plan):
+            async for rows in session.cursor(cursor_query(plan), prefetch=min(options.batch_rows, 8192)):
+                batch = await anyio.to_thread.run_sync(_cursor_batch, rows, plan, row_number)
+                row_number += len(rows)
+                await stream._batches.put(batch, _size(batch))
         stream._batches.close()
     except flow.Closed:
         pass

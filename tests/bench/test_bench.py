@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from psycopg.conninfo import make_conninfo
 
 import bulkio
 from bulkio.bench import ExportBench, LoadBench, bench_load
-from bulkio.bench.export import _Exports
+from bulkio.bench.export import _Exports, bench_export
 from bulkio.bench.result import LineResult
 from bulkio.bench.scratch import Server
 from bulkio.cli.bench import bench
-from bulkio.errors import BulkioError
+from bulkio.errors import BulkioError, ConfigError, DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,3 +181,20 @@ def test_figures_of_a_line() -> None:
     line = LineResult("x", "limit", runs, None, None, ())
     assert (line.wall_s, line.rows_per_s, line.peak_mb) == (2.0, 500.0, 90.0)
     assert line.cpu_s_per_million_rows == pytest.approx(200.0)
+
+
+def test_a_role_that_may_not_make_a_schema_is_told_so(
+    one_dsn: str, connect: Callable[[str], psycopg.Connection]
+) -> None:
+    """It is no internal error, and says what to grant."""
+    admin = connect(one_dsn)
+    admin.execute("CREATE ROLE humble LOGIN PASSWORD 'secret'")
+    try:
+        dsn = make_conninfo(one_dsn, user="humble", password="secret")
+        with pytest.raises(ConfigError, match="GRANT CREATE ON DATABASE"):
+            bench_load(LoadBench(ORDERS), dsn, lambda _: None)
+        admin.execute("CREATE TABLE secret AS SELECT 1 AS a")
+        with pytest.raises(DriverError, match="permission denied for table secret"):
+            bench_export(ExportBench("secret"), dsn, lambda _: None)
+    finally:
+        admin.execute("DROP ROLE humble")

@@ -1,0 +1,98 @@
+"""Behind a real PgBouncer in transaction mode with one connection to the server: nothing of bulkio's needs a second."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pyarrow as pa
+import pytest
+
+import bulkio
+from bulkio.server.account import own_account, service_account
+from gaps import lacking
+from servers import fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DRIVERS = ["asyncpg", "psycopg"]
+ROWS = pa.table({"id": pa.array([1, 2], pa.int32()), "n": ["1.50", "2.00"], "m": ["sad", None]})
+#: a second connection would wait this long for the first, and then fail
+WAIT_S = 5
+
+CONFIG = """
+[databases]
+* = host={host} port={port} user={user} password={password}
+[pgbouncer]
+listen_addr =
+listen_port = 6432
+unix_socket_dir = {folder}
+unix_socket_mode = 0777
+auth_type = any
+pool_mode = transaction
+default_pool_size = 1
+query_wait_timeout = {wait_s}
+"""
+
+
+@pytest.fixture
+def pooled(dsn: str) -> Iterator[str]:
+    """Give a DSN of a pool of one connection to a test's database."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        lacking("PgBouncer")
+    facts = psycopg.conninfo.conninfo_to_dict(dsn)
+    account = own_account() or service_account()
+    assert account is not None
+    folder = Path(tempfile.mkdtemp(prefix="bulkio-pool-", dir="/tmp"))
+    try:
+        config = folder / "pgbouncer.ini"
+        config.write_text(CONFIG.format(**facts, folder=folder, wait_s=WAIT_S))
+        log = folder / "log"
+        log.touch()
+        for path in (folder, config, log):
+            account.give(path)
+        done = account.run([program, str(config)], cwd=folder, log=log)
+        assert done.returncode == 0, done.stderr
+        pid = int(done.stdout)
+        try:
+            _wait_for(folder / ".s.PGSQL.6432")
+            yield psycopg.conninfo.make_conninfo(user="pooled", dbname=facts["dbname"], host=str(folder), port=6432)
+        finally:
+            os.kill(pid, signal.SIGTERM)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline, path.with_name("log").read_text()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_pool_of_one_connection(dsn: str, pooled: str, driver: str) -> None:
+    """Loads with types, exports of queries, both methods of each; and no name of a statement is left behind."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE SCHEMA s; CREATE TABLE s.here AS SELECT 1 AS a")
+        conn.execute(f"ALTER DATABASE {conn.info.dbname} SET search_path = public, s")
+    types = {"n": "numeric(9,2)", "m": "mood"}
+    for method in ("binary", "csv", "records"):
+        for _ in range(2):
+            bulkio.load(ROWS, "t", pooled, driver=driver, method=method, types=types)
+    query = "SELECT DISTINCT id, n, m FROM t WHERE id = $1"
+    for method in ("binary", "cursor"):
+        for _ in range(2):
+            found = bulkio.read(query, pooled, driver=driver, method=method, params=["1"]).read_all()
+            assert found.schema.field("n").type == pa.decimal128(9, 2)
+            assert found.column("m").to_pylist() == ["sad"]
+        assert bulkio.read("here", pooled, driver=driver, method=method).read_all().to_pylist() == [{"a": 1}]
+    assert fetch(dsn, "SELECT count(*) FROM public.t") == [(12,)]

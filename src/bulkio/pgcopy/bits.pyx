@@ -27,10 +27,10 @@ cdef class BitEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef int64_t size = (n + 7) // 8, i
-        cdef uint8_t* bits
         if n < 0:
             return Status.DAMAGED
+        cdef int64_t size = (n + 7) // 8, i
+        cdef uint8_t* bits
         if n > FIELD_MAX:
             return Status.FIELD_TOO_BIG
         for i in range(n):

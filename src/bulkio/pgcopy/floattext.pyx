@@ -174,11 +174,11 @@ cdef class TextToFloatEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* p
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &p)
+        if n < 0:
+            return Status.DAMAGED
         cdef const uint8_t* end = p + n
         cdef double value
         cdef int status
-        if n < 0:
-            return Status.DAMAGED
         trim(&p, &end)
         status = read_float(p, end, self.width, self.lossy, &value)
         return status or put_float(out, value, self.width)

@@ -218,10 +218,10 @@ cdef class GeometryEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef Wkb wkb = Wkb(<uint8_t*>data, <uint8_t*>data + n, self.geodetic, False, True, self.points_only, 0)
-        cdef int status
         if n < 0:
             return Status.DAMAGED
+        cdef Wkb wkb = Wkb(<uint8_t*>data, <uint8_t*>data + n, self.geodetic, False, True, self.points_only, 0)
+        cdef int status
         if n > FIELD_MAX - 4:
             return Status.FIELD_TOO_BIG
         status = walk_geometry(&wkb, -1, 0)

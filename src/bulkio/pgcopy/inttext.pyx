@@ -29,11 +29,11 @@ cdef class TextToIntEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* p
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &p)
+        if n < 0:
+            return Status.DAMAGED
         cdef const uint8_t* end = p + n
         cdef uint64_t value = 0, digit
         cdef bint minus = False, too_big = False
-        if n < 0:
-            return Status.DAMAGED
         trim(&p, &end)
         if self.signed:
             minus = take_sign(&p, end)

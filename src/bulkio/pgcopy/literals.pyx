@@ -33,10 +33,10 @@ cdef class LsnEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* p
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &p)
-        cdef const uint8_t* end = p + n
-        cdef uint32_t high, low
         if n < 0:
             return Status.DAMAGED
+        cdef const uint8_t* end = p + n
+        cdef uint32_t high, low
         if read_word(&p, end, &high) or p == end or p[0] != c'/':
             return Status.BAD_SYNTAX
         p += 1
@@ -88,10 +88,10 @@ cdef class TextToUuidEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef uint8_t uuid[UUID_SIZE]
-        cdef int status = parse_uuid(uuid, data, n)
         if n < 0:
             return Status.DAMAGED
+        cdef uint8_t uuid[UUID_SIZE]
+        cdef int status = parse_uuid(uuid, data, n)
         return status or put_bytes(out, uuid, UUID_SIZE)
 
 

@@ -167,10 +167,10 @@ cdef class InetEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef Network network
-        cdef int status = parse_network(&network, data, n)
         if n < 0:
             return Status.DAMAGED
+        cdef Network network
+        cdef int status = parse_network(&network, data, n)
         if status:
             return status
         if self.is_cidr and has_host_bits(&network):
@@ -317,10 +317,10 @@ cdef class MacEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef uint8_t address[8]
-        cdef int status = parse_mac(address, self.size, data, n)
         if n < 0:
             return Status.DAMAGED
+        cdef uint8_t address[8]
+        cdef int status = parse_mac(address, self.size, data, n)
         return status or put_bytes(out, address, self.size)
 
 

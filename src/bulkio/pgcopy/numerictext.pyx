@@ -102,11 +102,11 @@ cdef class TextToNumericEncoder(WrittenNumberEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* p
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &p)
+        if n < 0:
+            return Status.DAMAGED
         cdef const uint8_t* end = p + n
         cdef NumberText number
         cdef int status
-        if n < 0:
-            return Status.DAMAGED
         trim(&p, &end)
         if word_is(p, end, b"nan"):
             return put_header(out, 0, 0, NAN, 0)

@@ -62,9 +62,9 @@ cdef class TextEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef int fault
         if n < 0:
             return Status.DAMAGED
+        cdef int fault
         if n > FIELD_MAX:
             return Status.FIELD_TOO_BIG
         fault = check_text(data, n)
@@ -113,9 +113,9 @@ cdef class VersionedEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
-        cdef int fault
         if n < 0:
             return Status.DAMAGED
+        cdef int fault
         if n > FIELD_MAX - 1:
             return Status.FIELD_TOO_BIG
         fault = check_text(data, n)

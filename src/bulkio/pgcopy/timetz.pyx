@@ -115,11 +115,11 @@ cdef class TimetzEncoder(BytesEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
         cdef int64_t n = load_bytes(&self.view, self.offset + row, &data)
+        if n < 0:
+            return Status.DAMAGED
         cdef int64_t us
         cdef int32_t west
         cdef int status = parse_timetz(data, n, &us, &west, self.lossy)
-        if n < 0:
-            return Status.DAMAGED
         if status:
             return status
         if self.grain != 1 and us % self.grain:

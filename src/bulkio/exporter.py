@@ -24,11 +24,11 @@ from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
 from bulkio.pgcopy import Decoder
-from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
+from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
-from bulkio.types import STRICT, Policies
+from bulkio.types import STRICT, Policies, charset_of
 
 if TYPE_CHECKING:
     import os
@@ -198,6 +198,7 @@ async def _plan(session: Session, query: Query, options: ExportOptions) -> Expor
         raise ConfigError("columns can be chosen for a table only: name them in the query")
     else:
         text = sql.bind_literals(query.sql or "", query.params)
+        refuse_changed(charset_of(session.server_encoding), [text], "the query")
         await session.execute(sql.as_user(sql.lock_for_export(text)))
         async with users_path(session):
             columns = await session.describe(text)
@@ -221,6 +222,7 @@ async def _table_request(
     session: Session, table: str, options: ExportOptions
 ) -> tuple[ExportRequest, tuple[ResultColumn, ...]]:
     """Lock a table, then look at its columns, then lock what else reading them needs, such as what a view reads."""
+    refuse_changed(charset_of(session.server_encoding), [table], "the table's name")
     found = (await look_up(session, table)).table
     if found is None:
         raise _no_table(table)

@@ -45,13 +45,14 @@ from bulkio.plan import (
     plan_load,
     recorded_names,
     recorded_typmods,
+    refuse_changed,
     with_sequences,
 )
 from bulkio.prepare import prepare_batch, prepared_fields
 from bulkio.protocols import DriverChoice, LoadMethod
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
-from bulkio.types import STRICT, Policies
+from bulkio.types import STRICT, Policies, charset_of
 from bulkio.types.geo import arrow_extension
 from bulkio.wireform import wire_batches, wire_fields
 
@@ -214,6 +215,9 @@ class _opened:  # noqa: N801 - reads as a verb
 
 async def _plan(session: Session, source: Source, table: str, options: LoadOptions) -> LoadPlan:
     """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
+    charset = charset_of(session.server_encoding)
+    refuse_changed(charset, [table], "the table's name")
+    refuse_changed(charset, options.types.values(), "the type")
     found = await look_up(session, table)
     if found.table is None and found.new_schema is not None and options.mode != "truncate":
         await session.execute(sql.lock_creation(found.new_schema, found.name.name))
@@ -240,8 +244,15 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         known = await find_table(session, TableName(known.schema, known.name)) or known
     types = await find_types(session, [column.type_oid for column in known.columns])
     emptied = await children(session, known) if options.mode == "truncate" else ()
-    lengths = await name_bytes(session, source.schema.names)
-    database = Database(known, found.new_schema, types, asked, children=emptied, name_bytes=lengths)
+    database = Database(
+        known,
+        found.new_schema,
+        types,
+        asked,
+        children=emptied,
+        charset=charset,
+        name_bytes=await name_bytes(session, source.schema.names),
+    )
     plan = plan_load(request, database)
     return with_sequences(plan, await find_sequences(session, known))
 
@@ -255,7 +266,8 @@ async def _for_new_table(
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
     others = [*postgis.values(), *(oid for oid, _ in asked.values())]
     names = recorded_names(schema)
-    database = Database(None, new_schema, {}, asked, postgis=postgis, name_bytes=lengths)
+    charset = charset_of(session.server_encoding)
+    database = Database(None, new_schema, {}, asked, postgis=postgis, charset=charset, name_bytes=lengths)
     database = await _with_named(session, database, names, others)
     if len(database.named) < len(names) and new_schema is not None:
         allowed = {new_schema} | await path_schemas(session)

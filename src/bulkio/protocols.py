@@ -71,6 +71,10 @@ class Session(Protocol):
     def closed(self) -> bool:
         """Tell whether the connection is gone."""
 
+    @property
+    def server_encoding(self) -> str:
+        """The encoding that the database keeps text in, as the server spells it."""
+
     async def execute(self, sql: str) -> str:
         """Run one statement; give its command tag, such as ``COPY 10``."""
 

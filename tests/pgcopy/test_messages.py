@@ -251,8 +251,8 @@ def test_every_status_has_its_test():
     from pgcopy import test_composites
 
     elsewhere = {messages.NULL_REFUSED, messages.FIELD_TOO_BIG}
-    # test_bits, test_points and test_intervals, test_servertext
-    elsewhere |= {messages.WRONG_BITS, messages.NULL_MEMBER, messages.WOULD_DROP}
+    # test_bits, test_points and test_intervals, test_servertext, test_charsets
+    elsewhere |= {messages.WRONG_BITS, messages.NULL_MEMBER, messages.WOULD_DROP, messages.CHANGED_CHAR}
     elsewhere.add(messages.DAMAGED)  # test_damaged_buffers
     reached = {getattr(messages, name.split()[0]) for name in REFUSED | test_composites.REFUSED}
     assert set(messages._ENCODE) == reached | elsewhere

@@ -69,6 +69,11 @@ class AsyncpgSession:
         """Tell whether the connection is gone."""
         return bool(self._conn.is_closed())
 
+    @property
+    def server_encoding(self) -> str:
+        """The encoding that the database keeps text in; the server reports it when a session begins."""
+        return str(getattr(self._conn.get_settings(), "server_encoding", "UTF8"))
+
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); give the last one's command tag."""
         with self._mapped():

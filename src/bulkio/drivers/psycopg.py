@@ -78,6 +78,11 @@ class PsycopgSession:
         """Tell whether the connection is gone."""
         return self._conn.closed or self._conn.broken
 
+    @property
+    def server_encoding(self) -> str:
+        """The encoding that the database keeps text in; the server reports it when a session begins."""
+        return self._conn.info.parameter_status("server_encoding") or "UTF8"
+
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); give the last one's command tag."""
         return await self._run(partial(_execute, self._conn, sql))

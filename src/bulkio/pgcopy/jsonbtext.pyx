@@ -2,7 +2,8 @@
 
 jsonb is a version byte, 1, and then the text (src/backend/utils/adt/jsonb.c). Its parser keeps the last of an object's
 equal keys, and makes a numeric of each number, which has one zero. Both are refused here; that it forgets blanks, the
-order of keys and an exponent is its nature. The server decides what is valid JSON (RFC 8259): this only has to be right
+order of keys and an exponent is its nature. It puts an escape's character into the database's encoding: a character that
+this does not keep is refused as in any text. The server decides what is valid JSON (RFC 8259): this only has to be right
 where a text is, and to stay inside where it is not.
 """
 
@@ -10,6 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
 
 from bulkio.pgcopy.chars cimport hex_digit, is_digit
+from bulkio.pgcopy.codepoints cimport has_any
 from bulkio.pgcopy.keys cimport Key, have_equals
 from bulkio.pgcopy.strings cimport VersionedEncoder
 from bulkio.pgcopy.wire cimport Buf, Out, Status, room
@@ -137,6 +139,10 @@ cdef class JsonbEncoder(VersionedEncoder):
     cdef Buf plain  # keys that had escapes, without them
     cdef int64_t n_keys, depth, n_plain
 
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.refuses_escapes = False
+
     def __dealloc__(self):
         free(self.keys.data)
         free(self.opened.data)
@@ -158,6 +164,8 @@ cdef class JsonbEncoder(VersionedEncoder):
                 last = string_end(p + 1, end, &escaped)
                 if is_key(last, end) and self.in_object():
                     status = self.add_key(p + 1, last, size if escaped else 0)
+                if status == Status.OK and escaped and self.changed.n:
+                    status = self.check_escapes(p + 1, last, size)
                 p = last
             elif p[0] == c'-' or is_digit(p[0]):
                 if is_negative_zero(p, end):
@@ -182,9 +190,9 @@ cdef class JsonbEncoder(VersionedEncoder):
         return Status.OK
 
     cdef int add_key(self, const uint8_t* first, const uint8_t* last, int64_t plain_room) noexcept nogil:
-        """Note a key; `plain_room` is for all the keys of a text, which do not move then."""
+        """Note a key; `plain_room` is the text's size, so that what is unescaped of it never moves."""
         cdef uint8_t* plain
-        if room(&self.keys, (self.n_keys + 1) * sizeof(Key)) or room(&self.plain, plain_room):
+        if room(&self.keys, (self.n_keys + 1) * sizeof(Key)) or room(&self.plain, 2 * plain_room):
             return Status.NO_MEMORY
         if plain_room:
             plain = self.plain.data + self.n_plain
@@ -194,6 +202,14 @@ cdef class JsonbEncoder(VersionedEncoder):
         (<Key*>self.keys.data)[self.n_keys] = Key(first, last - first)
         self.n_keys += 1
         return Status.OK
+
+    cdef int check_escapes(self, const uint8_t* first, const uint8_t* last, int64_t plain_room) noexcept nogil:
+        """Find a character that the database's encoding does not keep; the room behind the keys is enough for any string."""
+        cdef uint8_t* plain
+        if room(&self.plain, 2 * plain_room):
+            return Status.NO_MEMORY
+        plain = self.plain.data + self.n_plain
+        return Status.CHANGED_CHAR if has_any(&self.changed, plain, unescape(plain, first, last)) else Status.OK
 
     cdef int close(self) noexcept nogil:
         cdef int64_t first

@@ -17,7 +17,7 @@ IS_INFINITE, NOT_IN_ARROW, BATCH_TOO_BIG, IS_DAYS_END = range(25, 29)
 NOT_A_LABEL, NULL_IN_RANGE, EMPTY_WITH_BOUNDS, RAGGED, EMPTY_INNER, NULL_INNER = range(40, 46)
 NOT_AS_DECLARED, BAD_FIELD_COUNT, BAD_FIELD_TYPE, UNKNOWN_LABEL = range(46, 50)
 DUPLICATE_KEY, NULL_KEY, NULL_ELEMENT, NOT_FINITE, WRONG_DIMENSIONS, WRONG_SRID = range(50, 56)
-WRONG_BITS, NULL_MEMBER, WOULD_DROP, NOT_ABSOLUTE, SIGNED_ZERO, MEANS_INFINITY = range(70, 76)
+WRONG_BITS, NULL_MEMBER, WOULD_DROP, NOT_ABSOLUTE, SIGNED_ZERO, MEANS_INFINITY, CHANGED_CHAR = range(70, 77)
 
 _ENCODE = {
     NULL_REFUSED: "NULL in a column that is NOT NULL",
@@ -52,6 +52,8 @@ _ENCODE = {
     NOT_ABSOLUTE: "{value} means another {pg} at another time or place: write the date and time out, with the zone"
     " of an instant as Z or an offset such as +02:00",
     SIGNED_ZERO: "{value} has a negative zero, of which {pg} would drop the sign",
+    CHANGED_CHAR: "{value} has a character that the database's encoding, {charset}, does not keep: the server would"
+    " store another in its place",
     MEANS_INFINITY: "{value} has an infinite date or time, as DuckDB for one writes it (an extreme integer): load it as"
     " {pg} has it (--infinity sentinel), or change it in the source",
 }
@@ -86,7 +88,7 @@ def encode_message(status: int, field: Field, row: int, batch: object, column_in
     value = _value(batch, column_index, batch_row) if "{value}" in template else ""
     is_not = "is not" if field.cast.pg.codec == "enum" else "holds what is not"
     return f"row {row}, column {show_name(field.name)}: " + template.format(
-        value=value, pg=field.cast.pg.sql, enum=_enums(field.cast), is_not=is_not
+        value=value, pg=field.cast.pg.sql, enum=_enums(field.cast), is_not=is_not, charset=field.cast.charset.name
     )
 
 

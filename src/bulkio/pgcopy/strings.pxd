@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from bulkio.pgcopy.bytesview cimport BytesView
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder
+from bulkio.pgcopy.codepoints cimport CodePoints
 from bulkio.pgcopy.wire cimport Buf, Out, Status, append_bytes
 
 
@@ -14,19 +15,26 @@ cdef enum:
 
 cdef class BytesEncoder(CellEncoder):
     cdef BytesView view
+    # of text, what the database's encoding does not keep; and the object that has the memory
+    cdef CodePoints changed
+    cdef bytes changed_codes
 
 
 cdef class TextEncoder(BytesEncoder):
     cdef int64_t max_chars, max_bytes
+    # of a name: the bytes that a character may have in the database's encoding; 0 where UTF-8 has as many
+    cdef int64_t char_bytes
     # what stands in the place of a NUL, where the user allows that; `mends` tells whether
     cdef bytes instead
     cdef bint mends
 
+    cdef bint is_too_long(self, const uint8_t* data, int64_t n) noexcept nogil
     cdef int write_mended(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil
 
 
 cdef class VersionedEncoder(BytesEncoder):
-    pass
+    # what the server makes of escapes is not looked at here
+    cdef bint refuses_escapes
 
 
 cdef class BytesDecoder(CellDecoder):

@@ -4,13 +4,14 @@ Wire formats: src/backend/utils/adt/{varlena,varchar,json,jsonb,jsonpath}.c, con
 ltree and jsonpath are a version byte, 1, and then text.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.bytesview cimport bind_bytes, bytes_layout, load_bytes
 from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, give_array
+from bulkio.pgcopy.codepoints cimport CodePoints, has_any
 from bulkio.pgcopy.wire cimport (
     FIELD_MAX, TEXT_HAS_NUL, TEXT_OK, Buf, Out, State, Status, check_text, count_chars, put32, put_bytes, reserve,
     wrong_length,
@@ -30,6 +31,8 @@ cdef class BytesEncoder(CellEncoder):
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         bytes_layout(&self.view, self.format)
+        self.changed_codes = cast.charset.changed
+        self.changed = CodePoints(<const uint32_t*><const char*>self.changed_codes, len(self.changed_codes) // 4)
 
     cdef int attach(self, ArrowSchema* schema, ArrowArray* array) except -1:
         bind_bytes(&self.view, array)
@@ -48,14 +51,17 @@ cdef class BytesEncoder(CellEncoder):
 cdef class TextEncoder(BytesEncoder):
     """utf8 in any layout -> text, varchar(n), bpchar(n), name, json. A shorter value in char(n) is padded by the server.
 
-    NUL and malformed UTF-8 are refused, and so is a value longer than the column's n characters: the server would cut
-    surplus blanks in silence.
+    NUL and malformed UTF-8 are refused, and so is a value longer than the column's n characters (bytes in SQL_ASCII):
+    the server would cut surplus blanks in silence. So is a character that the database's encoding does not keep.
     """
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)
         self.max_chars = cast.pg.max_chars or FIELD_MAX
         self.max_bytes = NAME_MAX if cast.pg.base_name == "name" else FIELD_MAX
+        self.char_bytes = cast.charset.char_bytes if cast.pg.base_name == "name" else 0
+        if cast.charset.counts_bytes:
+            self.max_bytes = min(self.max_bytes, self.max_chars)
         self.mends = cast.policies.nul != "error"
         self.instead = REPLACEMENT if cast.policies.nul == "replace" else b""
 
@@ -72,9 +78,23 @@ cdef class TextEncoder(BytesEncoder):
             return self.write_mended(out, data, n)
         if fault != TEXT_OK:
             return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
-        if n > self.max_bytes or (n > self.max_chars and count_chars(data, n) > self.max_chars):
+        if (n > self.max_chars or n > self.max_bytes or self.char_bytes) and self.is_too_long(data, n):
             return Status.TOO_LONG
+        if has_any(&self.changed, data, data + n):
+            return Status.CHANGED_CHAR
         return put_bytes(out, data, n)
+
+    cdef bint is_too_long(self, const uint8_t* data, int64_t n) noexcept nogil:
+        cdef int64_t i, odd
+        if n > self.max_bytes:
+            return True
+        if self.char_bytes:
+            odd = count_chars(data, n)
+            for i in range(n):
+                odd -= data[i] < 0x80
+            if count_chars(data, n) + odd * (self.char_bytes - 1) > self.max_bytes:
+                return True
+        return n > self.max_chars and count_chars(data, n) > self.max_chars
 
     cdef int write_mended(self, Out* out, const uint8_t* data, int64_t n) noexcept nogil:
         """Append a text whose NULs are taken out or replaced."""
@@ -101,14 +121,20 @@ cdef class TextEncoder(BytesEncoder):
             return Status.FIELD_TOO_BIG
         if check_text(start + 4, n) != TEXT_OK:
             return Status.NOT_UTF8
-        if n > self.max_bytes or count_chars(start + 4, n) > self.max_chars:
+        if self.is_too_long(start + 4, n):
             return Status.TOO_LONG
+        if has_any(&self.changed, start + 4, out.pos):
+            return Status.CHANGED_CHAR
         put32(start, <int32_t>n)
         return Status.OK
 
 
 cdef class VersionedEncoder(BytesEncoder):
     """utf8 -> ltree, jsonpath; the base of jsonb's. The server checks the syntax itself."""
+
+    def __init__(self, cast, list children):
+        super().__init__(cast, children)
+        self.refuses_escapes = self.changed.n > 0
 
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef const uint8_t* data
@@ -121,6 +147,8 @@ cdef class VersionedEncoder(BytesEncoder):
         fault = check_text(data, n)
         if fault != TEXT_OK:
             return Status.HAS_NUL if fault == TEXT_HAS_NUL else Status.NOT_UTF8
+        if has_any(&self.changed, data, data + n) or (self.refuses_escapes and memchr(data, c'\\', n) != NULL):
+            return Status.CHANGED_CHAR
         if reserve(out, 5 + n):
             return Status.NO_MEMORY
         put32(out.pos, <int32_t>(n + 1))

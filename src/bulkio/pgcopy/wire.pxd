@@ -71,6 +71,7 @@ cdef enum Status:
     NOT_ABSOLUTE = 73
     SIGNED_ZERO = 74
     MEANS_INFINITY = 75
+    CHANGED_CHAR = 76
 
 
 cdef enum:

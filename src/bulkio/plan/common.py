@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.errors import SchemaError
-from bulkio.text import show_name
+from bulkio.errors import ConfigError, SchemaError
+from bulkio.text import show_name, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bulkio.pgcopy import Field
-    from bulkio.types import Policies
+    from bulkio.types import Charset, Policies
 
-__all__ = ["NAME_BYTES", "column_lines", "refuse", "refuse_odd_dimensions"]
+__all__ = ["NAME_BYTES", "column_lines", "refuse", "refuse_changed", "refuse_odd_dimensions"]
 
 #: NAMEDATALEN - 1 of src/include/pg_config_manual.h
 NAME_BYTES = 63
@@ -34,6 +34,20 @@ def refuse(faults: Sequence[tuple[str, str]], what: str) -> None:
     if faults:
         lines = "".join(f"\n  {show_name(name)}: {fault}" for name, fault in faults)
         raise SchemaError(f"{what}:{lines}", columns=tuple(name for name, _ in faults))
+
+
+def refuse_changed(charset: Charset, texts: Iterable[str], what: str) -> None:
+    """Refuse text for SQL with a character that the database's encoding would make another one of.
+
+    Raises:
+        ConfigError: with the text and the character.
+    """
+    for text in texts:
+        if char := charset.first_changed(text):
+            raise ConfigError(
+                f"{what} {show_value(text)} has the character {show_value(char)}, which the database's encoding,"
+                f" {charset.name}, does not keep: the server would take it for another one"
+            )
 
 
 def refuse_odd_dimensions(policies: Policies, fields: Sequence[Field], where: str) -> None:

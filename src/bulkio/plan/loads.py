@@ -10,13 +10,13 @@ from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, SequenceUse, Table, TableName
 from bulkio.errors import SchemaError
 from bulkio.pgcopy import Field
-from bulkio.plan.common import NAME_BYTES, column_lines, refuse, refuse_odd_dimensions
+from bulkio.plan.common import NAME_BYTES, column_lines, refuse, refuse_changed, refuse_odd_dimensions
 from bulkio.plan.newcolumns import declared, new_cast, new_column
 from bulkio.plan.recorded import recorded_table
 from bulkio.protocols import CopyTarget
 from bulkio.rows import row_oid, unsupported
 from bulkio.text import printable, show_name
-from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type
+from bulkio.types import ARRAY, UTF8, arrow_kind, cast_to_pg, resolve_type, with_charset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.protocols import DriverName, LoadMethod
-    from bulkio.types import PgType, Policies, TypeFacts
+    from bulkio.types import Charset, PgType, Policies, TypeFacts
 
 __all__ = ["MODES", "Database", "LoadPlan", "LoadRequest", "Mode", "plan_load"]
 
@@ -126,6 +126,8 @@ class Database:
     postgis: Mapping[str, int] = field(default_factory=dict)
     #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
     typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    #: the encoding in which it keeps text
+    charset: Charset = UTF8
     #: the tables that inherit from it, as messages call them: TRUNCATE empties them, too
     children: tuple[str, ...] = ()
     #: bytes of the source's column names in the server's encoding
@@ -139,6 +141,8 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
         SchemaError: with every column at fault and what to do about it.
     """
     refuse_odd_names(request.source_schema, database.name_bytes)
+    refuse_changed(database.charset, request.source_schema.names, "the column's name")
+    refuse_changed(database.charset, database.made, "the statement")
     _refuse_unknown_types(request)
     if request.mode == "create" and database.table is not None:
         raise SchemaError(
@@ -175,7 +179,7 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     columns = [new_column(field, recorded, database) for field in fields]
     notes += recorded.notes(column.name for column in columns if column.options is not None)
     ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
-    plan = _load_plan(request, schema, request.table.name, (ddl,), fields, creates=True)
+    plan = _load_plan(request, schema, request.table.name, (ddl,), _kept_in(fields, database), creates=True)
     return replace(plan, types_ddl=database.made, notes=plan.notes + tuple(notes))
 
 
@@ -207,9 +211,14 @@ def _plan_existing(request: LoadRequest, table: Table, database: Database) -> Lo
     ddl = (sql.truncate_table(table.schema, table.name),) if request.mode == "truncate" else ()
     if not fields:
         refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {request.table}")
-    plan = _load_plan(request, table.schema, table.name, ddl, fields, creates=False)
+    plan = _load_plan(request, table.schema, table.name, ddl, _kept_in(fields, database), creates=False)
     notes = (f"TRUNCATE empties what inherits, too: {', '.join(database.children)}",) if database.children else ()
-    return replace(plan, skipped=tuple(skipped), notes=notes)
+    return replace(plan, skipped=tuple(skipped), notes=plan.notes + notes)
+
+
+def _kept_in(fields: Sequence[Field], database: Database) -> list[Field]:
+    """Give the fields for a database that keeps this encoding."""
+    return [replace(field, cast=with_charset(field.cast, database.charset)) for field in fields]
 
 
 def _load_plan(

@@ -4,6 +4,7 @@
 """
 
 from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, PREPARED, RUN_ENDS, Cast, arrow_kind, with_policies
+from bulkio.types.charsets import UTF8, Charset, charset_of, with_charset
 from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import (
     ARRAY,
@@ -30,7 +31,9 @@ __all__ = [
     "RUN_ENDS",
     "SERVER_TEXT",
     "STRICT",
+    "UTF8",
     "Cast",
+    "Charset",
     "PgType",
     "Policies",
     "TypeFacts",
@@ -39,11 +42,13 @@ __all__ = [
     "base_type",
     "cast_from_pg",
     "cast_to_pg",
+    "charset_of",
     "is_typmod",
     "known_type",
     "named_type",
     "numeric_typmod",
     "pg_type_for",
     "resolve_type",
+    "with_charset",
     "with_policies",
 ]

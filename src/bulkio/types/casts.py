@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bulkio.types.charsets import UTF8, Charset
 from bulkio.types.pgtypes import SERVER_TEXT
 from bulkio.types.policies import STRICT, Policies
 
@@ -49,6 +50,8 @@ class Cast:
     pg: PgType
     children: tuple[Cast, ...] = ()
     policies: Policies = STRICT
+    #: the database's encoding
+    charset: Charset = UTF8
 
     @property
     def needs_server(self) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import inspect
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,9 @@ import bulkio
 import bulkio.aio
 import bulkio.errors
 import bulkio.sync
+from bulkio.drivers.conninfo import parse_conninfo
+from bulkio.exporter import ExportOptions
+from bulkio.loader import LoadOptions
 
 MODULES = ("bulkio", "bulkio.aio", "bulkio.errors")
 PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module].__all__]
@@ -158,3 +163,33 @@ def test_a_slip_in_an_option_of_an_export(options: dict[str, object], message: s
     """It is an error before anything is opened, and not another meaning."""
     with pytest.raises(bulkio.ConfigError, match=message):
         bulkio.read("t", "host=nowhere.invalid", **options)
+
+
+#: names of what has a password in it: a DSN may, and so may an environment
+SECRETS = {"password", "dsn", "env", "secret", "conninfo"}
+
+
+def test_no_repr_shows_a_password() -> None:
+    """Not of any dataclass: reprs stand in logs, in assertions and in error trackers."""
+    found = {
+        f"{kind.__qualname__}.{each.name}"
+        for kind in every_dataclass()
+        for each in dataclasses.fields(kind)
+        if each.name in SECRETS and each.repr and "__repr__" not in vars(kind)
+    }
+    assert found == set()
+    options = LoadOptions(password="hunter2"), ExportOptions(password="hunter2")
+    assert "hunter2" not in repr(options)
+    assert "hunter2" not in repr(parse_conninfo("host=/x password=hunter2 sslpassword=hunter2"))
+
+
+def every_dataclass() -> set[type]:
+    """Give the dataclasses of all of bulkio's modules."""
+    names = [found.name for found in pkgutil.walk_packages(bulkio.__path__, "bulkio.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    return {
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__.startswith("bulkio")
+    }

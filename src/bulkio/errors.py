@@ -15,6 +15,8 @@ A message says what went wrong, where, and what to do about it. The CLI alone tu
 
 from __future__ import annotations
 
+from bulkio.text import printable
+
 __all__ = [
     "BulkioError",
     "ConfigError",
@@ -75,10 +77,10 @@ class DecodeError(BulkioError):
 
 
 class FileError(BulkioError):
-    """A file cannot be read or written."""
+    """A file cannot be read or written. Of its name the message shows what would end a line as an escape."""
 
     def __init__(self, message: str, *, path: str) -> None:
-        super().__init__(message)
+        super().__init__(message.replace(path, printable(path)) if path else message)
         self.path = path
 
 

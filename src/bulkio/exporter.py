@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, pl
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
+from bulkio.text import printable
 from bulkio.types import STRICT, Policies, charset_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ExportOptions:
     batch_rows: int = 16384
     #: how long to wait for a lock, as PostgreSQL spells it ("10s"); None for what the role or the DSN says
     lock_timeout: str | None = None
-    password: str | Callable[[], str] | None = None
+    password: str | Callable[[], str] | None = field(default=None, repr=False)
     progress: Callable[[Progress], None] | None = None
     policies: Policies = STRICT
     #: intervals as structs; set for Parquet
@@ -246,7 +247,7 @@ async def _table_request(
 
 
 def _no_table(name: str) -> SchemaError:
-    return SchemaError(f"table {name} does not exist")
+    return SchemaError(f"table {printable(name)} does not exist")
 
 
 # --- Reading ------------------------------------------------------------------------------------------------

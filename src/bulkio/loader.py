@@ -95,7 +95,7 @@ class LoadOptions:
     block_bytes: int = BLOCK_BYTES
     #: how long to wait for a lock, as PostgreSQL spells it ("10s"); None for what the role or the DSN says
     lock_timeout: str | None = None
-    password: str | Callable[[], str] | None = None
+    password: str | Callable[[], str] | None = field(default=None, repr=False)
     progress: Callable[[Progress], None] | None = None
     policies: Policies = STRICT
     #: PostgreSQL types for the columns of a new table, as DDL spells them, by column

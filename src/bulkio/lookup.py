@@ -11,7 +11,7 @@ from bulkio import catalog, sql
 from bulkio.catalog import NamedType, TableName
 from bulkio.errors import ConfigError, DriverError
 from bulkio.plan import NAME_BYTES
-from bulkio.text import show_name
+from bulkio.text import printable, show_name
 from bulkio.types import known_type
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ async def look_up(session: Session, text: str) -> Found:
         new_schema = name.schema if await session.fetch(catalog.schema_query(name.schema)) else None
     table = None if oid is None else await _table(session, int(str(oid)))
     if table is not None and (table.name != name.name or name.schema not in (None, table.schema, "pg_temp")):
-        raise ConfigError(f"the server takes {name} for another table, {table.schema}.{table.name}")
+        raise ConfigError(
+            f"the server takes {printable(str(name))} for another table, {printable(f'{table.schema}.{table.name}')}"
+        )
     return Found(name, table, cast("str | None", new_schema))
 
 
@@ -87,8 +89,8 @@ async def _refuse_long_name(session: Session, name: TableName) -> None:
     for part, size in (await name_bytes(session, [part for part in (name.schema, name.name) if part])).items():
         if size > NAME_BYTES:
             raise ConfigError(
-                f"the name {part} is longer than PostgreSQL's {NAME_BYTES} bytes, and cut it could be another table's:"
-                f" it has {size}"
+                f"the name {printable(part)} is longer than PostgreSQL's {NAME_BYTES} bytes, and cut it could be"
+                f" another table's: it has {size}"
             )
 
 

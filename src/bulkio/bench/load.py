@@ -19,6 +19,7 @@ from bulkio.bench.result import Result, make_result
 from bulkio.bench.scratch import Content, Server, find_dsn
 from bulkio.bench.spec import Job
 from bulkio.errors import BulkioError
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +76,7 @@ class _Loads:
         self._columns = [sql.NewColumn(*column) for column in prepared["columns"]]
         self._rows = prepared["rows"]
         if not self._rows:
-            raise BulkioError(f"{self._bench.source} has no rows: there is nothing to measure")
+            raise BulkioError(f"{printable(self._bench.source)} has no rows: there is nothing to measure")
         names = tuple(column.name for column in self._columns)
         base = replace(self._job, source=prepared["source"], stream=prepared["stream"], columns=names)
         limit, tried = self._calibrated(replace(base, stream=prepared["sample"]), base)

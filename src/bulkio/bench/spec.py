@@ -6,7 +6,7 @@ Never on a command line, which other users can read: a DSN holds a password.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Job:
     """One worker's task. Which fields count is the action's own matter (`worker`)."""
 
     action: Action
-    dsn: str
+    dsn: str = field(repr=False)
     driver: DriverName = "asyncpg"
     method: str = "binary"
     #: of a load, a path that `bulkio.load` takes

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkio.bench.stats import PUBLISHED_PAIRS
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from bulkio.bench.result import LineResult, Result
@@ -19,7 +20,8 @@ _HEADINGS = ("rows/s", "wall s", "CPU s / 1M rows", "peak MB", "x limit", "95% i
 
 def make_table(result: Result) -> Table:
     """Lay out one line of the bench a row; the limits come first."""
-    table = Table(title=Text(f"bench {result.kind}: {result.source['name']}, {result.source['rows']:,} rows"))
+    source = printable(str(result.source["name"]))
+    table = Table(title=Text(f"bench {result.kind}: {source}, {result.source['rows']:,} rows"))
     table.add_column("line")
     for heading in _HEADINGS:
         table.add_column(heading, justify="right")

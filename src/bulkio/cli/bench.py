@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from bulkio.cli.output import say
+from bulkio.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -114,7 +117,7 @@ def export(
 
 
 def _noter(*, quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else (lambda text: click.echo(f"bench: {text}", err=True))
+    return (lambda _: None) if quiet else (lambda text: say(f"bench: {printable(text)}"))
 
 
 def _show(result: Result, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Shared, parse_param, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from bulkio.protocols import ExportMethod
@@ -97,7 +98,7 @@ def export(
                 progress=progress,
                 **policies,
             ),
-            f"the export was cancelled, {dest} was not written",
+            f"the export was cancelled, {printable(dest)} was not written",
         )
     report.show_export(done, dest, as_json=shared.as_json, quiet=shared.quiet)
 

@@ -10,6 +10,7 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Shared, by_column, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from bulkio.plan import Mode
@@ -107,7 +108,7 @@ def load(
                 **policies,
                 progress=progress,
             ),
-            f"the load was rolled back, table {table} is unchanged",
+            f"the load was rolled back, table {printable(table)} is unchanged",
         )
     report.show_load(done, as_json=shared.as_json, quiet=shared.quiet)
 

@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
@@ -41,7 +41,7 @@ Command = TypeVar("Command", bound="Callable[..., object]")
 class Shared:
     """The values of the options that `load` and `export` share."""
 
-    dsn: str | None
+    dsn: str | None = field(repr=False)
     driver: DriverChoice
     columns: tuple[str, ...] | None
     batch_rows: int

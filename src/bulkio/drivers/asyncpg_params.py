@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bulkio.drivers import keepalive, libpq, peer, tls
 from bulkio.errors import ConfigError
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     import ssl
@@ -117,7 +118,7 @@ def refusals(info: ConnInfo) -> tuple[str, ...]:
     for name, value in info.params.items():
         key = KEYS.get(name, _UNKNOWN)
         if value and key.treatment == "limited" and value not in key.accepts:
-            shown = f"{name}={value}" if key.accepts else name
+            shown = f"{name}={printable(value)}" if key.accepts else name
             found.append(f"{shown}: {key.note}")
     for host in info.hosts:
         reason = _host_refusal(host, info.params.get("sslmode") or "prefer")

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from bulkio.drivers import asyncpg_params, keepalive, libpq
 from bulkio.errors import ConfigError
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -180,10 +181,10 @@ def _check_values(params: Mapping[str, str]) -> None:
     """Check what libpq checks only when it connects, or not in every version."""
     target = params.get("target_session_attrs") or "any"
     if target not in _TARGETS:
-        raise ConfigError(f"target_session_attrs={target} is none of {', '.join(sorted(_TARGETS))}")
+        raise ConfigError(f"target_session_attrs={printable(target)} is none of {', '.join(sorted(_TARGETS))}")
     balancing = params.get("load_balance_hosts") or "disable"
     if balancing not in _BALANCING:
-        raise ConfigError(f"load_balance_hosts={balancing} is neither disable nor random")
+        raise ConfigError(f"load_balance_hosts={printable(balancing)} is neither disable nor random")
     try:
         int(params.get("connect_timeout") or 0)
     except ValueError:

@@ -13,7 +13,7 @@ through.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from psycopg import conninfo as psycopg_conninfo
@@ -54,9 +54,9 @@ _SYNTAX = (
 class _Probe:
     """What libpq had resolved when it refused, and why it refused."""
 
-    values: dict[str, str]
-    message: str
-    password: str
+    values: dict[str, str] = field(repr=False)
+    message: str = field(repr=False)
+    password: str = field(repr=False)
     host: str
 
 

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConnectError
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo
@@ -34,7 +35,7 @@ def check(info: ConnInfo) -> None:
         uid = uid_of(path)
         if uid not in (None, info.peer_uid):
             raise ConnectError(
-                f"{path} is the socket of user id {uid}, and not of {info.peer_uid}, who runs the server; "
+                f"{printable(path)} is the socket of user id {uid}, and not of {info.peer_uid}, who runs the server; "
                 "nothing was sent there"
             )
 
@@ -54,7 +55,8 @@ def _connects(probe: socket.socket, path: str) -> bool:
             probe.connect(path)
         except BlockingIOError:  # its queue is full
             if time.monotonic() > deadline:
-                raise ConnectError(f"{path} has taken no connection for {_TIMEOUT_S:.0f} s", retryable=True) from None
+                message = f"{printable(path)} has taken no connection for {_TIMEOUT_S:.0f} s"
+                raise ConnectError(message, retryable=True) from None
             time.sleep(0.01)
         except OSError:
             return False

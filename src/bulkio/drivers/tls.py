@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +61,8 @@ def _load_roots(context: ssl.SSLContext, params: Mapping[str, str]) -> bool:
     if not path.exists():
         if params["sslmode"].startswith("verify-"):
             raise ConfigError(
-                f"sslmode={params['sslmode']} needs the root certificate file {path}, which does not exist:"
-                " name one with sslrootcert, or use sslrootcert=system"
+                f"sslmode={params['sslmode']} needs the root certificate file {printable(str(path))}, which does not"
+                " exist: name one with sslrootcert, or use sslrootcert=system"
             )
         return False
     _load(context, "sslrootcert", cafile=path)
@@ -76,7 +77,7 @@ def _load_revocations(context: ssl.SSLContext, params: Mapping[str, str]) -> Non
         default = _home("root.crl")
         file = str(default) if default.exists() else ""
     if folder and not Path(folder).is_dir():
-        raise ConfigError(f"sslcrldir={folder} is not a directory")
+        raise ConfigError(f"sslcrldir={printable(folder)} is not a directory")
     if file:
         _load(context, "sslcrl", cafile=Path(file))
     if folder:
@@ -89,7 +90,8 @@ def _load(context: ssl.SSLContext, key: str, *, cafile: Path | None = None, capa
     try:
         context.load_verify_locations(cafile=cafile, capath=capath)
     except OSError as error:  # ssl.SSLError is one
-        raise ConfigError(f"{key}: cannot read certificates from {cafile or capath}: {error}") from error
+        where = printable(str(cafile or capath))
+        raise ConfigError(f"{key}: cannot read certificates from {where}: {error}") from error
 
 
 def _load_client_certificate(context: ssl.SSLContext, params: Mapping[str, str]) -> None:

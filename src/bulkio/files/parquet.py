@@ -28,6 +28,7 @@ from bulkio.files.logical import read_types
 from bulkio.files.part import file_state, readable_schema
 from bulkio.files.sink import FileSink
 from bulkio.files.wide import naming_wide_integers, parquet_schema
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -314,19 +315,21 @@ def open_sink(path: str, schema: pa.Schema) -> FileSink:
 
 def _refuse_unfit(path: str, schema: pa.Schema) -> None:
     if not len(schema):
-        raise SchemaError(f"{path}: Parquet cannot hold a table without columns")
+        raise SchemaError(f"{printable(path)}: Parquet cannot hold a table without columns")
     twice = tuple(name for name, times in Counter(schema.names).items() if times > 1)
     if twice:
         raise SchemaError(
-            f"{path}: pandas and others cannot read a Parquet file with two columns of one name: {', '.join(twice)}."
+            f"{printable(path)}: pandas and others cannot read a Parquet file with two columns of one name:"
+            f" {', '.join(map(printable, twice))}."
             " Name them apart in the query (AS), or write Arrow IPC (.arrow) instead",
             columns=twice,
         )
     unfit = {field.name: field.type for field in schema if not _fits(field)}
     if unfit:
-        listed = ", ".join(f"{name} ({arrow_type})" for name, arrow_type in unfit.items())
+        listed = ", ".join(f"{printable(name)} ({arrow_type})" for name, arrow_type in unfit.items())
         raise SchemaError(
-            f"{path}: Parquet cannot hold these columns: {listed}. Write Arrow IPC (.arrow) instead, or cast them.",
+            f"{printable(path)}: Parquet cannot hold these columns: {listed}. Write Arrow IPC (.arrow) instead, or"
+            " cast them.",
             columns=tuple(unfit),
         )
 

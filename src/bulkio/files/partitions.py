@@ -29,9 +29,9 @@ def refuse_dropped_partitions(parts: Sequence[Part], columns: tuple[str, ...] | 
         if keys:
             stand = "stands" if len(keys) == 1 else "stand"
             raise SchemaError(
-                f"{part.path}: {printable(' and '.join(keys))} {stand} in its path and in no column of the file, and"
-                " would be dropped: write the files with that column, or leave it out by naming the columns to load"
-                " (--columns)",
+                f"{printable(part.path)}: {printable(' and '.join(keys))} {stand} in its path and in no column of the"
+                " file, and would be dropped: write the files with that column, or leave it out by naming the columns"
+                " to load (--columns)",
                 columns=keys,
             )
 

@@ -58,7 +58,7 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
 def refuse_url(name: str) -> None:
     """Raise `ConfigError` for something like ``s3://…``."""
     if "://" in name:
-        raise ConfigError(f"{name}: only files of this machine can be read and written, not URLs")
+        raise ConfigError(f"{printable(name)}: only files of this machine can be read and written, not URLs")
 
 
 def _list(source: str | os.PathLike[str], suffixes: frozenset[str]) -> Listing:
@@ -108,8 +108,8 @@ def _matching(pattern: str) -> Listing:
     parents = {parent for name in found for parent in Path(name).parents}
     for folder in folders:
         if Path(folder) not in parents and any(not entry.name.startswith(".") for entry in _entries(Path(folder))):
-            message = f"{pattern}: matches the folder {folder}, whose files it does not match"
-            raise FileError(f"{message}: name them, too, as in '{folder.rstrip('/')}/*.parquet'", path=folder)
+            message = f"{printable(pattern)}: matches the folder {folder}, whose files it does not match"
+            raise FileError(f"{message}: name them, too, as in '{folder}/*.parquet'", path=folder)
     if not found:
         raise FileError(f"{pattern}: no such file, and as a pattern it matches none", path=pattern)
     return Listing(tuple(found))
@@ -125,7 +125,9 @@ def _refuse_twice(paths: Sequence[str]) -> None:
             continue
         file = (found.st_dev, found.st_ino)
         if file in seen:
-            raise FileError(f"{path}: is the same file as {seen[file]}: its rows would be loaded twice", path=path)
+            raise FileError(
+                f"{path}: is the same file as {printable(seen[file])}: its rows would be loaded twice", path=path
+            )
         seen[file] = path
 
 

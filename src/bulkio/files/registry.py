@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 from bulkio.files import ipc, parquet
 from bulkio.files.faults import reading
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ def format_of_file(path: str) -> Format:
     for fmt in FORMATS:
         if fmt.magic and head.startswith(fmt.magic):
             return fmt
-    raise ConfigError(f"{path}: of no format that bulkio knows; {_known()}")
+    raise ConfigError(f"{printable(path)}: of no format that bulkio knows; {_known()}")
 
 
 def format_of_dest(path: str, fmt: str | None) -> Format:
@@ -72,7 +73,7 @@ def format_of_dest(path: str, fmt: str | None) -> Format:
         raise ConfigError(f"unknown format {fmt!r}; known are {', '.join(known.name for known in FORMATS)}")
     by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
     if by_suffix is None:
-        raise ConfigError(f"{path}: its ending tells no format that bulkio knows; {_known()}")
+        raise ConfigError(f"{printable(path)}: its ending tells no format that bulkio knows; {_known()}")
     return by_suffix
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import writing
 from bulkio.files.staging import StagedFile
+from bulkio.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ class FileSink:
         """Append one batch. Raises `SchemaError` for another schema, `FileError` if it cannot be written."""
         if not batch.schema.equals(self.schema, check_metadata=False):
             raise SchemaError(
-                f"{self.path}: a batch has another schema than the file: {_difference(self.schema, batch)}"
+                f"{printable(self.path)}: a batch has another schema than the file: {_difference(self.schema, batch)}"
             )
         try:
             with writing(self.path):
@@ -82,5 +83,5 @@ class FileSink:
 
 
 def _difference(schema: pa.Schema, batch: pa.RecordBatch) -> str:
-    wanted = ", ".join(f"{field.name} {field.type}" for field in schema if field not in batch.schema)
+    wanted = ", ".join(f"{printable(field.name)} {field.type}" for field in schema if field not in batch.schema)
     return wanted or "the columns stand in another order"

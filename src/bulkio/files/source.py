@@ -12,7 +12,7 @@ from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.part import ReadOptions, choose_columns, file_state
 from bulkio.files.partitions import refuse_dropped_partitions
-from bulkio.text import show_name
+from bulkio.text import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -107,37 +107,37 @@ def _refuse_faults(parts: Sequence[Part], chosen: list[str]) -> None:
         faults = {name: fault for name, fault in part.faults.items() if name in chosen}
         if faults:
             lines = "\n  ".join(f"{show_name(name)} {fault}" for name, fault in faults.items())
-            message = (
-                f"{part.path}: columns cannot be loaded as what they are\n  {lines}\nor leave them out (--columns)"
-            )
-            raise SchemaError(message, columns=tuple(faults))
+            head = f"{printable(part.path)}: columns cannot be loaded as what they are"
+            raise SchemaError(f"{head}\n  {lines}\nor leave them out (--columns)", columns=tuple(faults))
 
 
 def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:
     """Raise `SchemaError` with everything in which a file differs from the first one."""
     found: list[tuple[str, str]] = []
     for part in parts[1:]:
-        found += [(name, f"{part.path}: {text}") for name, text in _differences(parts[0], part, chosen)]
+        found += [(name, f"{printable(part.path)}: {text}") for name, text in _differences(parts[0], part, chosen)]
     if found:
         names = tuple(dict.fromkeys(name for name, _ in found))
         lines = "\n  ".join(text for _, text in found)
-        raise SchemaError(f"the files do not fit together; compared with {parts[0].path}\n  {lines}", columns=names)
+        raise SchemaError(
+            f"the files do not fit together; compared with {printable(parts[0].path)}\n  {lines}", columns=names
+        )
 
 
 def _differences(first: Part, other: Part, chosen: list[str]) -> Iterator[tuple[str, str]]:
     for name in chosen:
         if name not in other.schema.names:
-            yield name, f"column {name} is missing"
+            yield name, f"column {printable(name)} is missing"
             continue
         # By index: names may be ambiguous, which is for the plan to refuse.
         here = first.schema.types[first.schema.names.index(name)]
         there = other.schema.types[other.schema.names.index(name)]
         if _plain(here) != _plain(there):
-            yield name, f"column {name} is {there}, not {here}"
+            yield name, f"column {printable(name)} is {there}, not {here}"
     if chosen == first.schema.names:
         for name in other.schema.names:
             if name not in chosen:
-                yield name, f"column {name} is not in the first file"
+                yield name, f"column {printable(name)} is not in the first file"
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
@@ -168,7 +168,7 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.names != schema.names:
         for name in schema.names:
             if batch.schema.names.count(name) != 1:
-                raise ValueError(f"column {name} is no longer there: the file was changed while it was read")
+                raise ValueError(f"column {printable(name)} is no longer there: the file was changed while it was read")
         batch = batch.select(schema.names)
     arrays = [_decoded(array, field) for array, field in zip(batch.columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -178,5 +178,7 @@ def _decoded(array: pa.Array, field: pa.Field) -> pa.Array:
     if array.type != field.type and pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if array.type != field.type:
-        raise ValueError(f"column {field.name} has become {array.type}: the file was changed while it was read")
+        raise ValueError(
+            f"column {printable(field.name)} has become {array.type}: the file was changed while it was read"
+        )
     return array

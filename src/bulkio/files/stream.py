@@ -95,7 +95,7 @@ def _open(source: object, name: str) -> pa.RecordBatchReader:
         batch = pa.record_batch(source)
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
     except (pa.ArrowException, TypeError, ValueError) as exc:
-        raise ConfigError(f"{name}: gives no table, but {str(exc).splitlines()[0]}") from exc
+        raise ConfigError(f"{printable(name)}: gives no table, but {str(exc).splitlines()[0]}") from exc
 
 
 def _select(schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema:

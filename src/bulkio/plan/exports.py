@@ -93,7 +93,9 @@ def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, .
         SchemaError: it has no rows to read, or a wanted column does not exist.
     """
     if table.kind not in READABLE:
-        raise SchemaError(f"{table.schema}.{table.name} is neither a table nor a view, it has no rows to export")
+        raise SchemaError(
+            f"{printable(f'{table.schema}.{table.name}')} is neither a table nor a view, it has no rows to export"
+        )
     columns = {column.name: column for column in table.columns}
     names = list(columns) if wanted is None else list(wanted)
     refuse([(n, "the table has no such column") for n in names if n not in columns], "unknown columns")
@@ -110,7 +112,7 @@ def key_columns(table: Table, wanted: Iterable[str]) -> tuple[str, ...]:
 def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]) -> ExportPlan:
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
     if not columns:
-        raise ConfigError(f"{request.name} has no columns, so there is nothing to export")
+        raise ConfigError(f"{printable(request.name)} has no columns, so there is nothing to export")
     not_null = {column.name for column in request.table_columns} - request.nullable
     casts = [(c.name, _cast(c, types, request)) for c in columns]
     fields = [Field(name, cast, name not in not_null or _may_be_nulled(cast)) for name, cast in casts]
@@ -167,7 +169,10 @@ def _text_pins(
         pins += [sql.OWN_PATH] if names else []
     else:
         why = "its text leaves out the schemas of this session's search_path: select it as oid (column::oid) or text"
-        refuse([(name, why) for name in names], f"columns of {request.name} name other objects in other sessions")
+        refuse(
+            [(name, why) for name in names],
+            f"columns of {printable(request.name)} name other objects in other sessions",
+        )
     if any(holds_money(column.type_oid, types) for column in columns):
         pins.append(sql.PLAIN_MONEY)
     return tuple(pins)

@@ -156,11 +156,14 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
 def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     if request.mode == "truncate":
         raise SchemaError(
-            f"table {request.table} does not exist, so it cannot be truncated: use --mode create or append"
+            f"table {printable(str(request.table))} does not exist, so it cannot be truncated:"
+            " use --mode create or append"
         )
     schema = database.new_schema
     if schema is None:
-        where = f"schema {request.table.schema}" if request.table.schema else "the search_path's first schema"
+        where = (
+            f"schema {printable(request.table.schema)}" if request.table.schema else "the search_path's first schema"
+        )
         raise SchemaError(f"{where} does not exist: create it first")
     fields: list[Field] = []
     faults, notes = [], []

@@ -26,7 +26,7 @@ import os
 import pwd
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
@@ -64,7 +64,7 @@ class PsqlCommand:
 
     path: Path
     args: tuple[str, ...]
-    env: dict[str, str]
+    env: dict[str, str] = field(repr=False)
 
 
 def ensure() -> str:

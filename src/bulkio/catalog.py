@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.sql import SequenceOptions, qualified, quote_literal
+from bulkio.text import printable
 from bulkio.types import TypeFacts
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class TableName:
     name: str
 
     def __str__(self) -> str:
-        return self.name if self.schema is None else f"{self.schema}.{self.name}"
+        """Name it as messages do."""
+        return printable(self.name if self.schema is None else f"{self.schema}.{self.name}")
 
 
 @dataclass(frozen=True, slots=True)

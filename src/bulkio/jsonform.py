@@ -34,7 +34,7 @@ import pyarrow.compute as pc
 
 from bulkio.csvform import map_entries
 from bulkio.errors import EncodeError, SchemaError
-from bulkio.text import show_name, show_value
+from bulkio.text import show_name, show_type, show_value
 from bulkio.timetext import date_text, timestamp_text
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ def _dictionary(column: pa.Array) -> pa.Array:
 def _struct(column: pa.Array) -> pa.Array:
     names = [field.name for field in column.type]
     if len(set(names)) != len(names):
-        raise _NoForm(f"Arrow's {column.type} has two fields of one name, of which jsonb would keep one")
+        raise _NoForm(f"Arrow's {show_type(column.type)} has two fields of one name, of which jsonb would keep one")
     if any("\0" in name for name in names):
         raise _NoForm("a field's name contains a NUL character, which jsonb cannot store")
     parts: list[pa.Array | str] = []

@@ -79,9 +79,7 @@ async def look_up(session: Session, text: str) -> Found:
         new_schema = name.schema if await session.fetch(catalog.schema_query(name.schema)) else None
     table = None if oid is None else await _table(session, int(str(oid)))
     if table is not None and (table.name != name.name or name.schema not in (None, table.schema, "pg_temp")):
-        raise ConfigError(
-            f"the server takes {printable(str(name))} for another table, {printable(f'{table.schema}.{table.name}')}"
-        )
+        raise ConfigError(f"the server takes {name} for another table, {printable(f'{table.schema}.{table.name}')}")
     return Found(name, table, cast("str | None", new_schema))
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
 from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
-from bulkio.text import show_name
+from bulkio.text import show_name, show_type
 from bulkio.timetext import (
     DATE_INFINITIES,
     DAY_US,
@@ -57,7 +57,7 @@ def unsupported(how: Cast) -> str | None:
     foreign = how.pg.codec == ARRAY and known_type(cast("PgType", how.pg.element).oid) is None
     lacking = how.pg.codec in _NO_ROWS or how.pg.base_name in _NO_ROW_TYPES
     if lacking or how.needs_server or foreign:
-        return f"the drivers' rows have no exact form for {how.pg.sql}"
+        return f"the drivers' rows have no exact form for {show_type(how.pg.sql)}"
     return next((why for child in how.children if (why := unsupported(child)) is not None), None)
 
 
@@ -192,7 +192,11 @@ def _enum_array(values: Sequence[object], how: Cast) -> pa.Array:
     """Give all the labels in their order, as the codec does; asyncpg has labels as str, psycopg as bytes."""
     texts = [value.decode() if isinstance(value, bytes) else value for value in values]
     places: dict[object, int | None] = {label: place for place, label in enumerate(how.pg.labels)}
-    _refuse(texts, lambda text: text not in places, f"a label that {how.pg.sql} did not have when its labels were read")
+    _refuse(
+        texts,
+        lambda text: text not in places,
+        f"a label that {show_type(how.pg.sql)} did not have when its labels were read",
+    )
     places[None] = None
     indices = pa.array([places[text] for text in texts], pa.int32())
     return pa.DictionaryArray.from_arrays(indices, pa.array(how.pg.labels, pa.string()))

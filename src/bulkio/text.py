@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["printable", "show_name", "show_value"]
+__all__ = ["printable", "show_name", "show_type", "show_value"]
 
 MAX_SHOWN = 60
 
@@ -17,6 +17,11 @@ def printable(text: str, limit: int | None = None) -> str:
 def show_name(name: str) -> str:
     """Show an identifier, in double quotes."""
     return f'"{printable(name, 80)}"'
+
+
+def show_type(kind: object) -> str:
+    """Show a type as it spells itself: Arrow's may have the names of fields in it, PostgreSQL's may be a user's own."""
+    return printable(str(kind))
 
 
 def show_value(value: object) -> str:

@@ -24,11 +24,12 @@ EVIL = f"x{LINE}"
 Words = list[object]
 
 
-def table(folder: Path, name: str, column: str = "a", kind: pa.DataType | None = None) -> Path:
+def table(folder: Path, name: str, column: str = "a", kind: pa.DataType | None = None, *, text: bool = False) -> Path:
     """Make a small Parquet file."""
     path = folder / name
     path.parent.mkdir(exist_ok=True)
-    pq.write_table(pa.table({column: pa.array([1], kind or pa.int64())}), path)
+    values = pa.array([LINE]) if text else pa.array([1], kind or pa.int64())
+    pq.write_table(pa.table({column: values}), path)
     return path
 
 
@@ -65,6 +66,15 @@ CASES: dict[str, Callable[[Path], Words]] = {
     "a column of the source": lambda f: ["load", table(f, "a.parquet", EVIL), "fits"],
     "columns of the source": lambda f: ["load", table(f, "a.parquet"), "fits", "--columns", EVIL],
     "a table that is to be": lambda f: ["load", table(f, "a.parquet"), f'"{EVIL}"', "--mode", "truncate"],
+    "a table that is": lambda f: ["load", table(f, "a.parquet"), f'"{EVIL}s"', "--mode", "create"],
+    "a table that does not fit": lambda f: ["load", table(f, "a.parquet", "b"), f'"{EVIL}s"'],
+    "a table that cannot be made": lambda f: ["load", table(f, "a.parquet", "b"), f'"{EVIL}n"', "--types", "b=uuid"],
+    "a view": lambda f: ["load", table(f, "a.parquet"), f'"{EVIL}v"'],
+    "a type that does not fit": lambda f: ["load", table(f, "a.parquet"), "typed"],
+    "a type in a plan": lambda f: ["export", "typed", f / "x.arrow", "--dry-run"],
+    "a value of an enum": lambda f: ["load", table(f, "a.parquet", "m", text=True), "typed"],
+    "what the server names": lambda f: ["load", table(f, "a.parquet"), "checked"],
+    "what a trigger says": lambda f: ["load", table(f, "a.parquet"), "noted"],
     "a schema that is not": lambda f: ["load", table(f, "a.parquet"), f'"{EVIL}".t'],
     "no name": lambda f: ["load", table(f, "a.parquet"), EVIL],
     "a long name": lambda f: ["load", table(f, "a.parquet"), f'"{EVIL * 9}"'],
@@ -101,6 +111,13 @@ CASES: dict[str, Callable[[Path], Words]] = {
 def test_no_name_makes_a_line(bulkio: Program, db: psycopg.Connection, tmp_path: Path, case: str) -> None:
     """Not in an error, a report, a plan or a hint: line ends and escapes of names are spelled out."""
     db.execute("CREATE TABLE fits (a int8); INSERT INTO fits VALUES (1)")
+    db.execute(f'CREATE TABLE "{EVIL}s" (a int8); CREATE VIEW "{EVIL}v" AS SELECT 1 AS a')
+    db.execute(f'CREATE TYPE "{EVIL}t" AS (x int); CREATE TYPE "{EVIL}e" AS ENUM ($${EVIL}$$)'.replace("$$", "'"))
+    db.execute(f'CREATE TABLE typed (a "{EVIL}t", m "{EVIL}e")')
+    db.execute(f'CREATE TABLE checked (a int8 CONSTRAINT "{EVIL}" CHECK (a > 5)); CREATE TABLE noted (a int8)')
+    says = f"BEGIN RAISE '%', E'{LINE}' USING HINT = E'{LINE}', DETAIL = E'{LINE}'; END"
+    db.execute(f"CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS $f$ {says} $f$")
+    db.execute("CREATE TRIGGER says BEFORE INSERT ON noted FOR EACH ROW EXECUTE FUNCTION says()")
     db.execute(f'CREATE TABLE evil (a aclitem, "{EVIL}" int8); CREATE DOMAIN "{EVIL}" AS text')
     done = bulkio(*CASES[case](tmp_path))
     said = done.out + done.err

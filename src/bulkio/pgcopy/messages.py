@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.text import show_name, show_value
+from bulkio.text import show_name, show_type, show_value
 
 if TYPE_CHECKING:
     from bulkio.pgcopy import Field
@@ -88,7 +88,11 @@ def encode_message(status: int, field: Field, row: int, batch: object, column_in
     value = _value(batch, column_index, batch_row) if "{value}" in template else ""
     is_not = "is not" if field.cast.pg.codec == "enum" else "holds what is not"
     return f"row {row}, column {show_name(field.name)}: " + template.format(
-        value=value, pg=field.cast.pg.sql, enum=_enums(field.cast), is_not=is_not, charset=field.cast.charset.name
+        value=value,
+        pg=show_type(field.cast.pg.sql),
+        enum=_enums(field.cast),
+        is_not=is_not,
+        charset=field.cast.charset.name,
     )
 
 
@@ -99,12 +103,14 @@ def decode_message(status: int, field: Field, row: int, expected: int, found: in
 
 def refusal(status: int, cast: Cast, expected: int = 0, found: int = 0) -> str:
     """Say why a value cannot come out of PostgreSQL, by whatever method it travels."""
-    return _DECODE[status].format(pg=cast.pg.sql, arrow=cast.arrow, enum=_enums(cast), expected=expected, found=found)
+    return _DECODE[status].format(
+        pg=show_type(cast.pg.sql), arrow=show_type(cast.arrow), enum=_enums(cast), expected=expected, found=found
+    )
 
 
 def _enums(cast: Cast) -> str:
     """Name the enums in a column's type."""
-    found = {cast.pg.sql: None} if cast.pg.codec == "enum" else {}
+    found = {show_type(cast.pg.sql): None} if cast.pg.codec == "enum" else {}
     found.update((name, None) for child in cast.children for name in _enums(child).split(" or ") if name)
     return " or ".join(found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, SchemaError
-from bulkio.text import show_name, show_value
+from bulkio.text import show_name, show_type, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,10 @@ NAME_BYTES = 63
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:
     """Show (name, from, to, nullable) of each column, one below the other."""
-    rows = [(show_name(name), left, right, "" if nullable else "NOT NULL") for name, left, right, nullable in columns]
+    rows = [
+        (show_name(name), show_type(left), show_type(right), "" if nullable else "NOT NULL")
+        for name, left, right, nullable in columns
+    ]
     name_width = max((len(row[0]) for row in rows), default=0)
     left_width = max((len(row[1]) for row in rows), default=0)
     return [
@@ -56,7 +59,7 @@ def refuse_odd_dimensions(policies: Policies, fields: Sequence[Field], where: st
     faults = [(name, "dimensions names it") for name in policies.dimensions if name not in types]
     refuse(faults, f"{where} has no such columns")
     faults = [
-        (name, f"{types[name].sql} is no array")
+        (name, f"{show_type(types[name].sql)} is no array")
         for name, number in policies.dimensions.items()
         if number > 1 and types[name].element is None
     ]

@@ -15,7 +15,7 @@ from bulkio.plan.newcolumns import declared, new_cast, new_column
 from bulkio.plan.recorded import recorded_table
 from bulkio.protocols import CopyTarget
 from bulkio.rows import row_oid, unsupported
-from bulkio.text import printable, show_name
+from bulkio.text import printable, show_name, show_type
 from bulkio.types import ARRAY, UTF8, arrow_kind, cast_to_pg, resolve_type, with_charset
 
 if TYPE_CHECKING:
@@ -156,8 +156,7 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
 def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     if request.mode == "truncate":
         raise SchemaError(
-            f"table {printable(str(request.table))} does not exist, so it cannot be truncated:"
-            " use --mode create or append"
+            f"table {request.table} does not exist, so it cannot be truncated: use --mode create or append"
         )
     schema = database.new_schema
     if schema is None:
@@ -175,7 +174,12 @@ def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
         elif pg is not None:
             faults.append((column.name, _misfit(column, pg, pg.sql)))
         else:
-            faults.append((column.name, f"no PostgreSQL type is like Arrow's {column.type}: ask for one with --types"))
+            faults.append(
+                (
+                    column.name,
+                    f"no PostgreSQL type is like Arrow's {show_type(column.type)}: ask for one with --types",
+                )
+            )
     refuse(faults, f"table {request.table} cannot be created")
     refuse_odd_dimensions(request.policies, fields, "the source")
     recorded = recorded_table(request.source_schema)
@@ -203,7 +207,12 @@ def _plan_existing(request: LoadRequest, table: Table, database: Database) -> Lo
         pg = declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, request.policies)
         cast = cast_to_pg(arrow.type, pg, request.policies)
         if database.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
-            faults.append((arrow.name, f"the table has it as {column.type_name}, not {request.types[arrow.name]}"))
+            faults.append(
+                (
+                    arrow.name,
+                    f"the table has it as {show_type(column.type_name)}, not {show_type(request.types[arrow.name])}",
+                )
+            )
         elif cast is None:
             faults.append((arrow.name, _misfit(arrow, pg, column.type_name)))
         else:
@@ -291,7 +300,7 @@ def _misfit(arrow: pa.Field, pg: PgType, type_name: str) -> str:
     nested = arrow_kind(arrow.type) == "list" and arrow_kind(arrow.type.value_type) == "list"
     deep = nested and pg.codec == ARRAY and pg.dimensions == 1
     mend = "say how many dimensions it has (dimensions)" if deep else "cast it in the source first"
-    return f"Arrow's {arrow.type} does not go into {type_name} unchanged: {mend}"
+    return f"Arrow's {show_type(arrow.type)} does not go into {show_type(type_name)} unchanged: {mend}"
 
 
 def _missing_columns(names: Sequence[str], table: Table) -> list[tuple[str, str]]:

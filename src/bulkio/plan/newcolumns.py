@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulkio import sql
 from bulkio.plan.recorded import RecordedTable, RecordedType, recorded_oid, recorded_type
-from bulkio.text import show_name
+from bulkio.text import show_name, show_type
 from bulkio.types import SERVER_TEXT, Cast, arrow_kind, cast_from_pg, cast_to_pg, pg_type_for, resolve_type
 from bulkio.types.geo import arrow_extension, field_typmod
 
@@ -53,7 +53,8 @@ def new_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[
         base = _known_cast(column, recorded.parts[0][1], database, policies)
         pg, cast = base or (pg, cast)
     if recorded is not None and pg is not None:
-        note = f"{show_name(column.name)} was recorded as {recorded.sql}, which cannot be had here: it becomes {pg.sql}"
+        was, becomes = show_type(recorded.sql), show_type(pg.sql)
+        note = f"{show_name(column.name)} was recorded as {was}, which cannot be had here: it becomes {becomes}"
     return pg, cast, note
 
 

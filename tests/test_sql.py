@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bulkio import sql
 from bulkio.errors import ConfigError
 from bulkio.protocols import CopyTarget
+from bulkio.quote import qualified, quote_ident, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def test_examples_run() -> None:
 def test_names_that_cannot_be(name: str) -> None:
     """An empty name and a NUL are refused before the server sees them."""
     with pytest.raises(ConfigError, match="name"):
-        sql.quote_ident(name)
+        quote_ident(name)
 
 
 def test_statements() -> None:
@@ -52,7 +53,7 @@ def test_statements() -> None:
     assert "FORMAT csv" in sql.copy_from_stdin(TARGET, "csv")
     assert "NULL ''" in sql.copy_from_stdin(TARGET, "csv")
     assert sql.copy_to_stdout("select 1 -- x") == "COPY (\nselect 1 -- x\n) TO STDOUT (FORMAT binary)"
-    assert sql.qualified(None, "t") == '"t"'
+    assert qualified(None, "t") == '"t"'
     with pytest.raises(ConfigError, match="no columns"):
         sql.copy_from_stdin(CopyTarget("s", "t", (), ()), "binary")
 
@@ -168,7 +169,7 @@ def test_names_come_back_as_they_are(one_dsn: str, connect: Callable[[str], psyc
     conn = connect(one_dsn)
     names = ['a"b', "A b", "é", "$1", "select", "a\\b", "a.b", "a;--"]
     for name in names:
-        row = conn.execute(f"select 1 as {sql.quote_ident(name)}")
+        row = conn.execute(f"select 1 as {quote_ident(name)}")
         assert row.description[0].name == name
 
 
@@ -201,7 +202,7 @@ def test_the_search_path_is_pinned_and_the_users_is_set_again(
     """It is saved, pinned, and set again, letter by letter."""
     conn = connect(one_dsn)
     for users in ("""\"it's\", public""", '""'):
-        conn.execute(f"select set_config('search_path', {sql.quote_literal(users)}, false)")
+        conn.execute(f"select set_config('search_path', {quote_literal(users)}, false)")
         conn.execute(sql.begin(read_only=True))
         conn.execute("; ".join(sql.session_pins(export=True)))
         assert conn.execute("show search_path").fetchone()[0] == "pg_catalog, pg_temp"

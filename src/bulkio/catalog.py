@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
-from bulkio.sql import SequenceOptions, qualified, quote_literal
+from bulkio.quote import qualified, quote_literal
+from bulkio.sql import SequenceOptions
 from bulkio.text import printable
 from bulkio.types import TypeFacts
 

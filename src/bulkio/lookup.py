@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from bulkio import catalog, sql
 from bulkio.catalog import NamedType, TableName
 from bulkio.errors import ConfigError, DriverError
-from bulkio.plan import NAME_BYTES
+from bulkio.quote import NAME_BYTES, quote_ident
 from bulkio.text import printable, show_name
 from bulkio.types import known_type
 
@@ -153,7 +153,7 @@ async def named_types(session: Session, names: Iterable[tuple[str, str, str]]) -
     wanted = sorted(set(names))
     if not wanted:
         return {}
-    bare = {sql.quote_ident(name): name for schema, name, _ in wanted if not schema}
+    bare = {quote_ident(name): name for schema, name, _ in wanted if not schema}
     visible = {bare[quoted]: oid for quoted, oid in (await _visible_types(session, bare)).items() if oid is not None}
     rows = await session.fetch(catalog.named_types_query(wanted, visible))
     return {(str(schema), str(name)): NamedType(int(str(oid)), int(str(array))) for schema, name, oid, array in rows}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
+from bulkio.quote import name_list, qualified, quote_ident, quote_literal, refuse_nul
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,9 +52,6 @@ __all__ = [
     "lock_for_export",
     "lock_for_load",
     "null_columns",
-    "qualified",
-    "quote_ident",
-    "quote_literal",
     "select_columns",
     "session_pins",
     "truncate_table",
@@ -64,64 +62,9 @@ __all__ = [
 ]
 
 COMMIT = "COMMIT"
+
+
 ROLLBACK = "ROLLBACK"
-
-
-# --- Quoting ------------------------------------------------------------------------------------------------
-
-
-def quote_ident(name: str) -> str:
-    """Quote one identifier, always.
-
-    >>> quote_ident('12" disk')
-    '"12"" disk"'
-
-    Raises:
-        ConfigError: the name is empty or holds a NUL, which PostgreSQL cannot store.
-    """
-    if not name:
-        raise ConfigError("a name is empty; give the table or column a name")
-    _refuse_nul(name, "the name")
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_literal(value: str | None) -> str:
-    r"""Quote one literal of unknown type, safely whatever standard_conforming_strings says; None gives NULL.
-
-    >>> quote_literal("it's"), quote_literal(None)
-    ("'it''s'", 'NULL')
-
-    Raises:
-        ConfigError: the value holds a NUL.
-    """
-    if value is None:
-        return "NULL"
-    _refuse_nul(value, "the value")
-    quoted = "'" + value.replace("'", "''") + "'"
-    # A backslash means itself only while standard_conforming_strings is on; in E'' it always needs doubling.
-    # The blank keeps the E apart from a word before it.
-    return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
-
-
-def qualified(schema: str | None, table: str) -> str:
-    """Give the quoted name of a table; without a schema the search_path decides.
-
-    >>> qualified("public", "trips")
-    '"public"."trips"'
-    """
-    return quote_ident(table) if not schema else f"{quote_ident(schema)}.{quote_ident(table)}"
-
-
-def _refuse_nul(text: str, what: str) -> None:
-    if "\0" in text:
-        raise ConfigError(f"{what} {text!r} holds a NUL character, which PostgreSQL cannot store; remove it")
-
-
-def _name_list(names: Sequence[str]) -> str:
-    return ", ".join(map(quote_ident, names))
-
-
-# --- COPY, SELECT and cursors -------------------------------------------------------------------------------
 
 
 def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
@@ -139,7 +82,7 @@ def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
         "binary": "FORMAT binary",
         "csv": "FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULL '', ENCODING 'UTF8'",
     }[fmt]
-    return f"COPY {qualified(target.schema, target.table)} ({_name_list(target.columns)}) FROM STDIN ({options})"
+    return f"COPY {qualified(target.schema, target.table)} ({name_list(target.columns)}) FROM STDIN ({options})"
 
 
 def copy_to_stdout(query: str) -> str:
@@ -154,7 +97,7 @@ def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> st
     >>> select_columns("public", "trips", ["id", "fare"])
     'SELECT "id", "fare" FROM "public"."trips"'
     """
-    return f"SELECT {_name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+    return f"SELECT {name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
 
 
 def with_texts(query: str, width: int, texts: Mapping[int, str]) -> str:
@@ -238,9 +181,6 @@ def with_array_shapes(query: str, width: int, arrays: Sequence[int]) -> str:
     return f"SELECT {', '.join(['q.*', *shapes])} FROM (\n{query}\n) AS q({', '.join(names)})"  # noqa: S608
 
 
-# --- Transactions and what is pinned in them ----------------------------------------------------------------
-
-
 def begin(*, read_only: bool) -> str:
     """Build BEGIN with everything said, so that no default_transaction_* setting decides.
 
@@ -282,6 +222,7 @@ LIFT_TIMEOUTS = (
     " OR name OPERATOR(pg_catalog.=) 'transaction_timeout')) ORDER BY 1"
 )
 
+
 #: Ask which process of which server this is: numbers of processes come again.
 BACKEND = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
 
@@ -316,6 +257,7 @@ _VALUE_PINS = (
     "SET LOCAL array_nulls = on",
 )
 
+
 #: Before a COPY of text, out or in: money is written as the C locale reads it. Only then, after the catalog's answers:
 #: it also decides money's decimal places.
 PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
@@ -326,9 +268,11 @@ PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 #: and with the rights of whoever loads. Without pg_temp at the end, temporary objects would come first.
 OWN_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
 
+
 # In a setting of the transaction's own: nothing of the client's can get out of step with the server, and nothing is
 # left behind PgBouncer.
 _SAVE_USERS_PATH = "SELECT pg_catalog.set_config('bulkio.users_path', pg_catalog.current_setting('search_path'), true)"
+
 
 #: For what is the user's: names of tables and types as they were spelled, queries, and the functions that triggers,
 #: defaults and checks call. Statements that run under it spell every operator and name in full.
@@ -341,11 +285,11 @@ def as_user(statement: str) -> str:
     return f"{USERS_PATH}; {statement}\n; {OWN_PATH}"
 
 
-# --- A query of the user's ----------------------------------------------------------------------------------
-
 # PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is
 # one. The order of the alternatives matters: the first that matches at a place wins.
 _NEXT_PART = r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'"
+
+
 _TOKEN = re.compile(
     rf"""
       (?P<space>\s+|--[^\n\r]*)
@@ -380,7 +324,7 @@ def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:
     Raises:
         ConfigError: a parameter is missing or unused, or the text is not one complete statement.
     """
-    _refuse_nul(query, "the query")
+    refuse_nul(query, "the query")
     parts: list[str] = []
     used: set[int] = set()
     ended, blank, depth = False, True, 0
@@ -454,9 +398,6 @@ def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
         raise ConfigError(f"the query does not use {', '.join(unused)}; give as many parameters as it has")
 
 
-# --- Tables -------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class SequenceOptions:
     """How a sequence counts."""
@@ -500,7 +441,7 @@ def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
         for column in columns
     ]
     if primary_key:
-        parts.append(f"PRIMARY KEY ({_name_list(primary_key)})")
+        parts.append(f"PRIMARY KEY ({name_list(primary_key)})")
     return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
 
 
@@ -589,14 +530,17 @@ _PLACE = (
     " (SELECT stats_reset::pg_catalog.text FROM pg_catalog.pg_stat_bgwriter)"
 )
 
+
 #: Ask for the running transaction's id and for the server's place, in one round trip.
 XACT_ID_AND_PLACE = (
     "SELECT pg_catalog.format('%s', pg_catalog.pg_current_xact_id()),"  # noqa: S608 - fixed words
     f" {_PLACE} FROM pg_catalog.pg_control_system()"
 )
 
+
 #: Ask a server for its place; one that is in recovery cannot say where it is.
 PLACE = f"SELECT {_PLACE} FROM pg_catalog.pg_control_system()"  # noqa: S608 - fixed words
+
 
 IS_IN_RECOVERY = "SELECT pg_catalog.pg_is_in_recovery()"
 

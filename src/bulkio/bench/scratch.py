@@ -18,6 +18,7 @@ from bulkio.bench.limits import connect
 from bulkio.drivers.conninfo import default_dsn, parse_conninfo
 from bulkio.drivers.errors import map_connect_error, mapped_errors
 from bulkio.errors import ConfigError, DriverError
+from bulkio.quote import qualified, quote_ident, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,17 +91,17 @@ class Server:
         if self._made_schema:
             # A new connection: the old one may be in the middle of what was interrupted.
             with connect(self.dsn) as conn:
-                conn.execute(f"DROP SCHEMA IF EXISTS {sql.quote_ident(self.schema)} CASCADE")
+                conn.execute(f"DROP SCHEMA IF EXISTS {quote_ident(self.schema)} CASCADE")
 
     def make_schema(self) -> None:
         """Make the schema."""
         self._made_schema = True
         try:
-            self._execute(f"CREATE SCHEMA {sql.quote_ident(self.schema)}")
+            self._execute(f"CREATE SCHEMA {quote_ident(self.schema)}")
         except DriverError as error:
             if error.sqlstate != _INSUFFICIENT_PRIVILEGE:
                 raise
-            database = sql.quote_ident(self._conn.info.dbname)
+            database = quote_ident(self._conn.info.dbname)
             raise ConfigError(
                 f"the bench makes its tables in a schema of its own, which this role may not create ({error}):"
                 f" GRANT CREATE ON DATABASE {database} to it, or use another role"
@@ -112,7 +113,7 @@ class Server:
 
     def drop_table(self, table: str) -> None:
         """Drop a table of the bench's own."""
-        self._execute(f"DROP TABLE {sql.qualified(self.schema, table)}")
+        self._execute(f"DROP TABLE {qualified(self.schema, table)}")
 
     def checkpoint(self) -> None:
         """Write out what earlier runs left in memory, so that no run pays for another; where that is allowed."""
@@ -128,7 +129,7 @@ class Server:
         """Compute a table's content, on the server."""
         # under pg_catalog's path alone, which the pins set
         hash_sum = 'coalesce(sum(hashtextextended((r.*)::text COLLATE "C", 0)), 0)::text'
-        query = f"SELECT count(*), {hash_sum} FROM {sql.qualified(self.schema, table)} AS r"  # noqa: S608 - quoted
+        query = f"SELECT count(*), {hash_sum} FROM {qualified(self.schema, table)} AS r"  # noqa: S608 - quoted
         self._execute(sql.begin(read_only=True))
         try:
             for pin in (*sql.session_pins(export=False), sql.LIFT_TIMEOUTS):
@@ -151,7 +152,7 @@ class Server:
         """Give the version and the settings that matter to bulk loads; nothing that names the server."""
         facts: dict[str, object] = {}
         for name in _SETTINGS:
-            row = self._execute(f"SELECT pg_catalog.current_setting({sql.quote_literal(name)}, true)").fetchone()
+            row = self._execute(f"SELECT pg_catalog.current_setting({quote_literal(name)}, true)").fetchone()
             facts[name] = row[0] if row else None
         facts["transport"] = "socket" if parse_conninfo(self.dsn).hosts[0].is_socket else "tcp"
         facts["checkpoint_before_each_run"] = self.checkpoints

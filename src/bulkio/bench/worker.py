@@ -17,10 +17,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bulkio import sql
 from bulkio.bench import limits
 from bulkio.bench.spec import Job, Run
 from bulkio.errors import BulkioError
+from bulkio.quote import qualified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -99,7 +99,7 @@ def _prepare(job: Job) -> dict[str, object]:
 
     folder = Path(job.folder)
     source = _head(job) if job.rows else job.source
-    plan = bulkio.plan_load(source, sql.qualified(job.schema, job.table), job.dsn, mode="create")
+    plan = bulkio.plan_load(source, qualified(job.schema, job.table), job.dsn, mode="create")
     stream, sample = folder / "stream.copy", folder / "sample.copy"
     rows = _encode(plan, source, stream, sample)
     return {
@@ -170,7 +170,7 @@ def _replay(job: Job) -> dict[str, object]:
 def _load(job: Job) -> dict[str, object]:
     import bulkio
 
-    table = sql.qualified(job.schema, job.table)
+    table = qualified(job.schema, job.table)
 
     def work() -> tuple[int, int]:
         report = bulkio.load(

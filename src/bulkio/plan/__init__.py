@@ -4,7 +4,7 @@ Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mi
 at once. `--dry-run` prints `describe()`.
 """
 
-from bulkio.plan.common import NAME_BYTES, refuse_changed
+from bulkio.plan.common import refuse_changed
 from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
 from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, Mode, plan_load
 from bulkio.plan.newtypes import missing_types
@@ -13,7 +13,6 @@ from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [
     "MODES",
-    "NAME_BYTES",
     "Database",
     "ExportPlan",
     "ExportRequest",

@@ -13,10 +13,7 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Charset, Policies
 
-__all__ = ["NAME_BYTES", "column_lines", "refuse", "refuse_changed", "refuse_odd_dimensions"]
-
-#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
-NAME_BYTES = 63
+__all__ = ["column_lines", "refuse", "refuse_changed", "refuse_odd_dimensions"]
 
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:

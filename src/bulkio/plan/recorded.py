@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from bulkio import sql
-from bulkio.plan.common import NAME_BYTES
+from bulkio.quote import NAME_BYTES, qualified
 from bulkio.text import show_name
 from bulkio.types import ARRAY, is_typmod
 from bulkio.types.policies import MAX_DIMENSIONS
@@ -79,7 +79,7 @@ class RecordedType:
     @property
     def sql(self) -> str:
         """The type as DDL spells it, without a typmod."""
-        return self.element.sql + "[]" if self.element else sql.qualified(self.schema, self.name)
+        return self.element.sql + "[]" if self.element else qualified(self.schema, self.name)
 
 
 @dataclass(frozen=True, slots=True)

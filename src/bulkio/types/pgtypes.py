@@ -152,7 +152,7 @@ class PgType:
 
 
 def _quoted(name: str) -> str:
-    # as sql.quote_ident, which stands above this layer
+    # as quote_ident, which stands above this layer
     return '"' + name.replace('"', '""') + '"'
 
 

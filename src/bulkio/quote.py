@@ -1,0 +1,72 @@
+"""Identifiers and literals as SQL text: nothing gets into a statement that did not pass here. Pure.
+
+The lexical rules are those of the PostgreSQL docs, section 4.1 "Lexical Structure".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["NAME_BYTES", "name_list", "qualified", "quote_ident", "quote_literal", "refuse_nul"]
+
+
+def quote_ident(name: str) -> str:
+    """Quote one identifier, always.
+
+    >>> quote_ident('12" disk')
+    '"12"" disk"'
+
+    Raises:
+        ConfigError: the name is empty or holds a NUL, which PostgreSQL cannot store.
+    """
+    if not name:
+        raise ConfigError("a name is empty; give the table or column a name")
+    refuse_nul(name, "the name")
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(value: str | None) -> str:
+    r"""Quote one literal of unknown type, safely whatever standard_conforming_strings says; None gives NULL.
+
+    >>> quote_literal("it's"), quote_literal(None)
+    ("'it''s'", 'NULL')
+
+    Raises:
+        ConfigError: the value holds a NUL.
+    """
+    if value is None:
+        return "NULL"
+    refuse_nul(value, "the value")
+    quoted = "'" + value.replace("'", "''") + "'"
+    # A backslash means itself only while standard_conforming_strings is on; in E'' it always needs doubling.
+    # The blank keeps the E apart from a word before it.
+    return " E" + quoted.replace("\\", "\\\\") if "\\" in value else quoted
+
+
+def qualified(schema: str | None, table: str) -> str:
+    """Give the quoted name of a table; without a schema the search_path decides.
+
+    >>> qualified("public", "trips")
+    '"public"."trips"'
+    """
+    return quote_ident(table) if not schema else f"{quote_ident(schema)}.{quote_ident(table)}"
+
+
+def refuse_nul(text: str, what: str) -> None:
+    """Raise ConfigError where `text`, which the message calls `what`, holds a NUL."""
+    if "\0" in text:
+        raise ConfigError(f"{what} {text!r} holds a NUL character, which PostgreSQL cannot store; remove it")
+
+
+def name_list(names: Sequence[str]) -> str:
+    """Return the names, quoted, with commas between."""
+    return ", ".join(map(quote_ident, names))
+
+
+#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
+NAME_BYTES = 63

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.quote import qualified, quote_literal
+from bulkio.show import printable
 from bulkio.sql import SequenceOptions
-from bulkio.text import printable
 from bulkio.types import TypeFacts
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ A message says what went wrong, where, and what to do about it. The CLI alone tu
 
 from __future__ import annotations
 
-from bulkio.text import printable
+from bulkio.show import printable
 
 __all__ = [
     "BulkioError",

@@ -28,7 +28,7 @@ from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, pl
 from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
-from bulkio.text import printable
+from bulkio.show import printable
 from bulkio.types import STRICT, Policies, charset_of
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ import pyarrow.compute as pc
 
 from bulkio.csvform import map_entries
 from bulkio.errors import EncodeError, SchemaError
-from bulkio.text import show_name, show_type, show_value
+from bulkio.show import show_name, show_type, show_value
 from bulkio.timetext import date_text, timestamp_text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from bulkio import catalog, sql
 from bulkio.catalog import NamedType, TableName
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
-from bulkio.text import printable, show_name
+from bulkio.show import printable, show_name
 from bulkio.types import known_type
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from bulkio.errors import EncodeError
 from bulkio.jsonform import json_texts, without_run_ends
-from bulkio.text import show_name
+from bulkio.show import show_name
 from bulkio.types import NESTED_JSON, PREPARED
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
 from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
-from bulkio.text import show_name, show_type
+from bulkio.show import show_name, show_type
 from bulkio.timetext import (
     DATE_INFINITIES,
     DAY_US,

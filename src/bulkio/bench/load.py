@@ -19,7 +19,7 @@ from bulkio.bench.result import Result, make_result
 from bulkio.bench.scratch import Content, Server, find_dsn
 from bulkio.bench.spec import Job
 from bulkio.errors import BulkioError
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

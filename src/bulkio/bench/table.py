@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bulkio.bench.stats import PUBLISHED_PAIRS
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from bulkio.bench.result import LineResult, Result

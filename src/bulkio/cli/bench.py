@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from bulkio.cli.output import say
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

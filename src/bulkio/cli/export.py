@@ -9,7 +9,7 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Shared, parse_param, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from bulkio.protocols import ExportMethod

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from bulkio.text import printable
+from bulkio.show import printable
 
 __all__ = ["count_bytes", "escape", "prepare", "say", "show", "show_json"]
 

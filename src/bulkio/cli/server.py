@@ -11,7 +11,7 @@ import click
 
 from bulkio.cli.options import output_options
 from bulkio.cli.output import show, show_json
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from bulkio.server import ServerStatus

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bulkio.drivers import keepalive, libpq, peer, tls
 from bulkio.errors import ConfigError
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     import ssl

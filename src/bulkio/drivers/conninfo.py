@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from bulkio.drivers import asyncpg_params, keepalive, libpq
 from bulkio.errors import ConfigError
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConnectError
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import EncodeError
-from bulkio.text import printable, show_name
+from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

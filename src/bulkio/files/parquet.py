@@ -28,7 +28,7 @@ from bulkio.files.logical import read_types
 from bulkio.files.part import file_state, readable_schema
 from bulkio.files.sink import FileSink
 from bulkio.files.wide import naming_wide_integers, parquet_schema
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

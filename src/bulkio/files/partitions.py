@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from bulkio.errors import SchemaError
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, FileError
 from bulkio.files.tables import refuse_tables, table_note
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 from bulkio.files import ipc, parquet
 from bulkio.files.faults import reading
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

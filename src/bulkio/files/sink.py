@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import writing
 from bulkio.files.staging import StagedFile
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.part import ReadOptions, choose_columns, file_state
 from bulkio.files.partitions import refuse_dropped_partitions
-from bulkio.text import printable, show_name
+from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence

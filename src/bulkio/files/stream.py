@@ -17,7 +17,7 @@ import pyarrow as pa
 from bulkio.errors import ConfigError, FileError
 from bulkio.files.faults import reading
 from bulkio.files.part import choose_columns
-from bulkio.text import printable
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.text import show_name
+from bulkio.show import show_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

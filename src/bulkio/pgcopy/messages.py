@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.text import show_name, show_type, show_value
+from bulkio.show import show_name, show_type, show_value
 
 if TYPE_CHECKING:
     from bulkio.pgcopy import Field

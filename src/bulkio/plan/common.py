@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, SchemaError
-from bulkio.text import show_name, show_type, show_value
+from bulkio.show import show_name, show_type, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,20 +13,7 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Charset, Policies
 
-__all__ = ["column_lines", "refuse", "refuse_changed", "refuse_odd_dimensions"]
-
-
-def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:
-    """Show (name, from, to, nullable) of each column, one below the other."""
-    rows = [
-        (show_name(name), show_type(left), show_type(right), "" if nullable else "NOT NULL")
-        for name, left, right, nullable in columns
-    ]
-    name_width = max((len(row[0]) for row in rows), default=0)
-    left_width = max((len(row[1]) for row in rows), default=0)
-    return [
-        f"  {name:{name_width}}  {left:{left_width}} -> {right} {null}".rstrip() for name, left, right, null in rows
-    ]
+__all__ = ["refuse", "refuse_changed", "refuse_odd_dimensions"]
 
 
 def refuse(faults: Sequence[tuple[str, str]], what: str) -> None:

@@ -12,10 +12,10 @@ from bulkio import sql
 from bulkio.catalog import READABLE, Column, SequenceUse, Table
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.pgcopy import Field
-from bulkio.plan.common import column_lines, refuse, refuse_odd_dimensions
+from bulkio.plan.common import refuse, refuse_odd_dimensions
 from bulkio.plan.recorded import record_column, record_table
 from bulkio.rows import unsupported
-from bulkio.text import printable
+from bulkio.show import column_lines, printable
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
 from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
 from bulkio.types.geo import field_metadata

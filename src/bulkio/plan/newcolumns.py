@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulkio import sql
 from bulkio.plan.recorded import RecordedTable, RecordedType, recorded_oid, recorded_type
-from bulkio.text import show_name, show_type
+from bulkio.show import show_name, show_type
 from bulkio.types import SERVER_TEXT, Cast, arrow_kind, cast_from_pg, cast_to_pg, pg_type_for, resolve_type
 from bulkio.types.geo import arrow_extension, field_typmod
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from bulkio import sql
 from bulkio.quote import NAME_BYTES, qualified
-from bulkio.text import show_name
+from bulkio.show import show_name
 from bulkio.types import ARRAY, is_typmod
 from bulkio.types.policies import MAX_DIMENSIONS
 

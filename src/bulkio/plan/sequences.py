@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bulkio.plan.common import refuse
-from bulkio.text import printable, show_name
+from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

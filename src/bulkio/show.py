@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["printable", "show_name", "show_type", "show_value"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["column_lines", "printable", "show_name", "show_type", "show_value"]
 
 MAX_SHOWN = 60
 
@@ -31,3 +36,16 @@ def show_value(value: object) -> str:
     if isinstance(value, bytes):
         return f"'\\x{value[:MAX_SHOWN].hex()}'" + ("…" if len(value) > MAX_SHOWN else "")
     return printable(str(value), MAX_SHOWN)
+
+
+def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:
+    """Show (name, from, to, nullable) of each column, one below the other."""
+    rows = [
+        (show_name(name), show_type(left), show_type(right), "" if nullable else "NOT NULL")
+        for name, left, right, nullable in columns
+    ]
+    name_width = max((len(row[0]) for row in rows), default=0)
+    left_width = max((len(row[1]) for row in rows), default=0)
+    return [
+        f"  {name:{name_width}}  {left:{left_width}} -> {right} {null}".rstrip() for name, left, right, null in rows
+    ]

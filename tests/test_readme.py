@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from bulkio.choices import ExportMethod, LoadMethod
 from bulkio.cli.exits import MEANINGS
-from bulkio.protocols import ExportMethod, LoadMethod
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.catalog import is_table_name
-from bulkio.checks import check_choice
+from bulkio.choices import LoadInfinity, check_choice
 from bulkio.errors import ConfigError
 from bulkio.exporter import BatchStream, ExportOptions, ExportReport, Query, export_plan, open_batches
 from bulkio.exporter import export as _export
@@ -22,16 +22,22 @@ from bulkio.loader import LoadOptions, LoadReport, Progress, load_plan
 from bulkio.loader import load as _load
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.types import Policies
-from bulkio.types.policies import LoadInfinity
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from bulkio.choices import (
+        BoundsPolicy,
+        DriverChoice,
+        ExportMethod,
+        InfinityPolicy,
+        LoadMethod,
+        NanPolicy,
+        NulPolicy,
+    )
     from bulkio.plan import Mode
-    from bulkio.protocols import DriverChoice, ExportMethod, LoadMethod
-    from bulkio.types.policies import BoundsPolicy, InfinityPolicy, NanPolicy, NulPolicy
 
 __all__ = [
     "BatchStream",

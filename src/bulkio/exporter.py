@@ -18,14 +18,14 @@ import pyarrow as pa
 
 from bulkio import flow, openreads, shelter, sql
 from bulkio.catalog import TableName
-from bulkio.checks import check_choice, check_number, milliseconds
+from bulkio.choices import DriverChoice, ExportMethod, check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
-from bulkio.protocols import DriverChoice, ExportMethod, ResultColumn
+from bulkio.protocols import ResultColumn
 from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
 from bulkio.show import printable
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from bulkio.choices import DriverName
     from bulkio.openreads import OpenRead
-    from bulkio.protocols import DriverName, Row, Session, Sink
+    from bulkio.protocols import Row, Session, Sink
 
 __all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
 

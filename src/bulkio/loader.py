@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from bulkio import catalog, flow, openreads, shelter, sql
 from bulkio.catalog import TableName
-from bulkio.checks import check_choice, check_number, milliseconds
+from bulkio.choices import DriverChoice, LoadMethod, check_choice, check_number, milliseconds
 from bulkio.csvform import Lines, csv_block
 from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
@@ -49,7 +49,6 @@ from bulkio.plan import (
     with_sequences,
 )
 from bulkio.prepare import prepare_batch, prepared_fields
-from bulkio.protocols import DriverChoice, LoadMethod
 from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 from bulkio.types import STRICT, Policies, charset_of
@@ -61,8 +60,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from bulkio.choices import DriverName
     from bulkio.pgcopy import Block, Field
-    from bulkio.protocols import CopyFormat, DriverName, Row, Session, Source
+    from bulkio.protocols import CopyFormat, Row, Session, Source
 
 __all__ = ["LoadOptions", "LoadReport", "Progress", "load", "load_plan"]
 

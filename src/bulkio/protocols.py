@@ -14,25 +14,12 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = [
-    "CopyFormat",
-    "CopyTarget",
-    "DriverChoice",
-    "DriverName",
-    "ExportMethod",
-    "LoadMethod",
-    "ResultColumn",
-    "Row",
-    "Session",
-    "Sink",
-    "Source",
-]
+    from bulkio.choices import DriverName
 
-DriverName = Literal["asyncpg", "psycopg"]
-DriverChoice = Literal["auto", "asyncpg", "psycopg"]
-LoadMethod = Literal["binary", "csv", "records"]
-ExportMethod = Literal["binary", "cursor"]
+__all__ = ["CopyFormat", "CopyTarget", "ResultColumn", "Row", "Session", "Sink", "Source"]
+
 CopyFormat = Literal["binary", "csv"]
+
 
 #: One row as the driver's own Python objects.
 Row = tuple[object, ...]

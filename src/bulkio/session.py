@@ -13,14 +13,15 @@ import anyio
 import anyio.to_thread
 
 from bulkio import drivers, shelter, sql
-from bulkio.checks import milliseconds
+from bulkio.choices import milliseconds
 from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from bulkio.protocols import DriverChoice, Session
+    from bulkio.choices import DriverChoice
+    from bulkio.protocols import Session
 
     #: finds out what became of a COMMIT that got no reply
     Settle = Callable[[ConnectError], Awaitable[None]]

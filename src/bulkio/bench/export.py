@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bulkio.bench.spec import Run
+    from bulkio.choices import DriverName
     from bulkio.plan import ExportPlan
-    from bulkio.protocols import DriverName
 
 __all__ = ["ExportBench", "ExportLine", "bench_export"]
 

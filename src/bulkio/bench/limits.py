@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from bulkio.bench.spec import Job
-    from bulkio.protocols import DriverName
+    from bulkio.choices import DriverName
 
 __all__ = ["CHOICES", "connect", "drain", "replay", "server_alone"]
 

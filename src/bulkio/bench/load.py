@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from bulkio.bench.spec import Run
-    from bulkio.protocols import DriverName, LoadMethod
+    from bulkio.choices import DriverName, LoadMethod
 
 __all__ = ["LoadBench", "bench_load"]
 

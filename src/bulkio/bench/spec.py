@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from bulkio.protocols import CopyTarget, DriverName
+    from bulkio.choices import DriverName
+    from bulkio.protocols import CopyTarget
 
 __all__ = ["Action", "Job", "Run"]
 

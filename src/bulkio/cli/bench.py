@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bulkio.bench import Result
     from bulkio.bench.export import ExportLine
-    from bulkio.protocols import DriverName, LoadMethod
+    from bulkio.choices import DriverName, LoadMethod
 
 __all__ = ["bench"]
 

@@ -12,7 +12,7 @@ from bulkio.cli.progress import progress_bar
 from bulkio.show import printable
 
 if TYPE_CHECKING:
-    from bulkio.protocols import ExportMethod
+    from bulkio.choices import ExportMethod
 
 __all__ = ["export"]
 

@@ -13,8 +13,8 @@ from bulkio.cli.progress import progress_bar
 from bulkio.show import printable
 
 if TYPE_CHECKING:
+    from bulkio.choices import LoadMethod
     from bulkio.plan import Mode
-    from bulkio.protocols import LoadMethod
 
 __all__ = ["load"]
 

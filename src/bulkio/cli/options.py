@@ -18,7 +18,7 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bulkio.protocols import DriverChoice
+    from bulkio.choices import DriverChoice
 
 __all__ = [
     "Shared",

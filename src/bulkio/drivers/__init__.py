@@ -35,8 +35,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from bulkio.choices import DriverName
     from bulkio.drivers.conninfo import ConnInfo
-    from bulkio.protocols import DriverName, Session
+    from bulkio.protocols import Session
 
 __all__ = ["ROW_TYPE_OIDS", "connect", "open_session"]
 

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
+    from bulkio.choices import DriverName
     from bulkio.drivers.asyncpg_connection import Connection
     from bulkio.drivers.conninfo import ConnInfo
-    from bulkio.protocols import CopyFormat, CopyTarget, DriverName, ResultColumn, Row
+    from bulkio.protocols import CopyFormat, CopyTarget, ResultColumn, Row
 
 __all__ = ["AsyncpgSession"]
 

@@ -21,7 +21,7 @@ from bulkio.show import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bulkio.protocols import DriverChoice, DriverName
+    from bulkio.choices import DriverChoice, DriverName
 
 __all__ = ["ConnInfo", "Host", "choose_driver", "default_dsn", "parse_conninfo", "password_in_dsn"]
 

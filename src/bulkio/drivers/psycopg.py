@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from bulkio.choices import DriverName
     from bulkio.drivers.conninfo import ConnInfo
-    from bulkio.protocols import CopyFormat, CopyTarget, DriverName, Row
+    from bulkio.protocols import CopyFormat, CopyTarget, Row
 
 __all__ = ["PsycopgSession"]
 

@@ -25,7 +25,8 @@ from bulkio.types.texts import holds_money, names_objects
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence, Set
 
-    from bulkio.protocols import DriverName, ExportMethod, ResultColumn
+    from bulkio.choices import DriverName, ExportMethod
+    from bulkio.protocols import ResultColumn
     from bulkio.types import Policies, TypeFacts
 
 __all__ = ["ExportPlan", "ExportRequest", "cursor_query", "key_columns", "plan_export", "table_columns"]

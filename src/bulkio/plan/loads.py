@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, SequenceUse, Table, TableName
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bulkio.protocols import DriverName, LoadMethod
+    from bulkio.choices import DriverName, LoadMethod, Mode
     from bulkio.types import Charset, PgType, Policies, TypeFacts
 
-__all__ = ["MODES", "Database", "LoadPlan", "LoadRequest", "Mode", "plan_load"]
+__all__ = ["MODES", "Database", "LoadPlan", "LoadRequest", "plan_load"]
 
-Mode = Literal["append", "create", "truncate"]
 MODES: tuple[Mode, ...] = ("append", "create", "truncate")
 
 

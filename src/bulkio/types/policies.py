@@ -7,34 +7,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.checks import check_choice, check_number
+from bulkio.choices import BoundsPolicy, InfinityPolicy, NanPolicy, NulPolicy, check_choice, check_number
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "MAX_DIMENSIONS",
-    "STRICT",
-    "BoundsPolicy",
-    "InfinityPolicy",
-    "LoadInfinity",
-    "NanPolicy",
-    "NulPolicy",
-    "Policies",
-    "numeric_form",
-]
-
-InfinityPolicy = Literal["error", "null", "sentinel"]
-#: … of a load, where a sentinel alone can stand for one
-LoadInfinity = Literal["error", "sentinel"]
-NanPolicy = Literal["error", "null"]
-NulPolicy = Literal["error", "strip", "replace"]
-BoundsPolicy = Literal["error", "drop"]
+__all__ = ["MAX_DIMENSIONS", "STRICT", "Policies", "numeric_form"]
 
 #: PostgreSQL's MAXDIM
 MAX_DIMENSIONS = 6

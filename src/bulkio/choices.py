@@ -1,13 +1,27 @@
-"""Checks of what callers pass as options: a slip is an error where it is made, not another meaning later on."""
+"""The words that options take, and the checks of them: a slip is an error where it is made."""
 
 from __future__ import annotations
 
 import re
-from typing import get_args
+from typing import Literal, get_args
 
 from bulkio.errors import ConfigError
 
-__all__ = ["check_choice", "check_number", "milliseconds"]
+__all__ = [
+    "BoundsPolicy",
+    "DriverChoice",
+    "DriverName",
+    "ExportMethod",
+    "InfinityPolicy",
+    "LoadInfinity",
+    "LoadMethod",
+    "Mode",
+    "NanPolicy",
+    "NulPolicy",
+    "check_choice",
+    "check_number",
+    "milliseconds",
+]
 
 
 def check_choice(name: str, value: object, choices: object) -> None:
@@ -33,7 +47,11 @@ def check_number(name: str, value: object, least: int, most: int | None = None) 
 
 
 _TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|h|d)")
+
+
 _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
 #: PostgreSQL's settings are 32-bit integers
 _MOST_MS = 2**31 - 1
 
@@ -53,3 +71,34 @@ def milliseconds(name: str, value: object) -> int:
     if not 0 <= limit <= _MOST_MS:
         raise ConfigError(f"{name} is {value!r}, and must be a text with a unit (ms, s, min, h, d), such as '10s'")
     return limit
+
+
+DriverName = Literal["asyncpg", "psycopg"]
+
+
+DriverChoice = Literal["auto", "asyncpg", "psycopg"]
+
+
+LoadMethod = Literal["binary", "csv", "records"]
+
+
+ExportMethod = Literal["binary", "cursor"]
+
+
+Mode = Literal["append", "create", "truncate"]
+
+
+InfinityPolicy = Literal["error", "null", "sentinel"]
+
+
+#: … of a load, where a sentinel alone can stand for one
+LoadInfinity = Literal["error", "sentinel"]
+
+
+NanPolicy = Literal["error", "null"]
+
+
+NulPolicy = Literal["error", "strip", "replace"]
+
+
+BoundsPolicy = Literal["error", "drop"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.csvform import csv_block
+from bulkio.forms.copy_csv import csv_block
+from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import Cast, PgType, cast_from_pg, cast_to_pg
-from bulkio.wireform import wire_batches, wire_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,7 +16,7 @@ import pytest
 
 import bulkio
 from bulkio import aio, flow
-from bulkio.csvform import Lines
+from bulkio.forms.copy_csv import Lines
 from servers import connect, fetch
 
 if TYPE_CHECKING:

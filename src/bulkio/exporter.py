@@ -21,12 +21,12 @@ from bulkio.catalog import TableName
 from bulkio.choices import DriverChoice, ExportMethod, check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
+from bulkio.forms.rows import from_rows
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
 from bulkio.protocols import ResultColumn
-from bulkio.rows import from_rows
 from bulkio.session import open_session, transaction
 from bulkio.show import printable
 from bulkio.types import STRICT, Policies, charset_of

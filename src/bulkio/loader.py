@@ -17,9 +17,12 @@ import anyio.to_thread
 from bulkio import catalog, flow, openreads, shelter, sql
 from bulkio.catalog import TableName
 from bulkio.choices import DriverChoice, LoadMethod, check_choice, check_number, milliseconds
-from bulkio.csvform import Lines, csv_block
 from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
+from bulkio.forms.copy_csv import Lines, csv_block
+from bulkio.forms.prepare import prepare_batch, prepared_fields
+from bulkio.forms.rows import to_rows
+from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.lookup import (
     asked_types,
     children,
@@ -48,12 +51,9 @@ from bulkio.plan import (
     refuse_changed,
     with_sequences,
 )
-from bulkio.prepare import prepare_batch, prepared_fields
-from bulkio.rows import to_rows
 from bulkio.session import commit, open_session, transaction
 from bulkio.types import STRICT, Policies, charset_of
 from bulkio.types.geo import arrow_extension
-from bulkio.wireform import wire_batches, wire_fields
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping

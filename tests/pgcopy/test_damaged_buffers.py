@@ -12,8 +12,8 @@ import pytest
 
 from bulkio.errors import BulkioError, EncodeError
 from bulkio.files import open_source
+from bulkio.forms.prepare import prepare_batch, prepared_fields
 from bulkio.pgcopy import Encoder, Field
-from bulkio.prepare import prepare_batch, prepared_fields
 from bulkio.types import PgType, array_of, base_type, cast_to_pg
 from pgcopy import one_column
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkio import rows
 from bulkio.errors import DecodeError
+from bulkio.forms import rows
 from bulkio.pgcopy import Decoder, Encoder, Field, messages
 from bulkio.pgcopy.encoder import HEADER, TRAILER
 from bulkio.types import BASE_TYPES, array_of, base_type, cast_from_pg, cast_to_pg

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkio.errors import DecodeError, EncodeError, SchemaError
+from bulkio.forms.times import interval_text
 from bulkio.pgcopy import Encoder, Field
-from bulkio.timetext import interval_text
 from bulkio.types import INTERVAL_STRUCT, Cast, Policies, base_type, cast_to_pg
 from cells import cells_of, decode, encode, read_cells, write_cells
 

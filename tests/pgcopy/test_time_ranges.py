@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from bulkio.errors import EncodeError
-from bulkio.jsonform import json_texts
+from bulkio.forms.json_text import json_texts
 from bulkio.types import PgType, Policies, array_of, base_type, cast_to_pg
 from bulkio.types.casts import range_struct
 from cells import encode

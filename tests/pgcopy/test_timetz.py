@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkio.errors import DecodeError, EncodeError
-from bulkio.timetext import timetz_fields, timetz_text
+from bulkio.forms.times import timetz_fields, timetz_text
 from bulkio.types import Cast, Policies, base_type
 from cells import agree_on_parsing, agree_on_printing, decode, encode, encode_text
 

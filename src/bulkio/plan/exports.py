@@ -11,10 +11,10 @@ import pyarrow as pa
 from bulkio import sql
 from bulkio.catalog import READABLE, Column, SequenceUse, Table
 from bulkio.errors import ConfigError, SchemaError
+from bulkio.forms.rows import unsupported
 from bulkio.pgcopy import Field
 from bulkio.plan.common import refuse, refuse_odd_dimensions
 from bulkio.plan.recorded import record_column, record_table
-from bulkio.rows import unsupported
 from bulkio.show import column_lines, printable
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
 from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves

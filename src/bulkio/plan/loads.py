@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, SequenceUse, Table, TableName
 from bulkio.errors import SchemaError
+from bulkio.forms.rows import row_oid, unsupported
 from bulkio.pgcopy import Field
 from bulkio.plan.common import refuse, refuse_changed, refuse_odd_dimensions
 from bulkio.plan.newcolumns import declared, new_cast, new_column
 from bulkio.plan.recorded import recorded_table
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
-from bulkio.rows import row_oid, unsupported
 from bulkio.show import column_lines, printable, show_name, show_type
 from bulkio.types import ARRAY, UTF8, arrow_kind, cast_to_pg, resolve_type, with_charset
 

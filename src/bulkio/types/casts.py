@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-#: The codec name of nested values that become JSON text first (`bulkio.jsonform`); its child takes the text.
+#: The codec name of nested values that become JSON text first (`bulkio.forms.json_text`); its child takes the text.
 NESTED_JSON = "nested_json"
 
 #: The codec name of run-end encoded columns, which become dictionaries first; the child takes those.

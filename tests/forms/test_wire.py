@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from bulkio import rows
 from bulkio.drivers import open_session
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import DecodeError
+from bulkio.forms import rows
+from bulkio.forms.times import timetz_fields
+from bulkio.forms.wire import wire_fields
 from bulkio.pgcopy import Field
 from bulkio.protocols import CopyTarget
-from bulkio.timetext import timetz_fields
 from bulkio.types import INTERVAL_STRUCT, Cast, array_of, base_type, cast_from_pg, cast_to_pg
-from bulkio.wireform import wire_fields
 from cells import csv_of, decode, encode, read_cells, wired, write_cells
 
 if TYPE_CHECKING:

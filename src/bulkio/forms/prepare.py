@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio.errors import EncodeError
-from bulkio.jsonform import json_texts, without_run_ends
+from bulkio.forms.json_text import json_texts
+from bulkio.forms.layouts import without_run_ends
 from bulkio.show import show_name
 from bulkio.types import NESTED_JSON, PREPARED
 

@@ -1,7 +1,7 @@
 """Arrow batches -> CSV that PostgreSQL's COPY reads back as the same values, for the method `csv`.
 
 pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, far and BC
-dates) is turned into text here first. The batches are `bulkio.wireform`'s. Pure.
+dates) is turned into text here first. The batches are `bulkio.forms.wire`'s. Pure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from bulkio.timetext import (
+from bulkio.forms.layouts import map_entries
+from bulkio.forms.times import (
     DATE_INFINITIES,
     DAY_US,
     EPOCH_DAYS,
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Field
     from bulkio.types import Cast, PgType
 
-__all__ = ["Lines", "csv_block", "map_entries"]
+__all__ = ["Lines", "csv_block"]
 
 # "needed" quotes every string, so that an empty one differs from NULL.
 _OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+
 
 #: 0001-01-01 and 9999-12-31, days since 1970-01-01: in between, pyarrow writes dates as PostgreSQL reads them
 _PLAIN_DAYS = (-719162, 2932896)
@@ -163,14 +165,6 @@ def _vectors(column: pa.Array, _: Cast) -> pa.Array:
     return _joined(floats, pc.list_value_length(column), ("[", "]"))
 
 
-def map_entries(column: pa.Array) -> pa.Array:
-    """Give a map as the list of structs of keys and values that it is, which more kernels take."""
-    # not by a cast, which makes invalid arrays where items are of Arrow's type null, at any depth (pyarrow 26)
-    entries = pa.StructArray.from_arrays([column.keys, column.items], ["key", "value"])
-    offsets = pc.add(column.offsets, pa.scalar(0, pa.int32()))  # a copy that begins at its own beginning
-    return pa.ListArray.from_arrays(offsets, entries, mask=column.is_null())
-
-
 def _quoted(text: str | None) -> str:
     return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
@@ -246,6 +240,7 @@ _NODES: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "range": _ranges,
     "multirange": _multiranges,
 }
+
 
 #: … of a leaf, and of its PostgreSQL type; all others print well as they are
 _LEAVES: dict[tuple[str, str], Callable[[pa.Array, Cast], pa.Array]] = {

@@ -14,9 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import DecodeError
-from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
-from bulkio.show import show_name, show_type
-from bulkio.timetext import (
+from bulkio.forms.times import (
     DATE_INFINITIES,
     DAY_US,
     EPOCH_DAYS,
@@ -25,6 +23,8 @@ from bulkio.timetext import (
     timetz_fields,
     timetz_text,
 )
+from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
+from bulkio.show import show_name, show_type
 from bulkio.types import ARRAY, PgType, known_type
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def row_oid(pg: PgType) -> int:
 
 
 def to_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Row]:
-    """Give the rows of one of `bulkio.wireform`'s batches."""
+    """Give the rows of one of `bulkio.forms.wire`'s batches."""
     return list(zip(*(_values(batch.column(i), field.cast) for i, field in enumerate(fields)), strict=True))
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bulkio.errors import EncodeError, SchemaError
-from bulkio.jsonform import json_texts
+from bulkio.forms.json_text import json_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

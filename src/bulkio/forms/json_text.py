@@ -32,21 +32,29 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bulkio.csvform import map_entries
 from bulkio.errors import EncodeError, SchemaError
+from bulkio.forms.layouts import map_entries, without_run_ends
+from bulkio.forms.times import date_text, timestamp_text
 from bulkio.show import show_name, show_type, show_value
-from bulkio.timetext import date_text, timestamp_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["json_texts", "without_run_ends"]
+__all__ = ["json_texts"]
 
 _TEXT = pa.large_string()
+
+
 #: 0001-01-01 and 9999-12-31 in days since 1970-01-01: pyarrow spells these dates, and those in between, by ISO 8601
 _PLAIN_DAYS = (-719162, 2932896)
+
+
 _DAY_MS = 86_400_000
+
+
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
 #: what cannot stand in a JSON string as it is (RFC 8259, 7)
 _UNSAFE = r'[\x00-\x1f"\\]'
 
@@ -119,16 +127,6 @@ def _extension_form(arrow: pa.DataType) -> Callable[[pa.Array], pa.Array] | None
     return None
 
 
-def without_run_ends(column: pa.Array) -> pa.Array:
-    """Give a run-end encoded column as a dictionary: pyarrow's own kernel decodes values of few types."""
-    places = pa.array(range(len(column.values)), pa.int64())
-    runs = pa.RunEndEncodedArray.from_arrays(column.run_ends, places)
-    return pa.DictionaryArray.from_arrays(pc.run_end_decode(runs.slice(column.offset, len(column))), column.values)
-
-
-# --- pieces -------------------------------------------------------------------------------------------------
-
-
 def _join(*parts: pa.Array | str) -> pa.Array:
     """Join columns and constants to one column; null where any part is."""
     return pc.binary_join_element_wise(
@@ -167,9 +165,6 @@ def _or_null(texts: pa.Array) -> pa.Array:
 def _masked(texts: pa.Array, column: pa.Array) -> pa.Array:
     """Make null what is null in `column`."""
     return pc.if_else(column.is_valid(), texts, pa.scalar(None, _TEXT)) if column.null_count else texts
-
-
-# --- leaves -------------------------------------------------------------------------------------------------
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -315,9 +310,6 @@ def _seconds(nanoseconds: int) -> str:
     return f"{'-' if nanoseconds < 0 else ''}{whole}{fraction}"
 
 
-# --- nodes --------------------------------------------------------------------------------------------------
-
-
 def _dictionary(column: pa.Array) -> pa.Array:
     try:
         return _texts(column.dictionary).take(column.indices)
@@ -457,9 +449,13 @@ def _one_of(*tests: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bo
 
 
 _is_text = _one_of(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+
+
 _is_binary = _one_of(
     pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary
 )
+
+
 _is_list = _one_of(
     pa.types.is_list,
     pa.types.is_large_list,
@@ -467,10 +463,15 @@ _is_list = _one_of(
     pa.types.is_list_view,
     pa.types.is_large_list_view,
 )
+
+
 #: keys whose JSON has no quotes yet
 _BARE_TESTS = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal)
+
+
 #: keys of which two that differ have two texts
 _KEY_TESTS = (*_BARE_TESTS, _is_text, _is_binary, pa.types.is_date, pa.types.is_timestamp, pa.types.is_time)
+
 
 _FORMS: Iterable[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]]] = (
     (_one_of(pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null), _as_text),

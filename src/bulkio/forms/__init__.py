@@ -1,0 +1,1 @@
+"""Arrow batches in the forms that other methods and json need: rows, CSV, JSON text. Pure."""

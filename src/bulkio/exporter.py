@@ -16,11 +16,12 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from bulkio import flow, openreads, shelter, sql
+from bulkio import flow, openreads, sql
 from bulkio.catalog import TableName
 from bulkio.choices import DriverChoice, ExportMethod, check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
+from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
 from bulkio.loader import Progress, first_error
 from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path

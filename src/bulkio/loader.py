@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from bulkio import catalog, flow, openreads, shelter, sql
+from bulkio import catalog, flow, openreads, sql
 from bulkio.catalog import TableName
 from bulkio.choices import DriverChoice, LoadMethod, check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, DriverError
 from bulkio.files import open_source
+from bulkio.flow import shelter
 from bulkio.forms.copy_csv import Lines, csv_block
 from bulkio.forms.prepare import prepare_batch, prepared_fields
 from bulkio.forms.rows import to_rows

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import anyio.to_thread
 
-from bulkio import drivers, shelter, sql
+from bulkio import drivers, sql
 from bulkio.choices import milliseconds
 from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
+from bulkio.flow import shelter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

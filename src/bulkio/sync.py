@@ -1,6 +1,6 @@
 """The sync façade: the functions of `bulkio.aio`, for code without an event loop.
 
-Each call runs its own event loop in its own thread (`bulkio.portal`), so that it also works inside a running loop
+Each call runs its own event loop in its own thread (`bulkio.flow.portal`), so that it also works inside a running loop
 (Jupyter) and after a fork. An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for
 its end, and goes on. Where it came too late, its `__cause__` tells how the work had ended: `Finished`, or an error. A
 second one while the first waits goes on at once; its `__cause__` is then an `OutcomeUnknown`.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import pyarrow as pa
 
 from bulkio import aio
-from bulkio.portal import LoopThread, opened
+from bulkio.flow.portal import LoopThread, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from bulkio.shelter import Decision
+    from bulkio.flow.shelter import Decision
 
 __all__ = ["Interrupted", "carry_out", "catch_signals", "ignore_signals", "is_done", "settle"]
 
@@ -146,8 +146,8 @@ def carry_out(work: Callable[[], T], undone: str) -> T:
 
     A signal that came too late, when the work had been committed, counts for nothing.
     """
-    from bulkio.portal import Finished
-    from bulkio.shelter import decision_watch
+    from bulkio.flow.portal import Finished
+    from bulkio.flow.shelter import decision_watch
 
     decision_watch.set(_verdict.note)
     try:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
-from bulkio import shelter
 from bulkio.drivers import asyncpg_params
 from bulkio.drivers.errors import map_connect_error, mapped_errors
 from bulkio.errors import BulkioError, EncodeError
+from bulkio.flow import shelter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence

@@ -20,11 +20,11 @@ import anyio
 import psycopg
 from anyio import to_thread
 
-from bulkio import shelter
 from bulkio.drivers import peer
 from bulkio.drivers.errors import is_foreign, map_connect_error, mapped_errors
 from bulkio.drivers.psycopg_copy import CANCEL_TIMEOUT_S, CopyIn, CopyOut, checked_result
 from bulkio.drivers.psycopg_rows import register_row_types
+from bulkio.flow import shelter
 from bulkio.protocols import ResultColumn
 from bulkio.sql import close_cursor, copy_from_stdin, copy_to_stdout, declare_cursor, fetch_forward
 

@@ -12,7 +12,7 @@ import pytest
 INTERRUPT_EVERYWHERE = """
 import asyncio, contextlib, faulthandler, sys, threading
 from bulkio import portal
-from bulkio.portal import Finished, LoopThread, opened
+from bulkio.flow.portal import Finished, LoopThread, opened
 
 faulthandler.dump_traceback_later(60, exit=True)
 MODULE = portal.__file__
@@ -92,7 +92,7 @@ def test_an_interruption_at_any_line_leaves_no_thread() -> None:
 TWICE = """
 import asyncio, faulthandler, signal, os, threading, time
 from bulkio.errors import OutcomeUnknown
-from bulkio.portal import Finished, LoopThread
+from bulkio.flow.portal import Finished, LoopThread
 
 faulthandler.dump_traceback_later(60, exit=True)
 begun, go_on = threading.Event(), threading.Event()

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bulkio.errors import OutcomeUnknown
-from bulkio.shelter import decision_watch
+from bulkio.flow.shelter import decision_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -7,17 +7,17 @@ Pure: strings in, strings out. Nothing is run, and nothing gets into SQL that di
 from __future__ import annotations
 
 import hashlib
-import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.quote import name_list, qualified, quote_ident, quote_literal, refuse_nul
+from bulkio.quote import name_list, qualified, quote_ident, quote_literal
+from bulkio.sql.user_query import bind_literals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bulkio.protocols import CopyFormat, CopyTarget
+    from bulkio.sql.ddl import SequenceOptions
 
 __all__ = [
     "BACKEND",
@@ -31,19 +31,12 @@ __all__ = [
     "TYPES_CHANGED",
     "USERS_PATH",
     "XACT_ID_AND_PLACE",
-    "NewColumn",
-    "SequenceOptions",
     "advance_sequence",
     "as_user",
     "begin",
-    "bind_literals",
     "close_cursor",
     "copy_from_stdin",
     "copy_to_stdout",
-    "create_composite",
-    "create_domain",
-    "create_enum",
-    "create_table",
     "declare_cursor",
     "fetch_forward",
     "holders_of",
@@ -283,191 +276,6 @@ def as_user(statement: str) -> str:
     """Build the three statements that run one under the user's search_path."""
     # The line end keeps a trailing comment from swallowing what follows.
     return f"{USERS_PATH}; {statement}\n; {OWN_PATH}"
-
-
-# PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is
-# one. The order of the alternatives matters: the first that matches at a place wins.
-_NEXT_PART = r"[ \t\f\v]*(?:--[^\n\r]*)?[\n\r](?:\s|--[^\n\r]*[\n\r])*'"
-
-
-_TOKEN = re.compile(
-    rf"""
-      (?P<space>\s+|--[^\n\r]*)
-    | (?P<comment>/\*)
-    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.|'{_NEXT_PART})*'(?!'))
-    | (?P<open_escaped>[eE]')
-    | (?P<quoted>(?:[uU]&|[bBxXnN])?'(?:[^']|'')*')
-    | (?P<ident>(?:[uU]&)?"(?:[^"]|"")*")
-    | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
-    | (?P<dollar>\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)
-    | (?P<param>\$[0-9]+(?![0-9A-Za-z_\u0080-\U0010ffff]))
-    | (?P<number>[0-9][0-9.]*)
-    | (?P<end>;)
-    | (?P<open>[(\[])
-    | (?P<close>[)\]])
-    | (?P<broken>['"])
-    | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-
-
-def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:
-    """Put quoted literals of unknown type in the places of ``$1`` … ``$n``; check that it is one statement.
-
-    COPY takes no parameters, so they travel as text; as with a real parameter, the context decides the type.
-    One trailing semicolon is dropped. Strings, quoted names, dollar quotes and comments are left alone.
-
-    >>> bind_literals("select * from t where a = $1 -- not $2", ["it's"])
-    "select * from t where a = ('it''s') -- not $2"
-
-    Raises:
-        ConfigError: a parameter is missing or unused, or the text is not one complete statement.
-    """
-    refuse_nul(query, "the query")
-    parts: list[str] = []
-    used: set[int] = set()
-    ended, blank, depth = False, True, 0
-    for kind, text in _tokens(query):
-        if kind in ("space", "comment"):
-            parts.append(text)
-            continue
-        if ended:
-            raise ConfigError("the query holds more than one statement; give one, with at most one ';' after it")
-        depth += (kind == "open") - (kind == "close")
-        if depth < 0:
-            raise ConfigError(f"the query closes a bracket that it did not open: {text!r}")
-        if kind == "end":
-            ended = True
-            continue
-        blank = False
-        parts.append(_literal(text, params, used) if kind == "param" else text)
-    if blank:
-        raise ConfigError("the query is empty; give one SELECT, VALUES, TABLE or WITH statement")
-    if depth:
-        raise ConfigError("the query leaves a bracket open")
-    _refuse_unused(params, used)
-    return "".join(parts)
-
-
-def _tokens(query: str) -> Iterator[tuple[str, str]]:
-    """Split a query into (kind, text), with comments and dollar quotes whole; nothing is lost."""
-    at = 0
-    while at < len(query):
-        match = _TOKEN.match(query, at)
-        if match is None or match.lastgroup is None:  # cannot be: `other` takes any character
-            raise ConfigError(f"the query cannot be read at character {at + 1}")
-        kind, end = match.lastgroup, match.end()
-        if kind == "comment":
-            end = _comment_end(query, at)
-        elif kind == "dollar":
-            end = query.find(match.group(), end) + len(match.group())
-            if end < match.end() + len(match.group()):
-                raise ConfigError(f"the query leaves the string at character {at + 1} open: {match.group()}")
-        elif kind in ("open_escaped", "broken"):
-            raise ConfigError(f"the query leaves the quote at character {at + 1} open: {match.group()}")
-        yield kind, query[at:end]
-        at = end
-
-
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
-
-
-def _comment_end(query: str, start: int) -> int:
-    """Give the place after a block comment; they nest."""
-    depth = 0
-    for edge in _COMMENT_EDGE.finditer(query, start):
-        depth += 1 if edge.group() == "/*" else -1
-        if depth == 0:
-            return edge.end()
-    raise ConfigError(f"the query leaves the comment at character {start + 1} open")
-
-
-def _literal(token: str, params: Sequence[str | None], used: set[int]) -> str:
-    number = int(token[1:])
-    if not 1 <= number <= len(params):
-        raise ConfigError(f"the query uses {token}, but {len(params)} parameters were given")
-    used.add(number)
-    # The brackets keep it apart from its neighbours: two literals on two lines would be one string.
-    return f"({quote_literal(params[number - 1])})"
-
-
-def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
-    unused = [f"${number}" for number in range(1, len(params) + 1) if number not in used]
-    if unused:
-        raise ConfigError(f"the query does not use {', '.join(unused)}; give as many parameters as it has")
-
-
-@dataclass(frozen=True, slots=True)
-class SequenceOptions:
-    """How a sequence counts."""
-
-    start: int
-    increment: int
-    minimum: int
-    maximum: int
-    cache: int
-    cycle: bool
-
-    @property
-    def ascends(self) -> bool:
-        """Tell whether it counts up."""
-        return self.increment > 0
-
-
-@dataclass(frozen=True, slots=True)
-class NewColumn:
-    """One column of a CREATE TABLE; `type_sql` is the type as DDL spells it."""
-
-    name: str
-    type_sql: str
-    nullable: bool = True
-    #: ALWAYS or BY DEFAULT
-    identity: str = ""
-    #: the identity's; None for what PostgreSQL chooses
-    options: SequenceOptions | None = None
-
-
-def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str] = ()) -> str:
-    """Build CREATE TABLE.
-
-    >>> create_table("public", "t", [NewColumn("id", "int8", False), NewColumn("fare", "numeric(8,2)")], ["id"])
-    'CREATE TABLE "public"."t" ("id" int8 NOT NULL, "fare" numeric(8,2), PRIMARY KEY ("id"))'
-    """
-    parts = [
-        f"{quote_ident(column.name)} {column.type_sql}"
-        + ("" if column.nullable else " NOT NULL")
-        + (f" GENERATED {column.identity} AS IDENTITY{_counting(column.options)}" if column.identity else "")
-        for column in columns
-    ]
-    if primary_key:
-        parts.append(f"PRIMARY KEY ({name_list(primary_key)})")
-    return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
-
-
-def _counting(options: SequenceOptions | None) -> str:
-    if options is None:
-        return ""
-    return (
-        f" (START {options.start:d} INCREMENT {options.increment:d} MINVALUE {options.minimum:d}"
-        f" MAXVALUE {options.maximum:d} CACHE {options.cache:d} {'CYCLE' if options.cycle else 'NO CYCLE'})"
-    )
-
-
-def create_enum(schema: str, name: str, labels: Sequence[str]) -> str:
-    """Build CREATE TYPE … AS ENUM."""
-    return f"CREATE TYPE {qualified(schema, name)} AS ENUM ({', '.join(quote_literal(label) for label in labels)})"
-
-
-def create_composite(schema: str, name: str, columns: Sequence[tuple[str, str]]) -> str:
-    """Build CREATE TYPE … AS from (name, type as DDL spells it)."""
-    body = ", ".join(f"{quote_ident(column)} {type_sql}" for column, type_sql in columns)
-    return f"CREATE TYPE {qualified(schema, name)} AS ({body})"
-
-
-def create_domain(schema: str, name: str, base_sql: str, *, not_null: bool) -> str:
-    """Build CREATE DOMAIN over a type as DDL spells it."""
-    return f"CREATE DOMAIN {qualified(schema, name)} AS {base_sql}{' NOT NULL' if not_null else ''}"
 
 
 def last_value(schema: str, table: str, column: str, options: SequenceOptions) -> str:

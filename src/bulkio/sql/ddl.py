@@ -1,0 +1,85 @@
+"""CREATE TABLE and CREATE TYPE: what a new table and its types are made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkio.quote import name_list, qualified, quote_ident, quote_literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["NewColumn", "SequenceOptions", "create_composite", "create_domain", "create_enum", "create_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceOptions:
+    """How a sequence counts."""
+
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cache: int
+    cycle: bool
+
+    @property
+    def ascends(self) -> bool:
+        """Tell whether it counts up."""
+        return self.increment > 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewColumn:
+    """One column of a CREATE TABLE; `type_sql` is the type as DDL spells it."""
+
+    name: str
+    type_sql: str
+    nullable: bool = True
+    #: ALWAYS or BY DEFAULT
+    identity: str = ""
+    #: the identity's; None for what PostgreSQL chooses
+    options: SequenceOptions | None = None
+
+
+def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str] = ()) -> str:
+    """Build CREATE TABLE.
+
+    >>> create_table("public", "t", [NewColumn("id", "int8", False), NewColumn("fare", "numeric(8,2)")], ["id"])
+    'CREATE TABLE "public"."t" ("id" int8 NOT NULL, "fare" numeric(8,2), PRIMARY KEY ("id"))'
+    """
+    parts = [
+        f"{quote_ident(column.name)} {column.type_sql}"
+        + ("" if column.nullable else " NOT NULL")
+        + (f" GENERATED {column.identity} AS IDENTITY{_counting(column.options)}" if column.identity else "")
+        for column in columns
+    ]
+    if primary_key:
+        parts.append(f"PRIMARY KEY ({name_list(primary_key)})")
+    return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def _counting(options: SequenceOptions | None) -> str:
+    if options is None:
+        return ""
+    return (
+        f" (START {options.start:d} INCREMENT {options.increment:d} MINVALUE {options.minimum:d}"
+        f" MAXVALUE {options.maximum:d} CACHE {options.cache:d} {'CYCLE' if options.cycle else 'NO CYCLE'})"
+    )
+
+
+def create_enum(schema: str, name: str, labels: Sequence[str]) -> str:
+    """Build CREATE TYPE … AS ENUM."""
+    return f"CREATE TYPE {qualified(schema, name)} AS ENUM ({', '.join(quote_literal(label) for label in labels)})"
+
+
+def create_composite(schema: str, name: str, columns: Sequence[tuple[str, str]]) -> str:
+    """Build CREATE TYPE … AS from (name, type as DDL spells it)."""
+    body = ", ".join(f"{quote_ident(column)} {type_sql}" for column, type_sql in columns)
+    return f"CREATE TYPE {qualified(schema, name)} AS ({body})"
+
+
+def create_domain(schema: str, name: str, base_sql: str, *, not_null: bool) -> str:
+    """Build CREATE DOMAIN over a type as DDL spells it."""
+    return f"CREATE DOMAIN {qualified(schema, name)} AS {base_sql}{' NOT NULL' if not_null else ''}"

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from bulkio import flow, openreads, sql
 from bulkio.catalog import TableName
+from bulkio.catalog.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
 from bulkio.choices import DriverChoice, ExportMethod, check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
 from bulkio.loader import Progress, first_error
-from bulkio.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
 from bulkio.protocols import ResultColumn

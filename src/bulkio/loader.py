@@ -16,15 +16,7 @@ import anyio.to_thread
 
 from bulkio import catalog, flow, openreads, sql
 from bulkio.catalog import TableName
-from bulkio.choices import DriverChoice, LoadMethod, check_choice, check_number, milliseconds
-from bulkio.errors import BulkioError, DriverError
-from bulkio.files import open_source
-from bulkio.flow import shelter
-from bulkio.forms.copy_csv import Lines, csv_block
-from bulkio.forms.prepare import prepare_batch, prepared_fields
-from bulkio.forms.rows import to_rows
-from bulkio.forms.wire import wire_batches, wire_fields
-from bulkio.lookup import (
+from bulkio.catalog.lookup import (
     asked_types,
     children,
     extension_types,
@@ -38,6 +30,14 @@ from bulkio.lookup import (
     spelled_typmods,
     users_path,
 )
+from bulkio.choices import DriverChoice, LoadMethod, check_choice, check_number, milliseconds
+from bulkio.errors import BulkioError, DriverError
+from bulkio.files import open_source
+from bulkio.flow import shelter
+from bulkio.forms.copy_csv import Lines, csv_block
+from bulkio.forms.prepare import prepare_batch, prepared_fields
+from bulkio.forms.rows import to_rows
+from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.pgcopy import Encoder
 from bulkio.plan import (
     Database,

@@ -1,0 +1,245 @@
+"""Facts about tables, as the server's catalog tells them: the queries that ask, and the rows read back.
+
+Pure: the queries are text, the answers are tuples. `lookup` asks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from bulkio.quote import qualified, quote_literal
+from bulkio.sql import SequenceOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bulkio.catalog.names import TableName
+    from bulkio.protocols import Row
+
+__all__ = [
+    "Column",
+    "SequenceUse",
+    "Table",
+    "children_query",
+    "columns_query",
+    "nullable_query",
+    "read_sequences",
+    "read_table",
+    "schema_query",
+    "schemas_query",
+    "sequences_query",
+    "table_query",
+]
+
+#: pg_class.relkind of what has rows to read
+READABLE = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
+
+
+#: … and of what COPY FROM can write
+WRITABLE = {"r": "table", "p": "partitioned table", "f": "foreign table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of an existing table."""
+
+    name: str
+    type_oid: int
+    typmod: int
+    #: the type as the server spells it, such as ``character varying(10)``
+    type_name: str
+    #: rows to come have no NULL in it
+    not_null: bool
+    has_default: bool
+    #: ALWAYS or BY DEFAULT, "" for none
+    identity: str
+    generated: bool
+    #: its place in the primary key, from 1; 0 where it has none, or where the key is none of all the rows that a SELECT
+    #: reads (children have keys of their own) or forbids overlaps
+    key_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceUse:
+    """A sequence that a column takes its values from: its own (identity, serial), or one that its default names."""
+
+    column: str
+    #: qualified and quoted
+    name: str
+    #: it belongs to the column, and goes with it
+    owned: bool
+    options: SequenceOptions
+    #: what it takes to advance it: to read and to set it, and to read the column
+    may_set: bool
+    may_read_column: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One existing table, view or foreign table."""
+
+    schema: str
+    name: str
+    oid: int
+    #: pg_class.relkind
+    kind: str
+    columns: tuple[Column, ...]
+
+
+def table_query(table: TableName | int) -> str:
+    """Ask for a table by its oid, or by its whole name: no row where there is none."""
+    oid = (
+        f"{table:d}"
+        if isinstance(table, int)
+        else f"pg_catalog.to_regclass({quote_literal(qualified(table.schema, table.name))})"
+    )
+    return f"""
+        SELECT c.oid::bigint, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = {oid}
+    """  # noqa: S608 - a number, or a quoted literal
+
+
+def schema_query(schema: str) -> str:
+    """Ask whether a schema exists: one row, or none."""
+    return f"SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {quote_literal(schema)}"  # noqa: S608 - quoted
+
+
+def columns_query(oid: int) -> str:
+    """Ask for the columns of a table, in their order."""
+    return f"""
+        SELECT a.attname::pg_catalog.text, a.atttypid::bigint, a.atttypmod::int,
+               pg_catalog.format_type(a.atttypid, a.atttypmod)::pg_catalog.text, a.attnotnull, a.atthasdef,
+               CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, a.attgenerated <> '',
+               coalesce((SELECT pg_catalog.array_position(
+                                    (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
+                           FROM pg_catalog.pg_index AS i
+                          WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indisvalid
+                            AND NOT i.indisexclusion AND NOT EXISTS (
+                                SELECT FROM pg_catalog.pg_inherits AS h
+                                  JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent AND p.relkind = 'r'
+                                 WHERE h.inhparent = a.attrelid)), 0)::int
+        FROM pg_catalog.pg_attribute AS a
+        WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
+        ORDER BY a.attnum
+    """  # noqa: S608 - a number
+
+
+#: what pg_get_expr gives for a default that is a sequence's next value and no more
+_PLAIN_NEXTVAL = r"^(pg_catalog\.)?nextval\(''.*''::(pg_catalog\.)?regclass\)$"
+
+
+def sequences_query(oid: int) -> str:
+    """Ask for the sequences that a table's columns take their values from.
+
+    A partition's columns share the sequences of those above it, whose identity they have since PostgreSQL 17. A default
+    that computes something of a sequence's value tells nothing of where the sequence stands: it does not count.
+    """
+    return f"""
+        WITH tables(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT relid FROM pg_catalog.pg_partition_ancestors({oid:d}::pg_catalog.regclass)
+        ), columns AS (
+            SELECT own.attname, own.attnum AS own_number, a.attrelid, a.attnum, a.attidentity, a.atthasdef
+            FROM tables
+            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tables.oid
+            JOIN pg_catalog.pg_attribute AS own ON own.attrelid = {oid:d} AND own.attname = a.attname
+            WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+        ), uses AS (
+            SELECT c.attname, c.own_number, d.objid AS sequence, true AS owned
+            FROM columns AS c
+            JOIN pg_catalog.pg_depend AS d ON d.refobjid = c.attrelid AND d.refobjsubid = c.attnum
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.classid = d.refclassid
+             AND d.deptype = 'i' AND c.attidentity <> ''
+            UNION ALL
+            SELECT c.attname, c.own_number, d.refobjid, EXISTS (
+                       SELECT FROM pg_catalog.pg_depend AS o
+                        WHERE o.objid = d.refobjid AND o.classid = d.refclassid AND o.refclassid = d.refclassid
+                          AND o.refobjid = c.attrelid AND o.refobjsubid = c.attnum AND o.deptype = 'a')
+            FROM columns AS c
+            JOIN pg_catalog.pg_attrdef AS e ON e.adrelid = c.attrelid AND e.adnum = c.attnum
+             AND pg_catalog.pg_get_expr(e.adbin, e.adrelid) ~ '{_PLAIN_NEXTVAL}'
+            JOIN pg_catalog.pg_depend AS d ON d.objid = e.oid
+             AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+             AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        )
+        SELECT u.attname::pg_catalog.text, pg_catalog.format('%I.%I', n.nspname, c.relname),
+               pg_catalog.bool_or(u.owned), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
+               pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT')
+               AND pg_catalog.has_sequence_privilege(s.seqrelid, 'UPDATE'),
+               pg_catalog.has_column_privilege({oid:d}::pg_catalog.oid, u.own_number, 'SELECT')
+        FROM uses AS u
+        JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = u.sequence
+        JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        GROUP BY u.attname, u.own_number, n.nspname, c.relname, s.seqrelid, s.seqstart, s.seqincrement, s.seqmin,
+                 s.seqmax, s.seqcache, s.seqcycle
+        ORDER BY u.own_number, s.seqrelid
+    """  # noqa: S608 - a number
+
+
+def read_sequences(rows: Iterable[Row]) -> tuple[SequenceUse, ...]:
+    """Make facts from the answer to `sequences_query`."""
+    return tuple(map(_read_sequence, rows))
+
+
+def _read_sequence(row: Row) -> SequenceUse:
+    column, name, owned, *options, may_set, may_read_column = row
+    return SequenceUse(column, name, owned, SequenceOptions(*options), may_set, may_read_column)  # type: ignore[arg-type]
+
+
+def nullable_query(oid: int) -> str:
+    """Ask which columns may hold NULLs in the rows that a SELECT from a table reads, its children's rows too.
+
+    pg_attribute's attnotnull is about rows to come: there may be a constraint that is NOT VALID, a child that has
+    dropped the parent's NOT NULL, and a foreign table only promises.
+    """
+    return f"""
+        WITH RECURSIVE tree(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+        )
+        SELECT a.attname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tree.oid AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE NOT a.attnotnull OR c.relkind = 'f'
+        UNION
+        SELECT a.attname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_constraint AS k ON k.conrelid = tree.oid AND k.contype = 'n' AND NOT k.convalidated
+        JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+    """  # noqa: S608 - a number
+
+
+def children_query(oid: int) -> str:
+    """Ask for the tables that inherit from a table, and from these: (schema, name). Partitions are none."""
+    return f"""
+        WITH RECURSIVE tree(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+        )
+        SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+        FROM tree
+        JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid AND c.oid <> {oid:d} AND NOT c.relispartition
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        ORDER BY 1, 2
+    """  # noqa: S608 - a number
+
+
+def schemas_query() -> str:
+    """Ask for the schemas of the search_path that exist. It runs under the user's."""
+    return "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
+
+
+def read_table(row: Row, columns: Sequence[Row]) -> Table:
+    """Make a `Table` from the answers to `table_query` and `columns_query`."""
+    oid, schema, name, kind = cast("tuple[int, str, str, str]", row)
+    return Table(schema, name, oid, kind, tuple(Column(*column) for column in columns))  # type: ignore[arg-type]

@@ -69,7 +69,7 @@ random-tables: $(READY) ## Send 5,000 random tables there and back (about ten mi
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table
 	@seed=$${CANCELLATIONS_SEED:-$$(date +%s)}; echo "CANCELLATIONS_SEED=$$seed"; CANCELLATIONS=300 CANCELLATIONS_SEED=$$seed \
-	    $(PY) -m pytest -q -s tests/test_random_cancellation.py $(ARGS)
+	    $(PY) -m pytest -q -s tests/transfer/test_random_cancellation.py $(ARGS)
 
 asan: $(READY) ## Run the codec under AddressSanitizer
 	PYTHON=$(CURDIR)/$(PY) sh tests/fuzz/asan.sh

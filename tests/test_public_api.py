@@ -17,8 +17,7 @@ import bulkio.aio
 import bulkio.errors
 import bulkio.sync
 from bulkio.drivers.conninfo import parse_conninfo
-from bulkio.exporter import ExportOptions
-from bulkio.loader import LoadOptions
+from bulkio.transfer.options import ExportOptions, LoadOptions
 
 MODULES = ("bulkio", "bulkio.aio", "bulkio.errors")
 PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module].__all__]
@@ -100,7 +99,9 @@ print('pyarrow' in sys.modules)
     assert python(code) == "[]\nTrue\n"
 
 
-@pytest.mark.parametrize("first", ["bulkio.aio", "bulkio.loader", "bulkio.exporter", "bulkio.sync", "bulkio.plan"])
+@pytest.mark.parametrize(
+    "first", ["bulkio.aio", "bulkio.transfer.load", "bulkio.transfer.export", "bulkio.sync", "bulkio.plan"]
+)
 def test_no_module_hides_a_function(first: str) -> None:
     """Importing a submodule, which sets an attribute of the package, leaves its functions callable."""
     code = f"import bulkio, {first}; print([name for name in {FUNCTIONS!r} if not callable(getattr(bulkio, name))])"

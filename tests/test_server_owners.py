@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio import server, session
+from bulkio import server
 from bulkio.errors import ConfigError
 from bulkio.server import folders, postmaster
+from bulkio.transfer import session
 from embedded import ask, await_true, kill, needs_root, running_pid
 from impostor import impostor
 

@@ -26,10 +26,9 @@ if TYPE_CHECKING:
         OutcomeUnknown,
         SchemaError,
     )
-    from bulkio.exporter import ExportReport
-    from bulkio.loader import LoadReport, Progress
     from bulkio.plan import ExportPlan, LoadPlan
     from bulkio.sync import export, load, plan_export, plan_load, read
+    from bulkio.transfer.report import ExportReport, LoadReport, Progress
 
 __version__ = "0.1.0"
 
@@ -42,12 +41,12 @@ _HOMES = {
     "DriverError": "errors",
     "EncodeError": "errors",
     "ExportPlan": "plan",
-    "ExportReport": "exporter",
+    "ExportReport": "transfer.report",
     "FileError": "errors",
     "LoadPlan": "plan",
-    "LoadReport": "loader",
+    "LoadReport": "transfer.report",
     "OutcomeUnknown": "errors",
-    "Progress": "loader",
+    "Progress": "transfer.report",
     "SchemaError": "errors",
     "export": "sync",
     "load": "sync",

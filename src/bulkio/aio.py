@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from bulkio.catalog import is_table_name
 from bulkio.choices import LoadInfinity, check_choice
 from bulkio.errors import ConfigError
-from bulkio.exporter import BatchStream, ExportOptions, ExportReport, Query, export_plan, open_batches
-from bulkio.exporter import export as _export
-from bulkio.loader import LoadOptions, LoadReport, Progress, load_plan
-from bulkio.loader import load as _load
 from bulkio.plan import ExportPlan, LoadPlan
+from bulkio.transfer.export import BatchStream, export_plan, open_batches
+from bulkio.transfer.export import export as _export
+from bulkio.transfer.load import load as _load
+from bulkio.transfer.load import load_plan
+from bulkio.transfer.options import ExportOptions, LoadOptions, Query
+from bulkio.transfer.report import ExportReport, LoadReport, Progress
 from bulkio.types import Policies
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The Protocols between the layers: what a driver, a source and a sink must offer.
 
 Nothing here does anything. The drivers (`bulkio.drivers`) and the file formats (`bulkio.files`) implement these; the
-use cases (`bulkio.loader`, `bulkio.exporter`) know nothing else of them.
+use cases (`bulkio.transfer.load`, `bulkio.transfer.export`) know nothing else of them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager
 
-    from bulkio.exporter import BatchStream
+    from bulkio.transfer.export import BatchStream
 
 __all__ = ["export", "load", "plan_export", "plan_load", "read"]
 

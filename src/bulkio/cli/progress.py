@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Task
 
-    from bulkio.loader import Progress
+    from bulkio.transfer.report import Progress
 
 __all__ = ["progress_bar"]
 

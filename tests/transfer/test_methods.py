@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from servers import TestServer
 
-ALL_TYPES = Path(__file__).parent.parent / "sample_data" / "all_types.parquet"
+ALL_TYPES = Path(__file__).parents[2] / "sample_data" / "all_types.parquet"
 
 DRIVERS = ("asyncpg", "psycopg")
 LOADS = [(driver, method) for driver in DRIVERS for method in ("binary", "csv", "records")]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio import session
+from bulkio.transfer import session
 from lossy import LossyProxy
 from servers import connect, found_servers, replicated_pair
 

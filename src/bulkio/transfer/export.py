@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,98 +16,39 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from bulkio import flow, openreads, sql
+from bulkio import flow, sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
-from bulkio.choices import DriverChoice, ExportMethod, check_choice, check_number, milliseconds
 from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
-from bulkio.loader import Progress, first_error
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
 from bulkio.protocols import ResultColumn
-from bulkio.session import open_session, transaction
 from bulkio.show import printable
-from bulkio.types import STRICT, Policies, charset_of
+from bulkio.transfer import open_reads
+from bulkio.transfer.report import ExportReport, Progress
+from bulkio.transfer.send import first_error
+from bulkio.transfer.session import open_session, transaction
+from bulkio.types import charset_of
 
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from bulkio.choices import DriverName
-    from bulkio.openreads import OpenRead
     from bulkio.protocols import Row, Session, Sink
+    from bulkio.transfer.open_reads import OpenRead
+    from bulkio.transfer.options import ExportOptions, Query
 
-__all__ = ["BatchStream", "ExportOptions", "ExportReport", "Query", "export", "export_plan", "open_batches"]
+__all__ = ["BatchStream", "export", "export_plan", "open_batches"]
 
 #: of COPY data and of batches, that may wait between two of the three parties
 QUEUE_BYTES = 8 << 20
+
+
 #: of COPY data, that is decoded at once on the event loop
 HERE_BYTES = 256 << 10
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What to read: a table by name, or one SELECT with its parameters."""
-
-    table: str | None = None
-    sql: str | None = None
-    #: values for $1, $2, …, as text
-    params: tuple[str | None, ...] = ()
-
-    def __post_init__(self) -> None:
-        for number, value in enumerate(self.params, 1):
-            if not isinstance(value, str | None):
-                raise ConfigError(f"parameter ${number} is {value!r}: give it as text, as the server shall read it")
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOptions:
-    """How to export. Every field is an option of `bulkio export` of the same name."""
-
-    driver: DriverChoice = "auto"
-    method: ExportMethod = "binary"
-    #: the table's columns to export; None means all
-    columns: tuple[str, ...] | None = None
-    #: rows of a batch, at the most
-    batch_rows: int = 16384
-    #: how long to wait for a lock, as PostgreSQL spells it ("10s"); None for what the role or the DSN says
-    lock_timeout: str | None = None
-    password: str | Callable[[], str] | None = field(default=None, repr=False)
-    progress: Callable[[Progress], None] | None = None
-    policies: Policies = STRICT
-    #: intervals as structs; set for Parquet
-    interval_struct: bool = False
-
-    def __post_init__(self) -> None:
-        check_choice("driver", self.driver, DriverChoice)
-        check_choice("method", self.method, ExportMethod)
-        check_number("batch_rows", self.batch_rows, 1)
-        if self.lock_timeout is not None:
-            milliseconds("lock_timeout", self.lock_timeout)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportReport:
-    """What an export did."""
-
-    rows: int
-    #: bytes of the file
-    bytes: int
-    seconds: float
-    driver: DriverName
-    method: ExportMethod
-    #: the table, or "query"
-    table: str
-    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
-    lifted: tuple[str, ...] = ()
-
-    @property
-    def rows_per_s(self) -> float:
-        """Rows per second, connecting and finishing the file included."""
-        return self.rows / self.seconds if self.seconds else 0.0
 
 
 class BatchStream:
@@ -177,7 +118,7 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
         async with (
             open_session(dsn, options) as session,
             transaction(session, read_only=True, lock_timeout=options.lock_timeout) as lifted,
-            openreads.opened(session) as read,
+            open_reads.opened(session) as read,
         ):
             stream = BatchStream(await _plan(session, query, options), lifted, read)
             for pin in (sql.USERS_PATH, *stream.plan.pins):
@@ -250,9 +191,6 @@ async def _table_request(
 
 def _no_table(name: str) -> SchemaError:
     return SchemaError(f"table {printable(name)} does not exist")
-
-
-# --- Reading ------------------------------------------------------------------------------------------------
 
 
 async def _read_binary(session: Session, stream: BatchStream, options: ExportOptions) -> None:
@@ -366,9 +304,6 @@ def _cursor_batch(rows: Sequence[Row], plan: ExportPlan, first_row: int) -> pa.R
 
 def _size(batch: pa.RecordBatch) -> int:
     return int(batch.nbytes)
-
-
-# --- Writing ------------------------------------------------------------------------------------------------
 
 
 class _Writer:

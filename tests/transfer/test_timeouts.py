@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio import aio, openreads
+from bulkio import aio
+from bulkio.transfer import open_reads
 from servers import connect
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def make_big(dsn: str) -> None:
 @each_driver
 def test_a_load_does_not_wait_for_its_own_source(dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """TRUNCATE waits for the read to end, and the read for the load to take its rows."""
-    monkeypatch.setattr(openreads, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(open_reads, "PATIENCE_S", 0.3)
     make_big(dsn)
     source = bulkio.read("SELECT * FROM t", dsn, driver=driver)
     with pytest.raises(bulkio.BulkioError, match=r"read\(\) of this process .* read it to its end first"):
@@ -157,7 +158,7 @@ def test_a_load_does_not_wait_for_its_own_source(dsn: str, driver: str, monkeypa
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_a_load_does_not_wait_for_an_open_block(dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that has read everything, and is still open, holds its locks as well."""
-    monkeypatch.setattr(openreads, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(open_reads, "PATIENCE_S", 0.3)
     make_big(dsn)
     async with aio.read("t", dsn, driver=driver) as stream:
         assert sum([batch.num_rows async for batch in stream]) == 300_000
@@ -168,7 +169,7 @@ async def test_a_load_does_not_wait_for_an_open_block(dsn: str, driver: str, mon
 @each_driver
 def test_a_load_waits_for_a_read_that_somebody_drains(dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another thread reads it to its end; then the table is truncated."""
-    monkeypatch.setattr(openreads, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(open_reads, "PATIENCE_S", 0.5)
     make_big(dsn)
     source = bulkio.read("SELECT t.*, pg_sleep(0.0) FROM t", dsn, driver=driver, batch_rows=1000)
     rows: list[int] = []

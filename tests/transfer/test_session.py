@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio import session
+from bulkio.transfer import session
 from lossy import LossyProxy, Moment
 from servers import connect
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio import aio, exporter, session
+from bulkio import aio
+from bulkio.transfer import export, session
 from servers import connect
 
 if TYPE_CHECKING:
@@ -230,14 +231,14 @@ def test_a_cancelled_export_waits_for_the_file_that_is_being_made(
 ) -> None:
     """A thread that makes the temporary file is waited for, and the file removed."""
     opening, go_on = threading.Event(), threading.Event()
-    open_sink = exporter.open_sink
+    open_sink = export.open_sink
 
     def slow(*args: object) -> object:
         opening.set()
         go_on.wait(10)
         return open_sink(*args)
 
-    monkeypatch.setattr(exporter, "open_sink", slow)
+    monkeypatch.setattr(export, "open_sink", slow)
 
     async def run() -> None:
         task = asyncio.create_task(aio.export("SELECT 1 AS a", tmp_path / "out.parquet", one_dsn))
@@ -280,7 +281,7 @@ def test_an_export_whose_file_is_being_finished_gives_its_report(
 ) -> None:
     """Once the file gets its name a cancellation comes too late, and the report is returned."""
     committing, go_on = threading.Event(), threading.Event()
-    open_sink = exporter.open_sink
+    open_sink = export.open_sink
 
     def slow(*args: object) -> object:
         sink = open_sink(*args)
@@ -294,7 +295,7 @@ def test_an_export_whose_file_is_being_finished_gives_its_report(
         monkeypatch.setattr(sink, "commit", slow_commit)
         return sink
 
-    monkeypatch.setattr(exporter, "open_sink", slow)
+    monkeypatch.setattr(export, "open_sink", slow)
 
     async def run() -> bulkio.ExportReport:
         task = asyncio.create_task(aio.export("SELECT 1 AS a", tmp_path / "out.parquet", one_dsn))

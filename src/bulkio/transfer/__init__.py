@@ -1,0 +1,1 @@
+"""The use cases: carry out a plan over a session, and report."""

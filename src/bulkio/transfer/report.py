@@ -1,0 +1,68 @@
+"""What a load or an export has done, and how far it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkio.choices import DriverName, ExportMethod, LoadMethod
+    from bulkio.plan import Mode
+
+__all__ = ["ExportReport", "LoadReport", "Progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a load or an export has come."""
+
+    rows: int
+    bytes: int
+    total_rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a load did."""
+
+    rows: int
+    #: bytes of COPY data sent to the server
+    bytes: int
+    seconds: float
+    driver: DriverName
+    method: LoadMethod
+    mode: Mode
+    #: schema-qualified
+    table: str
+    #: the table was missing and has been created
+    created: bool
+    #: what is otherwise than the source records it (columns of another type), and what of the source is left out
+    notes: tuple[str, ...] = ()
+    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
+    lifted: tuple[str, ...] = ()
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows per second, connecting and committing included."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What an export did."""
+
+    rows: int
+    #: bytes of the file
+    bytes: int
+    seconds: float
+    driver: DriverName
+    method: ExportMethod
+    #: the table, or "query"
+    table: str
+    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
+    lifted: tuple[str, ...] = ()
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows per second, connecting and finishing the file included."""
+        return self.rows / self.seconds if self.seconds else 0.0

@@ -1,0 +1,153 @@
+"""Read, prepare, encode and send: the rows of a load on their way to the server."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+
+from bulkio import flow, sql
+from bulkio.catalog.lookup import users_path
+from bulkio.errors import BulkioError, DriverError
+from bulkio.forms.copy_csv import Lines, csv_block
+from bulkio.forms.prepare import prepare_batch, prepared_fields
+from bulkio.forms.rows import to_rows
+from bulkio.forms.wire import wire_batches, wire_fields
+from bulkio.pgcopy import Encoder
+from bulkio.transfer.report import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    import pyarrow as pa
+
+    from bulkio.pgcopy import Block, Field
+    from bulkio.plan import LoadPlan
+    from bulkio.protocols import CopyFormat, Row, Session, Source
+    from bulkio.transfer.options import LoadOptions
+
+__all__ = ["QUEUE_BYTES", "Sender", "first_error"]
+
+#: what may wait between two of the three parties
+QUEUE_BYTES = 4 << 20
+
+
+class Sender:
+    """Run the three parties: read, encode, send."""
+
+    def __init__(self, plan: LoadPlan, source: Source, options: LoadOptions) -> None:
+        self.plan = plan
+        self.source = source
+        self.options = options
+        #: sent so far
+        self.rows = 0
+        self.bytes = 0
+        self._lines = Lines()
+        self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * options.block_bytes))
+
+    async def run(self, session: Session) -> int:
+        """Send every row; give the row count of the server's COPY tag."""
+        make = {"binary": self._binary, "csv": self._csv, "records": self._records}[self.plan.method]
+        read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
+        try:
+            async with anyio.create_task_group() as group:
+                if flow.processors() > flow.SCARCE_PROCESSORS:
+                    batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
+                    group.start_soon(flow.pump, self.source.batches, batches, _batch_bytes)
+                    read = partial(_taken, batches)
+                group.start_soon(flow.pump, lambda: make(read()), self._blocks, _block_bytes)
+                with self._blocks:
+                    return await self._send(session)
+        except BaseExceptionGroup as errors:
+            error = first_error(errors)
+            if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
+                error.row = self._lines.row_of(error.row)
+            raise error from None
+        raise AssertionError("a task group that ends without an error has returned")
+
+    async def _send(self, session: Session) -> int:
+        target = self.plan.target
+        if self.plan.method == "csv":
+            await session.execute(sql.PLAIN_MONEY)
+        fmt: CopyFormat = "csv" if self.plan.method == "csv" else "binary"
+        async with users_path(session):
+            if self.plan.method == "records":
+                return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
+            return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
+
+    async def _counted(self) -> AsyncIterator[object]:
+        """Give the blocks, and count what was sent once the next one is asked for."""
+        report = self.options.progress
+        async for block, rows in self._blocks:
+            yield block
+            self.rows += rows
+            self.bytes += _sent_bytes(block)
+            if report is not None:
+                report(Progress(self.rows, self.bytes, self.plan.source_rows))
+
+    # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
+
+    def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
+        encoder = Encoder(prepared_fields(self.plan.fields), block_bytes=self.options.block_bytes)
+        for batch in batches:
+            for block in encoder.encode(prepare_batch(batch, self.plan.fields, encoder.rows + 1)):
+                yield block, block.rows
+        last = encoder.finish()
+        yield last, last.rows
+
+    def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:
+        fields, encoded = self._encoded(batches)
+        for batch in encoded:
+            block = csv_block(batch, fields)
+            self._lines.add(block, batch.num_rows)
+            yield block, batch.num_rows
+
+    def _records(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[list[Row], int]]:
+        fields, encoded = self._encoded(batches)
+        for batch in encoded:
+            yield to_rows(batch, fields), batch.num_rows
+
+    def _encoded(self, batches: Iterator[pa.RecordBatch]) -> tuple[tuple[Field, ...], Iterator[pa.RecordBatch]]:
+        """Give what the binary method would send, as batches: so every method sends the same, or refuses it alike."""
+        fields = wire_fields(prepared_fields(self.plan.fields))
+        blocks = (block for block, _ in self._binary(batches))
+        return fields, wire_batches(blocks, fields, batch_rows=self.plan.batch_rows)
+
+
+def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Give what another thread reads; the end of this iterator stops it."""
+    with batches:
+        yield from batches
+
+
+def first_error(errors: BaseExceptionGroup) -> BaseException:
+    """Give the error that a task group's others followed from: bulkio's own before the signals between the parties."""
+    leaves = list(_leaves(errors))
+    for wanted in (BulkioError, Exception):
+        for error in leaves:
+            if isinstance(error, wanted) and not isinstance(error, flow.Closed):
+                return error
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for child in error.exceptions:
+            yield from _leaves(child)
+    else:
+        yield error
+
+
+def _batch_bytes(batch: pa.RecordBatch) -> int:
+    return int(batch.nbytes)
+
+
+def _block_bytes(item: tuple[object, int]) -> int:
+    return _sent_bytes(item[0]) or 1 << 16
+
+
+def _sent_bytes(block: object) -> int:
+    """Bytes of a block; a list of rows has none that are known here."""
+    return 0 if isinstance(block, list) else len(block)  # type: ignore[arg-type]

@@ -5,11 +5,12 @@ at once. `--dry-run` prints `describe()`.
 """
 
 from bulkio.choices import Mode
-from bulkio.plan.common import refuse_changed
-from bulkio.plan.exports import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, table_columns
-from bulkio.plan.loads import MODES, Database, LoadPlan, LoadRequest, plan_load
+from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_export, table_columns
+from bulkio.plan.loads import MODES, LoadPlan, plan_load
 from bulkio.plan.newtypes import missing_types
 from bulkio.plan.recorded import recorded_names, recorded_typmods
+from bulkio.plan.refusals import refuse_changed
+from bulkio.plan.request import Database, ExportRequest, LoadRequest
 from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [

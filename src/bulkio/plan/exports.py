@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio import sql
-from bulkio.catalog import READABLE, Column, SequenceUse, Table
+from bulkio.catalog import READABLE, Column, Table
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.forms.rows import unsupported
 from bulkio.pgcopy import Field
-from bulkio.plan.common import refuse, refuse_odd_dimensions
 from bulkio.plan.recorded import record_column, record_table
+from bulkio.plan.refusals import refuse, refuse_odd_dimensions
 from bulkio.show import column_lines, printable
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
 from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
@@ -23,13 +23,14 @@ from bulkio.types.policies import numeric_form
 from bulkio.types.texts import holds_money, names_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bulkio.choices import DriverName, ExportMethod
+    from bulkio.plan.request import ExportRequest
     from bulkio.protocols import ResultColumn
-    from bulkio.types import Policies, TypeFacts
+    from bulkio.types import TypeFacts
 
-__all__ = ["ExportPlan", "ExportRequest", "cursor_query", "key_columns", "plan_export", "table_columns"]
+__all__ = ["ExportPlan", "cursor_query", "key_columns", "plan_export", "table_columns"]
 
 #: decoders of types that have infinities, or 24:00:00, where Arrow has none
 INFINITE = frozenset({"date", "time", "timestamp", "interval", "interval_struct"})
@@ -61,30 +62,6 @@ class ExportPlan:
             *column_lines((f.name, f.cast.pg.sql, str(f.cast.arrow), f.nullable) for f in self.fields),
         ]
         return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """What the user asked for."""
-
-    policies: Policies
-
-    query: str
-    name: str
-    driver: DriverName
-    method: ExportMethod
-    #: give intervals as structs: Parquet cannot hold Arrow's own
-    interval_struct: bool = False
-    #: reading runs no function of the user's, which may need the search_path
-    is_plain: bool = False
-    #: the table's, where it is a table
-    table_columns: tuple[Column, ...] = ()
-    #: the primary key of these
-    key: tuple[str, ...] = ()
-    #: the table's columns that may hold NULLs
-    nullable: Set[str] = frozenset()
-    #: the sequences that its columns take their values from
-    sequences: tuple[SequenceUse, ...] = ()
 
 
 def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bulkio import sql
-from bulkio.catalog import READABLE, WRITABLE, Column, NamedType, SequenceUse, Table, TableName
+from bulkio.catalog import READABLE, WRITABLE, Column, SequenceUse, Table
 from bulkio.errors import SchemaError
 from bulkio.forms.rows import row_oid, unsupported
 from bulkio.pgcopy import Field
-from bulkio.plan.common import refuse, refuse_changed, refuse_odd_dimensions
-from bulkio.plan.newcolumns import declared, new_cast, new_column
+from bulkio.plan.new_columns import declared, new_cast, new_column
 from bulkio.plan.recorded import recorded_table
+from bulkio.plan.refusals import refuse, refuse_changed, refuse_odd_dimensions
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
 from bulkio.show import column_lines, printable, show_name, show_type
-from bulkio.types import ARRAY, UTF8, arrow_kind, cast_to_pg, resolve_type, with_charset
+from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type, with_charset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.choices import DriverName, LoadMethod, Mode
-    from bulkio.types import Charset, PgType, Policies, TypeFacts
+    from bulkio.plan.request import Database, LoadRequest
+    from bulkio.types import PgType
 
-__all__ = ["MODES", "Database", "LoadPlan", "LoadRequest", "plan_load"]
+__all__ = ["MODES", "LoadPlan", "plan_load"]
 
 MODES: tuple[Mode, ...] = ("append", "create", "truncate")
 
@@ -85,53 +86,6 @@ class LoadPlan:
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """What the user asked for."""
-
-    policies: Policies
-
-    source: str
-    source_schema: pa.Schema
-    source_rows: int | None
-    #: what the source itself has to say, such as files that are left out
-    source_notes: tuple[str, ...]
-    table: TableName
-    mode: Mode
-    driver: DriverName
-    method: LoadMethod
-    batch_rows: int
-    #: the types that columns shall have, as the user spells them, by column
-    types: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """What the plan needs to know of the target's database."""
-
-    table: Table | None
-    #: the schema in which a missing table is created; None where that does not exist
-    new_schema: str | None
-    #: the types of the columns, existing or wanted, that bulkio does not know by heart
-    types: Mapping[int, TypeFacts]
-    #: oid and typmod of the types that the user asks for, by column
-    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    #: the types that the source's fields record, by (schema, name)
-    named: Mapping[tuple[str, str], NamedType] = field(default_factory=dict)
-    #: the statements that have made those of them that were missing
-    made: tuple[str, ...] = ()
-    #: oids of the types that PostGIS has brought, by name
-    postgis: Mapping[str, int] = field(default_factory=dict)
-    #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
-    typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
-    #: the encoding in which it keeps text
-    charset: Charset = UTF8
-    #: the tables that inherit from it, as messages call them: TRUNCATE empties them, too
-    children: tuple[str, ...] = ()
-    #: bytes of the source's column names in the server's encoding
-    name_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_load(request: LoadRequest, database: Database) -> LoadPlan:

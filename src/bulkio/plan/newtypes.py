@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bulkio import sql
-from bulkio.plan.newcolumns import recorded_cast
+from bulkio.plan.new_columns import recorded_cast
 from bulkio.plan.recorded import RecordedType, TypeName, recorded_oid, recorded_type
 from bulkio.types import SERVER_TEXT, PgType, array_of, named_type, resolve_type
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bulkio.plan.loads import Database
+    from bulkio.plan.request import Database
     from bulkio.types import Policies
 
 __all__ = ["missing_types"]

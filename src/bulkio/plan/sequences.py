@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bulkio.plan.common import refuse
+from bulkio.plan.refusals import refuse
 from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.pgcopy import Field
-    from bulkio.plan.loads import Database
+    from bulkio.plan.request import Database
     from bulkio.types import PgType, Policies
 
 __all__ = ["declared", "new_cast", "new_column", "recorded_cast"]

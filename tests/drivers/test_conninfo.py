@@ -11,7 +11,8 @@ from psycopg import conninfo as psycopg_conninfo
 from psycopg import pq
 
 from bulkio.drivers import asyncpg_params, libpq
-from bulkio.drivers.conninfo import choose_driver, default_dsn, parse_conninfo, password_in_dsn
+from bulkio.drivers.choose import choose_driver, default_dsn
+from bulkio.drivers.conninfo import parse_conninfo, password_in_dsn
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:

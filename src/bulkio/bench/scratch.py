@@ -15,7 +15,8 @@ import psycopg
 
 from bulkio import sql
 from bulkio.bench.limits import connect
-from bulkio.drivers.conninfo import default_dsn, parse_conninfo
+from bulkio.drivers.choose import default_dsn
+from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.drivers.errors import map_connect_error, mapped_errors
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import qualified, quote_ident, quote_literal

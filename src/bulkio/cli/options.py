@@ -252,7 +252,8 @@ def use_dsn(dsn: str | None, *, quiet: bool) -> str | None:
 
     Raises `ConfigError` where nothing names a database and this is no terminal.
     """
-    from bulkio.drivers.conninfo import default_dsn, password_in_dsn
+    from bulkio.drivers.choose import default_dsn
+    from bulkio.drivers.conninfo import password_in_dsn
 
     if dsn and password_in_dsn(dsn):
         say(

@@ -21,15 +21,17 @@ from bulkio.show import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from bulkio.choices import DriverChoice, DriverName
-
-__all__ = ["ConnInfo", "Host", "choose_driver", "default_dsn", "parse_conninfo", "password_in_dsn"]
+__all__ = ["ConnInfo", "Host", "parse_conninfo", "password_in_dsn"]
 
 _TARGETS = frozenset({"any", "read-write", "read-only", "primary", "standby", "prefer-standby"})
+
+
 _BALANCING = frozenset({"disable", "random"})
+
 
 #: libpq's variables that say which server is meant. (PGSSLMODE and the like only say how to reach one.)
 _SERVER_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSERVICE")
+
 
 _NO_DATABASE = (
     "no database is named: give --dsn, or set BULKIO_DSN, DATABASE_URL or libpq's PGHOST, PGDATABASE,"
@@ -135,38 +137,6 @@ def parse_conninfo(dsn: str | None, *, password: str | Callable[[], str] | None 
         params=params,
         password=found if password is None else password,
     )
-
-
-def choose_driver(info: ConnInfo, requested: DriverChoice) -> DriverName:
-    """Take the driver that was asked for; with ``auto`` the faster one that can honour `info`.
-
-    The faster one is asyncpg. Raises `ConfigError` where asyncpg was asked for and cannot honour a parameter.
-    """
-    if requested == "psycopg":
-        return "psycopg"
-    if requested not in ("auto", "asyncpg"):
-        raise ConfigError(f"there is no driver {requested!r}: take auto, asyncpg or psycopg")
-    refusals = info.asyncpg_refusals
-    if requested == "asyncpg" and refusals:
-        raise asyncpg_params.refused(refusals)
-    return "psycopg" if refusals else "asyncpg"
-
-
-def default_dsn(*, dsn: str | None, environ: Mapping[str, str], interactive: bool) -> str:
-    """Give the DSN to use, by the first of these that names one.
-
-    `dsn`, BULKIO_DSN, DATABASE_URL, libpq's own variables (given as ""), and on a terminal ``embedded``.
-    The embedded server is the default on a terminal only: a cron job that lost its DSN must fail. An empty
-    value counts as none. Raises `ConfigError` where nothing names a database.
-    """
-    named = dsn or environ.get("BULKIO_DSN") or environ.get("DATABASE_URL")
-    if named:
-        return named
-    if any(environ.get(name) for name in _SERVER_VARIABLES):
-        return ""
-    if interactive:
-        return "embedded"
-    raise ConfigError(_NO_DATABASE)
 
 
 def password_in_dsn(dsn: str) -> bool:

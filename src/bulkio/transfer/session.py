@@ -14,7 +14,8 @@ import anyio.to_thread
 
 from bulkio import drivers, sql
 from bulkio.choices import milliseconds
-from bulkio.drivers.conninfo import ConnInfo, choose_driver, default_dsn, parse_conninfo
+from bulkio.drivers.choose import choose_driver, default_dsn
+from bulkio.drivers.conninfo import ConnInfo, parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 from bulkio.flow import shelter
 

@@ -45,16 +45,16 @@ def main() -> None:
         if "codec" in wanted:
             command = [sys.executable, str(HERE / "codec.py"), str(lineitem), "--json"]
             write(options.out / "codec.json", subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-        from bulkio import server
+        from bulkio.server import embedded
 
         try:
-            dsn = server.ensure()
+            dsn = embedded.ensure()
             fill(dsn, lineitem)
             for name in wanted:
                 if name in RUNS:
                     run_bench(name, str(lineitem), options)
         finally:
-            server.stop()
+            embedded.stop()
 
 
 def make_data(folder: Path, scale: str) -> Path:

@@ -20,7 +20,7 @@ import hypothesis
 import pytest
 
 import servers
-from bulkio import server as embedded
+from bulkio.server import embedded
 from gaps import Gaps
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import time
 import psycopg
 import pytest
 
-from bulkio import server
-from bulkio.server import postmaster
+from bulkio.server import embedded, postmaster
 
 __all__ = ["ask", "await_true", "kill", "needs_root", "running_pid"]
 
@@ -41,6 +40,6 @@ def kill() -> None:
 
 
 def running_pid() -> int:
-    pid = server.status().pid
+    pid = embedded.status().pid
     assert pid is not None
     return pid

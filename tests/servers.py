@@ -26,8 +26,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from bulkio import server
-from bulkio.server import folders, settings
+from bulkio.server import embedded, folders, settings
 from bulkio.server.account import own_account, service_account
 from bulkio.server.cluster import Cluster
 from bulkio.server.postmaster import alive
@@ -75,9 +74,9 @@ def found_servers() -> dict[str, Path]:
     must have a server that runs; those that are only found are passed over if they have none.
     """
     found: dict[str, Path] = {}
-    embedded = server.programs_dir()
-    if (version := server_version(embedded)) is not None:
-        found[f"pg{version}-embedded"] = embedded
+    bundled = embedded.programs_dir()
+    if (version := server_version(bundled)) is not None:
+        found[f"pg{version}-embedded"] = bundled
     for version, folder in sorted(_wanted() or _at_hand()):
         if folder.resolve() not in {known.resolve() for known in found.values()}:
             found[_free_id(f"pg{version}", found)] = folder
@@ -247,7 +246,7 @@ def make_cluster(bin_dir: Path, root: Path) -> Cluster:
     account = own_account() or service_account()
     assert account is not None, "this machine allows root no user namespace and has no user to run PostgreSQL"
     if account.is_other_user:
-        bin_dir = server.reachable_programs(bin_dir)
+        bin_dir = embedded.reachable_programs(bin_dir)
     options = {**settings.bulk_settings(), **_OPTIONS}
     return Cluster(root, bin_dir, lambda: account, options, durable=False)
 

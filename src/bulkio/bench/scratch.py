@@ -50,9 +50,9 @@ def find_dsn(dsn: str | None) -> str:
     """Find the server as `bulkio.load` does, as text that every worker understands the same."""
     found = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
     if found == "embedded":
-        from bulkio import server
+        from bulkio.server import embedded
 
-        return server.ensure()
+        return embedded.ensure()
     return found
 
 

@@ -14,7 +14,7 @@ from bulkio.cli.output import show, show_json
 from bulkio.show import printable
 
 if TYPE_CHECKING:
-    from bulkio.server import ServerStatus
+    from bulkio.server.embedded import ServerStatus
 
 __all__ = ["server"]
 
@@ -35,7 +35,7 @@ def server() -> None:
 @output_options
 def start(*, as_json: bool) -> None:
     """Start the server, unless it runs."""
-    from bulkio import server as embedded
+    from bulkio.server import embedded
 
     running = embedded.status().running
     embedded.ensure()
@@ -54,7 +54,7 @@ def stop(*, as_json: bool) -> None:
 
     A server that does not run is no error.
     """
-    from bulkio import server as embedded
+    from bulkio.server import embedded
 
     stopped = embedded.stop()
     if as_json:
@@ -71,7 +71,7 @@ def status(ctx: click.Context, *, as_json: bool) -> None:
 
     Exits with 0 where it runs and with 3 where it does not, like pg_ctl.
     """
-    from bulkio import server as embedded
+    from bulkio.server import embedded
 
     found = embedded.status()
     if as_json:
@@ -106,7 +106,7 @@ def url(*, as_json: bool) -> None:
 
     For other programs: psql "$(bulkio server url)"
     """
-    from bulkio import server as embedded
+    from bulkio.server import embedded
 
     found = embedded.url()
     if as_json:
@@ -128,7 +128,7 @@ def psql(args: tuple[str, ...]) -> None:
 
     What follows goes to psql, after -- to be safe: bulkio server psql -- -c 'select 1'
     """
-    from bulkio import server as embedded
+    from bulkio.server import embedded
 
     command = embedded.psql()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and psql would inherit that

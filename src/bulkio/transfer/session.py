@@ -52,9 +52,9 @@ def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None
     """Find the server: the DSN, the environment, or on a terminal the embedded one (started where it does not run)."""
     chosen = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
     if chosen == EMBEDDED:
-        from bulkio import server
+        from bulkio.server import embedded
 
-        return replace(parse_conninfo(server.ensure()), peer_uid=server.owner_uid())
+        return replace(parse_conninfo(embedded.ensure()), peer_uid=embedded.owner_uid())
     return parse_conninfo(chosen, password=password)
 
 

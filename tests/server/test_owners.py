@@ -13,9 +13,8 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio import server
 from bulkio.errors import ConfigError
-from bulkio.server import folders, postmaster
+from bulkio.server import embedded, folders, postmaster
 from bulkio.transfer import session
 from embedded import ask, await_true, kill, needs_root, running_pid
 from impostor import impostor
@@ -29,11 +28,11 @@ def far_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a home that is too deep for a socket, which lies in /tmp therefore."""
     monkeypatch.setenv("BULKIO_HOME", str(tmp_path / ("deep " * 30)))
     yield tmp_path
-    server.stop()
+    embedded.stop()
 
 
 def socket_folder() -> Path:
-    found = server.status().socket
+    found = embedded.status().socket
     assert found is not None
     return found.parent
 
@@ -41,15 +40,15 @@ def socket_folder() -> Path:
 @needs_root
 def test_after_a_crash_another_users_socket_gets_no_password(far_home: Path) -> None:
     """A crash and a cleared /tmp: another user makes the same folder and listens. It is not taken for our server."""
-    server.ensure()
+    embedded.ensure()
     folder = socket_folder()
     kill()
     shutil.rmtree(folder)
     with impostor(folder) as other:
-        assert server.status().running is False
+        assert embedded.status().running is False
         with pytest.raises(ConfigError, match="is not running"):
-            server.url()
-        assert ask(server.ensure(), "SELECT 1") == 1
+            embedded.url()
+        assert ask(embedded.ensure(), "SELECT 1") == 1
         assert socket_folder() != folder
         assert other.heard() == ""
 
@@ -57,23 +56,23 @@ def test_after_a_crash_another_users_socket_gets_no_password(far_home: Path) -> 
 @needs_root
 def test_a_live_servers_folder_that_another_user_has_made_anew(far_home: Path) -> None:
     """The server lives, but its folder was cleared away and is somebody else's now: nobody connects there."""
-    server.ensure()
+    embedded.ensure()
     folder = socket_folder()
     shutil.rmtree(folder)
     with impostor(folder) as other:
-        for use in (server.ensure, server.url, server.psql):
+        for use in (embedded.ensure, embedded.url, embedded.psql):
             with pytest.raises(ConfigError, match=r"belongs to user id \d+.*bulkio server stop"):
                 use()
         assert other.heard() == ""
-    assert server.stop() is True
-    assert ask(server.ensure(), "SELECT 1") == 1
+    assert embedded.stop() is True
+    assert ask(embedded.ensure(), "SELECT 1") == 1
 
 
 @needs_root
 def test_another_users_process_is_not_our_postmaster(bulkio_home: Path) -> None:
     """One that got the dead postmaster's pid and says in its arguments that it works in our data."""
-    server.ensure()
-    data = server.status().data_dir
+    embedded.ensure()
+    data = embedded.status().data_dir
     kill()
     lock_file = data / "postmaster.pid"
     nobody = pwd.getpwnam("nobody")
@@ -83,19 +82,19 @@ def test_another_users_process_is_not_our_postmaster(bulkio_home: Path) -> None:
         await_true(lambda: postmaster._arguments(other.pid)[0].startswith("postgres"))
         rest = lock_file.read_text().split("\n", 1)[1]
         lock_file.write_text(f"{other.pid}\n{rest}")
-        assert server.status().running is False
+        assert embedded.status().running is False
         other.kill()
 
 
 @needs_root
 def test_another_users_root_is_refused_although_a_server_runs_in_it(bulkio_home: Path) -> None:
     """Where the home lies in a folder that others may write, one may have put a cluster of his own there."""
-    server.ensure()
+    embedded.ensure()
     root = bulkio_home / "server"
     nobody = pwd.getpwnam("nobody")
     os.chown(root, nobody.pw_uid, nobody.pw_gid)
     try:
-        for use in (server.ensure, server.url):
+        for use in (embedded.ensure, embedded.url):
             with pytest.raises(ConfigError, match="BULKIO_HOME"):
                 use()
     finally:
@@ -110,14 +109,14 @@ def test_parents_that_others_may_write_are_refused(tmp_path: Path, monkeypatch: 
     try:
         shared.chmod(0o777)
         with pytest.raises(ConfigError, match=rf"{shared} .*mode 777.*BULKIO_HOME"):
-            server.ensure()
+            embedded.ensure()
         shared.chmod(0o1777)
-        assert ask(server.ensure(), "SELECT 1") == 1
+        assert ask(embedded.ensure(), "SELECT 1") == 1
         shared.chmod(0o777)
         with pytest.raises(ConfigError, match=rf"{shared} .*mode 777"):
-            server.url()
+            embedded.url()
     finally:
-        server.stop()
+        embedded.stop()
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -127,13 +126,13 @@ def test_both_drivers_know_the_servers_user(
 ) -> None:
     """The owner of the process is checked whichever account runs it, and is the right one."""
     if where == "as a system user":
-        monkeypatch.setattr(server, "own_account", lambda: None)
+        monkeypatch.setattr(embedded, "own_account", lambda: None)
     table = pa.table({"a": [1, 2]})
     assert bulkio.load(table, "t", "embedded", mode="create", driver=driver).rows == 2
     info = session.resolve_dsn("embedded")
     assert info.peer_uid == Path(f"/proc/{running_pid()}").stat().st_uid
     assert info.psycopg_kwargs()["requirepeer"] == pwd.getpwuid(info.peer_uid).pw_name
-    assert server.psql().env["PGREQUIREPEER"] == pwd.getpwuid(info.peer_uid).pw_name
+    assert embedded.psql().env["PGREQUIREPEER"] == pwd.getpwuid(info.peer_uid).pw_name
 
 
 @needs_root

@@ -36,8 +36,8 @@ __all__ = ["main", "measure"]
 _IMPORTED_BY_LIMITS = ("asyncpg", "psycopg")
 _IMPORTED_BY_BULKIO = (
     "bulkio.sync",
-    "bulkio.files.parquet",
-    "bulkio.files.ipc",
+    "bulkio.files.formats.parquet",
+    "bulkio.files.formats.ipc",
     "bulkio.drivers.asyncpg",
     "bulkio.drivers.psycopg",
 )

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.files.paths import list_files, refuse_url
-from bulkio.files.registry import FORMATS, SUFFIXES, format_of_dest, format_of_file
-from bulkio.files.sink import FileSink
+from bulkio.files.formats.registry import FORMATS, SUFFIXES, format_of_dest, format_of_file
+from bulkio.files.formats.sink import FileSink
 from bulkio.files.source import FileSource
+from bulkio.files.stores.paths import list_files, refuse_url
 from bulkio.files.stream import StreamSource, is_stream
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from bulkio.show import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bulkio.files.part import Part
+    from bulkio.files.formats.part import Part
 
 __all__ = ["refuse_dropped_partitions"]
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
-from bulkio.files.part import ReadOptions, choose_columns, file_state
+from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
 from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from bulkio.files.part import Part
+    from bulkio.files.formats.part import Part
 
 __all__ = ["FileSource"]
 

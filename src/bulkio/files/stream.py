@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from bulkio.errors import ConfigError, FileError
 from bulkio.files.faults import reading
-from bulkio.files.part import choose_columns
+from bulkio.files.formats.part import choose_columns
 from bulkio.show import printable
 
 if TYPE_CHECKING:

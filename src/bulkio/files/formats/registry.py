@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.files import ipc, parquet
 from bulkio.files.faults import reading
+from bulkio.files.formats import ipc, parquet
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bulkio.files.part import Part
-    from bulkio.files.sink import FileSink
+    from bulkio.files.formats.part import Part
+    from bulkio.files.formats.sink import FileSink
 
 __all__ = ["FORMATS", "SUFFIXES", "Format", "format_of_dest", "format_of_file"]
 

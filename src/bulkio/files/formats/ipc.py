@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
-from bulkio.files.part import file_state, readable_schema
-from bulkio.files.sink import FileSink
+from bulkio.files.formats.part import file_state, readable_schema
+from bulkio.files.formats.sink import FileSink
 from bulkio.files.wide import ipc_file_schema, naming_wide_integers, stream_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
     from typing import IO
 
-    from bulkio.files.part import ReadOptions
+    from bulkio.files.formats.part import ReadOptions
 
 __all__ = ["FILE_MAGIC", "IpcPart", "open_file_sink", "open_stream_sink"]
 

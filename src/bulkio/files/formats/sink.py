@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import writing
-from bulkio.files.staging import StagedFile
+from bulkio.files.stores.local import StagedFile
 from bulkio.show import printable
 
 if TYPE_CHECKING:

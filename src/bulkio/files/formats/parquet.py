@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 
 from bulkio.errors import SchemaError
 from bulkio.files.faults import reading
+from bulkio.files.formats.part import file_state, readable_schema
+from bulkio.files.formats.sink import FileSink
 from bulkio.files.int96 import Witness
 from bulkio.files.logical import read_types
-from bulkio.files.part import file_state, readable_schema
-from bulkio.files.sink import FileSink
 from bulkio.files.wide import naming_wide_integers, parquet_schema
 from bulkio.show import printable
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import IO
 
-    from bulkio.files.part import ReadOptions
+    from bulkio.files.formats.part import ReadOptions
 
 __all__ = ["MAGIC", "ParquetPart", "open_sink"]
 

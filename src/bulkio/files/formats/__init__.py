@@ -1,0 +1,1 @@
+"""The file formats: one module and one row in `registry` for each."""

@@ -1,7 +1,7 @@
 """The program `bulkio`: parse, call the API, print. Nothing imports it, and it does no work of its own.
 
     app.py          the group of commands; loads a command's module when it is called
-    run.py          main(): turns whatever a command raises into a message and an exit code
+    main.py         main(): turns whatever a command raises into a message and an exit code
     exits.py        the exit codes
     interrupts.py   signals, and what they left
     options.py      the options that commands share
@@ -12,6 +12,6 @@
 At the top of these modules stand click and the standard library only: `bulkio --help` waits for no other.
 """
 
-from bulkio.cli.run import main
+from bulkio.cli.main import main
 
 __all__ = ["main"]

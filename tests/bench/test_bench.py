@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
@@ -87,6 +88,28 @@ def test_load_gives_every_line_and_leaves_nothing(one_dsn: str, connect: Callabl
         _check_line(line, 2000)
     assert one_dsn not in json.dumps(found)
     assert not _schemas_left(connect(one_dsn))
+
+
+def _odd_columns() -> dict[str, pa.Array]:
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["a", None]))
+    return {
+        "struct": pa.array([{"a": 1, "b": [None, "x"]}, None, {"a": 2, "b": []}]),
+        "map": pa.array([[("k", 1)], [], None], pa.map_(pa.string(), pa.int64())),
+        "run_end": runs,
+    }
+
+
+@pytest.mark.parametrize("name", ["struct", "map", "run_end"])
+def test_load_of_columns_that_are_prepared_before_they_are_encoded(one_dsn: str, tmp_path: Path, name: str) -> None:
+    """A column that the codec does not take as it is goes the way that a load's goes: what is sent is the same."""
+    table = pa.table({"id": [1, 2, 3], name: _odd_columns()[name]})
+    path = tmp_path / "odd.arrow"
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    found = _run_json("load", str(path), "--dsn", one_dsn, "--pairs", "1", "--drivers", "psycopg")
+    sent = {line["name"]: {run["bytes"] for run in line["runs"]} for line in found["lines"]}
+    assert sent["psycopg binary"] == {found["source"]["copy_bytes"]}
+    assert found["source"]["rows"] == 3
 
 
 def test_row_changed_by_the_server_stops_the_bench(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:

@@ -12,8 +12,10 @@ import resource
 import signal
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,11 +25,11 @@ from bulkio.errors import BulkioError
 from bulkio.quote import qualified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from bulkio.pgcopy import Field
+    from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
 
 __all__ = ["main", "measure"]
@@ -135,19 +137,19 @@ def _head(job: Job) -> str:
 
 
 def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
-    from bulkio.pgcopy import Encoder
+    """Encode the source as a load does; give its rows. A sample may end where any block does."""
+    from bulkio.pgcopy.encoder import TRAILER
 
-    encoder, sampler = Encoder(plan.fields), Encoder(plan.fields)
+    rows = 0
     with stream.open("wb") as out, sample.open("wb") as sample_out:
-        for batch in _batches(source):
-            for block in encoder.encode(batch):
-                out.write(block)
+        for block in _encoded(_batches(source), plan.fields):
+            rows += block.rows
+            out.write(block)
             if sample_out.tell() < _SAMPLE_BYTES:
-                for block in sampler.encode(batch):
-                    sample_out.write(block)
-        out.write(encoder.finish())
-        sample_out.write(sampler.finish())
-    return encoder.rows
+                sample_out.write(block)
+        if sample_out.tell() < out.tell():
+            sample_out.write(TRAILER)
+    return rows
 
 
 def _calibrate(job: Job) -> dict[str, object]:
@@ -247,22 +249,17 @@ def _digest(job: Job) -> dict[str, object]:
 
 
 def _digest_batches(batches: Iterable[pa.RecordBatch], job: Job) -> dict[str, object]:
-    from bulkio.pgcopy import Encoder
-
-    sums = hashlib.blake2b()
-    encoder: Encoder | None = None
-    for batch in batches:
-        if encoder is None:
-            fields = _fields_back(batch.schema, job)
-            if fields is None:
-                return {"digest": None, "rows": 0}
-            encoder = Encoder(fields)
-        for block in encoder.encode(batch):
-            sums.update(block)
-    if encoder is None:
+    ahead = iter(batches)
+    first = next(ahead, None)
+    fields = None if first is None else _fields_back(first.schema, job)
+    if fields is None:
         return {"digest": None, "rows": 0}
-    sums.update(encoder.finish())
-    return {"digest": sums.hexdigest(), "rows": encoder.rows}
+    sums = hashlib.blake2b()
+    rows = 0
+    for block in _encoded(chain([first], ahead), fields):
+        sums.update(block)
+        rows += block.rows
+    return {"digest": sums.hexdigest(), "rows": rows}
 
 
 def _fields_back(schema: pa.Schema, job: Job) -> list[Field] | None:
@@ -288,13 +285,20 @@ def _export_batches(job: Job) -> Iterator[pa.RecordBatch]:
 
 
 def _batches(source: str) -> Iterator[pa.RecordBatch]:
-    from bulkio.files import open_source
+    """Read a file as a load does that has no options."""
+    from bulkio.transfer.options import LoadOptions
+    from bulkio.transfer.send import open_to_load
 
-    opened = open_source(source, batch_rows=8192, columns=None)
-    try:
+    with closing(open_to_load(source, LoadOptions())) as opened:
         yield from opened.batches()
-    finally:
-        opened.close()
+
+
+def _encoded(batches: Iterable[pa.RecordBatch], fields: Sequence[Field]) -> Iterator[Block]:
+    """Encode batches as a load does that has no options."""
+    from bulkio.transfer.options import BLOCK_BYTES
+    from bulkio.transfer.send import encode_batches
+
+    return encode_batches(batches, fields, block_bytes=BLOCK_BYTES)
 
 
 _ACTIONS: dict[str, Callable[[Job], dict[str, object]]] = {

@@ -31,7 +31,6 @@ from bulkio.catalog.lookup import (
     users_path,
 )
 from bulkio.errors import BulkioError
-from bulkio.files import open_source
 from bulkio.flow import shelter
 from bulkio.plan import (
     Database,
@@ -47,13 +46,13 @@ from bulkio.plan import (
 )
 from bulkio.transfer import open_reads
 from bulkio.transfer.report import LoadReport
-from bulkio.transfer.send import Sender
+from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, transaction
 from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from bulkio.protocols import Session, Source
     from bulkio.transfer.options import LoadOptions
@@ -110,13 +109,7 @@ class _opened:  # noqa: N801 - reads as a verb
     """Open the source in a worker thread, close it at the end."""
 
     def __init__(self, source: object, options: LoadOptions) -> None:
-        self._open: Callable[[], Source] = partial(
-            open_source,
-            source,
-            batch_rows=options.batch_rows,
-            columns=options.columns,
-            allow_lossy=options.policies.allow_lossy,
-        )
+        self._open = partial(open_to_load, source, options)
         self._source: Source | None = None
 
     async def __aenter__(self) -> Source:

@@ -11,6 +11,7 @@ import anyio.to_thread
 from bulkio import flow, sql
 from bulkio.catalog.lookup import users_path
 from bulkio.errors import BulkioError, DriverError
+from bulkio.files import open_source
 from bulkio.forms.copy_csv import Lines, csv_block
 from bulkio.forms.prepare import prepare_batch, prepared_fields
 from bulkio.forms.rows import to_rows
@@ -19,7 +20,7 @@ from bulkio.pgcopy import Encoder
 from bulkio.transfer.report import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -28,10 +29,28 @@ if TYPE_CHECKING:
     from bulkio.protocols import CopyFormat, Row, Session, Source
     from bulkio.transfer.options import LoadOptions
 
-__all__ = ["QUEUE_BYTES", "Sender", "first_error"]
+__all__ = ["QUEUE_BYTES", "Sender", "encode_batches", "first_error", "open_to_load"]
 
 #: what may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
+
+
+def open_to_load(source: object, options: LoadOptions) -> Source:
+    """Open a source as a load reads it; its metadata only. The caller closes it."""
+    return open_source(
+        source, batch_rows=options.batch_rows, columns=options.columns, allow_lossy=options.policies.allow_lossy
+    )
+
+
+def encode_batches(batches: Iterable[pa.RecordBatch], fields: Sequence[Field], *, block_bytes: int) -> Iterator[Block]:
+    """Prepare and encode batches of a plan's `fields`; the last block ends the stream.
+
+    Raises EncodeError for the first value that cannot go.
+    """
+    encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes)
+    for batch in batches:
+        yield from encoder.encode(prepare_batch(batch, fields, encoder.rows + 1))
+    yield encoder.finish()
 
 
 class Sender:
@@ -90,12 +109,8 @@ class Sender:
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
 
     def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
-        encoder = Encoder(prepared_fields(self.plan.fields), block_bytes=self.options.block_bytes)
-        for batch in batches:
-            for block in encoder.encode(prepare_batch(batch, self.plan.fields, encoder.rows + 1)):
-                yield block, block.rows
-        last = encoder.finish()
-        yield last, last.rows
+        for block in encode_batches(batches, self.plan.fields, block_bytes=self.options.block_bytes):
+            yield block, block.rows
 
     def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:
         fields, encoded = self._encoded(batches)

@@ -9,7 +9,9 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CODEC = Path("src/bulkio/pgcopy")
+SOURCE = Path("src")
+CODEC = SOURCE / "bulkio/pgcopy"
+CSV = SOURCE / "bulkio/files/csv"
 SANITIZER = os.environ.get("BULKIO_SANITIZE", "")
 FLAGS = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZER:
@@ -18,18 +20,19 @@ CPUS = os.cpu_count() or 1
 
 extensions = [
     Extension(
-        f"bulkio.pgcopy.{source.stem}",
+        ".".join(source.relative_to(SOURCE).with_suffix("").parts),
         [str(source)],
-        depends=[str(header) for header in sorted(CODEC.glob("*.h"))],
-        include_dirs=[str(CODEC)],
+        depends=[str(header) for header in sorted(source.parent.glob("*.h"))],
+        include_dirs=[str(source.parent)],
         extra_compile_args=FLAGS,
         extra_link_args=[f"-fsanitize={SANITIZER}"] if SANITIZER else [],
     )
-    for source in sorted(CODEC.glob("*.pyx"))
+    for folder in (CODEC, CSV)
+    for source in sorted(folder.glob("*.pyx"))
 ]
 if not extensions:
     # Without this a source archive that lacks them would become a wheel without a codec.
-    raise SystemExit(f"no Cython sources in {CODEC.resolve()}: this copy of bulkio is not complete")
+    raise SystemExit(f"no Cython sources in {SOURCE.resolve()}: this copy of bulkio is not complete")
 
 setup(
     options={"build_ext": {"parallel": CPUS}},

@@ -1,0 +1,53 @@
+"""The names of a CSV's columns: from the header, from the user, or made up as PostgreSQL does it for VALUES."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.files.csv.faults import CsvError
+from bulkio.text import show_name, show_value
+
+if TYPE_CHECKING:
+    from bulkio.files.csv.options import CsvOptions
+    from bulkio.files.csv.parser import Parser
+
+__all__ = ["column_names"]
+
+_DELIMITERS = ",;\t|"
+
+
+def column_names(parser: Parser, options: CsvOptions) -> tuple[str, ...]:
+    """Give the names, after the parser has met the first record or the end. Raises `CsvError`."""
+    if options.has_header:
+        if parser.header is None:
+            raise CsvError("it is empty: it has no header", path=parser.name)
+        return options.header_names or _header(parser, options)
+    if options.header_names is None and not parser.width:
+        raise CsvError("it is empty, so that nothing tells its columns", path=parser.name)
+    return options.header_names or tuple(f"column{i + 1}" for i in range(parser.width))
+
+
+def _header(parser: Parser, options: CsvOptions) -> tuple[str, ...]:
+    names = parser.header or ()
+    line = options.skip_lines + 1
+    if parser.header_is_plain:
+        _refuse_other_delimiter(names[0], options, parser.name, line)
+    for i, name in enumerate(names):
+        if not name:
+            raise CsvError("a column without a name in the header", path=parser.name, line=line, number=i + 1)
+        if name in names[:i]:
+            message = f"the name {show_name(name)} a second time in the header, first of column {names.index(name) + 1}"
+            raise CsvError(message, path=parser.name, line=line, number=i + 1)
+    return names
+
+
+def _refuse_other_delimiter(name: str, options: CsvOptions, path: str, line: int) -> None:
+    """Refuse a lonely name that looks like several: reading it as one would surely be wrong."""
+    likely = max(_DELIMITERS, key=name.count)
+    if likely in name:
+        count = name.count(likely)
+        message = (
+            f"the header is a single column, {show_value(name)}, in which {show_value(likely)} stands {count}"
+            f" time{'s' * (count > 1)}: give that as the delimiter, which is {show_value(options.delimiter)} now"
+        )
+        raise CsvError(message, path=path, line=line)

@@ -1,0 +1,114 @@
+"""Files and streams of bytes as chunks, decompressed. gzip and zstd are recognised by their first bytes.
+
+Only the compression is: that bytes are CSV is for the user to say. pyarrow decompresses both; an end that is cut off,
+a wrong checksum and bytes after the end are errors (its own, an OSError, which `faults.reading` maps).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from bulkio.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["BinaryFile", "chunks", "compression_of", "is_plain", "open_path", "open_stream"]
+
+#: first bytes of compressed files (RFC 1952, RFC 8878)
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_HEAD_BYTES = max(map(len, _MAGIC))
+_CHUNK_BYTES = 1 << 20
+
+
+class BinaryFile(Protocol):
+    """What is read from: a file opened in binary mode, stdin's buffer, a socket's file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give up to `size` bytes, none at the end."""
+
+
+class _Joined:
+    """A stream whose first bytes were read already."""
+
+    closed = False
+
+    def __init__(self, head: bytes, rest: BinaryFile) -> None:
+        self._head = head
+        self._rest = rest
+
+    def read(self, size: int = _CHUNK_BYTES, /) -> bytes:
+        if self._head:
+            data, self._head = self._head[:size], self._head[size:]
+            return data
+        return _read(self._rest, size)
+
+    def close(self) -> None:
+        """Leave the stream open: it is the caller's."""
+
+
+def compression_of(head: bytes) -> str | None:
+    """Tell how a file that begins so is compressed.
+
+    >>> compression_of(b"\\x1f\\x8b\\x08"), compression_of(b"a,b")
+    ('gzip', None)
+    """
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def is_plain(path: str) -> bool:
+    """Tell whether a file's own bytes are its text's."""
+    with Path(path).open("rb") as file:
+        return compression_of(file.read(_HEAD_BYTES)) is None
+
+
+@contextmanager
+def open_path(path: str, *, start: int = 0) -> Iterator[BinaryFile]:
+    """Open a file's text, decompressed, or its bytes from `start` on."""
+    with Path(path).open("rb", buffering=0) as file:
+        if start:
+            file.seek(start)
+            yield file
+            return
+        with open_stream(file) as stream:
+            yield stream
+
+
+@contextmanager
+def open_stream(stream: BinaryFile) -> Iterator[BinaryFile]:
+    """Decompress a stream, if it is compressed. It stays open: it is the caller's."""
+    head = b""
+    while len(head) < _HEAD_BYTES and (more := _read(stream, _HEAD_BYTES - len(head))):
+        head += more
+    joined = _Joined(head, stream)
+    codec = compression_of(head)
+    if codec is None:
+        yield joined
+        return
+    with pa.CompressedInputStream(pa.PythonFile(joined, mode="r"), codec) as plain:
+        yield plain
+
+
+def chunks(file: BinaryFile, *, size_bytes: int | None = None) -> Iterator[bytes]:
+    """Read to the end, or `size_bytes` bytes at the most."""
+    left = size_bytes
+    while left is None or left > 0:
+        chunk = _read(file, _CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES))
+        if not chunk:
+            return
+        if left is not None:
+            left -= len(chunk)
+        yield chunk
+
+
+def _read(file: BinaryFile, size: int) -> bytes:
+    data = file.read(size)
+    if isinstance(data, str):
+        raise ConfigError("the stream gives text: open it in binary mode")
+    if data is None:
+        raise OSError("the stream is not blocking")
+    return data

@@ -1,0 +1,118 @@
+"""What a user may say about a CSV. Checked when it is said; nothing is read here, and nothing is guessed."""
+
+from __future__ import annotations
+
+import codecs
+import zoneinfo
+from dataclasses import dataclass
+
+from bulkio.checks import check_number
+from bulkio.errors import ConfigError
+from bulkio.files.csv.dates import DateFormat
+from bulkio.text import show_name, show_value
+
+__all__ = ["CsvOptions"]
+
+_LINE_ENDS = "\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class CsvOptions:
+    """How a CSV is written. The defaults are PostgreSQL's, with a header.
+
+    Raises `ConfigError` for what cannot be meant.
+
+    >>> CsvOptions(delimiter=";", encoding="cp1252", decimal_comma=True).delimiter
+    ';'
+    """
+
+    #: byte between fields
+    delimiter: str = ","
+    #: byte around a field
+    quote: str = '"'
+    #: byte before a quote inside quotes, or before another escape; the quote itself where not given
+    escape: str | None = None
+    #: text that means NULL, unless it is quoted
+    null: str = ""
+    #: whether the first record holds the columns' names; yes where not given, unless `header_names` are
+    header: bool | None = None
+    #: names of the columns, of a file without a header or, with `header=True`, instead of those in the header
+    header_names: tuple[str, ...] | None = None
+    #: lines before the first record, whatever they hold
+    skip_lines: int = 0
+    #: name of a Python text encoding; a byte order mark is skipped
+    encoding: str = "utf-8"
+    #: whether numbers have a comma where PostgreSQL's have a point; they have no other mark then
+    decimal_comma: bool = False
+    #: order of year, month and day, such as DD.MM.YYYY; ISO's where not given
+    date_format: str | None = None
+    #: IANA name of the zone of values of timestamptz that do not tell one
+    timezone: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check each value, and all together."""
+        for name in ("delimiter", "quote", "escape"):
+            _check_byte(name, getattr(self, name) or self.quote)
+        if self.delimiter in (self.quote, self.escape):
+            other = "quote" if self.delimiter == self.quote else "escape"
+            raise ConfigError(f"delimiter and {other} are both {show_value(self.delimiter)}, and must differ")
+        _check_null(self)
+        check_number("skip_lines", self.skip_lines, 0)
+        _check_names(self.header_names)
+        _check_encoding(self.encoding)
+        if self.date_format is not None:
+            DateFormat(self.date_format)
+        if self.timezone is not None:
+            _check_timezone(self.timezone)
+
+    @property
+    def has_header(self) -> bool:
+        """Tell whether the first record holds names."""
+        return self.header_names is None if self.header is None else self.header
+
+    @property
+    def is_utf8(self) -> bool:
+        """Tell whether the file's own bytes are UTF-8, so that its offsets are those of the text."""
+        return codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig", "ascii")
+
+
+def _check_byte(name: str, value: object) -> None:
+    if not isinstance(value, str) or len(value) != 1 or not value.isascii() or value in _LINE_ENDS or value == "\0":
+        raise ConfigError(f"{name} is {value!r}, and must be one ASCII character that ends no line")
+
+
+def _check_null(options: CsvOptions) -> None:
+    bad = [c for c in (options.delimiter, options.quote, *_LINE_ENDS, "\0") if c in options.null]
+    if bad:
+        raise ConfigError(f"null is {options.null!r}, and must not hold {show_value(bad[0])}")
+    try:
+        options.null.encode()
+    except UnicodeEncodeError as exc:
+        raise ConfigError(f"null is {options.null!r}, and must be valid Unicode") from exc
+
+
+def _check_names(names: object) -> None:
+    if names is None:
+        return
+    if not isinstance(names, tuple) or not names or not all(isinstance(name, str) and name for name in names):
+        raise ConfigError(f"header_names is {names!r}, and must be a tuple of names")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"header_names has {', '.join(map(show_name, twice))} twice")
+
+
+def _check_encoding(encoding: str) -> None:
+    try:
+        info = codecs.lookup(encoding)
+    except (LookupError, ValueError) as exc:
+        raise ConfigError(f"encoding is {encoding!r}, which is not known; utf-8, utf-16, latin-1, cp1252 are") from exc
+    if not info._is_text_encoding or info.incrementaldecoder is None:
+        raise ConfigError(f"encoding is {encoding!r}, which is not an encoding of text that can be read in parts")
+
+
+def _check_timezone(name: str) -> None:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        message = f"timezone is {name!r}, which is not a zone that is known; give a name such as Europe/Berlin"
+        raise ConfigError(message) from exc

@@ -21,7 +21,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format types layers check wheel fuzz random-tables cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test lint format types layers check wheel fuzz csv-fuzz random-tables cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ wheel: $(READY) ## Build dist/*.tar.gz, and from that dist/*.whl
 
 fuzz: $(READY) ## Feed the decoder a million hostile inputs
 	$(PY) tests/fuzz/fuzz_decoder.py --count 1000000
+
+csv-fuzz: $(READY) ## Compare 100,000 damaged CSVs with what the servers read
+	$(PY) tests/fuzz/fuzz_csv.py --count 100000
 
 random-tables: $(READY) ## Send 5,000 random tables there and back (about ten minutes)
 	$(PY) -m pytest tests/matrix/test_random_tables.py --hypothesis-profile=random-tables $(ARGS)

@@ -1,7 +1,8 @@
-"""Dates that are written in another order than ISO's, such as 31.12.2025, rewritten as PostgreSQL reads them everywhere.
+"""Dates in another order than ISO's, such as 31.12.2025, rewritten as PostgreSQL reads them everywhere.
 
-A format is what PostgreSQL's to_date calls a template pattern: YYYY, MM and DD, each once, with what stands between them.
-The time of day, where a value has one, follows the date after a blank or a T, in ISO's form; its hour may have one digit.
+A format is what PostgreSQL's to_date calls a template pattern: YYYY, MM and DD, each once, with what stands between.
+The time of day, where a value has one, follows the date after a blank or a T, as ISO has it; its hour may have one
+digit.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Utf8Stream:
         self._passes = codec.name in ("utf-8", "utf-8-sig", "ascii")
         # Never utf-8-sig itself: the mark is skipped here, whatever the encoding.
         self._decoder = codecs.getincrementaldecoder("utf-8" if codec.name == "utf-8-sig" else encoding)("strict")
-        self._marks = _MARKED.get(codec.name, ())
+        self._marks: tuple[bytes, ...] = _MARKED.get(codec.name, ())
         self._raw_head: bytes | None = b"" if at_start and self._marks else None
         self._head: bytes | None = b"" if at_start else None
 

@@ -51,7 +51,7 @@ _TEXTS = {
 
 
 def fault_text(fault: str, found: int, width: int, line_ends: str) -> str:
-    """Tell what is wrong; `found` and `width` are the line's fields and the columns, `line_ends` those of the lines before.
+    """Tell what is wrong with a line of `found` fields, among lines that have `width` and end with `line_ends`.
 
     >>> fault_text("ragged", 2, 3, "")
     '2 fields, where there are 3 columns'
@@ -59,7 +59,9 @@ def fault_text(fault: str, found: int, width: int, line_ends: str) -> str:
     if fault == "ragged":
         return f"{found} field{'s' * (found != 1)}, where there are {width} column{'s' * (width != 1)}"
     if fault == "blank_line":
-        return f"a blank line, where there are {width} columns" if width > 1 else "a blank line, where names should stand"
+        return (
+            f"a blank line, where there are {width} columns" if width > 1 else "a blank line, where names should stand"
+        )
     if fault == "mixed_ends":
         return f"a line end of another kind; the lines before end with {line_ends.encode('unicode_escape').decode()}"
     return _TEXTS[fault]

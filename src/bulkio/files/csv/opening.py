@@ -52,9 +52,9 @@ class _Joined:
 
 
 def compression_of(head: bytes) -> str | None:
-    """Tell how a file that begins so is compressed.
+    r"""Tell how a file that begins so is compressed.
 
-    >>> compression_of(b"\\x1f\\x8b\\x08"), compression_of(b"a,b")
+    >>> compression_of(b"\x1f\x8b\x08"), compression_of(b"a,b")
     ('gzip', None)
     """
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)

@@ -51,13 +51,18 @@ class CsvOptions:
 
     def __post_init__(self) -> None:
         """Check each value, and all together."""
-        for name in ("delimiter", "quote", "escape"):
-            _check_byte(name, getattr(self, name) or self.quote)
+        _check_byte("delimiter", self.delimiter)
+        _check_byte("quote", self.quote)
+        if self.escape is not None:
+            _check_byte("escape", self.escape)
         if self.delimiter in (self.quote, self.escape):
             other = "quote" if self.delimiter == self.quote else "escape"
             raise ConfigError(f"delimiter and {other} are both {show_value(self.delimiter)}, and must differ")
         _check_null(self)
         check_number("skip_lines", self.skip_lines, 0)
+        _check_flag("decimal_comma", self.decimal_comma)
+        if self.header is not None:
+            _check_flag("header", self.header)
         _check_names(self.header_names)
         _check_encoding(self.encoding)
         if self.date_format is not None:
@@ -81,7 +86,14 @@ def _check_byte(name: str, value: object) -> None:
         raise ConfigError(f"{name} is {value!r}, and must be one ASCII character that ends no line")
 
 
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r}, and must be true or false")
+
+
 def _check_null(options: CsvOptions) -> None:
+    if not isinstance(options.null, str):
+        raise ConfigError(f"null is {options.null!r}, and must be a text")
     bad = [c for c in (options.delimiter, options.quote, *_LINE_ENDS, "\0") if c in options.null]
     if bad:
         raise ConfigError(f"null is {options.null!r}, and must not hold {show_value(bad[0])}")
@@ -104,7 +116,7 @@ def _check_names(names: object) -> None:
 def _check_encoding(encoding: str) -> None:
     try:
         info = codecs.lookup(encoding)
-    except (LookupError, ValueError) as exc:
+    except (LookupError, ValueError, TypeError) as exc:
         raise ConfigError(f"encoding is {encoding!r}, which is not known; utf-8, utf-16, latin-1, cp1252 are") from exc
     if not info._is_text_encoding or info.incrementaldecoder is None:
         raise ConfigError(f"encoding is {encoding!r}, which is not an encoding of text that can be read in parts")

@@ -33,7 +33,7 @@ class Parser:
         batch_bytes: int = ...,
         first_row: int = ...,
         first_line: int = ...,
-        line_end: str = ...,
+        line_ends: str = ...,
     ) -> None: ...
     @property
     def full(self) -> bool: ...

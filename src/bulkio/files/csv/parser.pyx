@@ -157,7 +157,7 @@ cdef class Parser:
     the number of columns, 0 to take the first record's. `keep` are the numbers (from 0) of the columns wanted, all by
     default, in the order wanted; the others are checked and forgotten. A batch ends with `batch_rows` rows, or with the
     record that reaches `batch_bytes` bytes of input. `names` are the columns' for batches and errors, where no header
-    tells them. `first_row`, `first_line` and `line_end` tell where a range begins.
+    tells them. `first_row`, `first_line` and `line_ends` tell where a range begins.
 
     Its bytes must be valid UTF-8 (see `decoding`), without a byte order mark.
     """
@@ -196,7 +196,7 @@ cdef class Parser:
     def __init__(
         self, str name, *, bytes delimiter=b",", bytes quote=b'"', bytes escape=b'"', bytes null=b"", bint header=True,
         int64_t width=0, int64_t skip_lines=0, names=None, keep=None, int64_t batch_rows=16384,
-        int64_t batch_bytes=4 << 20, int64_t first_row=1, int64_t first_line=1, str line_end="",
+        int64_t batch_bytes=4 << 20, int64_t first_row=1, int64_t first_line=1, str line_ends="",
     ):
         self.name = name
         self.delimiter, self.quote, self.escape = delimiter[0], quote[0], escape[0]
@@ -210,7 +210,7 @@ cdef class Parser:
         self.batch_bytes = batch_bytes if self.keep == () else min(batch_bytes, BATCH_BYTES_MAX)
         self.rows = first_row - 1
         self.line = self.record_line = self.data_line = first_line
-        self.line_end = {text: end for end, text in _LINE_ENDS.items()}[line_end]
+        self.line_end = {text: end for end, text in _LINE_ENDS.items()}[line_ends]
         self.skip = skip_lines
         self.state = State.IN_SKIPPED if skip_lines else State.AT_FIELD
         self.width = width

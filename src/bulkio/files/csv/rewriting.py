@@ -93,6 +93,6 @@ def _in_iso(texts: pa.Array, fmt: DateFormat, *, with_time: bool) -> pa.Array:
 
 
 def _refuse(wrong: pa.Array, reason: str) -> None:
-    row = pc.index(wrong, True).as_py()  # noqa: FBT003 - the value looked for
+    row = pc.index(wrong, True).as_py()
     if row >= 0:
         raise ValueError(row, reason)

@@ -30,7 +30,7 @@ ALL = 127
 
 cdef const uint8_t* BIGINT_MAX = b"9223372036854775807"
 cdef const uint8_t* BIGINT_MIN = b"9223372036854775808"
-cdef const uint8_t[13] MONTH_DAYS = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+cdef uint8_t[13] MONTH_DAYS = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
 
 def spellings(array, int mask):
@@ -57,16 +57,21 @@ def spellings(array, int mask):
 
 
 cdef int spelling(const uint8_t* p, int64_t n, int mask) noexcept nogil:
-    """Give the bits of one text, those in `mask` at least."""
+    """Give the bits of one text, as far as they are in `mask`."""
+    cdef int bits = 0
     if n == 0:
         return 0
-    if mask & IS_NUMERIC:  # it comes with IS_BIGINT
-        return number(p, n)
-    if mask & IS_DATE:
-        return IS_DATE if n == 10 and is_date(p) else 0
-    if mask & IS_TIMESTAMP:
-        return IS_TIMESTAMP if is_timestamp(p, n) else 0
-    return word(p, n) | (IS_UUID if mask & IS_UUID and is_uuid(p, n) else 0)
+    if mask & IS_NUMERIC:  # which every bigint is
+        bits |= number(p, n)
+    if mask & IS_DATE and n == 10 and is_date(p):
+        bits |= IS_DATE
+    if mask & IS_TIMESTAMP and is_timestamp(p, n):
+        bits |= IS_TIMESTAMP
+    if mask & IS_UUID and is_uuid(p, n):
+        bits |= IS_UUID
+    if mask & (IS_WORD | IS_LETTER):
+        bits |= word(p, n)
+    return bits
 
 
 cdef int word(const uint8_t* p, int64_t n) noexcept nogil:

@@ -37,7 +37,7 @@ class Zone:
         """Append the offset to each text that tells no zone. Raises `ValueError(row, reason)`, the row from 0."""
         local = pc.match_substring_regex(texts, _LOCAL)
         strange = pc.and_not(pc.invert(local), pc.match_substring_regex(texts, _ZONED))
-        row = pc.index(strange, True).as_py()  # noqa: FBT003 - the value looked for
+        row = pc.index(strange, True).as_py()
         if row >= 0:
             raise ValueError(row, "is not an ISO date and time, with a zone or without one")
         plain = pc.if_else(local, texts, pa.scalar(None, texts.type))

@@ -1,0 +1,122 @@
+"""From chunks of a file's bytes to batches: decoding and parsing put together, with what the options say.
+
+Reads nothing itself. `CsvRange` and `Layout` are what is known of a file before its data is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkio.files.csv.decoding import BadBytesError, Utf8Stream
+from bulkio.files.csv.header import column_names
+from bulkio.files.csv.parser import Parser
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from bulkio.files.csv.options import CsvOptions
+
+__all__ = ["BATCH_BYTES", "NO_LIMIT", "CsvRange", "Layout", "make_parser", "parse", "probe"]
+
+#: more than any file has
+NO_LIMIT = 1 << 62
+#: bytes of input after which a batch ends, however few its rows are
+BATCH_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CsvRange:
+    """Whole records of a file that can be read by themselves."""
+
+    #: bytes of the file, the last one excluded; None where the file can be read from its beginning only
+    start: int
+    end: int | None
+    #: number of its first row among the rows of data, and of that row's line
+    first_row: int
+    first_line: int
+    #: what ends the lines
+    line_ends: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the beginning of a file tells."""
+
+    names: tuple[str, ...]
+    #: number of the first line of data
+    first_line: int
+    #: bytes of the file before its data, where its bytes are UTF-8
+    data_start: int
+
+
+def make_parser(
+    name: str,
+    options: CsvOptions,
+    *,
+    names: Sequence[str] | None,
+    keep: Sequence[int] | None = None,
+    batch_rows: int,
+    batch_bytes: int = BATCH_BYTES,
+    part: CsvRange | None = None,
+) -> Parser:
+    """Make a parser for a whole file, or for a range of it."""
+    names = names or options.header_names
+    return Parser(
+        name,
+        delimiter=options.delimiter.encode(),
+        quote=options.quote.encode(),
+        escape=(options.escape or options.quote).encode(),
+        null=options.null.encode(),
+        header=options.has_header and part is None,
+        skip_lines=0 if part else options.skip_lines,
+        width=len(names) if names else 0,
+        names=names,
+        keep=keep,
+        batch_rows=batch_rows,
+        batch_bytes=batch_bytes,
+        first_row=part.first_row if part else 1,
+        first_line=part.first_line if part else 1,
+        line_ends=part.line_ends if part else "",
+    )
+
+
+def probe(name: str, options: CsvOptions, pieces: Iterable[bytes]) -> Layout:
+    """Read up to the end of the first record. Raises `CsvError`."""
+    utf8 = Utf8Stream(options.encoding)
+    parser = make_parser(name, options, names=None, batch_rows=1)
+    for text in _texts(parser, utf8, pieces):
+        rest = memoryview(text)
+        while rest and not (parser.full or parser.header):
+            rest = rest[parser.feed(rest) :]
+        if parser.full or parser.header:
+            break
+    else:
+        parser.finish()
+    names = column_names(parser, options)
+    return Layout(names, parser.data_line, utf8.mark_bytes + parser.data_start)
+
+
+def parse(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Generator[pa.RecordBatch | None, None, None]:
+    """Give the batches in `pieces`; None stands for one of which no column was wanted. Raises `CsvError`."""
+    for text in _texts(parser, utf8, pieces):
+        rest = memoryview(text)
+        while rest:
+            rest = rest[parser.feed(rest) :]
+            if parser.full:
+                yield parser.take()
+    parser.finish()
+    yield parser.take()
+
+
+def _texts(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Decode; what stands before bytes that cannot be decoded is parsed, so that the error knows its place."""
+    try:
+        for piece in pieces:
+            yield utf8.feed(piece)
+        yield utf8.feed(b"", final=True)
+    except BadBytesError as bad:
+        yield bad.good
+        raise parser.fault(str(bad)) from None

@@ -33,7 +33,7 @@ class DateFormat:
         self.text = text
         fields = _FIELD.findall(text.upper())
         between = _FIELD.split(text.upper())
-        if sorted(fields) != ["DD", "MM", "YYYY"] or any(c.isalnum() or c == "%" for c in "".join(between)):
+        if sorted(fields) != ["DD", "MM", "YYYY"] or re.search("[A-Za-z0-9%]", "".join(between)):
             raise ConfigError(_complaint(text))
         # Without marks between them, only the number of digits tells where a field ends.
         two = r"\d{1,2}" if all(between[1:-1]) else r"\d{2}"

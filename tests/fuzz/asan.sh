@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run the codec's tests and the fuzzer under AddressSanitizer.
+# Run the tests of the codec and of the CSV parser, and the fuzzer, under AddressSanitizer.
 #
 #   tests/fuzz/asan.sh [FUZZ_COUNT]        PYTHON=.venv/bin/python by default
 #
@@ -51,6 +51,6 @@ build ""
 # The tests' conftest asks servers for their version: those must not inherit the sanitizer's runtime.
 PYTEST='import os, sys, pytest; os.environ.pop("LD_PRELOAD"); sys.exit(pytest.main(sys.argv[1:]))'
 run -c "$PYTEST" -q -p no:cacheprovider tests/pgcopy tests/types tests/fuzz \
-    --ignore-glob="*/test_server_*" -k "not live"
+    tests/files/csv/test_parser.py tests/files/csv/test_reader.py --ignore-glob="*/test_server_*" -k "not live"
 run tests/fuzz/fuzz_decoder.py --count "$count"
 echo "asan: clean"

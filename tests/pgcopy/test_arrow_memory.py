@@ -15,6 +15,7 @@ from bulkio.errors import EncodeError, SchemaError
 from bulkio.pgcopy import Encoder, Field
 from bulkio.pgcopy.registry import ENCODERS
 from bulkio.types import Cast, PgType, Policies, array_of, base_type, cast_to_pg
+from bulkio.types.isotexts import with_iso_texts
 from pgcopy import codec_cases, composite_cases, scalar_cases
 
 LOSSY = Policies(allow_lossy=True)
@@ -23,6 +24,14 @@ VECTOR = PgType("vector", 70003, 70004, "vector", "public")
 BOX = PgType("box", 603, 1020, "", "pg_catalog")
 BOOL8 = pa.ExtensionArray.from_storage(pa.bool8(), pa.array([0, 1, None, -3], pa.int8()))
 UUID_TEXTS = pa.array(["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", None, "A0EEBC999C0B4EF8BB6D6BB9BD380A11"])
+
+
+def iso_cast(name: str) -> Cast:
+    """Give the cast of texts that are spelled as PostgreSQL prints them."""
+    how = cast_to_pg(pa.string(), base_type(name))
+    assert how is not None
+    return with_iso_texts(how)
+
 
 #: Encoders that the round-trip cases do not reach, and layouts of their own.
 MORE: dict[str, tuple[pa.Array, Cast | None]] = {
@@ -35,6 +44,11 @@ MORE: dict[str, tuple[pa.Array, Cast | None]] = {
     ),
     "text_to_int": (pa.array(["1", None, " -20000 ", "0"]), cast_to_pg(pa.string(), base_type("int4"))),
     "text_to_float": (pa.array(["1.5", None, "-1e300", "NaN"]), cast_to_pg(pa.string(), base_type("float8"))),
+    "iso_to_date": (pa.array(["2025-12-31", None, "0044-03-15 BC", "infinity"]), iso_cast("date")),
+    "iso_to_time": (pa.array(["23:59:59.5", None, "24:00:00"]), iso_cast("time")),
+    "iso_to_timestamp": (pa.array(["2025-12-31", None, "2025-12-31 23:59:59.999999"]), iso_cast("timestamp")),
+    "iso_to_timestamptz": (pa.array(["2025-12-31 00:00:00+01", None, "-infinity"]), iso_cast("timestamptz")),
+    "text_to_bool": (pa.array(["true", None, "f", "off"]), iso_cast("bool")),
     "float_to_numeric": (
         pa.array([1.5, None, -1e300, 5e-324]),
         cast_to_pg(pa.float64(), base_type("numeric"), LOSSY),

@@ -20,6 +20,7 @@ from bulkio.types import (
     pg_type_for,
 )
 from bulkio.types.from_pg import _FROM_PG, _NESTED_FROM_PG
+from bulkio.types.isotexts import ISO_CODECS
 from bulkio.types.to_pg import _ENCODERS, _LOSSY, _NESTED
 
 
@@ -71,7 +72,7 @@ def test_unions_get_no_column(arrow):
 def test_every_named_codec_exists():
     """Each encoder and decoder that the tables name is a class of the codec, and no class is without a name."""
     nested = {"array", "composite", "range", "multirange", "vector", "halfvec", "point", "interval_struct", "hstore"}
-    encoders = {*_ENCODERS.values(), *_LOSSY.values(), *nested, "null", "dictionary", SERVER_TEXT}
+    encoders = {*_ENCODERS.values(), *_LOSSY.values(), *ISO_CODECS.values(), *nested, "null", "dictionary", SERVER_TEXT}
     assert encoders == set(ENCODERS)
     decoders = {name for name, _ in _FROM_PG.values()} | {"decimal", "numeric_text", "numeric_float", "interval_struct"}
     assert decoders | (set(_NESTED_FROM_PG) - {"numeric"}) == set(DECODERS)

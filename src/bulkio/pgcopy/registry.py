@@ -13,6 +13,7 @@ from bulkio.pgcopy import (
     hstore,
     intervals,
     inttext,
+    isotext,
     jsonbtext,
     literals,
     money,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 MODULES = (
     scalars,
     inttext,
+    isotext,
     floattext,
     numeric,
     numerictext,

@@ -16,7 +16,8 @@ import pytest
 import bulkio
 
 ROOT = Path(__file__).parents[1]
-PGCOPY = ROOT / "src" / "bulkio" / "pgcopy"
+#: folders of compiled modules
+COMPILED = (ROOT / "src" / "bulkio" / "pgcopy", ROOT / "src" / "bulkio" / "files" / "csv")
 #: What a clone has of these is all that goes in: nothing that a build left behind.
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "src", "tests")
 LEFTOVERS = shutil.ignore_patterns("*.so", "*.c", "__pycache__", "*.egg-info")
@@ -73,11 +74,11 @@ def test_wheel_content(archives: tuple[Path, Path]) -> None:
     found = names_in(archives[1])
     assert "none-any" not in archives[1].name
     modules = {PurePosixPath(path.relative_to(ROOT / "src")) for path in (ROOT / "src" / "bulkio").rglob("*.py")}
-    stubs = {PurePosixPath(path.relative_to(ROOT / "src")) for path in PGCOPY.glob("*.pyi")}
+    stubs = {PurePosixPath(path.relative_to(ROOT / "src")) for room in COMPILED for path in room.glob("*.pyi")}
     assert stubs
     assert modules | stubs | {PurePosixPath("bulkio/py.typed")} <= set(found)
     compiled = {path.name.split(".")[0] for path in found if path.suffix == ".so"}
-    assert compiled == {path.stem for path in PGCOPY.glob("*.pyx")}
+    assert compiled == {path.stem for room in COMPILED for path in room.glob("*.pyx")}
     assert [path.parent.parent.name for path in found if path.name == "LICENSE"] == [
         f"bulkio-{bulkio.__version__}.dist-info"
     ]
@@ -89,8 +90,9 @@ def test_source_archive_content(archives: tuple[Path, Path]) -> None:
     """The source archive has the codec's sources, and nothing that was generated from them, nor the tests."""
     with tarfile.open(archives[0]) as archive:
         found = [PurePosixPath(*PurePosixPath(name).parts[1:]) for name in archive.getnames()]
-    sources = {path.name for path in PGCOPY.iterdir() if path.suffix in (".pyx", ".pxd", ".pyi", ".h")}
-    assert sources <= {path.name for path in found if path.parent.name == "pgcopy"}
+    for room in COMPILED:
+        sources = {path.name for path in room.iterdir() if path.suffix in (".pyx", ".pxd", ".pyi", ".h")}
+        assert sources <= {path.name for path in found if path.parent.name == room.name}
     assert not [path for path in found if path.suffix in (".c", ".so", ".pyc") or path.parts[:1] == ("tests",)]
     assert {PurePosixPath("LICENSE"), PurePosixPath("README.md")} <= set(found)
 

@@ -1,4 +1,4 @@
-"""Dates, times and booleans from text as PostgreSQL prints it under DateStyle ISO, so that such a column goes in binary.
+"""Dates, times and booleans from text as PostgreSQL prints them under DateStyle ISO, so that they go in binary.
 
 What the server's parser (src/backend/utils/adt/datetime.c) takes beyond that, such as words, other orders and sessions'
 zones, is refused here: a source whose texts may be so leaves them to the server (`servertext`). What is read is exact:

@@ -184,6 +184,7 @@ BAD = [
         CsvOptions(encoding="ascii"),
     ),
     Bad("semicolons", b"a;b;c\n1;2;3\n", "line 1: ", "';' stands 2 times: give that as the delimiter"),
+    Bad("a line for spreadsheets", b"sep=;\na;b\n", "line 1: ", "tells a spreadsheet the delimiter"),
     Bad("tabs", b"a\tb\n1\t2\n", "line 1: ", r"'\t' stands 1 time"),
     Bad("pipes", b"a|b\n1|2\n", "line 1: ", "'|' stands 1 time"),
     Bad("commas", b"a,b\n1,2\n", "line 1: ", "',' stands 1 time", options=CsvOptions(delimiter=";")),

@@ -37,6 +37,8 @@ from bulkio.files.csv.options import CsvOptions
         ({"header_names": ("a", "b", "a")}, '"a" twice'),
         ({"encoding": "nope"}, "encoding is 'nope', which is not known"),
         ({"encoding": "rot13"}, "not an encoding of text"),
+        ({"encoding": "punycode"}, "not an encoding of text"),
+        ({"encoding": "unicode_escape"}, "not an encoding of text"),
         ({"encoding": "base64"}, "not an encoding of text"),
         ({"encoding": "a\0b"}, "which is not known"),
         ({"encoding": None}, "encoding is None"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.aliases
 import io
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkio.errors import FileError
+from bulkio.errors import ConfigError, FileError
 from bulkio.files.csv.faults import CsvError
 from bulkio.files.csv.options import CsvOptions
 from bulkio.files.csv.parser import Parser
@@ -19,6 +20,10 @@ from bulkio.files.csv.reader import CsvStream
 
 #: bytes that the grammar knows, and a few that it does not
 ALPHABET = b'a,"\n\r\\\xc3\xa4'
+
+
+#: codecs of Python that are not from bytes to text, or are Windows' alone
+NOT_READ = {"base64_codec", "bz2_codec", "hex_codec", "mbcs", "quopri_codec", "rot_13", "uu_codec", "zlib_codec"}
 
 
 class Pieces:
@@ -122,6 +127,22 @@ def test_what_was_written_is_read(rows, data):
     written = "".join(",".join(row) + end for row in fields)
     cuts = data.draw(st.lists(st.integers(1, 200)))
     assert read(written.encode(encoding), CsvOptions(encoding=encoding), cuts=cuts) == [["a", "b"], rows]
+
+
+@pytest.mark.parametrize("encoding", sorted(set(encodings.aliases.aliases.values())))
+def test_encodings(encoding):
+    """Every encoding that Python has, and that bulkio does not refuse, gives what was written, however it is cut."""
+    try:
+        options = CsvOptions(encoding=encoding)
+    except ConfigError:
+        assert encoding in NOT_READ
+        return
+    text = 'a,b\n1,"x\n"\n'
+    data = text.encode(encoding)
+    decoded = data.decode(encoding)
+    assert decoded == text
+    for cuts in ([], list(range(len(data)))):
+        assert read(data, options, cuts=cuts) == [["a", "b"], [["1", "x\n"]]]
 
 
 def test_a_batch_ends_with_its_bytes():

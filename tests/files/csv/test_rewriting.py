@@ -15,6 +15,7 @@ from bulkio.files.csv.rewriting import Rewriter
 from bulkio.pgcopy import Encoder, Field
 from bulkio.pgcopy.encoder import TRAILER
 from bulkio.types import base_type, cast_to_pg
+from bulkio.types.isotexts import with_iso_texts
 
 COMMA = CsvOptions(decimal_comma=True)
 GERMAN = CsvOptions(date_format="DD.MM.YYYY")
@@ -156,7 +157,7 @@ def test_offsets_are_zoneinfos(when, zone):
 def test_the_codec_reads_every_offset():
     """The type's own parser takes what was appended, seconds of old local times too."""
     column = Rewriter(BERLIN).rewrite(pa.array(["1890-01-01 00:00:00"]), pg_type="timestamptz", column="c")
-    encoder = Encoder([Field("c", cast_to_pg(pa.string(), base_type("timestamptz")))])
+    encoder = Encoder([Field("c", with_iso_texts(cast_to_pg(pa.string(), base_type("timestamptz"))))])
     stream = b"".join(map(bytes, [*encoder.encode(pa.record_batch([column], ["c"])), encoder.finish()]))
     micros = int.from_bytes(stream.removesuffix(TRAILER)[-8:], "big", signed=True)
     utc = datetime(1890, 1, 1) - timedelta(minutes=53, seconds=28)

@@ -57,7 +57,8 @@ def fault_text(fault: str, found: int, width: int, line_ends: str) -> str:
     '2 fields, where there are 3 columns'
     """
     if fault == "ragged":
-        return f"{found} field{'s' * (found != 1)}, where there are {width} column{'s' * (width != 1)}"
+        doubt = "; is it the right delimiter?" if found == 1 else ""
+        return f"{found} field{'s' * (found != 1)}, where there are {width} column{'s' * (width != 1)}{doubt}"
     if fault == "blank_line":
         return (
             f"a blank line, where there are {width} columns" if width > 1 else "a blank line, where names should stand"

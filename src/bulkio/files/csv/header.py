@@ -43,6 +43,9 @@ def _header(parser: Parser, options: CsvOptions) -> tuple[str, ...]:
 
 def _refuse_other_delimiter(name: str, options: CsvOptions, path: str, line: int) -> None:
     """Refuse a lonely name that looks like several: reading it as one would surely be wrong."""
+    if name.lower().startswith("sep="):
+        message = "this line tells a spreadsheet the delimiter, and is not the header: skip it, and give the delimiter"
+        raise CsvError(message, path=path, line=line)
     likely = max(_DELIMITERS, key=name.count)
     if likely in name:
         count = name.count(likely)

@@ -14,6 +14,8 @@ from bulkio.text import show_name, show_value
 __all__ = ["CsvOptions"]
 
 _LINE_ENDS = "\r\n"
+#: encodings of names and of source code, which change or interpret what they read
+_NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _check_encoding(encoding: str) -> None:
         info = codecs.lookup(encoding)
     except (LookupError, ValueError, TypeError) as exc:
         raise ConfigError(f"encoding is {encoding!r}, which is not known; utf-8, utf-16, latin-1, cp1252 are") from exc
-    if not info._is_text_encoding or info.incrementaldecoder is None:
+    if not info._is_text_encoding or info.incrementaldecoder is None or info.name in _NOT_OF_FILES:
         raise ConfigError(f"encoding is {encoding!r}, which is not an encoding of text that can be read in parts")
 
 

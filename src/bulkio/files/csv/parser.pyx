@@ -1,17 +1,17 @@
 """Parser: the UTF-8 bytes of a CSV in, Arrow batches of text columns out. Chunks may be cut anywhere.
 
-The grammar is the part of RFC 4180 and of PostgreSQL's COPY (FORMAT csv) that everyone reads alike. A field is quoted as
-a whole or not at all; in quotes, an escape counts before a quote or an escape alone; each record has as many fields as
-the first; every line ends as the first one does. All else is an error, although some server would read it: `a"b"c`, text
-after a closing quote, a blank line among several columns, a line of `\\.` alone. A field that is not quoted and equals the
-null text is NULL; `""` is the empty string.
+The grammar is the part of RFC 4180 and of PostgreSQL's COPY (FORMAT csv) that everyone reads alike. A field is quoted
+as a whole or not at all; in quotes, an escape counts before a quote or an escape alone; each record has as many fields
+as the first; every line ends as the first one does. All else is an error, although some server would read it: `a"b"c`,
+text after a closing quote, a blank line among several columns, a line of `\\.` alone. A field that is not quoted and
+equals the null text is NULL; `""` is the empty string. Of one column, a blank line is such a field.
 
 Rules of the state machine. There is no carry: what a chunk cuts is in the state, and in the buffers of the columns, to
 which each run of bytes is appended as it comes. A batch ends with a record only. After an error the parser is dead.
 
 It writes Arrow's buffers itself. The checks need every byte and the end of every field, so that a library behind them
-would only look for the same fields again: 1M rows of lineitem (125 MB, one core) cost pyarrow.csv 0.32 s without any of
-these checks, and this parser 0.21 s with all of them.
+would only look for the same fields again. Measured on 1M rows of lineitem (125 MB) in processor time of one core:
+pyarrow.csv into text columns 0.32 s, without any of these checks; this parser 0.20 s, with all of them.
 """
 
 cimport cython
@@ -283,7 +283,8 @@ cdef class Parser:
         arrays = [self.export(&self.columns[i], rows) for i in order]
         if self.reserve_rows():
             raise MemoryError
-        return pa.RecordBatch.from_arrays(arrays, [self.column_name(i) or f"column{i + 1}" for i in order]) if arrays else None
+        names = [self.column_name(i) or f"column{i + 1}" for i in order]
+        return pa.RecordBatch.from_arrays(arrays, names) if arrays else None
 
     def fault(self, str message):
         """Give the error `message` about the field that is being read, and be dead: it has bytes that cannot be fed."""

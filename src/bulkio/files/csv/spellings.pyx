@@ -1,7 +1,7 @@
 """Spellings: which types print a text exactly as it stands. One pass over a column, a few nanoseconds a value.
 
-A type counts only where PostgreSQL would print the very same bytes again, whatever its settings (DateStyle ISO, as bulkio
-pins it): 00123, +5, -0, .5, 1e400, 2025-1-1 and 12:00:00.50 are text.
+A type counts only where PostgreSQL would print the very same bytes again (under DateStyle ISO, which bulkio pins):
+00123, +5, -0, .5, 1e400, 2025-1-1 and 12:00:00.50 are text.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
@@ -122,7 +122,9 @@ cdef int two(const uint8_t* p) noexcept nogil:
 cdef bint is_date(const uint8_t* p) noexcept nogil:
     """YYYY-MM-DD, of a day that there is."""
     cdef int century = two(p), year = two(p + 2), month = two(p + 5), day = two(p + 8)
-    if century < 0 or year < 0 or p[4] != c"-" or p[7] != c"-" or not (1 <= month <= 12 and 1 <= day <= MONTH_DAYS[month]):
+    if century < 0 or year < 0 or p[4] != c"-" or p[7] != c"-":
+        return False
+    if not (1 <= month <= 12 and 1 <= day <= MONTH_DAYS[month]):
         return False
     year += 100 * century
     if month == 2 and day == 29 and (year % 4 != 0 or (year % 100 == 0 and year % 400 != 0)):

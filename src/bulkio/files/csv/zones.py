@@ -1,7 +1,8 @@
 """Local times, given the offset of their zone. A time that the zone has twice, or not at all, is not guessed.
 
-Offsets are Python's zoneinfo. One is looked up for each hour that occurs, once: an hour of one offset throughout, which
-nearly all are, serves all its values. In the others each value is looked at.
+Offsets are Python's zoneinfo. One is looked up for each day that occurs, once: a day of one offset throughout, which
+nearly all are, serves all its values. In the others each value is looked at. (No zone changes its offset twice in less
+than four days; two looks at a day are enough.)
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import pyarrow.compute as pc
 __all__ = ["Zone"]
 
 #: an ISO date, and its time of day to the minute at least; a zone behind it
-_LOCAL = r"^\d{4}-\d\d-\d\d([ Tt]\d\d:\d\d(:\d\d(\.\d+)?)?)?$"
+_LOCAL = r"^\d{4}-\d\d-\d\d([ Tt]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?)?$"
 _ZONED = r"^(\d{4}-\d\d-\d\d[ Tt]\d\d:\d\d(:\d\d(\.\d+)?)? ?([Zz]|[+-]\d\d(:?\d\d(:?\d\d)?)?)|-?infinity)$"
-_DATE_CHARS, _HOUR_CHARS, _SECOND_CHARS = len("2025-12-31"), len("2025-12-31 23"), len("2025-12-31 23:59:59")
+_DATE_CHARS, _SECOND_CHARS = len("2025-12-31"), len("2025-12-31 23:59:59")
+_MIDNIGHT = " 00:00:00"
 
 
 class Zone:
@@ -30,8 +32,8 @@ class Zone:
     def __init__(self, name: str) -> None:
         self.name = name
         self._zone = ZoneInfo(name)
-        #: offset throughout an hour, empty where there is not one
-        self._hours: dict[str, str] = {}
+        #: offset throughout a day, empty where there is not one
+        self._days: dict[str, str] = {}
 
     def complete(self, texts: pa.Array) -> pa.Array:
         """Append the offset to each text that tells no zone. Raises `ValueError(row, reason)`, the row from 0."""
@@ -41,42 +43,33 @@ class Zone:
         if row >= 0:
             raise ValueError(row, "is not an ISO date and time, with a zone or without one")
         plain = pc.if_else(local, texts, pa.scalar(None, texts.type))
-        hours = pc.utf8_slice_codeunits(plain, 0, _HOUR_CHARS).dictionary_encode()
-        offsets = pa.array([self._hour(hour, hours) for hour in hours.dictionary.to_pylist()], texts.type)
-        suffixes = self._settle(plain, offsets.take(hours.indices))
-        return pc.coalesce(pc.binary_join_element_wise(plain, suffixes, ""), texts)
+        # a date alone is its midnight
+        plain = pc.if_else(pc.equal(pc.utf8_length(plain), _DATE_CHARS), _joined(plain, _MIDNIGHT), plain)
+        days = pc.utf8_slice_codeunits(plain, 0, _DATE_CHARS).dictionary_encode()
+        offsets = pa.array([self._offset_of_day(day, days) for day in days.dictionary.to_pylist()], texts.type)
+        return pc.coalesce(_joined(plain, self._settled(plain, offsets.take(days.indices))), texts)
 
-    def _hour(self, hour: str, hours: pa.DictionaryArray) -> str:
-        known = self._hours.get(hour)
+    def _offset_of_day(self, day: str, days: pa.DictionaryArray) -> str:
+        known = self._days.get(day)
         if known is None:
             try:
-                known = self._hours[hour] = self._offset_of_hour(hour)
-            except (ValueError, OverflowError) as exc:
-                row = pc.index(hours.indices, hours.dictionary.index(hour)).as_py()
+                start = datetime.fromisoformat(day)
+            except ValueError as exc:
+                row = pc.index(days.indices, days.dictionary.index(day)).as_py()
                 raise ValueError(row, "is not a date and time") from exc
+            first, last = self._offset(start), self._offset(start.replace(hour=23, minute=59, second=59))
+            known = self._days[day] = first if first == last else ""
         return known
 
-    def _offset_of_hour(self, hour: str) -> str:
-        date = datetime.fromisoformat(hour[:_DATE_CHARS])
-        if len(hour) == _DATE_CHARS:
-            offset = self._offset(date)
-            return f" 00:00:00{offset}" if offset else ""
-        start = date.replace(hour=int(hour[_DATE_CHARS + 1 :]))
-        first, last = self._offset(start), self._offset(start + timedelta(minutes=59, seconds=59))
-        return first if first == last else ""
-
-    def _settle(self, texts: pa.Array, suffixes: pa.Array) -> pa.Array:
-        """Look at each value of an hour that has no one offset."""
+    def _settled(self, texts: pa.Array, suffixes: pa.Array) -> pa.Array:
+        """Give `suffixes` with the offset of each value of a day that does not have one throughout."""
         open_rows = pc.indices_nonzero(pc.fill_null(pc.equal(suffixes, ""), fill_value=False)).to_pylist()
         if not open_rows:
             return suffixes
         settled = suffixes.to_pylist()
         for row in open_rows:
             text = texts[row].as_py()
-            try:
-                when = datetime.fromisoformat(text[:_SECOND_CHARS])
-            except ValueError as exc:
-                raise ValueError(row, "is not a date and time") from exc
+            when = datetime.fromisoformat(text[:_SECOND_CHARS])
             settled[row] = self._offset(when)
             if not settled[row]:
                 raise ValueError(row, f"is a time that {self.name} {self._trouble(when)}: write its offset behind it")
@@ -100,3 +93,7 @@ class Zone:
         # PEP 495: the two differ where the time is ambiguous, and where it does not exist.
         first, second = (when.replace(tzinfo=self._zone, fold=fold).utcoffset() for fold in (0, 1))
         return first or timedelta(0), second or timedelta(0)
+
+
+def _joined(left: pa.Array, right: pa.Array | str) -> pa.Array:
+    return pc.binary_join_element_wise(left, right, "")

@@ -6,10 +6,10 @@ import encodings.aliases
 import io
 from itertools import pairwise
 
-import cases
+import csv_cases as cases
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import ConfigError, FileError
@@ -91,6 +91,7 @@ def test_rows_before_an_error_are_given():
     assert (caught.value.row, caught.value.line, caught.value.column) == (4, 5, "a")
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_no_cut_changes_anything(data):
     """Any bytes, cut anywhere, with batches of any size, give the same rows or the same error as in one piece."""
@@ -107,6 +108,7 @@ def test_no_cut_changes_anything(data):
     assert reading(text, options, cuts=cuts, batch_rows=batch_rows) == reading(text, options)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.lists(

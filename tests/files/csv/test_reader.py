@@ -88,6 +88,13 @@ def test_a_file_that_is_not_there(tmp_path):
         CsvPart(str(tmp_path / "none.csv"))
 
 
+def test_a_pipe_by_its_name(tmp_path):
+    """A pipe would give its bytes once, and block: as a file it is refused."""
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(FileError, match="not a regular file"):
+        CsvPart(str(tmp_path / "x.csv"))
+
+
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize(
     ("head", "options"),

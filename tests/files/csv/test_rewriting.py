@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import EncodeError
@@ -136,6 +136,7 @@ def test_what_concerns_an_option():
     assert not any(rewriter.concerns(name) for name in ("int4", "date", "timestamp", "text", "numeric[]", "money"))
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(),
     st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Monrovia", "UTC"]),

@@ -560,7 +560,8 @@ cdef class Parser:
         if self.stop == Stop.NO_MEMORY:
             raise MemoryError(f"{self.name}: no memory for a batch")
         what = _FAULTS[self.stop]
-        line = self.quote_line if self.stop == Stop.NEVER_CLOSED else self.line
+        is_open = self.stop == Stop.NEVER_CLOSED or (self.stop == Stop.TOO_LONG and self.quoted)
+        line = self.quote_line if is_open else self.line
         of_line = what in OF_LINES
         raise self.error(
             fault_text(what, self.field + 1, self.width, self.line_ends),

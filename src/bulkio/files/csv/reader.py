@@ -43,6 +43,8 @@ class CsvPart:
         self.path = path
         self.options = options or CsvOptions()
         with reading(path):
+            if Path(path).exists() and not Path(path).is_file():
+                raise ValueError("it is not a regular file; what can be read once only is read as a stream")
             self.size_bytes = Path(path).stat().st_size
             self._is_plain = is_plain(path)
             with open_path(path) as file:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import io
 import re
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
 from cases import CASES, Case
-from matrix_check import Place
 from test_types_matrix import fill, has
 
 import bulkio
 from bulkio.files.csv.reader import CsvStream
 from bulkio.types import to_pg
 from bulkio.types.isotexts import ISO_CODECS
+
+if TYPE_CHECKING:
+    from matrix_check import Place
 
 
 def check(case: Case, place: Place) -> None:

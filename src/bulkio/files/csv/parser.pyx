@@ -16,9 +16,11 @@ pyarrow.csv into text columns 0.32 s, without any of these checks; this parser 0
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int32_t, int64_t, uint8_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memset
+
+from bulkio.files.csv.columns cimport Column, Room, append, export_column, make_rows
 
 import pyarrow as pa
 
@@ -49,10 +51,9 @@ cdef enum LineEnd:
     CR
 
 cdef enum Stop:
-    MORE  # bytes are needed
-    HEADER_READ
-    BATCH_FULL
-    NO_MEMORY  # here and below: errors
+    MORE = Room.ENOUGH  # bytes are needed
+    NO_MEMORY = Room.NO_ROOM
+    TOO_LONG = Room.TOO_MUCH
     RAGGED
     BLANK_LINE
     NEVER_CLOSED
@@ -61,12 +62,11 @@ cdef enum Stop:
     MIXED_ENDS
     NUL_BYTE
     END_MARK
-    TOO_LONG
+    HEADER_READ  # here and below: no errors
+    BATCH_FULL
 
 cdef enum:
-    FIELD_BYTES_MAX = (1 << 30) - 1  # where PostgreSQL's values end
-    BATCH_BYTES_MAX = 1 << 29  # with one such field, still within Arrow's 32-bit offsets
-    STRIDE = 16  # bytes that are copied at once, whether the field has them all or not
+    BATCH_BYTES_MAX = 1 << 29  # with one field of FIELD_BYTES_MAX, still within Arrow's 32-bit offsets
     FIRST_ROWS = 256
 
 _FAULTS = {
@@ -81,66 +81,6 @@ _FAULTS = {
     Stop.TOO_LONG: "too_long",
 }
 _LINE_ENDS = {LineEnd.UNKNOWN: "", LineEnd.LF: "\n", LineEnd.CRLF: "\r\n", LineEnd.CR: "\r"}
-
-
-cdef struct Column:
-    uint8_t* data
-    size_t size, capacity
-    size_t start  # of the field that is being read
-    int32_t* offsets
-    uint8_t* valid
-    int64_t nulls
-    bint kept
-
-
-@cython.final
-cdef class Memory:
-    """A block of memory that lives as long as the Arrow buffer on it."""
-
-    cdef void* data
-
-    def __dealloc__(self):
-        free(self.data)
-
-
-cdef object as_buffer(void** data, size_t size):
-    """Make an Arrow buffer of `data`, which is its from now on. Nothing is taken where there is nothing in it."""
-    if size == 0:
-        return pa.py_buffer(b"")
-    cdef Memory memory = Memory.__new__(Memory)
-    memory.data = data[0]
-    data[0] = NULL
-    return pa.foreign_buffer(<uintptr_t>memory.data, size, memory)
-
-
-cdef int resize(void** memory, size_t size) noexcept nogil:
-    cdef void* data = realloc(memory[0], size)
-    if data == NULL:
-        return Stop.NO_MEMORY
-    memory[0] = data
-    return Stop.MORE
-
-
-cdef int grow(Column* column, size_t n) noexcept nogil:
-    cdef size_t capacity = max(2 * column.capacity, column.size + n + 4 * STRIDE)
-    if resize(<void**>&column.data, capacity):
-        return Stop.NO_MEMORY
-    column.capacity = capacity
-    return Stop.MORE
-
-
-cdef inline int append(Column* column, const uint8_t* p, size_t n, const uint8_t* end) noexcept nogil:
-    """Append a run of bytes to the field that is being read; memory up to `end` can be read."""
-    if n > FIELD_BYTES_MAX - (column.size - column.start):
-        return Stop.TOO_LONG
-    if column.capacity - column.size < n + STRIDE and grow(column, n):
-        return Stop.NO_MEMORY
-    if n <= STRIDE and end - p >= STRIDE:
-        memcpy(column.data + column.size, p, STRIDE)
-    else:
-        memcpy(column.data + column.size, p, n)
-    column.size += n
-    return Stop.MORE
 
 
 cdef void mark(special_bytes* special, uint8_t a, uint8_t b) noexcept:
@@ -280,7 +220,7 @@ cdef class Parser:
         if not rows:
             return None
         order = range(self.width) if self.keep is None else self.keep
-        arrays = [self.export(&self.columns[i], rows) for i in order]
+        arrays = [export_column(&self.columns[i], rows) for i in order]
         if self.reserve_rows():
             raise MemoryError
         names = [self.column_name(i) or f"column{i + 1}" for i in order]
@@ -517,7 +457,7 @@ cdef class Parser:
 
     cdef int reserve_rows(self) noexcept nogil:
         """Make room for another row in each kept column, with as many rows as the batch before at least."""
-        cdef int64_t i, known, capacity = max(<int64_t>FIRST_ROWS, self.rows_capacity)
+        cdef int64_t i, capacity = max(<int64_t>FIRST_ROWS, self.rows_capacity)
         cdef Column* column
         if self.row == capacity:
             capacity = min(2 * capacity, max(self.batch_rows, capacity + 1))
@@ -525,36 +465,18 @@ cdef class Parser:
             column = self.columns + i
             if not column.kept:
                 continue
-            known = self.rows_capacity if column.offsets != NULL else 0
-            if resize(<void**>&column.offsets, (capacity + 1) * sizeof(int32_t)):
+            if make_rows(column, self.rows_capacity, capacity):
                 return Stop.NO_MEMORY
-            if resize(<void**>&column.valid, (capacity + 7) // 8):
-                return Stop.NO_MEMORY
-            column.offsets[0] = 0
-            memset(column.valid + (known + 7) // 8, 0xFF, (capacity + 7) // 8 - (known + 7) // 8)
         self.rows_capacity = capacity
         return Stop.MORE
-
-    cdef object export(self, Column* column, int64_t rows):
-        """Give a column's buffers to Arrow, and take as much memory anew."""
-        cdef size_t size = column.size
-        cdef int64_t nulls = column.nulls
-        offsets = as_buffer(<void**>&column.offsets, (rows + 1) * sizeof(int32_t))
-        valid = as_buffer(<void**>&column.valid, (rows + 7) // 8) if nulls else None
-        data = as_buffer(<void**>&column.data, size)
-        column.size = column.start = column.nulls = 0
-        if size:
-            column.capacity = 0
-            grow(column, size + size // 8)
-        return pa.StringArray.from_buffers(rows, offsets, data, valid, nulls)
 
     # --- names and errors ---------------------------------------------------------------------------
 
     cdef int settle(self) except -1:
         """Do what the machine stopped for, other than for a batch."""
-        if self.stop < Stop.NO_MEMORY:
-            if self.stop == Stop.HEADER_READ:
-                self.take_header()
+        if self.stop == Stop.HEADER_READ:
+            return self.take_header()
+        if self.stop == Stop.MORE or self.stop == Stop.BATCH_FULL:
             return 0
         self.state = State.DEAD
         if self.stop == Stop.NO_MEMORY:

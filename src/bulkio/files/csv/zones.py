@@ -17,7 +17,7 @@ __all__ = ["Zone"]
 
 #: an ISO date, and its time of day to the minute at least; a zone behind it
 _LOCAL = r"^\d{4}-\d\d-\d\d([ Tt]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?)?$"
-_ZONED = r"^(\d{4}-\d\d-\d\d[ Tt]\d\d:\d\d(:\d\d(\.\d+)?)? ?([Zz]|[+-]\d\d(:?\d\d(:?\d\d)?)?)|-?infinity)$"
+_ZONED = r"^(\d{4,6}-\d\d-\d\d[ Tt]\d\d:\d\d(:\d\d(\.\d+)?)? ?([Zz]|[+-]\d\d(:?\d\d(:?\d\d)?)?)( BC)?|-?infinity)$"
 _DATE_CHARS, _SECOND_CHARS = len("2025-12-31"), len("2025-12-31 23:59:59")
 _MIDNIGHT = " 00:00:00"
 

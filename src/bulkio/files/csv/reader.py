@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,9 +20,10 @@ from bulkio.files.csv.opening import chunks, is_plain, open_path, open_stream
 from bulkio.files.csv.options import CsvOptions
 from bulkio.files.csv.parsing import BATCH_BYTES, NO_LIMIT, CsvRange, make_parser, parse, probe
 from bulkio.files.faults import reading
+from bulkio.files.part import file_state
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.csv.opening import BinaryFile
     from bulkio.files.csv.parser import Parser
@@ -37,6 +39,7 @@ class CsvPart:
     """
 
     dictionary_columns: frozenset[str] = frozenset()
+    faults: Mapping[str, str] = MappingProxyType({})
     rows: int | None = None
 
     def __init__(self, path: str, options: CsvOptions | None = None) -> None:
@@ -45,6 +48,7 @@ class CsvPart:
         with reading(path):
             if Path(path).exists() and not Path(path).is_file():
                 raise ValueError("it is not a regular file; what can be read once only is read as a stream")
+            self.state = file_state(path)
             self.size_bytes = Path(path).stat().st_size
             self._is_plain = is_plain(path)
             with open_path(path) as file:

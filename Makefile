@@ -12,7 +12,9 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 TOOLS := $(VENV)/.tools
 READY := $(BUILT) $(TOOLS)
-CODEC := $(wildcard $(foreach room,pgcopy files/csv,$(addprefix src/bulkio/$(room)/*,.pyx .pxd .h)))
+# rooms with compiled modules
+ROOMS := pgcopy forms files/formats/csv
+CODEC := $(wildcard $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.pyx .pxd .h)))
 
 BULKIO := $(BIN)/bulkio
 # The demo's embedded server lives in demo/: it drops the table `orders`, and you may have one in yours.
@@ -86,7 +88,7 @@ codec-bench: $(READY) ## Measure the codec alone, without a server
 
 clean: ## Remove what was built, and the demo with its server; .venv stays
 	@if [ -x $(BULKIO) ] && [ -d demo ]; then $(BULKIO) server stop; fi
-	rm -rf build dist demo src/bulkio.egg-info $(foreach room,pgcopy files/csv,$(addprefix src/bulkio/$(room)/*,.c .so)) $(BUILT)
+	rm -rf build dist demo src/bulkio.egg-info $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.c .so)) $(BUILT)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 

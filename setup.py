@@ -11,7 +11,8 @@ from setuptools import Extension, setup
 
 SOURCE = Path("src")
 CODEC = SOURCE / "bulkio/pgcopy"
-CSV = SOURCE / "bulkio/files/csv"
+CSV = SOURCE / "bulkio/files/formats/csv"
+FORMS = SOURCE / "bulkio/forms"
 SANITIZER = os.environ.get("BULKIO_SANITIZE", "")
 FLAGS = ["-O3", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZER:
@@ -27,7 +28,7 @@ extensions = [
         extra_compile_args=FLAGS,
         extra_link_args=[f"-fsanitize={SANITIZER}"] if SANITIZER else [],
     )
-    for folder in (CODEC, CSV)
+    for folder in (CODEC, FORMS, CSV)
     for source in sorted(folder.glob("*.pyx"))
 ]
 if not extensions:

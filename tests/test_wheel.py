@@ -17,7 +17,7 @@ import bulkio
 
 ROOT = Path(__file__).parents[1]
 #: folders of compiled modules
-COMPILED = (ROOT / "src" / "bulkio" / "pgcopy", ROOT / "src" / "bulkio" / "files" / "csv")
+COMPILED = tuple(ROOT / "src" / "bulkio" / room for room in ("pgcopy", "forms", "files/formats/csv"))
 #: What a clone has of these is all that goes in: nothing that a build left behind.
 SOURCES = ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE", "src", "tests")
 LEFTOVERS = shutil.ignore_patterns("*.so", "*.c", "__pycache__", "*.egg-info")

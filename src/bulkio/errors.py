@@ -6,6 +6,7 @@
      ├── EncodeError            .column .row: a value cannot go into its column unchanged
      ├── DecodeError            .offset: bytes that are not the COPY BINARY that was expected
      ├── FileError              .path: a file cannot be read or written
+     │    └── CsvError          .line .row .column: a CSV whose rows are not certain
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more
@@ -15,12 +16,13 @@ A message says what went wrong, where, and what to do about it. The CLI alone tu
 
 from __future__ import annotations
 
-from bulkio.show import printable
+from bulkio.show import printable, show_name
 
 __all__ = [
     "BulkioError",
     "ConfigError",
     "ConnectError",
+    "CsvError",
     "DecodeError",
     "DriverError",
     "EncodeError",
@@ -82,6 +84,34 @@ class FileError(BulkioError):
     def __init__(self, message: str, *, path: str) -> None:
         super().__init__(message.replace(path, printable(path)) if path else message)
         self.path = path
+
+
+class CsvError(FileError):
+    """A CSV whose rows are not certain. Nothing that is not certain is read.
+
+    `line` counts the lines of the file from 1, as an editor does. `row` counts the rows of data from 1; it is None in
+    the header. `column` is the column's name, or its number where it has none, or None where the whole line is meant.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str,
+        line: int | None = None,
+        row: int | None = None,
+        number: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        place = [] if line is None else [f"line {line}"]
+        if line is None and row is not None:
+            place = [f"row {row}"]
+        if number is not None:
+            place.append(f"column {number}" + ("" if column is None else f" {show_name(column)}"))
+        super().__init__(f"{path}: {', '.join(place)}{': ' if place else ''}{message}", path=path)
+        self.line = line
+        self.row = row
+        self.column = column if column is not None or number is None else str(number)
 
 
 class DriverError(BulkioError):

@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/, where pytest finds
 
 import servers
 from bulkio.errors import FileError
-from bulkio.files.csv.options import CsvOptions
-from bulkio.files.csv.reader import CsvStream
+from bulkio.files.formats.csv.options import CsvOptions
+from bulkio.files.formats.csv.reader import CsvStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import servers
-from bulkio.files.csv.options import CsvOptions
+from bulkio.files.formats.csv.options import CsvOptions
 from fuzz import fuzz_csv
 from fuzz.fuzz_csv import Input, Oracle, draw, fuzz, outcome, read
 

@@ -15,7 +15,7 @@ from cases import CASES, Case
 from test_types_matrix import fill, missing
 
 import bulkio
-from bulkio.files.csv.reader import CsvStream
+from bulkio.files.formats.csv.reader import CsvStream
 from bulkio.types import to_pg
 from bulkio.types.isotexts import ISO_CODECS
 from gaps import lacking

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bulkio.errors import ConfigError
-from bulkio.files.csv.options import CsvOptions
+from bulkio.files.formats.csv.options import CsvOptions
 
 
 @pytest.mark.parametrize(

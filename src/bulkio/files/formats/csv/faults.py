@@ -1,39 +1,8 @@
-"""What is wrong with a CSV, and where: the one error that parsing raises, and its texts."""
+"""What can be wrong with a CSV, as the texts of `CsvError`."""
 
 from __future__ import annotations
 
-from bulkio.errors import FileError
-from bulkio.text import show_name
-
-__all__ = ["OF_LINES", "CsvError", "fault_text"]
-
-
-class CsvError(FileError):
-    """A CSV whose rows are not certain. Nothing that is not certain is read.
-
-    `line` counts the lines of the file from 1, as an editor does. `row` counts the rows of data from 1; it is None in
-    the header. `column` is the column's name, or its number where it has none, or None where the whole line is meant.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        path: str,
-        line: int | None = None,
-        row: int | None = None,
-        number: int | None = None,
-        column: str | None = None,
-    ) -> None:
-        place = [] if line is None else [f"line {line}"]
-        if line is None and row is not None:
-            place = [f"row {row}"]
-        if number is not None:
-            place.append(f"column {number}" + ("" if column is None else f" {show_name(column)}"))
-        super().__init__(f"{path}: {', '.join(place)}{': ' if place else ''}{message}", path=path)
-        self.line = line
-        self.row = row
-        self.column = column if column is not None or number is None else str(number)
+__all__ = ["OF_LINES", "fault_text"]
 
 
 #: faults of a line as a whole, not of one field in it

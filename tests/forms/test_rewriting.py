@@ -10,19 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import EncodeError
-from bulkio.files.csv.options import CsvOptions
-from bulkio.files.csv.rewriting import Rewriter
+from bulkio.forms.rewriting import Rewriter, Spelling
 from bulkio.pgcopy import Encoder, Field
 from bulkio.pgcopy.encoder import TRAILER
 from bulkio.types import base_type, cast_to_pg
 from bulkio.types.isotexts import with_iso_texts
 
-COMMA = CsvOptions(decimal_comma=True)
-GERMAN = CsvOptions(date_format="DD.MM.YYYY")
-BERLIN = CsvOptions(timezone="Europe/Berlin")
+COMMA = Spelling(decimal_comma=True)
+GERMAN = Spelling(date_format="DD.MM.YYYY")
+BERLIN = Spelling(timezone="Europe/Berlin")
 
 
-def rewrite(texts: list[str | None], pg_type: str, options: CsvOptions, **where: int) -> list[str | None]:
+def rewrite(texts: list[str | None], pg_type: str, options: Spelling, **where: int) -> list[str | None]:
     """Rewrite a column called c."""
     return Rewriter(options).rewrite(pa.array(texts, pa.string()), pg_type=pg_type, column="c", **where).to_pylist()
 
@@ -45,9 +44,9 @@ def rewrite(texts: list[str | None], pg_type: str, options: CsvOptions, **where:
         ("31.12.2025T9:30:15.25", "timestamp", GERMAN, "2025-12-31 09:30:15.25"),
         ("31.12.2025 14:30:00+02", "timestamptz", GERMAN, "2025-12-31 14:30:00+02"),
         ("31.12.2025", "text", GERMAN, "31.12.2025"),
-        ("12/31/2025", "date", CsvOptions(date_format="MM/DD/YYYY"), "2025-12-31"),
-        ("20251231", "date", CsvOptions(date_format="yyyymmdd"), "2025-12-31"),
-        ("2025年12月31日", "date", CsvOptions(date_format="YYYY年MM月DD日"), "2025-12-31"),
+        ("12/31/2025", "date", Spelling(date_format="MM/DD/YYYY"), "2025-12-31"),
+        ("20251231", "date", Spelling(date_format="yyyymmdd"), "2025-12-31"),
+        ("2025年12月31日", "date", Spelling(date_format="YYYY年MM月DD日"), "2025-12-31"),
         ("2025-07-01 12:00:00", "timestamptz", BERLIN, "2025-07-01 12:00:00+02:00"),
         ("2025-01-01T12:00:00.123456", "timestamp(3) with time zone", BERLIN, "2025-01-01T12:00:00.123456+01:00"),
         ("2025-01-01", "timestamptz", BERLIN, "2025-01-01 00:00:00+01:00"),
@@ -61,7 +60,7 @@ def rewrite(texts: list[str | None], pg_type: str, options: CsvOptions, **where:
         (
             "1.7.2025 12:00:00",
             "timestamptz",
-            CsvOptions(date_format="DD.MM.YYYY", timezone="Europe/Berlin"),
+            Spelling(date_format="DD.MM.YYYY", timezone="Europe/Berlin"),
             "2025-07-01 12:00:00+02:00",
         ),
     ],
@@ -88,7 +87,7 @@ def test_what_is_rewritten(text, pg_type, options, wanted):
         ("31.12.2025\n", "date", GERMAN, "written as"),
         ("٣١.12.2025", "date", GERMAN, "written as"),
         ("", "date", GERMAN, "written as"),
-        ("1122025", "date", CsvOptions(date_format="DDMMYYYY"), "written as"),
+        ("1122025", "date", Spelling(date_format="DDMMYYYY"), "written as"),
         ("2025-03-30 02:30:00", "timestamptz", BERLIN, "is a time that Europe/Berlin skips"),
         ("2025-10-26 02:30:00", "timestamptz", BERLIN, "is a time that Europe/Berlin has twice"),
         ("2025-10-26 02:00", "timestamptz", BERLIN, "has twice"),
@@ -101,7 +100,7 @@ def test_what_is_rewritten(text, pg_type, options, wanted):
         ("2025-01-01 12:00 CET", "timestamptz", BERLIN, "is not an ISO date and time"),
         ("2025-01-01 12:00\n", "timestamptz", BERLIN, "is not an ISO date and time"),
         ("", "timestamptz", BERLIN, "is not an ISO date and time"),
-        ("2011-12-30 12:00", "timestamptz", CsvOptions(timezone="Pacific/Apia"), "Pacific/Apia skips"),
+        ("2011-12-30 12:00", "timestamptz", Spelling(timezone="Pacific/Apia"), "Pacific/Apia skips"),
     ],
 )
 def test_what_is_refused(text, pg_type, options, reason):
@@ -129,7 +128,7 @@ def test_a_slice_is_rewritten():
 
 def test_what_concerns_an_option():
     """A column is touched only where an option speaks of its type."""
-    rewriter = Rewriter(CsvOptions(decimal_comma=True, timezone="UTC"))
+    rewriter = Rewriter(Spelling(decimal_comma=True, timezone="UTC"))
     assert [
         rewriter.concerns(name) for name in ("numeric(3,1)", "pg_catalog.float8", "timestamp(0) with time zone")
     ] == [True] * 3
@@ -149,9 +148,9 @@ def test_offsets_are_zoneinfos(when, zone):
     text = when.isoformat(sep=" ", timespec="microseconds")
     if first != second:
         with pytest.raises(EncodeError):
-            rewrite([text], "timestamptz", CsvOptions(timezone=zone))
+            rewrite([text], "timestamptz", Spelling(timezone=zone))
         return
-    (done,) = rewrite([text], "timestamptz", CsvOptions(timezone=zone))
+    (done,) = rewrite([text], "timestamptz", Spelling(timezone=zone))
     assert datetime.fromisoformat(done).utcoffset() == first
     assert done.startswith(text)
 
@@ -175,7 +174,7 @@ def test_the_server_reads_the_same_instants(dsn, connect, zone):
         for month in range(1, 13)
         for hour in (0, 12)
     ]
-    done = rewrite(texts, "timestamptz", CsvOptions(timezone=zone))
+    done = rewrite(texts, "timestamptz", Spelling(timezone=zone))
     connection = connect(dsn)
     connection.execute(f"SET TimeZone = '{zone}'")
     query = "SELECT bool_and(a::timestamptz = b::timestamptz), count(*) FROM unnest(%s::text[], %s::text[]) AS t(a, b)"

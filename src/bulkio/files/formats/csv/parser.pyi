@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 from typing_extensions import Buffer
 
-from bulkio.files.csv.faults import CsvError
+from bulkio.errors import CsvError
 
 class Parser:
     name: str

@@ -13,11 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkio.errors import ConfigError, FileError, SchemaError
-from bulkio.files.csv.faults import CsvError
-from bulkio.files.csv.options import CsvOptions
-from bulkio.files.csv.reader import CsvPart, CsvStream
-from bulkio.files.part import ReadOptions
+from bulkio.errors import ConfigError, CsvError, FileError, SchemaError
+from bulkio.files.formats.csv.options import CsvOptions
+from bulkio.files.formats.csv.reader import CsvPart, CsvStream
+from bulkio.files.formats.part import ReadOptions
 from bulkio.files.source import FileSource
 
 DATA = b"a,b\n" + b"".join(b'%d,"x\n%d"\n' % (i, i) for i in range(1000))

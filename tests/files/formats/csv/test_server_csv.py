@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg import sql
 
-from bulkio.files.csv.options import CsvOptions
-from bulkio.files.csv.reader import CsvStream
+from bulkio.files.formats.csv.options import CsvOptions
+from bulkio.files.formats.csv.reader import CsvStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bulkio.errors import ConfigError, FileError
-from bulkio.files.csv.faults import CsvError
-from bulkio.files.csv.options import CsvOptions
-from bulkio.files.csv.parser import Parser
-from bulkio.files.csv.reader import CsvStream
+from bulkio.errors import ConfigError, CsvError, FileError
+from bulkio.files.formats.csv.options import CsvOptions
+from bulkio.files.formats.csv.parser import Parser
+from bulkio.files.formats.csv.reader import CsvStream
 
 #: bytes that the grammar knows, and a few that it does not
 ALPHABET = b'a,"\n\r\\\xc3\xa4'

@@ -6,10 +6,11 @@ import codecs
 import zoneinfo
 from dataclasses import dataclass
 
-from bulkio.checks import check_number
+from bulkio.choices import check_number
 from bulkio.errors import ConfigError
-from bulkio.files.csv.dates import DateFormat
-from bulkio.text import show_name, show_value
+from bulkio.forms.dates import DateFormat
+from bulkio.forms.rewriting import Spelling
+from bulkio.show import show_name, show_value
 
 __all__ = ["CsvOptions"]
 
@@ -71,6 +72,11 @@ class CsvOptions:
             DateFormat(self.date_format)
         if self.timezone is not None:
             _check_timezone(self.timezone)
+
+    @property
+    def spelling(self) -> Spelling:
+        """Tell how numbers, dates and times are written."""
+        return Spelling(self.decimal_comma, self.date_format, self.timezone)
 
     @property
     def has_header(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bulkio.files.csv.options import CsvOptions
+from bulkio.files.formats.csv.options import CsvOptions
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from bulkio.files.csv.inference import Inference
-from bulkio.files.csv.spellings import ALL, TYPES, spellings
+from bulkio.forms.inference import Inference
+from bulkio.forms.spellings import ALL, TYPES, spellings
 
 
 def inferred(*values: str | None) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.files.csv.faults import CsvError
-from bulkio.text import show_name, show_value
+from bulkio.errors import CsvError
+from bulkio.show import show_name, show_value
 
 if TYPE_CHECKING:
-    from bulkio.files.csv.options import CsvOptions
-    from bulkio.files.csv.parser import Parser
+    from bulkio.files.formats.csv.options import CsvOptions
+    from bulkio.files.formats.csv.parser import Parser
 
 __all__ = ["column_names"]
 

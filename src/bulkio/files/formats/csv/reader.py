@@ -15,25 +15,25 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio.errors import FileError, SchemaError
-from bulkio.files.csv.decoding import Utf8Stream
-from bulkio.files.csv.opening import chunks, is_plain, open_path, open_stream
-from bulkio.files.csv.options import CsvOptions
-from bulkio.files.csv.parsing import BATCH_BYTES, NO_LIMIT, CsvRange, make_parser, parse, probe
 from bulkio.files.faults import reading
-from bulkio.files.part import file_state
+from bulkio.files.formats.csv.decoding import Utf8Stream
+from bulkio.files.formats.csv.opening import chunks, is_plain, open_path, open_stream
+from bulkio.files.formats.csv.options import CsvOptions
+from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, CsvRange, make_parser, parse, probe
+from bulkio.files.formats.part import file_state
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from bulkio.files.csv.opening import BinaryFile
-    from bulkio.files.csv.parser import Parser
-    from bulkio.files.part import ReadOptions
+    from bulkio.files.formats.csv.opening import BinaryFile
+    from bulkio.files.formats.csv.parser import Parser
+    from bulkio.files.formats.part import ReadOptions
 
 __all__ = ["CsvPart", "CsvRange", "CsvStream"]
 
 
 class CsvPart:
-    """A CSV file. A `files.part.Part`.
+    """A CSV file. A `files.formats.part.Part`.
 
     The constructor reads up to the end of the header. Raises `FileError`, of which `CsvError` is one.
     """

@@ -6,20 +6,17 @@ reads and checks it. Nothing is guessed: a text that is not surely in the spelli
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import EncodeError
-from bulkio.files.csv.dates import DateFormat
-from bulkio.files.csv.zones import Zone
-from bulkio.text import show_name, show_value
+from bulkio.forms.dates import DateFormat
+from bulkio.forms.zones import Zone
+from bulkio.show import show_name, show_value
 
-if TYPE_CHECKING:
-    from bulkio.files.csv.options import CsvOptions
-
-__all__ = ["Rewriter"]
+__all__ = ["Rewriter", "Spelling"]
 
 #: PostgreSQL's types by their names in pg_type, and in SQL
 _NUMBERS = frozenset({"numeric", "decimal", "float4", "real", "float8", "double precision"})
@@ -30,19 +27,30 @@ _INSTANTS = frozenset({"timestamptz", "timestamp with time zone"})
 _COMMA_NUMBER = r"^([^.,]*|\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*)$"
 
 
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a source of texts writes numbers, dates and times; the defaults are PostgreSQL's."""
+
+    #: whether numbers have a comma where PostgreSQL's have a point; they have no other mark then
+    decimal_comma: bool = False
+    #: order of year, month and day, such as DD.MM.YYYY; ISO's where not given
+    date_format: str | None = None
+    #: IANA name of the zone of values of timestamptz that do not tell one
+    timezone: str | None = None
+
+
 class Rewriter:
     """Rewrites the columns of one source.
 
-    >>> from bulkio.files.csv.options import CsvOptions
-    >>> rewriter = Rewriter(CsvOptions(decimal_comma=True))
+    >>> rewriter = Rewriter(Spelling(decimal_comma=True))
     >>> rewriter.rewrite(pa.array(["1234,50", None]), pg_type="numeric(12,2)", column="price").to_pylist()
     ['1234.50', None]
     """
 
-    def __init__(self, options: CsvOptions) -> None:
-        self._decimal_comma = options.decimal_comma
-        self._format = None if options.date_format is None else DateFormat(options.date_format)
-        self._zone = None if options.timezone is None else Zone(options.timezone)
+    def __init__(self, spelling: Spelling) -> None:
+        self._decimal_comma = spelling.decimal_comma
+        self._format = None if spelling.date_format is None else DateFormat(spelling.date_format)
+        self._zone = None if spelling.timezone is None else Zone(spelling.timezone)
 
     def concerns(self, pg_type: str) -> bool:
         """Tell whether `rewrite` may change a column of this type."""

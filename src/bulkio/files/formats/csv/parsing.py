@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkio.files.csv.decoding import BadBytesError, Utf8Stream
-from bulkio.files.csv.header import column_names
-from bulkio.files.csv.parser import Parser
+from bulkio.files.formats.csv.decoding import BadBytesError, Utf8Stream
+from bulkio.files.formats.csv.header import column_names
+from bulkio.files.formats.csv.parser import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from bulkio.files.csv.options import CsvOptions
+    from bulkio.files.formats.csv.options import CsvOptions
 
 __all__ = ["BATCH_BYTES", "NO_LIMIT", "CsvRange", "Layout", "make_parser", "parse", "probe"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.files.csv.spellings import ALL, TYPES, spellings
+from bulkio.forms.spellings import ALL, TYPES, spellings
 
 if TYPE_CHECKING:
     import pyarrow as pa

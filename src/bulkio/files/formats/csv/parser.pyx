@@ -20,11 +20,12 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcmp, memset
 
-from bulkio.files.csv.columns cimport Column, Room, append, export_column, make_rows
+from bulkio.files.formats.csv.columns cimport Column, Room, append, export_column, make_rows
 
 import pyarrow as pa
 
-from bulkio.files.csv.faults import OF_LINES, CsvError, fault_text
+from bulkio.errors import CsvError
+from bulkio.files.formats.csv.faults import OF_LINES, fault_text
 
 cdef extern from "find.h" nogil:
     ctypedef struct special_bytes:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.catalog import is_table_name
+from bulkio.catalog import bad_name, is_table_name
 from bulkio.choices import LoadInfinity, check_choice
 from bulkio.errors import ConfigError
 from bulkio.plan import ExportPlan, LoadPlan
+from bulkio.sql import begins_query
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
 from bulkio.transfer.load import load as _load
@@ -288,9 +289,11 @@ def _names(columns: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _query(table_or_query: str, params: Sequence[str | None]) -> Query:
-    """Tell a table's name from a query: no query is a single word, or two with a dot between."""
+    """Tell a table's name from a query."""
     if isinstance(params, str):
         raise ConfigError(f"the parameters are one text, {params!r}: give a list of them")
     if is_table_name(table_or_query) and not params:
         return Query(table=table_or_query)
+    if not params and not begins_query(table_or_query):
+        raise bad_name(table_or_query, or_query=True)
     return Query(sql=table_or_query, params=tuple(params))

@@ -12,7 +12,14 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NAME_BYTES", "name_list", "qualified", "quote_ident", "quote_literal", "refuse_nul"]
+__all__ = ["NAME_BYTES", "UNQUOTED_NAME", "name_list", "qualified", "quote_ident", "quote_literal", "refuse_nul"]
+
+#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
+NAME_BYTES = 63
+
+
+#: pattern of an identifier that needs no quotes (scan.l, "identifier"): any character beyond ASCII is a letter
+UNQUOTED_NAME = r"[A-Za-z_\u0080-\ud7ff\ue000-\U0010ffff][A-Za-z0-9_$\u0080-\ud7ff\ue000-\U0010ffff]*"
 
 
 def quote_ident(name: str) -> str:
@@ -66,7 +73,3 @@ def refuse_nul(text: str, what: str) -> None:
 def name_list(names: Sequence[str]) -> str:
     """Return the names, quoted, with commas between."""
     return ", ".join(map(quote_ident, names))
-
-
-#: NAMEDATALEN - 1 of src/include/pg_config_manual.h
-NAME_BYTES = 63

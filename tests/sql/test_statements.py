@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bulkio import sql
+from bulkio import quote, sql
 from bulkio.errors import ConfigError
 from bulkio.protocols import CopyTarget
 from bulkio.quote import qualified, quote_ident, quote_literal
+from bulkio.sql import ddl, statements, user_query
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,8 @@ SETTINGS = (
 
 def test_examples_run() -> None:
     """The docstrings' examples give what they say."""
-    assert doctest.testmod(sql).failed == 0
+    for module in (ddl, quote, statements, user_query):
+        assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("name", ["", "a\0b"])
@@ -126,6 +128,27 @@ def test_refused_queries(query: str, params: list[str], words: str) -> None:
         sql.bind_literals(query, params)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("select 1", "SELECT", " values(1)", "table t", "with x as (table t) table x", "(select 1)"),
+        *("/* a */ ((table t))", "-- a\nselect 1", "insert into t default values returning a", "select'a'"),
+        *('table"t"', "select/", "select(1"),
+    ],
+)
+def test_what_begins_as_a_query(text: str) -> None:
+    """Behind blanks, comments and brackets stands a word that begins a query, of whatever is then wrong with it."""
+    assert sql.begins_query(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "my-table", "selects", '"select" 1', "2024", "$x", "orders;", "'a'", "(a)", "/*", "sélect"]
+)
+def test_what_does_not_begin_as_a_query(text: str) -> None:
+    """No other word does."""
+    assert not sql.begins_query(text)
+
+
 def test_one_trailing_semicolon_goes() -> None:
     """It would end the statement inside the brackets of COPY; a comment behind it stays."""
     assert sql.bind_literals("select 1 ; -- done") == "select 1  -- done"
@@ -135,7 +158,7 @@ def test_one_trailing_semicolon_goes() -> None:
 def test_any_text_splits_or_is_refused(text: str) -> None:
     """The lexer loses nothing: joined again, its tokens are the text; or it is a ConfigError, and quickly."""
     try:
-        tokens = list(sql._tokens(text))
+        tokens = list(user_query._tokens(text))
     except ConfigError:
         return
     assert "".join(part for _, part in tokens) == text
@@ -145,7 +168,10 @@ def test_any_text_splits_or_is_refused(text: str) -> None:
 def test_a_bound_value_never_ends_its_literal(value: str) -> None:
     """Whatever a value holds, the lexer reads it back as one string."""
     bound = sql.bind_literals("select $1", [value.replace("\0", "")])
-    assert [kind for kind, _ in sql._tokens(bound)][-2:] == ["quoted" if "\\" not in value else "escaped", "close"]
+    assert [kind for kind, _ in user_query._tokens(bound)][-2:] == [
+        "quoted" if "\\" not in value else "escaped",
+        "close",
+    ]
 
 
 # --- as the server reads it ------------------------------------------------------------------------------------

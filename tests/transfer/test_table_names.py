@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ import bulkio
 from servers import connect, fetch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from servers import TestServer
 
 DRIVERS = ["asyncpg", "psycopg"]
@@ -83,6 +87,34 @@ def test_what_is_no_name(one_dsn: str, name: str) -> None:
     """The server parses it; the error says what is wanted."""
     with pytest.raises(bulkio.ConfigError, match=r"is not a table's name: give table or schema\.table"):
         bulkio.load(ROWS, name, one_dsn)
+
+
+@pytest.mark.parametrize("name", ["my-table", "2024", "s.2024", "orders;", "$x", "my table"])
+def test_load_and_read_take_the_same_names(one_dsn: str, tmp_path: Path, name: str) -> None:
+    """What is a table's name to one is one to the other; what is none has the same message, with the quotes to type."""
+    schema, _, table = name.rpartition(".")
+    quoted = f'{schema}."{table}"' if schema else f'"{table}"'
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE SCHEMA s")
+    calls: list[Callable[[str], object]] = [
+        lambda text: bulkio.load(ROWS, text, one_dsn),
+        lambda text: bulkio.plan_load(ROWS, text, one_dsn),
+        lambda text: bulkio.read(text, one_dsn).read_all(),
+        lambda text: bulkio.export(text, tmp_path / "x.parquet", one_dsn),
+        lambda text: bulkio.plan_export(text, one_dsn),
+    ]
+    for call in calls:
+        with pytest.raises(bulkio.ConfigError, match=f"is not a table's name: .*{re.escape(quoted)}"):
+            call(name)
+    for call in calls:
+        call(quoted)
+
+
+def test_a_query_is_not_a_table_to_load_into(one_dsn: str) -> None:
+    """The message says what it is, and shows no quotes that would make a table's name of it."""
+    with pytest.raises(bulkio.ConfigError, match="'select 1' is a query, not a table's name") as caught:
+        bulkio.load(ROWS, "select 1", one_dsn)
+    assert '"' not in str(caught.value)
 
 
 def test_temporary_tables_do_not_stand_before_the_catalog(dsn: str) -> None:

@@ -1,6 +1,14 @@
 """What PostgreSQL's catalog says of tables and types: the questions (SQL) and the answers (facts)."""
 
-from bulkio.catalog.names import TableName, bad_name, is_table_name, name_bytes_query, name_query, read_name
+from bulkio.catalog.names import (
+    TableName,
+    bad_name,
+    is_table_name,
+    name_bytes_query,
+    name_query,
+    quoted_spelling,
+    read_name,
+)
 from bulkio.catalog.tables import (
     READABLE,
     WRITABLE,
@@ -46,6 +54,7 @@ __all__ = [
     "name_query",
     "named_types_query",
     "nullable_query",
+    "quoted_spelling",
     "read_name",
     "read_sequences",
     "read_table",

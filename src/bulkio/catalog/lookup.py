@@ -38,9 +38,6 @@ __all__ = [
     "users_path",
 ]
 
-#: SQLSTATEs of what the server finds wrong with a name: parse_ident's, to_regclass's, and another database's name
-_BAD_NAMES = ("22023", "42602", "0A000")
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -64,16 +61,13 @@ async def look_up(session: Session, text: str) -> Found:
     """Look a table up as the user spells it: by the user's search_path, and folded as the server folds letters.
 
     Raises:
-        ConfigError: the text is no table's name, or names one that the server would cut and find another table by.
+        ConfigError: the text is not a table's name, or names one that the server would cut and find another table by.
     """
+    if not catalog.is_table_name(text):
+        raise catalog.bad_name(text)
     async with users_path(session):
-        try:
-            [(parts, new_schema, oid)] = await session.fetch(catalog.name_query(text))
-        except DriverError as error:
-            if error.sqlstate in _BAD_NAMES:
-                raise catalog.bad_name(text) from error
-            raise
-    name = catalog.read_name(cast("Sequence[str]", parts), text)
+        [(parts, new_schema, oid)] = await session.fetch(catalog.name_query(text))
+    name = catalog.read_name(cast("Sequence[str]", parts))
     await _refuse_long_name(session, name)
     if name.schema is not None:
         new_schema = name.schema if await session.fetch(catalog.schema_query(name.schema)) else None

@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.quote import quote_literal
+from bulkio.quote import UNQUOTED_NAME, quote_ident, quote_literal
 from bulkio.show import printable
+from bulkio.sql import begins_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["TableName", "bad_name", "is_table_name", "name_bytes_query", "name_query", "read_name"]
+__all__ = [
+    "TableName",
+    "bad_name",
+    "is_table_name",
+    "name_bytes_query",
+    "name_query",
+    "quoted_spelling",
+    "read_name",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +37,47 @@ class TableName:
         return printable(self.name if self.schema is None else f"{self.schema}.{self.name}")
 
 
-_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-
-
-_TABLE = re.compile(rf"\s*{_IDENTIFIER}(?:\.{_IDENTIFIER})?\s*")
+# As parse_ident of src/backend/utils/adt/misc.c reads them; but for the vertical tab, which is a blank to some servers.
+_BLANKS = " \t\n\r\f"
+_NAME = rf'(?:"(?:[^"\0\ud800-\udfff]|"")+"|{UNQUOTED_NAME})'
+_TABLE = re.compile(rf"[{_BLANKS}]*{_NAME}(?:[{_BLANKS}]*\.[{_BLANKS}]*{_NAME})?[{_BLANKS}]*")
 
 
 def is_table_name(text: str) -> bool:
-    """Tell a table's name from a query: no query is a single word, or two with a dot between.
+    """Tell whether a text is a table's name as SQL spells it; if it is, it is no query, even if it is ``select``.
 
-    >>> is_table_name('sales."Order Lines"'), is_table_name("table t")
-    (True, False)
+    >>> is_table_name('sales."Order Lines"'), is_table_name("my-table"), is_table_name("table t")
+    (True, False, False)
     """
     return _TABLE.fullmatch(text) is not None
+
+
+_PART = r'(?:"(?:[^"]|"")+"|[^".]+)'
+_PARTS = re.compile(rf"({_PART})(?:\.({_PART}))?")
+_UNQUOTED = re.compile(UNQUOTED_NAME)
+
+
+def quoted_spelling(text: str) -> str | None:
+    """Return how to write the name that a text is meant to be, in the quotes that it lacks; None where that is unclear.
+
+    >>> quoted_spelling("sales.2024"), quoted_spelling("a.b.c")
+    ('sales."2024"', None)
+    """
+    match = _PARTS.fullmatch(text.strip(_BLANKS))
+    if match is None or not text.isprintable() or begins_query(text):
+        return None
+    parts = [part for part in match.groups() if part is not None]
+    return ".".join(part if part[0] == '"' or _UNQUOTED.fullmatch(part) else quote_ident(part) for part in parts)
+
+
+def bad_name(text: str, *, or_query: bool = False) -> ConfigError:
+    """Make the error for a text that is not a table's name, nor a query where one could stand."""
+    if begins_query(text):
+        return ConfigError(f"{text!r} is a query, not a table's name: give table or schema.table")
+    quoted = quoted_spelling(text)
+    advice = f"the name as {quoted}" if quoted else "a name that is not plain letters, digits and _ in double quotes"
+    query = "; or begin a query with SELECT, VALUES, TABLE or WITH" if or_query else ""
+    return ConfigError(f"{text!r} is not a table's name: give table or schema.table, {advice}{query}")
 
 
 def name_query(text: str) -> str:
@@ -57,19 +94,9 @@ def name_query(text: str) -> str:
     )
 
 
-def read_name(parts: Sequence[str], text: str) -> TableName:
-    """Make a name of the parts that the server has found in `text`. Raises ConfigError where there are too many."""
-    if len(parts) > 2:
-        raise bad_name(text)
+def read_name(parts: Sequence[str]) -> TableName:
+    """Make a name of the one or two parts that the server has found in it."""
     return TableName(parts[0] if len(parts) == 2 else None, parts[-1])
-
-
-def bad_name(text: str) -> ConfigError:
-    """Make the error for a text that is no table's name."""
-    return ConfigError(
-        f"{text!r} is not a table's name: give table or schema.table, with double quotes around a part"
-        " that has dots, blanks, quotes or capitals, or begins with a digit"
-    )
 
 
 def name_bytes_query(names: Iterable[str]) -> str:

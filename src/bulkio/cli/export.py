@@ -112,7 +112,10 @@ def _table_and_dest(names: tuple[str, ...], query: str | None) -> tuple[str, str
     if len(names) != 2:
         raise click.UsageError("give TABLE and DEST (or --query SQL and DEST)")
     from bulkio.catalog import bad_name, is_table_name
+    from bulkio.sql import begins_query
 
-    if not is_table_name(names[0]):  # it would be taken for a query
+    if not is_table_name(names[0]):
+        if begins_query(names[0]):
+            raise click.UsageError("TABLE is a query: give it with --query, and DEST")
         raise bad_name(names[0])
     return names[0], names[1]

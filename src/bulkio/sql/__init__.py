@@ -35,7 +35,7 @@ from bulkio.sql.statements import (
     with_types_checked,
     xact_status,
 )
-from bulkio.sql.user_query import bind_literals
+from bulkio.sql.user_query import begins_query, bind_literals
 
 __all__ = [
     "BACKEND",
@@ -54,6 +54,7 @@ __all__ = [
     "advance_sequence",
     "as_user",
     "begin",
+    "begins_query",
     "bind_literals",
     "close_cursor",
     "copy_from_stdin",

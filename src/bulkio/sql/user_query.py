@@ -6,12 +6,12 @@ import re
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.quote import quote_literal, refuse_nul
+from bulkio.quote import UNQUOTED_NAME, quote_literal, refuse_nul
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["bind_literals"]
+__all__ = ["begins_query", "bind_literals"]
 
 # PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is
 # one. The order of the alternatives matters: the first that matches at a place wins.
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     | (?P<open_escaped>[eE]')
     | (?P<quoted>(?:[uU]&|[bBxXnN])?'(?:[^']|'')*')
     | (?P<ident>(?:[uU]&)?"(?:[^"]|"")*")
-    | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    | (?P<word>{UNQUOTED_NAME})
     | (?P<dollar>\$(?:[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_\u0080-\U0010ffff]*)?\$)
     | (?P<param>\$[0-9]+(?![0-9A-Za-z_\u0080-\U0010ffff]))
     | (?P<number>[0-9][0-9.]*)
@@ -38,6 +38,23 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+#: the words that a statement which gives rows begins with; of those that write, the server says that it may not
+_QUERY_WORDS = frozenset({"select", "values", "table", "with", "insert", "update", "delete", "merge"})
+
+
+def begins_query(text: str) -> bool:
+    r"""Tell whether a text begins as a query does, behind blanks, comments and brackets; it may be wrong further on.
+
+    >>> begins_query("-- all of it\n(SELECT 1)"), begins_query("my-table")
+    (True, False)
+    """
+    try:
+        kind, token = next(token for token in _tokens(text) if token[0] not in ("space", "comment", "open"))
+    except (StopIteration, ConfigError):  # the end, or a comment without one
+        return False
+    return kind == "word" and token.lower() in _QUERY_WORDS
 
 
 def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:

@@ -169,9 +169,10 @@ def wide(place: Place, _wide: dict[str, tuple[Wide, object]]) -> Wide:
         place.conn.execute(_SETUP)
         place.conn.execute(f"CREATE TABLE wide ({', '.join(f'{quoted(n)} {n}' for n in columns)}, n int4)")
         place.conn.execute("INSERT INTO wide (n) VALUES (1)")
-        # The search_path of the loads is not ours.
-        place.conn.execute("SET search_path = public")
+        # As loads have it, which spell every type with its schema.
+        place.conn.execute("SET search_path = pg_catalog")
         spelled = {name: text for name, text, *_ in place.facts(f"{schema}.wide")}
+        place.conn.execute("SET search_path = public")
         _wide[place.server.id] = Wide(schema, columns, spelled), within
     return _wide[place.server.id][0]
 

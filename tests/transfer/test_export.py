@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import psycopg
+
     from servers import TestServer
 
 
@@ -375,27 +377,29 @@ def test_an_abandoned_reader_frees_its_connection(dsn: str, driver: str, method:
     """Dropping the reader cancels the COPY on the server."""
     reader = bulkio.read(BIG, dsn, driver=driver, method=method)
     assert reader.read_next_batch().num_rows > 0
-    assert sessions(dsn) == 1
+    with connect(dsn) as conn:
+        assert sessions(conn) == 1
     del reader
     gc.collect()
     assert all_sessions_end(dsn)
 
 
-def sessions(dsn: str) -> int:
+def sessions(conn: psycopg.Connection) -> int:
     """Count the other sessions of the database."""
     query = (
-        "SELECT count(*)::int FROM pg_stat_activity"
+        "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
-    return int(run(dsn, query)[0][0])
+    return int(conn.execute(query).fetchone()[0])
 
 
 def all_sessions_end(dsn: str) -> bool:
-    """Wait for those that are closing."""
+    """Wait for those that are closing; by one connection, as each new one would be another that closes."""
     deadline = time.monotonic() + 60
-    while sessions(dsn) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return sessions(dsn) == 0
+    with connect(dsn) as conn:
+        while (left := sessions(conn)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    return left == 0
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -16,16 +16,17 @@ import pytest
 
 import bulkio
 from bulkio.server.account import own_account, service_account
+from bulkio.server.postmaster import alive
 from gaps import lacking
 from servers import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 DRIVERS = ["asyncpg", "psycopg"]
 ROWS = pa.table({"id": pa.array([1, 2], pa.int32()), "n": ["1.50", "2.00"], "m": ["sad", None]})
 #: a second connection would wait this long for the first, and then fail
-WAIT_S = 5
+WAIT_S = 20
 
 CONFIG = """
 [databases]
@@ -63,18 +64,19 @@ def pooled(dsn: str) -> Iterator[str]:
         assert done.returncode == 0, done.stderr
         pid = int(done.stdout)
         try:
-            _wait_for(folder / ".s.PGSQL.6432")
+            _wait_until((folder / ".s.PGSQL.6432").exists, log)
             yield psycopg.conninfo.make_conninfo(user="pooled", dbname=facts["dbname"], host=str(folder), port=6432)
         finally:
             os.kill(pid, signal.SIGTERM)
+            _wait_until(lambda: not alive(pid), log)  # it removes its own files in the folder
     finally:
         shutil.rmtree(folder)
 
 
-def _wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < deadline, path.with_name("log").read_text()
+def _wait_until(condition: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.01)
 
 

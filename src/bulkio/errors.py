@@ -6,12 +6,14 @@
      ├── EncodeError            .column .row: a value cannot go into its column unchanged
      ├── DecodeError            .offset: bytes that are not the COPY BINARY that was expected
      ├── FileError              .path: a file cannot be read or written
+     ├── CountError             .expected .found: as many rows as were promised did not arrive
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more
 
-A message says what went wrong, where, and what to do about it. The CLI alone turns these into exit codes.
+A message says what went wrong, where, and what to do about it. Where a row is known, the message begins with it: that
+is worded here, and nowhere else. The CLI alone turns these into exit codes.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ __all__ = [
     "BulkioError",
     "ConfigError",
     "ConnectError",
+    "CountError",
     "CsvError",
     "DecodeError",
     "DriverError",
@@ -51,6 +54,14 @@ class SchemaError(BulkioError):
         self.columns = columns
 
 
+def _placed(message: str, row: int | None, column: str | None) -> str:
+    """Return a message behind the row and column that it is about."""
+    if row is None:
+        return message
+    where = f"row {row}" if column is None else f"row {row}, column {show_name(column)}"
+    return f"{where}: {message}"
+
+
 class EncodeError(BulkioError):
     """A value cannot be stored in its column unchanged.
 
@@ -61,6 +72,9 @@ class EncodeError(BulkioError):
         super().__init__(message)
         self.column = column
         self.row = row
+
+    def __str__(self) -> str:
+        return _placed(super().__str__(), self.row, self.column)
 
 
 class DecodeError(BulkioError):
@@ -76,6 +90,9 @@ class DecodeError(BulkioError):
         self.offset = offset
         self.column = column
         self.row = row
+
+    def __str__(self) -> str:
+        return _placed(super().__str__(), self.row, self.column)
 
 
 class FileError(BulkioError):
@@ -114,6 +131,15 @@ class CsvError(FileError):
         self.column = column if column is not None or number is None else str(number)
 
 
+class CountError(BulkioError):
+    """The rows that arrived are not as many as were promised; nothing was stored or written."""
+
+    def __init__(self, message: str, *, expected: int, found: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
+
+
 class DriverError(BulkioError):
     """The server or the driver refused. `sqlstate` is PostgreSQL's five-character code, where there is one.
 
@@ -136,10 +162,11 @@ class DriverError(BulkioError):
         self.column = column
 
     def __str__(self) -> str:
-        if self.row is None:
-            return super().__str__()
-        column = f', column "{self.column}"' if self.column else ""
-        return f"row {self.row}{column}: {super().__str__()}"
+        return _placed(super().__str__(), self.row, self.column)
+
+    def at_row(self, row: int | None) -> DriverError:
+        """Return this error as one about another row, or about none that is known."""
+        return type(self)(self.args[0], sqlstate=self.sqlstate, retryable=self.retryable, row=row, column=self.column)
 
 
 class ConnectError(DriverError):

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import EncodeError
-from bulkio.show import printable, show_name
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Witness:
             what = _fault(tuple(array.slice(index, 1) for array in units), lossy=self._lossy)
             if what:
                 row = self._row + index
-                raise EncodeError(f"row {row}, column {show_name(name)}: {what}", column=name, row=row)
+                raise EncodeError(what, column=name, row=row)
 
 
 class _Rows:

@@ -75,12 +75,12 @@ def json_texts(column: pa.Array, *, name: str, first_row: int) -> pa.Array:
         return _texts(column)
     except _Fault as fault:
         row = first_row + fault.index
-        raise EncodeError(f"row {row}, column {show_name(name)}: {fault}", column=name, row=row) from None
+        raise EncodeError(str(fault), column=name, row=row) from None
     except _NoForm as exc:
         raise SchemaError(f"column {show_name(name)}: {exc}", columns=(name,)) from None
     except pa.ArrowInvalid as exc:  # such as text that is no UTF-8; it does not say where
         row = first_row + next(i for i in range(len(column)) if _fails(column.slice(i, 1)))
-        raise EncodeError(f"row {row}, column {show_name(name)}: {exc}", column=name, row=row) from None
+        raise EncodeError(str(exc), column=name, row=row) from None
 
 
 def _fails(one: pa.Array) -> bool:

@@ -10,7 +10,6 @@ import pyarrow as pa
 from bulkio.errors import EncodeError
 from bulkio.forms.json_text import json_texts
 from bulkio.forms.layouts import without_run_ends
-from bulkio.show import show_name
 from bulkio.types import NESTED_JSON, PREPARED
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ def _refuse_damaged(column: pa.Array, field: Field, first_row: int) -> None:
     try:
         pa.array(_Layout(column)).validate(full=True)
     except pa.ArrowInvalid as exc:
-        where = f"row {first_row} or one of the {len(column)} that it begins, column {show_name(field.name)}"
-        raise EncodeError(f"{where}: the Arrow data is damaged: {exc}", column=field.name, row=first_row) from exc
+        where = f"in this row or one of the {len(column) - 1} after it"
+        raise EncodeError(f"the Arrow data is damaged: {where}: {exc}", column=field.name, row=first_row) from exc
 
 
 class _Layout:

@@ -24,7 +24,7 @@ from bulkio.forms.times import (
     timetz_text,
 )
 from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
-from bulkio.show import show_name, show_type
+from bulkio.show import show_type
 from bulkio.types import ARRAY, PgType, known_type
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def from_rows(rows: Sequence[Row], fields: Sequence[Field], schema: pa.Schema, *
                 _refuse_shapes(next(shapes), field.cast)
             arrays.append(_array(values, field.cast))
         except _NotInArrow as exc:
-            row = first_row + exc.index
-            raise DecodeError(f"row {row}, column {show_name(field.name)}: {exc}", column=field.name, row=row) from None
+            raise DecodeError(str(exc), column=field.name, row=first_row + exc.index) from None
     return pa.record_batch(arrays, schema=schema)
 
 

@@ -17,7 +17,7 @@ from bulkio.pgcopy.cells cimport CellDecoder, read_cell
 from bulkio.pgcopy.wire cimport NULL_LENGTH, Buf, State, Status, append_bytes, get16, get32
 
 from bulkio.errors import DecodeError
-from bulkio.pgcopy.messages import decode_message
+from bulkio.pgcopy.messages import refusal
 from bulkio.pgcopy.registry import build_decoder
 
 cdef enum Stage:
@@ -340,5 +340,5 @@ cdef class Decoder:
                 f"row {self.rows + 1} has {self.state.found} fields, expected {self.state.expected}", 0
             )
         field = self.fields[self.column]
-        message = decode_message(status, field, self.rows + 1, self.state.expected, self.state.found)
+        message = refusal(status, field.cast, self.state.expected, self.state.found)
         return DecodeError(message, offset=self.offset, column=field.name, row=self.rows + 1)

@@ -218,7 +218,7 @@ cdef class Encoder:
         if status == Status.NO_MEMORY:
             return MemoryError("no memory for a block of COPY data")
         field = self.fields[self.bad_column]
-        message = encode_message(status, field, self.rows + 1, batch, self.bad_column, row)
+        message = encode_message(status, field, batch, self.bad_column, row)
         return EncodeError(message, column=field.name, row=self.rows + 1)
 
     def finish(self):

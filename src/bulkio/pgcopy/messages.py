@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.show import show_name, show_type, show_value
+from bulkio.show import show_type, show_value
 
 if TYPE_CHECKING:
     from bulkio.pgcopy import Field
@@ -81,24 +81,19 @@ _DECODE = {
 }
 
 
-def encode_message(status: int, field: Field, row: int, batch: object, column_index: int, batch_row: int) -> str:
+def encode_message(status: int, field: Field, batch: object, column_index: int, batch_row: int) -> str:
     """Word an EncodeError; the value is taken from the batch, where that offers it as pyarrow does."""
     template = _ENCODE[status]
     # a value that is not shown may be too large to make
     value = _value(batch, column_index, batch_row) if "{value}" in template else ""
     is_not = "is not" if field.cast.pg.codec == "enum" else "holds what is not"
-    return f"row {row}, column {show_name(field.name)}: " + template.format(
+    return template.format(
         value=value,
         pg=show_type(field.cast.pg.sql),
         enum=_enums(field.cast),
         is_not=is_not,
         charset=field.cast.charset.name,
     )
-
-
-def decode_message(status: int, field: Field, row: int, expected: int, found: int) -> str:
-    """Word a DecodeError."""
-    return f"row {row}, column {show_name(field.name)}: " + refusal(status, field.cast, expected, found)
 
 
 def refusal(status: int, cast: Cast, expected: int = 0, found: int = 0) -> str:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from bulkio import flow, sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
-from bulkio.errors import BulkioError, ConfigError, DriverError, SchemaError
+from bulkio.errors import ConfigError, CountError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
@@ -277,7 +277,12 @@ class _Decoding:
         """Give the last batches; `copied` is the row count of the server's COPY tag."""
         last = [pa.record_batch(batch) for batch in self._decoder.finish()]
         if copied != self._decoder.rows:
-            raise BulkioError(f"the row counts differ: the server sent {copied}, {self._decoder.rows} were decoded")
+            raise CountError(
+                f"the row counts differ, so nothing was written: the server counted {copied} rows,"
+                f" {self._decoder.rows} arrived (a broken connection or proxy?): export again",
+                expected=copied,
+                found=self._decoder.rows,
+            )
         return last
 
 

@@ -30,7 +30,7 @@ from bulkio.catalog.lookup import (
     spelled_typmods,
     users_path,
 )
-from bulkio.errors import BulkioError
+from bulkio.errors import CountError
 from bulkio.flow import shelter
 from bulkio.plan import (
     Database,
@@ -237,7 +237,9 @@ def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:
     """Compare what the server says it stored, what was sent, and what the source promised."""
     promised = sent if plan.source_rows is None else plan.source_rows
     if not copied == sent == promised:
-        raise BulkioError(
+        raise CountError(
             f"the row counts differ, so nothing was loaded: the source promised {promised}, {sent} were sent,"
-            f" the server stored {copied} (a trigger or a rule may have dropped rows)"
+            f" the server stored {copied} (a trigger or a rule may have dropped rows)",
+            expected=promised,
+            found=sent if sent != promised else copied,
         )

@@ -82,7 +82,7 @@ class Sender:
         except BaseExceptionGroup as errors:
             error = first_error(errors)
             if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
-                error.row = self._lines.row_of(error.row)
+                error = error.at_row(self._lines.row_of(error.row))
             raise error from None
         raise AssertionError("a task group that ends without an error has returned")
 

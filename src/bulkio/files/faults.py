@@ -9,8 +9,6 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from bulkio.errors import FileError
 
 if TYPE_CHECKING:
@@ -18,9 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["reading", "writing"]
 
-#: What pyarrow raises on bad input: its own tree, OSError, UnicodeDecodeError (a ValueError) for names, and
+#: What pyarrow raises on bad input, beside its own classes: OSError, UnicodeDecodeError (a ValueError) for names, and
 #: MemoryError or OverflowError for absurd lengths.
-_FOREIGN = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
+_BUILT_IN = (OSError, ValueError, MemoryError, OverflowError)
 _SHOWN_CHARS = 300
 
 
@@ -29,7 +27,9 @@ def reading(path: str) -> Iterator[None]:
     """Turn foreign errors into `FileError`: `path` cannot be read."""
     try:
         yield
-    except _FOREIGN as exc:
+    except Exception as exc:
+        if not _is_foreign(exc):
+            raise
         raise FileError(f"{path}: cannot be read: {_reason(exc)}", path=path) from exc
 
 
@@ -38,8 +38,17 @@ def writing(path: str) -> Iterator[None]:
     """Turn foreign errors into `FileError`: `path` cannot be written."""
     try:
         yield
-    except _FOREIGN as exc:
+    except Exception as exc:
+        if not _is_foreign(exc):
+            raise
         raise FileError(f"{path}: cannot be written: {_reason(exc)}", path=path) from exc
+
+
+def _is_foreign(exc: BaseException) -> bool:
+    """Tell whether an exception is pyarrow's or the system's. Not each of pyarrow's classes is an ArrowException."""
+    return isinstance(exc, _BUILT_IN) or any(
+        kind.__module__.partition(".")[0] == "pyarrow" for kind in type(exc).__mro__
+    )
 
 
 def _reason(exc: BaseException) -> str:

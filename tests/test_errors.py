@@ -25,7 +25,7 @@ def test_a_message_begins_with_its_place(kind: type[EncodeError]) -> None:
 
 def test_only_errors_words_a_place() -> None:
     """No other module writes "row N, column C" into a message."""
-    worded = re.compile(r"""["']row \{[^"']*column|["']row \{[^"']*\}: """)
+    worded = re.compile(r"""row \{[^"']*\}, column|["']row \{[^"']*\}: """)
     found = [
         str(path.relative_to(SOURCES))
         for pattern in ("*.py", "*.pyx")

@@ -6,8 +6,8 @@
      ├── EncodeError            .column .row: a value cannot go into its column unchanged
      ├── DecodeError            .offset: bytes that are not the COPY BINARY that was expected
      ├── FileError              .path: a file cannot be read or written
-     ├── CountError             .expected .found: as many rows as were promised did not arrive
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
+     ├── CountError             .expected .found: as many rows as were promised did not arrive
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more

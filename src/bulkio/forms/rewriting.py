@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from bulkio.errors import EncodeError
 from bulkio.forms.dates import DateFormat
 from bulkio.forms.zones import Zone
-from bulkio.show import show_name, show_value
+from bulkio.show import show_value
 
 __all__ = ["Rewriter", "Spelling"]
 
@@ -78,8 +78,7 @@ class Rewriter:
             return texts if self._zone is None or base not in _INSTANTS else self._zone.complete(texts)
         except ValueError as exc:
             row, reason = exc.args
-            place = f"row {first_row + row}, column {show_name(column)}"
-            message = f"{place}: {show_value(texts[row].as_py())} {reason}"
+            message = f"{show_value(texts[row].as_py())} {reason}"
             raise EncodeError(message, column=column, row=first_row + row) from None
 
 

@@ -16,13 +16,40 @@ if TYPE_CHECKING:
 
     from bulkio.choices import DriverName
 
-__all__ = ["CopyFormat", "CopyTarget", "ResultColumn", "Row", "Session", "Sink", "Source"]
+__all__ = ["ROW_TYPE_OIDS", "CopyFormat", "CopyTarget", "ResultColumn", "Row", "Session", "Sink", "Source"]
 
 CopyFormat = Literal["binary", "csv"]
 
 
 #: One row as the driver's own Python objects.
 Row = tuple[object, ...]
+
+
+#: pg_type.oid of the base types that a row may hold, by name; their values are those that `bulkio.drivers` says
+ROW_TYPE_OIDS = {
+    "bool": 16,
+    "bytea": 17,
+    "name": 19,
+    "int8": 20,
+    "int2": 21,
+    "int4": 23,
+    "text": 25,
+    "oid": 26,
+    "json": 114,
+    "float4": 700,
+    "float8": 701,
+    "bpchar": 1042,
+    "varchar": 1043,
+    "date": 1082,
+    "time": 1083,
+    "timestamp": 1114,
+    "timestamptz": 1184,
+    "interval": 1186,
+    "timetz": 1266,
+    "numeric": 1700,
+    "uuid": 2950,
+    "jsonb": 3802,
+}
 
 
 @dataclass(frozen=True, slots=True)

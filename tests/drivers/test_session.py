@@ -13,10 +13,10 @@ import pytest
 from anyio import CancelScope, move_on_after
 
 import bulkio.errors
-from bulkio.drivers import ROW_TYPE_OIDS, connect, errors, open_session
+from bulkio.drivers import connect, errors, open_session
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, EncodeError
-from bulkio.protocols import CopyTarget, ResultColumn
+from bulkio.protocols import ROW_TYPE_OIDS, CopyTarget, ResultColumn
 from bulkio.sql import USERS_PATH, begin, session_pins
 
 if TYPE_CHECKING:

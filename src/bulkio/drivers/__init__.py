@@ -21,8 +21,9 @@ A `Row` holds the same Python values whichever driver made it or takes it. `fetc
     an array of any of these         list; more dimensions are lists in lists. Lower bounds are not kept
 
 Dates and times are PostgreSQL's own integers, because Python's cannot hold infinity, 24:00, BC or far years (asyncpg
-turns date.max into infinity in silence). `ROW_TYPE_OIDS` names the base types. A query that reads another type casts
-it in SQL, to text mostly ("char" and regclass in catalog queries too): what a driver would make of it is not promised.
+turns date.max into infinity in silence). `protocols.ROW_TYPE_OIDS` names the base types. A query that reads another
+type casts it in SQL, to text mostly ("char" and regclass in catalog queries too): what a driver would make of it is not
+promised.
 
 This module imports no driver; `connect` imports the one that is asked for.
 """
@@ -39,33 +40,7 @@ if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import Session
 
-__all__ = ["ROW_TYPE_OIDS", "connect", "open_session"]
-
-#: pg_type.oid of the base types that a row may hold, by name (PostgreSQL's pg_type.dat; these never change)
-ROW_TYPE_OIDS = {
-    "bool": 16,
-    "bytea": 17,
-    "name": 19,
-    "int8": 20,
-    "int2": 21,
-    "int4": 23,
-    "text": 25,
-    "oid": 26,
-    "json": 114,
-    "float4": 700,
-    "float8": 701,
-    "bpchar": 1042,
-    "varchar": 1043,
-    "date": 1082,
-    "time": 1083,
-    "timestamp": 1114,
-    "timestamptz": 1184,
-    "interval": 1186,
-    "timetz": 1266,
-    "numeric": 1700,
-    "uuid": 2950,
-    "jsonb": 3802,
-}
+__all__ = ["connect", "open_session"]
 
 
 async def connect(info: ConnInfo, driver: DriverName) -> Session:

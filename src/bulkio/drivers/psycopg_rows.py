@@ -25,7 +25,7 @@ from psycopg.types.numeric import (
 )
 from psycopg.types.string import ByteaBinaryLoader, BytesBinaryDumper, StrBinaryDumper, TextBinaryLoader
 
-from bulkio.drivers import ROW_TYPE_OIDS
+from bulkio.protocols import ROW_TYPE_OIDS
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer

@@ -111,8 +111,12 @@ def _rows_before(block: bytes, line: int) -> int:
 
 def _printable(column: pa.Array, how: Cast) -> pa.Array:
     """Give a column in a type that pyarrow.csv writes as PostgreSQL reads it."""
-    change = _NODES.get(how.codec) or _LEAVES.get((how.codec, how.pg.codec))
-    return column if change is None else change(column, how)
+    change = _NODES.get(how.codec) or _LEAVES[how.codec, how.pg.codec]
+    return change(column, how)
+
+
+def _as_is(column: pa.Array, _: Cast) -> pa.Array:
+    return column
 
 
 def _dates(column: pa.Array, _: Cast) -> pa.Array:
@@ -239,11 +243,18 @@ _NODES: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     "composite": _composites,
     "range": _ranges,
     "multirange": _multiranges,
+    "text": _as_is,
 }
 
+#: codecs whose values pyarrow.csv writes as PostgreSQL reads them
+_PRINTED = ("bool", "int2", "int4", "int8", "uint4", "uint8", "float4", "float8", "jsonb", "timetz")
+_SPELLED = ("inet", "macaddr", "bit", "pg_lsn", "versioned_text")
 
-#: … of a leaf, and of its PostgreSQL type; all others print well as they are
+#: … of a leaf, and of its PostgreSQL type
 _LEAVES: dict[tuple[str, str], Callable[[pa.Array, Cast], pa.Array]] = {
+    **{(codec, codec): _as_is for codec in (*_PRINTED, *_SPELLED)},
+    ("macaddr", "macaddr8"): _as_is,
+    ("numeric_text", "numeric"): _as_is,
     ("int4", "date"): _dates,
     ("int8", "time"): _times,
     ("int8", "timestamp"): _timestamps,

@@ -24,8 +24,9 @@ from bulkio.forms.times import (
     timetz_text,
 )
 from bulkio.pgcopy.messages import IS_DAYS_END, IS_INFINITE, NOT_IN_ARROW, refusal
+from bulkio.protocols import ROW_TYPE_OIDS
 from bulkio.show import show_type
-from bulkio.types import ARRAY, PgType, known_type
+from bulkio.types import ARRAY, SERVER_TEXT, PgType, known_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,23 +41,19 @@ EPOCH_US = EPOCH_DAYS * DAY_US
 #: the last microseconds that 64-bit nanoseconds hold
 INTERVAL_US_MAX = (2**63 - 1) // 1000
 
-#: types whose values a row of the contract cannot hold, by codec
-_NO_ROWS = frozenset(
-    {
-        *("composite", "range", "multirange", "hstore", "vector", "halfvec", "geometry", "geography", "point"),
-        *("inet", "macaddr", "macaddr8", "bit", "pg_lsn", "versioned_text", "money"),
-    }
-)
-#: types that not every driver takes everywhere
-_NO_ROW_TYPES = frozenset({"xid", "xid8", "citext"})
+#: codecs of types whose oid each database gives: a label, and what the server writes and parses, are text
+_TEXTS = frozenset({"enum", SERVER_TEXT})
+_ROW_OIDS = frozenset(ROW_TYPE_OIDS.values())
 
 
 def unsupported(how: Cast) -> str | None:
     """Say why a column cannot travel as Python rows; None where it can."""
-    # psycopg has neither a dumper nor a loader for arrays of a type that a database has made itself
-    foreign = how.pg.codec == ARRAY and known_type(cast("PgType", how.pg.element).oid) is None
-    lacking = how.pg.codec in _NO_ROWS or how.pg.base_name in _NO_ROW_TYPES
-    if lacking or how.needs_server or foreign:
+    if how.pg.codec == ARRAY:
+        # psycopg has neither a dumper nor a loader for arrays of a type that a database has made itself
+        has_form = known_type(cast("PgType", how.pg.element).oid) is not None
+    else:
+        has_form = how.pg.codec in _TEXTS or how.pg.base.oid in _ROW_OIDS
+    if not has_form or how.needs_server:
         return f"the drivers' rows have no exact form for {show_type(how.pg.sql)}"
     return next((why for child in how.children if (why := unsupported(child)) is not None), None)
 

@@ -9,6 +9,7 @@ from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import (
     ARRAY,
     BASE_TYPES,
+    CODECS,
     SERVER_TEXT,
     PgType,
     array_of,
@@ -25,6 +26,7 @@ from bulkio.types.typmods import is_typmod
 __all__ = [
     "ARRAY",
     "BASE_TYPES",
+    "CODECS",
     "INTERVAL_STRUCT",
     "NESTED_JSON",
     "PREPARED",

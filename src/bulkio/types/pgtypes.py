@@ -13,6 +13,7 @@ from bulkio.types.geo import spell_typmod
 __all__ = [
     "ARRAY",
     "BASE_TYPES",
+    "CODECS",
     "EXTENSION_CODECS",
     "INTERVAL_RANGES",
     "SERVER_TEXT",
@@ -233,6 +234,15 @@ EXTENSION_CODECS = {
     ("postgis", "geometry"): "geometry",
     ("postgis", "geography"): "geography",
 }
+
+#: every codec that a type can have: of the rows above, of extensions' types, and of what a database makes itself
+CODECS = frozenset(
+    {
+        *(row.codec for row in BASE_TYPES),
+        *EXTENSION_CODECS.values(),
+        *(ARRAY, "composite", "range", "multirange", "enum", SERVER_TEXT),
+    }
+)
 
 _BY_NAME = {row.name: row for row in BASE_TYPES}
 _BY_OID = {row.oid: row for row in BASE_TYPES}

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from bulkio.types.casts import INTERVAL_STRUCT, Cast, parent_of, with_policies
 from bulkio.types.from_pg import cast_from_pg
-from bulkio.types.pgtypes import SERVER_TEXT
+from bulkio.types.pgtypes import ARRAY, SERVER_TEXT
 from bulkio.types.policies import Policies
 
 __all__ = ["wire_cast"]
 
-# codec of the PostgreSQL type: name of the decoder, Arrow type; those that are not here are as in `from_pg`
-_LEAVES = {
+#: codec of the PostgreSQL type: name of the decoder, Arrow type
+_OF_WIRE = {
     "date": ("int4", pa.int32()),
     "time": ("int8", pa.int64()),
     "timestamp": ("int8", pa.int64()),
@@ -34,6 +34,17 @@ _LEAVES = {
     "geometry": ("bytea", pa.binary()),
     "geography": ("bytea", pa.binary()),
 }
+
+#: codecs of types that `from_pg` does not translate either
+_AS_FROM_PG = frozenset(
+    {
+        *("bool", "int2", "int4", "int8", "uint4", "uint8", "float4", "float8", "text", SERVER_TEXT, "bytea"),
+        *("timetz", "inet", "macaddr", "macaddr8", "bit", "pg_lsn", "versioned_text"),
+        *("point", "hstore", "vector", "halfvec"),
+    }
+)
+
+_NESTED = (ARRAY, "composite", "range", "multirange")
 
 
 #: infinite intervals, which have no integers of their own, come as the extremes
@@ -52,8 +63,8 @@ def _wire(how: Cast) -> Cast:
         return _wire(cast_from_pg(how.pg))
     if how.codec == SERVER_TEXT:
         return Cast("text", pa.string(), how.pg)
-    if how.codec in ("array", "composite", "range", "multirange"):
+    if how.codec in _NESTED:
         return parent_of(how, [_wire(child) for child in how.children])
-    if how.pg.codec in _LEAVES:
-        return Cast(*_LEAVES[how.pg.codec], how.pg)
-    return cast_from_pg(replace(how.pg, typmod=-1))
+    if how.pg.codec in _AS_FROM_PG:
+        return cast_from_pg(replace(how.pg, typmod=-1))
+    return Cast(*_OF_WIRE[how.pg.codec], how.pg)

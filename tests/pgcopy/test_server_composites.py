@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
-from bulkio.catalog import read_types, types_query
+from bulkio.catalog import types_query
 from bulkio.errors import DecodeError, SchemaError
 from bulkio.pgcopy import Decoder, Encoder, Field
 from bulkio.types import ARRAY, cast_from_pg, cast_to_pg, resolve_type
@@ -121,7 +121,9 @@ def make(dsn: str, connect: Callable[[str], psycopg.Connection], name: str) -> t
     oid, typmod = conn.execute(
         "SELECT atttypid::bigint, atttypmod FROM pg_attribute WHERE attrelid = 't'::regclass AND attname = 'c'"
     ).fetchone()
-    pg = resolve_type(oid, typmod, read_types(conn.execute(types_query([oid])).fetchall()))
+    question = types_query([oid])
+    facts = question.read(conn.execute(question.sql).fetchall())
+    pg = resolve_type(oid, typmod, {fact.oid: fact for fact in facts})
     if pg.codec == ARRAY:
         pg = replace(pg, dimensions=dimensions)
     return conn, Field("c", cast_from_pg(pg))

@@ -1,4 +1,4 @@
-"""What PostgreSQL's catalog says of tables and types: the questions (SQL) and the answers (facts)."""
+"""What PostgreSQL's catalog says of tables and types: the questions, in SQL, and the facts that answer them."""
 
 from bulkio.catalog.names import (
     TableName,
@@ -7,7 +7,6 @@ from bulkio.catalog.names import (
     name_bytes_query,
     name_query,
     quoted_spelling,
-    read_name,
 )
 from bulkio.catalog.tables import (
     READABLE,
@@ -18,8 +17,6 @@ from bulkio.catalog.tables import (
     children_query,
     columns_query,
     nullable_query,
-    read_sequences,
-    read_table,
     schema_query,
     schemas_query,
     sequences_query,
@@ -30,7 +27,6 @@ from bulkio.catalog.types import (
     column_types_query,
     extension_types_query,
     named_types_query,
-    read_types,
     type_names_query,
     types_query,
     visible_types_query,
@@ -55,10 +51,6 @@ __all__ = [
     "named_types_query",
     "nullable_query",
     "quoted_spelling",
-    "read_name",
-    "read_sequences",
-    "read_table",
-    "read_types",
     "schema_query",
     "schemas_query",
     "sequences_query",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from bulkio import catalog, sql
-from bulkio.catalog import NamedType, TableName
+from bulkio.catalog import Table, TableName
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
 from bulkio.show import printable, show_name
 from bulkio.types import known_type
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from bulkio.catalog import SequenceUse, Table
+    from bulkio.catalog import NamedType, SequenceUse
+    from bulkio.catalog.question import Question
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
@@ -38,6 +39,8 @@ __all__ = [
     "users_path",
 ]
 
+Fact = TypeVar("Fact")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -47,6 +50,11 @@ class Found:
     table: Table | None
     #: the schema in which it would be created; None where that does not exist
     new_schema: str | None
+
+
+async def _ask(session: Session, question: Question[Fact]) -> list[Fact]:
+    """Ask a session; a fact for each row of its answer."""
+    return question.read(await session.fetch(question.sql))
 
 
 @asynccontextmanager
@@ -66,15 +74,15 @@ async def look_up(session: Session, text: str) -> Found:
     if not catalog.is_table_name(text):
         raise catalog.bad_name(text)
     async with users_path(session):
-        [(parts, new_schema, oid)] = await session.fetch(catalog.name_query(text))
-    name = catalog.read_name(cast("Sequence[str]", parts))
+        [meaning] = await _ask(session, catalog.name_query(text))
+    name, new_schema = meaning.name, meaning.new_schema
     await _refuse_long_name(session, name)
     if name.schema is not None:
-        new_schema = name.schema if await session.fetch(catalog.schema_query(name.schema)) else None
-    table = None if oid is None else await _table(session, int(str(oid)))
+        new_schema = next(iter(await _ask(session, catalog.schema_query(name.schema))), None)
+    table = None if meaning.oid is None else await _table(session, meaning.oid)
     if table is not None and (table.name != name.name or name.schema not in (None, table.schema, "pg_temp")):
         raise ConfigError(f"the server takes {name} for another table, {printable(f'{table.schema}.{table.name}')}")
-    return Found(name, table, cast("str | None", new_schema))
+    return Found(name, table, new_schema)
 
 
 async def _refuse_long_name(session: Session, name: TableName) -> None:
@@ -93,8 +101,7 @@ async def name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
     """
     counted = {name: len(name) for name in names if "\0" not in name}
     if others := [name for name in counted if not name.isascii()]:
-        rows = await session.fetch(catalog.name_bytes_query(others))
-        counted |= {str(name): int(str(size)) for name, size in rows}
+        counted |= dict(await _ask(session, catalog.name_bytes_query(others)))
     return counted
 
 
@@ -104,42 +111,43 @@ async def find_table(session: Session, name: TableName) -> Table | None:
 
 
 async def _table(session: Session, table: TableName | int) -> Table | None:
-    rows = await session.fetch(catalog.table_query(table))
-    if not rows:
+    found = await _ask(session, catalog.table_query(table))
+    if not found:
         return None
-    columns = await session.fetch(catalog.columns_query(int(str(rows[0][0]))))
-    return catalog.read_table(rows[0], columns)
+    [relation] = found
+    columns = await _ask(session, catalog.columns_query(relation.oid))
+    return Table(relation.schema, relation.name, relation.oid, relation.kind, tuple(columns))
 
 
 async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, ...]:
     """Look up the sequences that a table's columns take their values from."""
-    return catalog.read_sequences(await session.fetch(catalog.sequences_query(table.oid)))
+    return tuple(await _ask(session, catalog.sequences_query(table.oid)))
 
 
 async def nullable_columns(session: Session, table: Table) -> set[str]:
     """Look up the columns that may hold NULLs in the rows that a SELECT from the table reads."""
     if not any(column.not_null for column in table.columns):
         return {column.name for column in table.columns}
-    return {str(name) for (name,) in await session.fetch(catalog.nullable_query(table.oid))}
+    return set(await _ask(session, catalog.nullable_query(table.oid)))
 
 
 async def children(session: Session, table: Table) -> tuple[str, ...]:
     """Look up the tables that inherit from a table, by their names for messages; partitions are none."""
-    rows = await session.fetch(catalog.children_query(table.oid))
-    return tuple(f"{show_name(str(schema))}.{show_name(str(name))}" for schema, name in rows)
+    names = await _ask(session, catalog.children_query(table.oid))
+    return tuple(f"{show_name(name.schema or '')}.{show_name(name.name)}" for name in names)
 
 
 async def path_schemas(session: Session) -> set[str]:
     """Look up the schemas of the user's search_path."""
     async with users_path(session):
-        return {str(name) for (name,) in await session.fetch(catalog.schemas_query())}
+        return set(await _ask(session, catalog.schemas_query()))
 
 
 async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:
     """Look up the types that bulkio does not know by heart, with all that they are made of."""
     # money is known, but not how many decimal places this server's has
     unknown = [oid for oid in oids if (known := known_type(oid)) is None or "money" in known.name]
-    return catalog.read_types(await session.fetch(catalog.types_query(unknown))) if unknown else {}
+    return {fact.oid: fact for fact in await _ask(session, catalog.types_query(unknown))} if unknown else {}
 
 
 async def named_types(session: Session, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], NamedType]:
@@ -148,19 +156,18 @@ async def named_types(session: Session, names: Iterable[tuple[str, str, str]]) -
     if not wanted:
         return {}
     bare = {quote_ident(name): name for schema, name, _ in wanted if not schema}
-    visible = {bare[quoted]: oid for quoted, oid in (await _visible_types(session, bare)).items() if oid is not None}
-    rows = await session.fetch(catalog.named_types_query(wanted, visible))
-    return {(str(schema), str(name)): NamedType(int(str(oid)), int(str(array))) for schema, name, oid, array in rows}
+    visible = {bare[quoted]: oid for quoted, oid in (await _visible_types(session, bare)).items()}
+    found = await _ask(session, catalog.named_types_query(wanted, visible))
+    return {(named.schema, named.name): named for named in found}
 
 
-async def _visible_types(session: Session, names: Iterable[str]) -> dict[str, int | None]:
-    """Look up what types' names mean by the user's search_path: their oids, None where there is no such type."""
+async def _visible_types(session: Session, names: Iterable[str]) -> dict[str, int]:
+    """Look up what types' names mean by the user's search_path: the oids of those that there are."""
     wanted = list(names)
     if not wanted:
         return {}
     async with users_path(session):
-        rows = await session.fetch(catalog.visible_types_query(wanted))
-    return {str(name): None if oid is None else int(str(oid)) for name, oid in rows}
+        return {found.spelling: found.oid for found in await _ask(session, catalog.visible_types_query(wanted))}
 
 
 async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int, int]]:
@@ -178,11 +185,10 @@ async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int,
             columns = await session.describe(sql.null_columns(wanted))  # for the typmods; a domain is its base here
     except DriverError as error:
         raise ConfigError(f"types: {error}") from error
-    known = [oid for oid in found.values() if oid is not None]
-    fit = {int(str(oid)) for (oid,) in await session.fetch(catalog.column_types_query(known))}
+    fit = set(await _ask(session, catalog.column_types_query(found.values())))
     oids = []
     for name in wanted:
-        if (oid := found[name]) is None or oid not in fit:
+        if (oid := found.get(name)) is None or oid not in fit:
             raise ConfigError(f"types: {name!r} is no type that a column can have")
         oids.append(oid)
     return [(oid, column.typmod if column.type_oid == oid else -1) for oid, column in zip(oids, columns, strict=True)]
@@ -194,12 +200,12 @@ _TYPMOD = re.compile(r"(\([^()]*\))(?:\[\])?$")
 async def spelled_typmods(session: Session, types: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Look up how the server spells the typmods of types that bulkio does not know by heart, such as ``(3)``."""
     unknown = sorted({(oid, typmod) for oid, typmod in types if typmod >= 0 and known_type(oid) is None})
-    rows = await session.fetch(catalog.type_names_query(unknown)) if unknown else []
-    found = {(int(str(oid)), int(str(typmod))): _TYPMOD.search(str(name)) for oid, typmod, name in rows}
-    return {key: match[1] for key, match in found.items() if match}
+    found = await _ask(session, catalog.type_names_query(unknown)) if unknown else []
+    matches = {(spelled.oid, spelled.typmod): _TYPMOD.search(spelled.spelling) for spelled in found}
+    return {key: match[1] for key, match in matches.items() if match}
 
 
 async def extension_types(session: Session, extension: str) -> dict[str, int]:
     """Look up the oids of the types that an extension has brought, by name; none where it is not installed."""
-    rows = await session.fetch(catalog.extension_types_query(extension))
-    return {str(name): int(str(oid)) for name, oid in rows}
+    found = await _ask(session, catalog.extension_types_query(extension))
+    return {spelled.spelling: spelled.oid for spelled in found}

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bulkio.catalog.question import Question
 from bulkio.errors import ConfigError
 from bulkio.quote import UNQUOTED_NAME, quote_ident, quote_literal
 from bulkio.show import printable
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "NameMeaning",
     "TableName",
     "bad_name",
     "is_table_name",
     "name_bytes_query",
     "name_query",
     "quoted_spelling",
-    "read_name",
 ]
 
 
@@ -80,26 +81,44 @@ def bad_name(text: str, *, or_query: bool = False) -> ConfigError:
     return ConfigError(f"{text!r} is not a table's name: give table or schema.table, {advice}{query}")
 
 
-def name_query(text: str) -> str:
-    """Ask what a table's name means as the user spells it: its parts, the schema for new tables, and the table's oid.
+@dataclass(frozen=True, slots=True)
+class NameMeaning:
+    """What the server finds in a table's name."""
+
+    #: the name's one or two parts, folded
+    parts: Sequence[str]
+    #: the schema in which a table without one is created; None where there is none
+    new_schema: str | None
+    #: the table's; None where there is none
+    oid: int | None
+
+    @property
+    def name(self) -> TableName:
+        """The name, of these parts."""
+        return TableName(self.parts[0] if len(self.parts) == 2 else None, self.parts[-1])
+
+
+def name_query(text: str) -> Question[NameMeaning]:
+    """Ask what a table's name means as the user spells it.
 
     It runs under the user's search_path, so it has no operator and no cast that could be a user's. It reads a table,
     any one: only then does the server hear what others have created since this transaction last asked for the name.
     """
     name = f"{quote_literal(text)}::pg_catalog.text"
-    return (
-        f"SELECT pg_catalog.parse_ident({name}), pg_catalog.current_schema()::pg_catalog.text,"  # noqa: S608 - quoted
-        f" pg_catalog.to_regclass({name})::pg_catalog.oid::bigint"
-        " FROM (SELECT FROM pg_catalog.pg_namespace LIMIT 1) AS any_table"
-    )
+    columns = {
+        "parts": f"pg_catalog.parse_ident({name})",
+        "new_schema": "pg_catalog.current_schema()::pg_catalog.text",
+        "oid": f"pg_catalog.to_regclass({name})::pg_catalog.oid::bigint",
+    }
+    return Question(NameMeaning, columns, "FROM (SELECT FROM pg_catalog.pg_namespace LIMIT 1) AS any_table")
 
 
-def read_name(parts: Sequence[str]) -> TableName:
-    """Make a name of the one or two parts that the server has found in it."""
-    return TableName(parts[0] if len(parts) == 2 else None, parts[-1])
-
-
-def name_bytes_query(names: Iterable[str]) -> str:
+def name_bytes_query(names: Iterable[str]) -> Question[tuple[str, int]]:
     """Ask how many bytes names have in the server's encoding: (name, bytes) of each."""
     wanted = ", ".join(f"({quote_literal(name)})" for name in names)
-    return f"SELECT w.name, pg_catalog.octet_length(w.name) FROM (VALUES {wanted}) AS w(name)"  # noqa: S608 - quoted
+    columns = {"name": "w.name", "size": "pg_catalog.octet_length(w.name)"}
+    return Question(_sized, columns, f"FROM (VALUES {wanted}) AS w(name)")
+
+
+def _sized(name: str, size: int) -> tuple[str, int]:
+    return name, size

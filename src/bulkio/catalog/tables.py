@@ -1,31 +1,25 @@
-"""Facts about tables, as the server's catalog tells them: the queries that ask, and the rows read back.
+"""Facts about tables, as the server's catalog tells them, and the questions that ask for them.
 
-Pure: the queries are text, the answers are tuples. `lookup` asks them.
+Pure: `lookup` asks the questions.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
 
+from bulkio.catalog.names import TableName
+from bulkio.catalog.question import Question
 from bulkio.quote import qualified, quote_literal
 from bulkio.sql import SequenceOptions
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from bulkio.catalog.names import TableName
-    from bulkio.protocols import Row
-
 __all__ = [
     "Column",
+    "Relation",
     "SequenceUse",
     "Table",
     "children_query",
     "columns_query",
     "nullable_query",
-    "read_sequences",
-    "read_table",
     "schema_query",
     "schemas_query",
     "sequences_query",
@@ -82,6 +76,17 @@ class SequenceUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Relation:
+    """One row of pg_class."""
+
+    schema: str
+    name: str
+    oid: int
+    #: pg_class.relkind
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """One existing table, view or foreign table."""
 
@@ -93,56 +98,98 @@ class Table:
     columns: tuple[Column, ...]
 
 
-def table_query(table: TableName | int) -> str:
+def table_query(table: TableName | int) -> Question[Relation]:
     """Ask for a table by its oid, or by its whole name: no row where there is none."""
     oid = (
         f"{table:d}"
         if isinstance(table, int)
         else f"pg_catalog.to_regclass({quote_literal(qualified(table.schema, table.name))})"
     )
-    return f"""
-        SELECT c.oid::bigint, n.nspname::pg_catalog.text, c.relname::pg_catalog.text, c.relkind::pg_catalog.text
+    columns = {
+        "schema": "n.nspname::pg_catalog.text",
+        "name": "c.relname::pg_catalog.text",
+        "oid": "c.oid::bigint",
+        "kind": "c.relkind::pg_catalog.text",
+    }
+    return Question(
+        Relation,
+        columns,
+        f"""
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.oid = {oid}
-    """  # noqa: S608 - a number, or a quoted literal
+        """,
+    )
 
 
-def schema_query(schema: str) -> str:
-    """Ask whether a schema exists: one row, or none."""
-    return f"SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = {quote_literal(schema)}"  # noqa: S608 - quoted
+def schema_query(schema: str) -> Question[str]:
+    """Ask whether a schema exists: its name, or no row."""
+    where = f"FROM pg_catalog.pg_namespace AS n WHERE n.nspname = {quote_literal(schema)}"
+    return Question(_name, {"name": "n.nspname::pg_catalog.text"}, where)
 
 
-def columns_query(oid: int) -> str:
+def _name(name: str) -> str:
+    return name
+
+
+_COLUMN = {
+    "name": "a.attname::pg_catalog.text",
+    "type_oid": "a.atttypid::bigint",
+    "typmod": "a.atttypmod::int",
+    "type_name": "pg_catalog.format_type(a.atttypid, a.atttypmod)::pg_catalog.text",
+    "not_null": "a.attnotnull",
+    "has_default": "a.atthasdef",
+    "identity": "CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END",
+    "generated": "a.attgenerated <> ''",
+    "key_position": """
+        coalesce((SELECT pg_catalog.array_position((i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
+                    FROM pg_catalog.pg_index AS i
+                   WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indisvalid
+                     AND NOT i.indisexclusion AND NOT EXISTS (
+                         SELECT FROM pg_catalog.pg_inherits AS h
+                           JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent AND p.relkind = 'r'
+                          WHERE h.inhparent = a.attrelid)), 0)::int""",
+}
+
+
+def columns_query(oid: int) -> Question[Column]:
     """Ask for the columns of a table, in their order."""
-    return f"""
-        SELECT a.attname::pg_catalog.text, a.atttypid::bigint, a.atttypmod::int,
-               pg_catalog.format_type(a.atttypid, a.atttypmod)::pg_catalog.text, a.attnotnull, a.atthasdef,
-               CASE a.attidentity WHEN 'a' THEN 'ALWAYS' WHEN 'd' THEN 'BY DEFAULT' ELSE '' END, a.attgenerated <> '',
-               coalesce((SELECT pg_catalog.array_position(
-                                    (i.indkey::pg_catalog.int2[])[0:i.indnkeyatts - 1], a.attnum)
-                           FROM pg_catalog.pg_index AS i
-                          WHERE i.indrelid = a.attrelid AND i.indisprimary AND i.indisvalid
-                            AND NOT i.indisexclusion AND NOT EXISTS (
-                                SELECT FROM pg_catalog.pg_inherits AS h
-                                  JOIN pg_catalog.pg_class AS p ON p.oid = h.inhparent AND p.relkind = 'r'
-                                 WHERE h.inhparent = a.attrelid)), 0)::int
+    return Question(
+        Column,
+        _COLUMN,
+        f"""
         FROM pg_catalog.pg_attribute AS a
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attnum
-    """  # noqa: S608 - a number
+        """,
+    )
 
 
 #: what pg_get_expr gives for a default that is a sequence's next value and no more
 _PLAIN_NEXTVAL = r"^(pg_catalog\.)?nextval\(''.*''::(pg_catalog\.)?regclass\)$"
 
 
-def sequences_query(oid: int) -> str:
+def sequences_query(oid: int) -> Question[SequenceUse]:
     """Ask for the sequences that a table's columns take their values from.
 
     A partition's columns share the sequences of those above it, whose identity they have since PostgreSQL 17. A default
     that computes something of a sequence's value tells nothing of where the sequence stands: it does not count.
     """
-    return f"""
+    columns = {
+        "column": "u.attname::pg_catalog.text",
+        "name": "pg_catalog.format('%I.%I', n.nspname, c.relname)",
+        "owned": "pg_catalog.bool_or(u.owned)",
+        "start": "s.seqstart",
+        "increment": "s.seqincrement",
+        "minimum": "s.seqmin",
+        "maximum": "s.seqmax",
+        "cache": "s.seqcache",
+        "cycle": "s.seqcycle",
+        "may_set": """
+            pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT')
+            AND pg_catalog.has_sequence_privilege(s.seqrelid, 'UPDATE')""",
+        "may_read_column": f"pg_catalog.has_column_privilege({oid:d}::pg_catalog.oid, u.own_number, 'SELECT')",
+    }
+    before = f"""
         WITH tables(oid) AS (
             SELECT {oid:d}::pg_catalog.oid
             UNION SELECT relid FROM pg_catalog.pg_partition_ancestors({oid:d}::pg_catalog.regclass)
@@ -170,11 +217,8 @@ def sequences_query(oid: int) -> str:
              AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
         )
-        SELECT u.attname::pg_catalog.text, pg_catalog.format('%I.%I', n.nspname, c.relname),
-               pg_catalog.bool_or(u.owned), s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
-               pg_catalog.has_sequence_privilege(s.seqrelid, 'SELECT')
-               AND pg_catalog.has_sequence_privilege(s.seqrelid, 'UPDATE'),
-               pg_catalog.has_column_privilege({oid:d}::pg_catalog.oid, u.own_number, 'SELECT')
+    """  # noqa: S608 - a number
+    rest = """
         FROM uses AS u
         JOIN pg_catalog.pg_sequence AS s ON s.seqrelid = u.sequence
         JOIN pg_catalog.pg_class AS c ON c.oid = s.seqrelid
@@ -182,31 +226,32 @@ def sequences_query(oid: int) -> str:
         GROUP BY u.attname, u.own_number, n.nspname, c.relname, s.seqrelid, s.seqstart, s.seqincrement, s.seqmin,
                  s.seqmax, s.seqcache, s.seqcycle
         ORDER BY u.own_number, s.seqrelid
-    """  # noqa: S608 - a number
+    """
+    return Question(_sequence_use, columns, rest, before)
 
 
-def read_sequences(rows: Iterable[Row]) -> tuple[SequenceUse, ...]:
-    """Make facts from the answer to `sequences_query`."""
-    return tuple(map(_read_sequence, rows))
+def _sequence_use(
+    *, column: str, name: str, owned: bool, may_set: bool, may_read_column: bool, cycle: bool, **counting: int
+) -> SequenceUse:
+    return SequenceUse(column, name, owned, SequenceOptions(cycle=cycle, **counting), may_set, may_read_column)
 
 
-def _read_sequence(row: Row) -> SequenceUse:
-    column, name, owned, *options, may_set, may_read_column = row
-    return SequenceUse(column, name, owned, SequenceOptions(*options), may_set, may_read_column)  # type: ignore[arg-type]
+#: a table and its children, as a query that others follow
+_TREE = """
+        WITH RECURSIVE tree(oid) AS (
+            SELECT {oid:d}::pg_catalog.oid
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
+        )
+"""
 
 
-def nullable_query(oid: int) -> str:
+def nullable_query(oid: int) -> Question[str]:
     """Ask which columns may hold NULLs in the rows that a SELECT from a table reads, its children's rows too.
 
     pg_attribute's attnotnull is about rows to come: there may be a constraint that is NOT VALID, a child that has
     dropped the parent's NOT NULL, and a foreign table only promises.
     """
-    return f"""
-        WITH RECURSIVE tree(oid) AS (
-            SELECT {oid:d}::pg_catalog.oid
-            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
-        )
-        SELECT a.attname::pg_catalog.text
+    rest = """
         FROM tree
         JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = tree.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -216,30 +261,22 @@ def nullable_query(oid: int) -> str:
         FROM tree
         JOIN pg_catalog.pg_constraint AS k ON k.conrelid = tree.oid AND k.contype = 'n' AND NOT k.convalidated
         JOIN pg_catalog.pg_attribute AS a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
-    """  # noqa: S608 - a number
+    """
+    return Question(_name, {"name": "a.attname::pg_catalog.text"}, rest, _TREE.format(oid=oid))
 
 
-def children_query(oid: int) -> str:
-    """Ask for the tables that inherit from a table, and from these: (schema, name). Partitions are none."""
-    return f"""
-        WITH RECURSIVE tree(oid) AS (
-            SELECT {oid:d}::pg_catalog.oid
-            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid
-        )
-        SELECT n.nspname::pg_catalog.text, c.relname::pg_catalog.text
+def children_query(oid: int) -> Question[TableName]:
+    """Ask for the tables that inherit from a table, and from these. Partitions are none."""
+    columns = {"schema": "n.nspname::pg_catalog.text", "name": "c.relname::pg_catalog.text"}
+    rest = f"""
         FROM tree
         JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid AND c.oid <> {oid:d} AND NOT c.relispartition
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         ORDER BY 1, 2
-    """  # noqa: S608 - a number
+    """
+    return Question(TableName, columns, rest, _TREE.format(oid=oid))
 
 
-def schemas_query() -> str:
+def schemas_query() -> Question[str]:
     """Ask for the schemas of the search_path that exist. It runs under the user's."""
-    return "SELECT pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text"
-
-
-def read_table(row: Row, columns: Sequence[Row]) -> Table:
-    """Make a `Table` from the answers to `table_query` and `columns_query`."""
-    oid, schema, name, kind = cast("tuple[int, str, str, str]", row)
-    return Table(schema, name, oid, kind, tuple(Column(*column) for column in columns))  # type: ignore[arg-type]
+    return Question(_name, {"name": "pg_catalog.unnest(pg_catalog.current_schemas(false))::pg_catalog.text"}, "")

@@ -11,7 +11,7 @@ import pytest
 #: come up, as a signal handler would.
 INTERRUPT_EVERYWHERE = """
 import asyncio, contextlib, faulthandler, sys, threading
-from bulkio import portal
+from bulkio.flow import portal
 from bulkio.flow.portal import Finished, LoopThread, opened
 
 faulthandler.dump_traceback_later(60, exit=True)
@@ -137,3 +137,44 @@ def test_the_cause_tells_how_the_work_ended(end: str, cause: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert (done.stdout, done.stderr) == (f"{cause}\n", "")
+
+
+#: A block that is left in a worker thread whose end its own loop waits for, as a collector may do it.
+LEFT_INSIDE = """
+import asyncio, contextlib, faulthandler, threading
+import anyio.to_thread
+from bulkio.flow import shelter
+from bulkio.flow.portal import opened
+
+faulthandler.dump_traceback_later(20, exit=True)
+entered = threading.Event()
+
+@contextlib.asynccontextmanager
+async def manager():
+    task = asyncio.ensure_future(shelter.finish(anyio.to_thread.run_sync(leave)))
+    try:
+        yield
+    finally:
+        await shelter.finish(asyncio.wait_for(task, None))
+        print('ended')
+
+def leave():
+    entered.wait()
+    generator.close()
+
+def hold():
+    with opened(manager()):
+        yield
+
+generator = hold()
+next(generator)
+[thread] = [thread for thread in threading.enumerate() if thread.name == 'bulkio']
+entered.set()
+thread.join()
+"""
+
+
+def test_a_block_that_is_left_inside_its_own_work_does_not_wait_for_itself() -> None:
+    """The worker cancels the work, and goes on to its own end."""
+    done = subprocess.run([sys.executable, "-c", LEFT_INSIDE], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("ended\n", "")

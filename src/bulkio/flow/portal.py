@@ -8,13 +8,19 @@ rules keep it from leaving a thread that nobody ends, or waiting for one that ne
 - The caller waits for a plain lock, whose `acquire` is one step for signals, and believes the flag `_ended` alone.
 
 A first interruption cancels the work and waits for its end. A second one meanwhile goes on at once, without knowing.
+
+At Python's end, once the caller's own threads have ended, what is still open is cancelled, such as a read that was not
+read to its end, so that its session ends in order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
+import time
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bulkio.errors import OutcomeUnknown
@@ -27,6 +33,14 @@ if TYPE_CHECKING:
 __all__ = ["Finished", "LoopThread", "opened"]
 
 T = TypeVar("T")
+
+#: how long the end of the program waits for what it has cancelled; a COMMIT under way takes 30 s to settle
+EXIT_PATIENCE_S = 40.0
+
+#: those whose threads run now
+_alive: set[LoopThread[Any]] = set()
+#: the one whose task or worker runs this code
+_inside: ContextVar[LoopThread[Any] | None] = ContextVar("_inside", default=None)
 
 
 class Finished(Exception):  # noqa: N818 (no error: the cause of an interruption)
@@ -49,6 +63,7 @@ class LoopThread(Generic[T]):
         self._running.acquire()
         self._ended = False
         self._cancelled = False
+        self._ident: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[T] | None = None
         self._results: list[T] = []
@@ -65,7 +80,13 @@ class LoopThread(Generic[T]):
             raise
 
     def stop(self, error: BaseException) -> None:
-        """Cancel the work, wait for its end, and make that the cause of `error`, which has come in between."""
+        """Cancel the work, wait for its end, and make that the cause of `error`, which has come in between.
+
+        A thread of the work's own does not wait: the collector may drop a reader in any thread.
+        """
+        if _inside.get() is self or threading.get_ident() == self._ident:
+            self._cancel()
+            return
         try:
             if not self._turn.acquire(blocking=False):
                 self._cancel()
@@ -79,12 +100,21 @@ class LoopThread(Generic[T]):
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._main, name="bulkio").start()
+        # Python joins other threads before it drops the reader that would end this one. What it starts inherits that.
+        threading.Thread(target=self._main, name="bulkio", daemon=True).start()
 
     def wait(self) -> None:
         """Wait for the work's end."""
         while not self._ended:
             self._running.acquire()
+            self._running.release()
+
+    def end_with_program(self, patience_s: float) -> None:
+        """Cancel the work and wait for its end; from then on nobody waits for it any more."""
+        self._cancel()
+        self._running.acquire(timeout=patience_s)
+        self._ended = True
+        with suppress(RuntimeError):  # its thread has released it already
             self._running.release()
 
     def result(self) -> T:
@@ -116,11 +146,15 @@ class LoopThread(Generic[T]):
         if not self._turn.acquire(blocking=False):
             return
         decision_watch.set(self._watch)
+        _inside.set(self)
+        self._ident = threading.get_ident()
+        _alive.add(self)
         try:
             self._results.append(asyncio.run(self._cancellable()))
         except BaseException as error:
             self._error = error
         finally:
+            _alive.discard(self)
             self._ended = True
             self._running.release()
 
@@ -131,6 +165,14 @@ class LoopThread(Generic[T]):
         if self._cancelled:
             raise asyncio.CancelledError
         return await self._work()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Cancel what still runs as the program ends."""
+    deadline = time.monotonic() + EXIT_PATIENCE_S
+    for thread in list(_alive):
+        thread.end_with_program(max(0.0, deadline - time.monotonic()))
 
 
 @contextmanager

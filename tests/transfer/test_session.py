@@ -84,3 +84,40 @@ def test_a_role_without_any_privilege_learns_the_outcome(
             conn.execute("DROP TABLE t")
     finally:
         server.admin.execute("DROP ROLE plain")
+
+
+#: what an administrator may have taken away, and how it is given back
+REVOKED = {
+    "EXECUTE ON FUNCTION pg_control_system()": True,
+    "EXECUTE ON FUNCTION pg_current_wal_lsn()": True,
+    "EXECUTE ON FUNCTION pg_walfile_name(pg_lsn)": True,
+    "SELECT ON pg_stat_bgwriter": True,
+    "SELECT ON pg_settings": False,
+}
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(("privilege", "hides_place"), REVOKED.items())
+def test_a_server_that_does_not_tell_its_place_is_loaded(
+    server: TestServer, dsn: str, folder: Path, driver: str, privilege: str, *, hides_place: bool
+) -> None:
+    """What only a lost COMMIT needs costs no load; that then leaves the outcome unknown, and is not guessed."""
+    server.admin.execute("CREATE ROLE plain LOGIN PASSWORD 'x'")
+    try:
+        with connect(dsn) as conn:
+            conn.execute("CREATE TABLE t (a bigint)")
+            conn.execute("GRANT INSERT ON t TO plain")
+            conn.execute(f"REVOKE {privilege} FROM public")
+        as_plain = f"postgresql://plain:x@{dsn.partition('@')[2]}"
+        report = bulkio.load(TABLE, "t", as_plain, driver=driver)
+        assert (report.rows, report.lifted) == (3, ())
+        if hides_place:
+            with pytest.raises(bulkio.OutcomeUnknown, match="could not be asked for its place"):
+                load_through(as_plain, folder, "after the server has answered", driver)
+        else:
+            assert load_through(as_plain, folder, "after the server has answered", driver).rows == 3
+        assert rows(dsn) == 6
+        with connect(dsn) as conn:
+            conn.execute("DROP TABLE t")
+    finally:
+        server.admin.execute("DROP ROLE plain")

@@ -30,6 +30,7 @@ __all__ = [
     "ROLLBACK",
     "TYPES_CHANGED",
     "USERS_PATH",
+    "XACT_ID",
     "XACT_ID_AND_PLACE",
     "advance_sequence",
     "as_user",
@@ -330,7 +331,8 @@ def lock_for_export(query: str) -> str:
     return f"EXPLAIN {query}"
 
 
-# What tells a server, and its course of history, from every other. Any role may call these functions.
+# What tells a server, and its course of history, from every other. Any role may ask, unless an administrator has
+# revoked that; Aurora has no position in the log by default.
 _PLACE = (
     "system_identifier::pg_catalog.text,"
     " pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),"
@@ -339,11 +341,12 @@ _PLACE = (
 )
 
 
+#: Ask for the running transaction's id.
+XACT_ID = "SELECT pg_catalog.format('%s', pg_catalog.pg_current_xact_id())"
+
+
 #: Ask for the running transaction's id and for the server's place, in one round trip.
-XACT_ID_AND_PLACE = (
-    "SELECT pg_catalog.format('%s', pg_catalog.pg_current_xact_id()),"  # noqa: S608 - fixed words
-    f" {_PLACE} FROM pg_catalog.pg_control_system()"
-)
+XACT_ID_AND_PLACE = f"{XACT_ID}, {_PLACE} FROM pg_catalog.pg_control_system()"
 
 
 #: Ask a server for its place; one that is in recovery cannot say where it is.

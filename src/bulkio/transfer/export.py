@@ -117,10 +117,10 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
     try:
         async with (
             open_session(dsn, options) as session,
-            transaction(session, read_only=True, lock_timeout=options.lock_timeout) as lifted,
+            transaction(session, read_only=True, lock_timeout=options.lock_timeout) as begun,
             open_reads.opened(session) as read,
         ):
-            stream = BatchStream(await _plan(session, query, options), lifted, read)
+            stream = BatchStream(await _plan(session, query, options), begun.lifted, read)
             for pin in (sql.USERS_PATH, *stream.plan.pins):
                 await session.execute(pin)
             async with anyio.create_task_group() as group:

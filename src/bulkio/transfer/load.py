@@ -69,7 +69,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
     async with (
         _opened(source, options) as opened,
         open_session(dsn, options) as session,
-        transaction(session, read_only=False, lock_timeout=options.lock_timeout) as lifted,
+        transaction(session, read_only=False, lock_timeout=options.lock_timeout) as begun,
     ):
         plan = await _plan(session, opened, table, options)
         await _define(session, plan)
@@ -78,7 +78,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         _compare_counts(plan, copied, sender.rows)
         await _advance_sequences(session, plan)
         await session.execute(sql.USERS_PATH)  # for the triggers that are deferred until COMMIT
-        await commit(session, dsn, options)
+        await commit(session, dsn, options, tells_place=begun.tells_place)
     return LoadReport(
         rows=copied,
         bytes=sender.bytes,
@@ -89,7 +89,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         table=f"{plan.schema}.{plan.table}",
         created=plan.creates,
         notes=plan.notes,
-        lifted=lifted,
+        lifted=begun.lifted,
     )
 
 

@@ -73,25 +73,54 @@ async def _connect(dsn: str | None, options: ConnectOptions) -> Session:
     return await drivers.connect(info, choose_driver(info, options.driver))
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What a transaction has found as it began."""
+
+    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
+    lifted: tuple[str, ...]
+    #: whether the server tells this role where it stands in its history; see `_Place`
+    tells_place: bool
+
+
 @asynccontextmanager
 async def transaction(
     session: Session, *, read_only: bool, lock_timeout: str | None = None
-) -> AsyncIterator[tuple[str, ...]]:
-    """Begin and pin the session's settings; roll back at the end unless the body has committed.
-
-    Gives the time limits that were lifted, such as "statement_timeout of 30000 ms".
-    """
+) -> AsyncIterator[Transaction]:
+    """Begin and pin the session's settings; roll back at the end unless the body has committed."""
     limit_ms = None if lock_timeout is None else milliseconds("lock_timeout", lock_timeout)
     pins = sql.session_pins(export=read_only, lock_timeout_ms=limit_ms)
-    await session.execute("; ".join((sql.begin(read_only=read_only), *pins)))
-    lifted = await session.fetch(sql.LIFT_TIMEOUTS)
+    begun = await _begin(session, "; ".join((sql.begin(read_only=read_only), *pins)), asks_place=not read_only)
     try:
-        yield tuple(f"{name} of {limit_ms} ms" for name, limit_ms, _ in lifted)
+        yield begun
     except BaseException:
         await _roll_back(session)
         raise
     if read_only:  # there is nothing to commit, and a reader may have left in mid-stream
         await _roll_back(session)
+
+
+async def _begin(session: Session, begin: str, *, asks_place: bool) -> Transaction:
+    """Begin; where the server refuses to tell one of two things that bulkio can do without, begin again without it.
+
+    That is known here, before any row: a role may not have the privilege, and Aurora has no position in the log.
+    """
+    tells_place = asks_place
+    try:
+        await session.execute(f"{begin}; {sql.PLACE}" if asks_place else begin)
+    except ConnectError:
+        raise
+    except DriverError:
+        tells_place = False
+        await session.execute(f"{sql.ROLLBACK}; {begin}")
+    try:
+        lifted = await session.fetch(sql.LIFT_TIMEOUTS)
+    except ConnectError:
+        raise
+    except DriverError:
+        lifted = []
+        await session.execute(f"{sql.ROLLBACK}; {begin}")
+    return Transaction(tuple(f"{name} of {limit_ms} ms" for name, limit_ms, _ in lifted), tells_place)
 
 
 async def _roll_back(session: Session) -> None:
@@ -110,7 +139,7 @@ async def _roll_back_or_close(session: Session) -> None:
     await session.close()
 
 
-async def commit(session: Session, dsn: str | None, options: ConnectOptions) -> None:
+async def commit(session: Session, dsn: str | None, options: ConnectOptions, *, tells_place: bool) -> None:
     """Commit, know whether it took effect, and close the session: what follows a COMMIT may not fail any more.
 
     A cancellation that comes once COMMIT is sent is held back until the outcome is known. Where the transaction was
@@ -119,10 +148,10 @@ async def commit(session: Session, dsn: str | None, options: ConnectOptions) -> 
     Raises:
         ConnectError: the connection was lost, and the server says that nothing was changed.
         CancelledError: the caller was cancelled meanwhile, and nothing was changed.
-        OutcomeUnknown: the connection was lost, and the server could not be asked, or has forgotten; or the caller was
-            cancelled, and there was no answer within `OUTCOME_TIMEOUT_S` from then on.
+        OutcomeUnknown: the connection was lost, and the server could not be asked, has forgotten, or does not tell its
+            place; or the caller was cancelled, and there was no answer within `OUTCOME_TIMEOUT_S` from then on.
     """
-    xact_id, place = await _xact_id_and_place(session)
+    xact_id, place = await _xact_id_and_place(session, tells_place=tells_place)
     patience = anyio.CancelScope()
 
     def limit_patience() -> None:
@@ -207,16 +236,18 @@ def _place_of(row: Sequence[object]) -> _Place:
     return _Place(str(system), str(timeline), int(high, 16) << 32 | int(low, 16), since)
 
 
-async def _xact_id_and_place(session: Session) -> tuple[str, _Place]:
-    [(xact_id, *place)] = await session.fetch(sql.XACT_ID_AND_PLACE)
-    return str(xact_id), _place_of(place)
+async def _xact_id_and_place(session: Session, *, tells_place: bool) -> tuple[str, _Place | None]:
+    [(xact_id, *place)] = await session.fetch(sql.XACT_ID_AND_PLACE if tells_place else sql.XACT_ID)
+    return str(xact_id), _place_of(place) if tells_place else None
 
 
-async def _settle(xact_id: str, place: _Place, lost: ConnectError, dsn: str | None, options: ConnectOptions) -> None:
+async def _settle(
+    xact_id: str, place: _Place | None, lost: ConnectError, dsn: str | None, options: ConnectOptions
+) -> None:
     """Ask a new session what became of a transaction whose COMMIT got no reply."""
-    answer = _UNREACHABLE
+    answer = _UNREACHABLE if place is not None else _NO_PLACE
     with anyio.move_on_after(OUTCOME_TIMEOUT_S):
-        while True:
+        while place is not None:
             answer = await _ask(xact_id, place, dsn, options)
             if answer not in _NOT_YET:
                 break
@@ -237,6 +268,7 @@ async def _settle(xact_id: str, place: _Place, lost: ConnectError, dsn: str | No
 
 
 _UNREACHABLE = "the server cannot be reached"
+_NO_PLACE = "it could not be asked for its place in its history, by which the right server is known"
 _STANDBY = "the server that answered is a standby"
 _FORGOTTEN = "the server does not know it any more"
 _IN_PROGRESS = "in progress"

@@ -90,12 +90,14 @@ cdef class Encoder:
     """Encode record batches as one COPY BINARY stream.
 
     `fields` are `Field`s, one for each column of the batches, in order. Blocks have about `block_bytes` bytes each (a
-    single larger row makes a larger block).
+    single larger row makes a larger block). `first_row` is what messages count rows from: where in its source the stream
+    begins.
     """
 
     cdef readonly tuple fields
     # rows encoded so far
     cdef readonly int64_t rows
+    cdef int64_t first_row
     cdef list cells
     cdef PyObject** raw_cells
     cdef int width
@@ -110,7 +112,8 @@ cdef class Encoder:
     def __cinit__(self):
         self.pool = BlockPool()
 
-    def __init__(self, fields, *, size_t block_bytes=1 << 20):
+    def __init__(self, fields, *, size_t block_bytes=1 << 20, int64_t first_row=1):
+        self.first_row = first_row
         self.fields = tuple(fields)
         self.cells = []
         for field in self.fields:
@@ -162,7 +165,7 @@ cdef class Encoder:
         """Yield the blocks that `batch` completes; what is left over waits for the next batch.
 
         `batch` is any object with `__arrow_c_array__` and the columns of `fields`, such as a pyarrow.RecordBatch.
-        Raises EncodeError with the column and the row (from 1, over all batches) for a value that cannot go; the
+        Raises EncodeError with the column and the row (counted from `first_row`, over all batches) for a value that cannot go; the
         stream is then unusable. Raises SchemaError where the batch's layout is not the planned one.
         """
         self.refuse_unfinished()
@@ -189,6 +192,11 @@ cdef class Encoder:
             if self.out.pos - self.out.start >= <Py_ssize_t>self.block_bytes:
                 yield self.take_block()
         self.unfinished = False
+
+    @property
+    def next_row(self):
+        """The row that comes next, counted from `first_row`."""
+        return self.first_row + self.rows
 
     cdef int refuse_unfinished(self) except -1:
         if self.unfinished:
@@ -219,7 +227,7 @@ cdef class Encoder:
             return MemoryError("no memory for a block of COPY data")
         field = self.fields[self.bad_column]
         message = encode_message(status, field, batch, self.bad_column, row)
-        return EncodeError(message, column=field.name, row=self.rows + 1)
+        return EncodeError(message, column=field.name, row=self.next_row)
 
     def finish(self):
         """Give the last block, which ends with the stream's trailer."""

@@ -42,14 +42,17 @@ def open_to_load(source: object, options: LoadOptions) -> Source:
     )
 
 
-def encode_batches(batches: Iterable[pa.RecordBatch], fields: Sequence[Field], *, block_bytes: int) -> Iterator[Block]:
+def encode_batches(
+    batches: Iterable[pa.RecordBatch], fields: Sequence[Field], *, block_bytes: int, first_row: int = 1
+) -> Iterator[Block]:
     """Prepare and encode batches of a plan's `fields`; the last block ends the stream.
 
-    Raises EncodeError for the first value that cannot go.
+    `first_row` is the row of the source that the batches begin with. Raises EncodeError for the first value that cannot
+    go.
     """
-    encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes)
+    encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes, first_row=first_row)
     for batch in batches:
-        yield from encoder.encode(prepare_batch(batch, fields, encoder.rows + 1))
+        yield from encoder.encode(prepare_batch(batch, fields, encoder.next_row))
     yield encoder.finish()
 
 

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
     from bulkio.choices import DriverName
 
-__all__ = ["ROW_TYPE_OIDS", "CopyFormat", "CopyTarget", "ResultColumn", "Row", "Session", "Sink", "Source"]
+__all__ = [
+    "ROW_TYPE_OIDS",
+    "Chunk",
+    "CopyFormat",
+    "CopyTarget",
+    "PartRange",
+    "ResultColumn",
+    "Row",
+    "Session",
+    "Sink",
+    "Source",
+]
 
 CopyFormat = Literal["binary", "csv"]
 
@@ -70,6 +81,33 @@ class ResultColumn:
     name: str
     type_oid: int
     typmod: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartRange:
+    """A range of one file, which can be read without what lies before it."""
+
+    #: what it begins with and what it ends before, in the format's own unit: row group, batch, byte; None is the end
+    start: int
+    end: int | None = None
+    #: row of the file that it begins with, from 1
+    first_row: int = 1
+    #: number of its rows, or None where the file does not tell it before it is read
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A range of a source: some files, or a range of one. Chunks are read independently, in any order."""
+
+    #: its place among the source's chunks, from 0
+    number: int
+    #: row of the source that it begins with, from 1; None where a file before it does not tell its rows
+    first_row: int | None
+    #: number of its rows, or None where a file does not tell it
+    rows: int | None
+    #: what it reads, in order: the file's place in the source, and the range of it; nothing for an object's one chunk
+    ranges: tuple[tuple[int, PartRange], ...] = ()
 
 
 class Session(Protocol):
@@ -138,6 +176,15 @@ class Source(Protocol):
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order. Runs in a worker thread. Raises `FileError` for unreadable files."""
+
+    def chunks(self, count: int) -> tuple[Chunk, ...]:
+        """Cut the source into at most `count` chunks of about the same size: the same ones each time.
+
+        What can only be read from its start is one chunk. Raises `FileError`, and `ConfigError` for less than 1.
+        """
+
+    def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
+        """Read one of `chunks`, as `batches` reads all. Errors name rows of the source, where `first_row` is known."""
 
     def close(self) -> None:
         """Release files and streams."""

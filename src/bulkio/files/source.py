@@ -5,19 +5,22 @@ from __future__ import annotations
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import pyarrow as pa
 
 from bulkio.errors import FileError, SchemaError
+from bulkio.files.chunks import cut
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
 from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
     from bulkio.files.formats.part import Part
+    from bulkio.protocols import Chunk, PartRange
 
 __all__ = ["FileSource"]
 
@@ -52,33 +55,49 @@ class FileSource:
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
         self.total_bytes = sum(part.size_bytes for part in parts)
-        self._running: Generator[pa.RecordBatch, None, None] | None = None
+        self._running: WeakSet[Generator[pa.RecordBatch, None, None]] = WeakSet()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read all files in order. Raises `FileError`, also if a file does not give the rows it promises."""
-        self._running = self._read()
-        return self._running
+        whole = ((part, found) for part in self._parts for found in part.ranges(1))
+        return self._start(self._read(whole, 1))
+
+    def chunks(self, count: int) -> tuple[Chunk, ...]:
+        """Cut the files into at most `count` chunks, by their sizes. Raises `FileError`, `ConfigError`."""
+        return cut(self._parts, count)
+
+    def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
+        """Read one of `chunks`. Raises as `batches` does.
+
+        Errors name the row of the source; where that is not known, the row counted from the chunk's first file.
+        """
+        ranges = [(self._parts[number], found) for number, found in chunk.ranges]
+        return self._start(self._read(ranges, ranges[0][1].first_row if chunk.first_row is None else chunk.first_row))
 
     def close(self) -> None:
-        """Close the file that is open, if any; nothing more can be read."""
-        if self._running is not None:
+        """Close the files that are open, if any."""
+        for running in list(self._running):
             with suppress(ValueError):  # it runs in another thread, which closes it
-                self._running.close()
+                running.close()
 
-    def _read(self) -> Generator[pa.RecordBatch, None, None]:
-        before = 0
-        for part in self._parts:
+    def _start(self, reader: Generator[pa.RecordBatch, None, None]) -> Iterator[pa.RecordBatch]:
+        self._running.add(reader)
+        return reader
+
+    def _read(self, ranges: Iterable[tuple[Part, PartRange]], row: int) -> Generator[pa.RecordBatch, None, None]:
+        """Read ranges one after the other; `row` is the source's that the first one begins with."""
+        for part, found in ranges:
             seen = 0
-            options = replace(self._options, first_row=before + 1)
-            with _unchanged(part), reading(part.path), closing(part.batches(options)) as batches:
+            options = replace(self._options, first_row=row + 1 - found.first_row)
+            with _unchanged(part), reading(part.path), closing(part.read_range(found, options)) as batches:
                 for batch in batches:
                     seen += batch.num_rows
                     if batch.num_rows:
                         yield _conform(batch, self.schema)
-            if part.rows is not None and seen != part.rows:
-                message = f"gave {seen} rows where its own metadata promises {part.rows}: it is damaged"
+            if found.rows is not None and seen != found.rows:
+                message = f"gave {seen} rows where its own metadata promises {found.rows}: it is damaged"
                 raise FileError(f"{part.path}: {message}", path=part.path)
-            before += seen
+            row += seen
 
 
 @contextmanager

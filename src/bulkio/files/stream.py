@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio.errors import ConfigError, FileError
+from bulkio.files.chunks import check_count
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import choose_columns
+from bulkio.protocols import Chunk
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -67,6 +69,15 @@ class StreamSource:
                     # Cheap, it looks at the ends of offsets alone: the codec keeps what lies between within these.
                     piece.validate()
                     yield piece
+
+    def chunks(self, count: int) -> tuple[Chunk, ...]:
+        """Return the one chunk that an object is. Raises `ConfigError` for less than one."""
+        check_count(count)
+        return (Chunk(0, first_row=1, rows=self.rows),)
+
+    def read(self, _: Chunk) -> Iterator[pa.RecordBatch]:
+        """Read the one chunk, as `batches` does."""
+        return self.batches()
 
     def _refuse_other(self, batch: pa.RecordBatch, number: int) -> None:
         """Raise `FileError` for a batch whose columns are not the stream's: nothing in Arrow compares them."""

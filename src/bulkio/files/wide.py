@@ -25,7 +25,10 @@ _Bytes = bytes | mmap
 
 # slots of the tables' fields, in the order of their declaration
 _MESSAGE_HEADER = 2
-_FOOTER_SCHEMA = 1
+_FOOTER_SCHEMA, _FOOTER_BATCHES = 1, 3
+_BATCH_LENGTH = 0
+#: a Block of the footer: where a message lies, bytes of its header, bytes of its body
+_BLOCK = "<qi4xq"
 _SCHEMA_FIELDS = 1
 _FIELD_NAME, _FIELD_TYPE_ID, _FIELD_TYPE, _FIELD_CHILDREN = 0, 2, 3, 5
 _INT_BIT_WIDTH = 0
@@ -75,6 +78,15 @@ class Table:
             item = at + 4 + 4 * index
             yield Table(self._data, item + _uint32(self._data, item))
 
+    def structs(self, slot: int, fmt: str) -> Iterator[tuple[int, ...]]:
+        """Return a vector's structs, which lie in it one after the other."""
+        at = self.offset(slot)
+        if at is None:
+            return
+        at += _uint32(self._data, at)
+        for index in range(_uint32(self._data, at)):
+            yield struct.unpack_from(fmt, self._data, at + 4 + index * struct.calcsize(fmt))
+
     def text(self, slot: int) -> str:
         """Return a string."""
         at = self.offset(slot)
@@ -102,15 +114,39 @@ def naming_wide_integers(schema: Callable[[], Table | None]) -> Iterator[None]:
 
 def stream_schema(message: _Bytes) -> Table | None:
     """Return the schema in the message that begins a stream."""
+    return message_header(message)
+
+
+def message_header(message: _Bytes) -> Table | None:
+    """Return what a message describes: a schema, a batch."""
     start = _PREFIX_BYTES if message[:4] == _CONTINUATION else 4
     return Table(message, start + _uint32(message, start)).table(_MESSAGE_HEADER)
 
 
 def ipc_file_schema(data: _Bytes) -> Table | None:
-    """Return the schema in the footer of a file, which ends with the footer's length, 32 bits, and the magic bytes."""
+    """Return the schema in the footer of a file."""
+    return ipc_file_footer(data).table(_FOOTER_SCHEMA)
+
+
+def ipc_file_footer(data: _Bytes) -> Table:
+    """Return the footer of a file, which ends with the footer's length, 32 bits, and the magic bytes."""
     end = len(data) - _FILE_END_BYTES
     footer = data[end - _uint32(data, end) : end]
-    return Table(footer, _uint32(footer, 0)).table(_FOOTER_SCHEMA)
+    return Table(footer, _uint32(footer, 0))
+
+
+def ipc_batch_rows(data: _Bytes) -> list[int]:
+    """Return the numbers of rows of a file's batches, from their headers. Raises ValueError where it is damaged."""
+    try:
+        return [_batch_rows(data, block) for block in ipc_file_footer(data).structs(_FOOTER_BATCHES, _BLOCK)]
+    except struct.error as exc:
+        raise ValueError("its footer points outside it: it is damaged") from exc
+
+
+def _batch_rows(data: _Bytes, block: tuple[int, ...]) -> int:
+    offset, header_bytes, _ = block
+    batch = message_header(data[offset : offset + header_bytes])
+    return 0 if batch is None else batch.number(_BATCH_LENGTH, "<q")
 
 
 def parquet_schema(footer: bytes) -> Table | None:

@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import file_state, readable_schema
+from bulkio.files.formats.part import even_ranges, file_state, readable_schema
 from bulkio.files.formats.sink import FileSink
-from bulkio.files.wide import ipc_file_schema, naming_wide_integers, stream_schema
+from bulkio.files.wide import ipc_batch_rows, ipc_file_schema, naming_wide_integers, stream_schema
+from bulkio.protocols import PartRange
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -64,12 +65,22 @@ class IpcPart:
             if not self._is_file:
                 _refuse_cut(mapped)
 
-    def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
-        """Read the batches in order, cut to at most `options.batch_rows` rows."""
+    def ranges(self, count: int) -> list[PartRange]:
+        """Cut the file between its batches; a stream is one range. Raises `FileError`."""
+        if count == 1 or not self._is_file:
+            return [PartRange(0, None, 1, self.rows)]
+        with reading(self.path):
+            rows = ipc_batch_rows(_map(self.path))
+            if sum(rows) != self.rows:
+                raise ValueError("its batches have other rows than its footer says: it is damaged")
+        return even_ranges(rows, count)
+
+    def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+        """Read the range's batches in order, cut to at most `options.batch_rows` rows."""
         mapped = _map(self.path)
         read_bytes = 0
         with self._open(mapped) as reader:
-            for batch in self._stored_batches(reader):
+            for batch in self._stored_batches(reader, part):
                 batch.validate(full=True)
                 chosen = batch if options.columns is None else batch.select(list(options.columns))
                 for start in range(0, chosen.num_rows, options.batch_rows):
@@ -87,10 +98,11 @@ class IpcPart:
         return pa_ipc.open_stream(source, options=options)
 
     def _stored_batches(
-        self, reader: pa_ipc.RecordBatchFileReader | pa_ipc.RecordBatchStreamReader
+        self, reader: pa_ipc.RecordBatchFileReader | pa_ipc.RecordBatchStreamReader, part: PartRange
     ) -> Iterator[pa.RecordBatch]:
         if self._is_file:
-            return (reader.get_batch(index) for index in range(reader.num_record_batches))
+            end = reader.num_record_batches if part.end is None else part.end
+            return (reader.get_batch(index) for index in range(part.start, end))
         return iter(reader)
 
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from bulkio.errors import SchemaError
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import file_state, readable_schema
+from bulkio.files.formats.part import even_ranges, file_state, readable_schema
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.int96 import Witness
 from bulkio.files.logical import read_types
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from bulkio.files.formats.part import ReadOptions
+    from bulkio.protocols import PartRange
 
 __all__ = ["MAGIC", "ParquetPart", "open_sink"]
 
@@ -81,11 +82,16 @@ class ParquetPart:
             self.schema: pa.Schema = self._types.schema
             self.faults = self._types.faults
             self.rows: int | None = file.metadata.num_rows
+            self._group_rows = _group_rows(file)
             self.size_bytes = self.state[2]
             self.dictionary_columns = _few_values(file)
 
-    def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
-        """Read the row groups in order, in batches of at most `options.batch_rows` rows."""
+    def ranges(self, count: int) -> list[PartRange]:
+        """Cut the file between its row groups."""
+        return even_ranges(self._group_rows, count)
+
+    def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+        """Read the range's row groups in order, in batches of at most `options.batch_rows` rows."""
         wanted = self.schema.names if options.columns is None else options.columns
         doubtful = [name for name in wanted if name in self._types.int96]
         with ExitStack() as files:
@@ -95,7 +101,7 @@ class ParquetPart:
                 finer, coarser = (files.enter_context(closing(_open(self.path, unit=unit))) for unit in ("ns", "s"))
                 proof = _Proof((finer, coarser), doubtful)
             mended = self._mended(file.schema_arrow)
-            for batch in _paced(file, options, proof):
+            for batch in _paced(file, part, options, proof):
                 yield _cast(batch, mended) if mended else batch
 
     def _mended(self, shown: pa.Schema) -> dict[str, pa.DataType]:
@@ -212,14 +218,19 @@ class _Proof:
         return Witness((others[0], others[1]), self.names, row, lossy=lossy)
 
 
-def _paced(file: pq.ParquetFile, options: ReadOptions, proof: _Proof | None = None) -> Iterator[pa.RecordBatch]:
-    """Read all row groups; start again where the pace changes."""
+def _group_rows(file: pq.ParquetFile) -> list[int]:
     metadata = file.metadata
-    sizes = [max(0, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
-    starts = list(accumulate(sizes, initial=0))
+    return [max(0, metadata.row_group(index).num_rows) for index in range(metadata.num_row_groups)]
+
+
+def _paced(
+    file: pq.ParquetFile, part: PartRange, options: ReadOptions, proof: _Proof | None
+) -> Iterator[pa.RecordBatch]:
+    """Read the range's row groups; start again where the pace changes."""
+    starts = list(accumulate(_group_rows(file), initial=0))[: None if part.end is None else part.end + 1]
     boundaries = frozenset(starts)
     pace = _Pace(options.batch_rows, probe=_may_swell(file.schema_arrow, options.columns))
-    row = 0
+    row = starts[part.start]
     going = True
     while going:
         going = False
@@ -234,7 +245,10 @@ def _paced(file: pq.ParquetFile, options: ReadOptions, proof: _Proof | None = No
 def _from_row(
     file: pq.ParquetFile, starts: list[int], row: int, pace: tuple[int, ReadOptions], proof: _Proof | None
 ) -> Iterator[pa.RecordBatch]:
-    """Read from `row` on: decode from its row group's start, and drop the rows before it."""
+    """Read from `row` on: decode from its row group's start, and drop the rows before it.
+
+    `starts` are the rows that row groups begin with, and at last the row to end before.
+    """
     batch_rows, options = pace
     first = bisect_right(starts, row) - 1
     skip = row - starts[first]

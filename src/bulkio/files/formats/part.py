@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
 from bulkio.errors import SchemaError
+from bulkio.protocols import PartRange
 from bulkio.show import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
-__all__ = ["FileState", "Part", "ReadOptions", "choose_columns", "file_state", "readable_schema"]
+__all__ = ["FileState", "Part", "ReadOptions", "choose_columns", "even_ranges", "file_state", "readable_schema"]
 
 #: what tells that a file is still the one that it was: device, inode, size, time of the last change
 FileState = tuple[int, int, int, int]
@@ -59,8 +61,27 @@ class Part(Protocol):
     #: string columns that are cheaper to read as dictionaries
     dictionary_columns: frozenset[str]
 
-    def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
-        """Open the file, read it once, close it. Foreign errors may escape: the caller maps them."""
+    def ranges(self, count: int) -> Sequence[PartRange]:
+        """Cut the file into at most `count` ranges of about the same size, in order. Raises `FileError`."""
+
+    def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+        """Open the file, read the range once, close it. Foreign errors may escape: the caller maps them."""
+
+
+def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
+    """Cut units of so many rows each, row groups or batches, into at most `count` ranges of about as many rows.
+
+    >>> [(found.start, found.end, found.first_row) for found in even_ranges([5, 5, 5, 1], 2)]
+    [(0, 2, 1), (2, 4, 11)]
+    """
+    starts = list(accumulate(rows, initial=0))
+    total = max(1, starts[-1])
+    # A unit belongs to the range in which its middle lies; what is empty at the end, to the last one.
+    middles = [2 * start + size for start, size in zip(starts, rows, strict=False)]
+    places = [min(count - 1, count * middle // (2 * total)) for middle in middles]
+    cuts = [index for index in range(1, len(rows)) if places[index] != places[index - 1]]
+    bounds = pairwise([0, *cuts, len(rows)])
+    return [PartRange(start, end, starts[start] + 1, starts[end] - starts[start]) for start, end in bounds]
 
 
 def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> tuple[str, ...]:

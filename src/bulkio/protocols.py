@@ -150,7 +150,7 @@ class Session(Protocol):
     ) -> int:
         """Run COPY (query) TO STDOUT (FORMAT binary), pushing the stream to `sink`; give the tag's row count.
 
-        Chunks are gathered to about `gather_bytes` first: what follows is usually a hand-over to another thread.
+        It is gathered to about `gather_bytes` first: what follows is usually a hand-over to another thread.
         """
 
     def cursor(self, query: str, *, prefetch: int) -> AsyncIterator[Sequence[Row]]:

@@ -100,7 +100,7 @@ def _replay_psycopg(job: Job, block_bytes: int) -> tuple[int, int]:
 
 
 def drain(job: Job, look: Callable[[bytes], object] | None = None) -> tuple[int, int]:
-    """Read COPY TO's stream and drop it, or show each chunk to `look`; give the tag's row count and the bytes."""
+    """Read COPY TO's stream and drop it, or show each piece to `look`; give the tag's row count and the bytes."""
     if job.driver == "asyncpg":
         return asyncio.run(_drain_asyncpg(job, look))
     return _drain_psycopg(job, look)
@@ -114,11 +114,11 @@ def _before_copy_out(job: Job) -> tuple[str, ...]:
 async def _drain_asyncpg(job: Job, look: Callable[[bytes], object] | None) -> tuple[int, int]:
     size = 0
 
-    async def count(chunk: bytes) -> None:
+    async def count(piece: bytes) -> None:
         nonlocal size
-        size += len(chunk)
+        size += len(piece)
         if look is not None:
-            look(chunk)
+            look(piece)
 
     conn = await asyncpg_params.connect(parse_conninfo(job.dsn))
     try:

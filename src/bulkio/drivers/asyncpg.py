@@ -133,7 +133,7 @@ class AsyncpgSession:
     async def copy_out(
         self, query: str, sink: Callable[[bytes], Awaitable[None]], *, gather_bytes: int = 1 << 20
     ) -> int:
-        """Push COPY's chunks, gathered, to `sink`; see the Protocol."""
+        """Push COPY's pieces, gathered, to `sink`; see the Protocol."""
         gather = _Gather(sink, gather_bytes)
         done: list[object] = []
         try:
@@ -292,17 +292,17 @@ class _ForeignCodeError(Exception):
 
 
 class _Gather:
-    """Gathers chunks to about `block_bytes` before they go to `sink`."""
+    """Gathers pieces to about `block_bytes` before they go to `sink`."""
 
     def __init__(self, sink: Callable[[bytes], Awaitable[None]], block_bytes: int) -> None:
         self._sink = sink
         self._block_bytes = block_bytes
-        self._parts: list[bytes] = []
+        self._pieces: list[bytes] = []
         self._held_bytes = 0
 
-    async def push(self, chunk: bytes) -> None:
-        self._parts.append(chunk)
-        self._held_bytes += len(chunk)
+    async def push(self, piece: bytes) -> None:
+        self._pieces.append(piece)
+        self._held_bytes += len(piece)
         if self._held_bytes >= self._block_bytes:
             try:
                 await self.flush()
@@ -310,9 +310,9 @@ class _Gather:
                 raise _ForeignCodeError(exc) from exc
 
     async def flush(self) -> None:
-        if self._parts:
-            block = b"".join(self._parts)
-            self._parts.clear()
+        if self._pieces:
+            block = b"".join(self._pieces)
+            self._pieces.clear()
             self._held_bytes = 0
             await self._sink(block)
 

@@ -6,8 +6,8 @@
     send(encoder.finish())
 
     decoder = Decoder(fields, schema)
-    for chunk in chunks:
-        decoder.feed(chunk)
+    for piece in pieces:
+        decoder.feed(piece)
         for batch in decoder.batches(): use(pyarrow.record_batch(batch))
     for batch in decoder.finish(): use(pyarrow.record_batch(batch))
 

@@ -1,7 +1,7 @@
-"""Decoder: chunks of COPY BINARY in, Arrow record batches out. Chunks may be cut anywhere.
+"""Decoder: pieces of COPY BINARY in, Arrow record batches out. Pieces may be cut anywhere.
 
 Rules of the state machine. The stream is a header, rows, a trailer. The smallest unit that is read at once is an *item*: the
-header, a row's field count, or one field with its length. An item that a chunk cuts is completed in `carry`. Nothing is
+header, a row's field count, or one field with its length. An item that a piece cuts is completed in `carry`. Nothing is
 read before its length was checked. After an error the decoder is dead.
 """
 
@@ -111,13 +111,13 @@ cdef class Decoder:
         free(self.raw_cells)
         free(self.carry.data)
 
-    def feed(self, chunk):
-        """Decode the next chunk (bytes, or any contiguous buffer) of the stream.
+    def feed(self, piece):
+        """Decode the next piece (bytes, or any contiguous buffer) of the stream.
 
         Raises DecodeError, with the offset and where known the row and column, for anything that is not this stream.
         """
         cdef Py_buffer view
-        PyObject_GetBuffer(chunk, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE)
         try:
             self.feed_bytes(<const uint8_t*>view.buf, view.len)
         finally:

@@ -49,7 +49,7 @@ cdef Wide wide_power_of_ten(int exponent) except *:
 cdef int put_numeric(Out* out, Wide* value, bint negative, int scale) noexcept nogil:
     """Append value * 10 ** -scale as a numeric field. `value` is used up."""
     cdef uint16_t groups[GROUPS_MAX]  # least significant first
-    cdef int n = 0, low = 0, i, chunk
+    cdef int n = 0, low = 0, i, place
     cdef int partial = scale - BASE_DIGITS * floor_div(scale, BASE_DIGITS)  # digits in the lowest group
     cdef int lowest_weight = -floor_div(scale + BASE_DIGITS - 1, BASE_DIGITS)
     cdef uint64_t rest
@@ -58,7 +58,7 @@ cdef int put_numeric(Out* out, Wide* value, bint negative, int scale) noexcept n
         n = 1
     while not wide_fits64(value):  # four groups a time
         rest = wide_div(value, 10000000000000000ULL)
-        for chunk in range(4):
+        for place in range(4):
             groups[n] = <uint16_t>(rest % BASE)
             rest //= BASE
             n += 1

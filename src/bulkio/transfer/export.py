@@ -1,6 +1,6 @@
 """The export: a table or a query, through one read-only transaction, into batches and on into a file.
 
-The driver pushes chunks, a thread decodes them, a thread writes the file. `flow.Stream` bounds in bytes what waits
+The driver pushes pieces, a thread decodes them, a thread writes the file. `flow.Stream` bounds in bytes what waits
 between them.
 """
 
@@ -194,7 +194,7 @@ def _no_table(name: str) -> SchemaError:
 
 
 async def _read_binary(session: Session, stream: BatchStream, options: ExportOptions) -> None:
-    """COPY TO: the driver pushes chunks, which are decoded into batches."""
+    """COPY TO: the driver pushes pieces, which are decoded into batches."""
     decoding = _Decoding(stream.plan, options)
     read = _decode_apart if flow.processors() > flow.SCARCE_PROCESSORS else _decode_here
     try:
@@ -226,8 +226,8 @@ def _types_checked(plan: ExportPlan) -> Iterator[None]:
 async def _decode_here(session: Session, stream: BatchStream, decoding: _Decoding) -> None:
     """Decode on the event loop, between two reads: another thread would take turns with the server."""
 
-    async def sink(chunk: bytes) -> None:
-        for batch in decoding.feed(chunk):
+    async def sink(piece: bytes) -> None:
+        for batch in decoding.feed(piece):
             await stream._batches.put(batch, _size(batch))
 
     with _types_checked(stream.plan):
@@ -239,27 +239,27 @@ async def _decode_here(session: Session, stream: BatchStream, decoding: _Decodin
 
 async def _decode_apart(session: Session, stream: BatchStream, decoding: _Decoding) -> None:
     """Decode in a thread, while the driver goes on reading."""
-    chunks: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
+    pieces: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
     copied: list[int] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(flow.pump, lambda: _decoded(chunks, decoding, copied), stream._batches, _size)
+        group.start_soon(flow.pump, lambda: _decoded(pieces, decoding, copied), stream._batches, _size)
         try:
             with _types_checked(stream.plan):
-                copied.append(await session.copy_out(stream.plan.query, lambda chunk: chunks.put(chunk, len(chunk))))
-            chunks.close()
+                copied.append(await session.copy_out(stream.plan.query, lambda piece: pieces.put(piece, len(piece))))
+            pieces.close()
         except flow.Closed:
             pass  # the decoder has met an error, which the batches' reader gets
         except BaseException as error:
-            chunks.fail(error)
+            pieces.fail(error)
             if not isinstance(error, Exception):
                 raise
 
 
-def _decoded(chunks: flow.Stream[bytes], decoding: _Decoding, copied: list[int]) -> Iterator[pa.RecordBatch]:
-    with chunks:
-        for chunk in chunks:
-            yield from decoding.feed(chunk)
-    yield from decoding.finish(copied[0])  # set before the stream of chunks was closed
+def _decoded(pieces: flow.Stream[bytes], decoding: _Decoding, copied: list[int]) -> Iterator[pa.RecordBatch]:
+    with pieces:
+        for piece in pieces:
+            yield from decoding.feed(piece)
+    yield from decoding.finish(copied[0])  # set before the stream of pieces was closed
 
 
 class _Decoding:
@@ -268,9 +268,9 @@ class _Decoding:
     def __init__(self, plan: ExportPlan, options: ExportOptions) -> None:
         self._decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=options.batch_rows)
 
-    def feed(self, chunk: bytes) -> list[pa.RecordBatch]:
-        """Give the batches that a chunk completes."""
-        self._decoder.feed(chunk)
+    def feed(self, piece: bytes) -> list[pa.RecordBatch]:
+        """Give the batches that a piece completes."""
+        self._decoder.feed(piece)
         return [pa.record_batch(batch) for batch in self._decoder.batches()]
 
     def finish(self, copied: int) -> list[pa.RecordBatch]:

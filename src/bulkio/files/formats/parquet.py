@@ -1,6 +1,6 @@
 """Parquet, read and written in memory that does not grow with the file.
 
-Nothing in a file's metadata is trusted for memory: a chunk of 100 kB can decode to gigabytes. Batches are
+Nothing in a file's metadata is trusted for memory: a page of 100 kB can decode to gigabytes. Batches are
 small, the first one is tiny and shows how wide the rows are, and later ones shrink when they turn out too
 large (`_Pace`). String columns with few values are read as dictionaries, which costs 1.6 times less CPU
 (lineitem).
@@ -146,9 +146,9 @@ def _open(path: str, dictionary_columns: frozenset[str] = frozenset(), *, unit: 
 
 
 def _few_values(file: pq.ParquetFile) -> frozenset[str]:
-    """Give the top-level string columns whose sampled chunks are wholly and tightly dictionary-encoded.
+    """Give the top-level string columns that, in the sampled row groups, are wholly and tightly dictionary-encoded.
 
-    A chunk's list of encodings cannot tell: the dictionary page itself counts as PLAIN. Its sizes can.
+    A column's list of encodings cannot tell: the dictionary page itself counts as PLAIN. Its sizes can.
     """
     schema, metadata = file.schema_arrow, file.metadata
     strings = {field.name for field in schema if _is_string(field.type) and schema.names.count(field.name) == 1}
@@ -158,11 +158,11 @@ def _few_values(file: pq.ParquetFile) -> frozenset[str]:
     for group in range(0, metadata.num_row_groups, step):
         if not found:
             break
-        # pyarrow aborts the process where a damaged chunk's metadata is touched from Python (26.0, `column()`). Its
+        # pyarrow aborts the process where a damaged column's metadata is touched from Python (26.0, `column()`). Its
         # reader raises instead, so it goes first.
         next(file.iter_batches(1, row_groups=[group], columns=list(found), use_threads=False), None)
-        chunks = metadata.row_group(group)
-        found = {path: index for path, index in found.items() if _is_tight(chunks.column(index))}
+        columns = metadata.row_group(group)
+        found = {path: index for path, index in found.items() if _is_tight(columns.column(index))}
     return frozenset(found) if metadata.num_row_groups else frozenset()
 
 
@@ -170,14 +170,14 @@ def _is_string(arrow_type: pa.DataType) -> bool:
     return bool(arrow_type in _STRINGS)
 
 
-def _is_tight(chunk: pq.ColumnChunkMetaData) -> bool:
-    if not chunk.num_values:
+def _is_tight(column: pq.ColumnChunkMetaData) -> bool:
+    if not column.num_values:
         return True
-    if not chunk.has_dictionary_page or not chunk.dictionary_page_offset:
+    if not column.has_dictionary_page or not column.dictionary_page_offset:
         return False
-    dictionary_bytes = chunk.data_page_offset - chunk.dictionary_page_offset
-    data_bytes = chunk.total_compressed_size - dictionary_bytes
-    return bool(0 < dictionary_bytes <= _DICTIONARY_BYTES and data_bytes <= _INDEX_BYTES * chunk.num_values)
+    dictionary_bytes = column.data_page_offset - column.dictionary_page_offset
+    data_bytes = column.total_compressed_size - dictionary_bytes
+    return bool(0 < dictionary_bytes <= _DICTIONARY_BYTES and data_bytes <= _INDEX_BYTES * column.num_values)
 
 
 class _Pace:

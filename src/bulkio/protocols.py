@@ -94,6 +94,9 @@ class PartRange:
     first_row: int = 1
     #: number of its rows, or None where the file does not tell it before it is read
     rows: int | None = None
+    #: of a text file: the line that it begins with, from 1, and what ends its lines; "" is not known yet
+    first_line: int = 1
+    line_ends: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import ConfigError, EncodeError, FileError
-from bulkio.files import open_source
+from bulkio.files import FileSource, open_source
+from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.pgcopy import Field
 from bulkio.transfer.send import encode_batches
 from bulkio.types import base_type, cast_to_pg
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from bulkio.files import FileSource
     from bulkio.protocols import Chunk
 
 
@@ -226,3 +226,18 @@ def test_less_than_one_chunk_is_refused(source: object) -> None:
     """Zero chunks would be no rows."""
     with pytest.raises(ConfigError, match="at least 1, not 0"):
         open_source(source, batch_rows=7).chunks(0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_chunks_of_csv(tmp_path: Path, count: int) -> None:
+    """Files of CSV are cut between their records; what lies behind one of them has no row number yet."""
+    paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    for number, path in enumerate(paths):
+        path.write_text("id,text\n" + "".join(f'{50 * number + row},"a\nb"\n' for row in range(1, 51)))
+    source = FileSource([CsvPart(str(path)) for path in paths], batch_rows=7)
+    chunks = source.chunks(count)
+    assert len(chunks) <= count
+    rows = [ids(source.read(chunk)) for chunk in reversed(chunks)]
+    assert [int(row) for found in reversed(rows) for row in found] == list(range(1, 101))
+    assert chunks[0].first_row == 1
+    assert chunks[-1].first_row is None or count == 1

@@ -1,4 +1,4 @@
-"""Files and streams of bytes as chunks, decompressed. gzip and zstd are recognised by their first bytes.
+"""Files and streams of bytes as pieces, decompressed. gzip and zstd are recognised by their first bytes.
 
 Only the compression is: that bytes are CSV is for the user to say. pyarrow decompresses both; an end that is cut off,
 a wrong checksum and bytes after the end are errors (its own, an OSError, which `faults.reading` maps).
@@ -17,12 +17,12 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BinaryFile", "chunks", "compression_of", "is_plain", "open_path", "open_stream"]
+__all__ = ["BinaryFile", "compression_of", "is_plain", "open_path", "open_stream", "read_pieces"]
 
 #: first bytes of compressed files (RFC 1952, RFC 8878)
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _HEAD_BYTES = max(map(len, _MAGIC))
-_CHUNK_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 20
 
 
 class BinaryFile(Protocol):
@@ -41,7 +41,7 @@ class _Joined:
         self._head = head
         self._rest = rest
 
-    def read(self, size: int = _CHUNK_BYTES, /) -> bytes:
+    def read(self, size: int = _PIECE_BYTES, /) -> bytes:
         if self._head:
             data, self._head = self._head[:size], self._head[size:]
             return data
@@ -93,16 +93,16 @@ def open_stream(stream: BinaryFile) -> Iterator[BinaryFile]:
         yield plain
 
 
-def chunks(file: BinaryFile, *, size_bytes: int | None = None) -> Iterator[bytes]:
+def read_pieces(file: BinaryFile, *, size_bytes: int | None = None) -> Iterator[bytes]:
     """Read to the end, or `size_bytes` bytes at the most."""
     left = size_bytes
     while left is None or left > 0:
-        chunk = _read(file, _CHUNK_BYTES if left is None else min(left, _CHUNK_BYTES))
-        if not chunk:
+        piece = _read(file, _PIECE_BYTES if left is None else min(left, _PIECE_BYTES))
+        if not piece:
             return
         if left is not None:
-            left -= len(chunk)
-        yield chunk
+            left -= len(piece)
+        yield piece
 
 
 def _read(file: BinaryFile, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Parser: the UTF-8 bytes of a CSV in, Arrow batches of text columns out. Chunks may be cut anywhere.
+"""Parser: the UTF-8 bytes of a CSV in, Arrow batches of text columns out. Pieces may be cut anywhere.
 
 The grammar is the part of RFC 4180 and of PostgreSQL's COPY (FORMAT csv) that everyone reads alike. A field is quoted
 as a whole or not at all; in quotes, an escape counts before a quote or an escape alone; each record has as many fields
@@ -6,7 +6,7 @@ as the first; every line ends as the first one does. All else is an error, altho
 text after a closing quote, a blank line among several columns, a line of `\\.` alone. A field that is not quoted and
 equals the null text is NULL; `""` is the empty string. Of one column, a blank line is such a field.
 
-Rules of the state machine. There is no carry: what a chunk cuts is in the state, and in the buffers of the columns, to
+Rules of the state machine. There is no carry: what a piece cuts is in the state, and in the buffers of the columns, to
 which each run of bytes is appended as it comes. A batch ends with a record only. After an error the parser is dead.
 
 It writes Arrow's buffers itself. The checks need every byte and the end of every field, so that a library behind them
@@ -132,7 +132,7 @@ cdef class Parser:
     cdef State state
     cdef LineEnd line_end
     cdef int stop
-    cdef const uint8_t* chunk
+    cdef const uint8_t* piece
 
     def __init__(
         self, str name, *, bytes delimiter=b",", bytes quote=b'"', bytes escape=b'"', bytes null=b"", bint header=True,
@@ -184,7 +184,7 @@ cdef class Parser:
         """What ends a line, empty as long as none has ended."""
         return _LINE_ENDS[self.line_end]
 
-    def feed(self, chunk):
+    def feed(self, piece):
         """Parse the next bytes (any contiguous buffer); give how many were taken.
 
         All are, unless the header or a batch is complete: then take the batch, and feed the rest. Raises CsvError.
@@ -192,12 +192,12 @@ cdef class Parser:
         cdef Py_buffer view
         cdef const uint8_t* p
         self.need(self.state < State.AT_END and self.stop != Stop.BATCH_FULL)
-        PyObject_GetBuffer(chunk, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE)
         try:
-            self.chunk = p = <const uint8_t*>view.buf
+            self.piece = p = <const uint8_t*>view.buf
             with nogil:
                 self.stop = self.scan(&p, p + view.len)
-            taken = p - self.chunk
+            taken = p - self.piece
         finally:
             PyBuffer_Release(&view)
         self.offset += taken
@@ -207,7 +207,7 @@ cdef class Parser:
     def finish(self):
         """End the input; its last line may lack a line's end. Raises CsvError where a quote is still open."""
         self.need(self.state < State.AT_END and self.stop != Stop.BATCH_FULL)
-        self.chunk = NULL
+        self.piece = NULL
         self.stop = self.end_input()
         self.settle()
         self.state = State.AT_END
@@ -363,7 +363,7 @@ cdef class Parser:
                 self.state = State.AFTER_SKIPPED_CR
                 return
         self.record_line = self.data_line = self.line
-        self.batch_start = self.data_start = self.offset + (p[0] - self.chunk)
+        self.batch_start = self.data_start = self.offset + (p[0] - self.piece)
         self.state = State.IN_SKIPPED if self.skip else State.AT_FIELD
 
     cdef int end_input(self) noexcept nogil:
@@ -423,7 +423,7 @@ cdef class Parser:
             return Stop.HEADER_READ
         self.row += 1
         self.rows += 1
-        if self.row == self.batch_rows or self.offset + (p - self.chunk) - self.batch_start >= self.batch_bytes:
+        if self.row == self.batch_rows or self.offset + (p - self.piece) - self.batch_start >= self.batch_bytes:
             return Stop.BATCH_FULL if p != NULL else Stop.MORE
         return self.reserve_rows() if self.row == self.rows_capacity else <int>Stop.MORE
 

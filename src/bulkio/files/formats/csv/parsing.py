@@ -1,6 +1,6 @@
-"""From chunks of a file's bytes to batches: decoding and parsing put together, with what the options say.
+"""From pieces of a file's bytes to batches: decoding and parsing put together, with what the options say.
 
-Reads nothing itself. `CsvRange` and `Layout` are what is known of a file before its data is read.
+Reads nothing itself. `Layout` is what is known of a file before its data is read.
 """
 
 from __future__ import annotations
@@ -18,27 +18,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.files.formats.csv.options import CsvOptions
+    from bulkio.protocols import PartRange
 
-__all__ = ["BATCH_BYTES", "NO_LIMIT", "CsvRange", "Layout", "make_parser", "parse", "probe"]
+__all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "make_parser", "parse", "probe"]
 
 #: more than any file has
 NO_LIMIT = 1 << 62
 #: bytes of input after which a batch ends, however few its rows are
 BATCH_BYTES = 4 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class CsvRange:
-    """Whole records of a file that can be read by themselves."""
-
-    #: bytes of the file, the last one excluded; None where the file can be read from its beginning only
-    start: int
-    end: int | None
-    #: number of its first row among the rows of data, and of that row's line
-    first_row: int
-    first_line: int
-    #: what ends the lines
-    line_ends: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +47,7 @@ def make_parser(
     keep: Sequence[int] | None = None,
     batch_rows: int,
     batch_bytes: int = BATCH_BYTES,
-    part: CsvRange | None = None,
+    part: PartRange | None = None,
 ) -> Parser:
     """Make a parser for a whole file, or for a range of it."""
     names = names or options.header_names

@@ -17,10 +17,11 @@ import pyarrow as pa
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.formats.csv.decoding import Utf8Stream
-from bulkio.files.formats.csv.opening import chunks, is_plain, open_path, open_stream
+from bulkio.files.formats.csv.opening import is_plain, open_path, open_stream, read_pieces
 from bulkio.files.formats.csv.options import CsvOptions
-from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, CsvRange, make_parser, parse, probe
+from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, make_parser, parse, probe
 from bulkio.files.formats.part import file_state
+from bulkio.protocols import PartRange
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.csv.parser import Parser
     from bulkio.files.formats.part import ReadOptions
 
-__all__ = ["CsvPart", "CsvRange", "CsvStream"]
+__all__ = ["CsvPart", "CsvStream"]
 
 
 class CsvPart:
@@ -52,16 +53,16 @@ class CsvPart:
             self.size_bytes = Path(path).stat().st_size
             self._is_plain = is_plain(path)
             with open_path(path) as file:
-                self._layout = probe(path, self.options, chunks(file))
+                self._layout = probe(path, self.options, read_pieces(file))
         self.schema = _schema(self._layout.names)
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the file once, in order."""
         parser = self._parser(self._numbers(options), batch_rows=options.batch_rows)
         with open_path(self.path) as file:
-            yield from _wanted(parse(parser, Utf8Stream(self.options.encoding), chunks(file)))
+            yield from _wanted(parse(parser, Utf8Stream(self.options.encoding), read_pieces(file)))
 
-    def read_range(self, part: CsvRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+    def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read one range. Errors name rows and lines of the file."""
         if part.end is None:
             yield from self.batches(options)
@@ -69,29 +70,29 @@ class CsvPart:
         parser = self._parser(self._numbers(options), batch_rows=options.batch_rows, part=part)
         utf8 = Utf8Stream(self.options.encoding, at_start=False)
         with open_path(self.path, start=part.start) as file:
-            yield from _wanted(parse(parser, utf8, chunks(file, size_bytes=part.end - part.start)))
+            yield from _wanted(parse(parser, utf8, read_pieces(file, size_bytes=part.end - part.start)))
 
-    def ranges(self, count: int) -> list[CsvRange]:
+    def ranges(self, count: int) -> list[PartRange]:
         """Cut the file into at most `count` ranges of about the same size, none where it has no rows.
 
         Reads the file from its beginning: only that tells which line ends stand in quotes. A compressed file, and one
         that is not UTF-8, is one range. Raises `FileError` for whatever a reader would meet.
         """
         layout = self._layout
-        first = CsvRange(layout.data_start, None, 1, layout.first_line, "")
+        first = PartRange(layout.data_start, first_line=layout.first_line)
         if count < 2 or not (self._is_plain and self.options.is_utf8):
             return [first]
         with reading(self.path), open_path(self.path) as file:
-            return list(self._cut(first, chunks(file), -(-(self.size_bytes - first.start) // count)))
+            return list(self._cut(first, read_pieces(file), -(-(self.size_bytes - first.start) // count)))
 
-    def _cut(self, first: CsvRange, pieces: Iterator[bytes], size_bytes: int) -> Iterator[CsvRange]:
+    def _cut(self, first: PartRange, pieces: Iterator[bytes], size_bytes: int) -> Iterator[PartRange]:
         utf8 = Utf8Stream(self.options.encoding)
         parser = self._parser((), batch_rows=NO_LIMIT, batch_bytes=max(size_bytes, 1))
         start, row, line = first.start, first.first_row, first.first_line
         for _ in parse(parser, utf8, pieces):
             if parser.rows >= row:
                 end = utf8.mark_bytes + parser.offset
-                yield CsvRange(start, end, row, line, parser.line_ends)
+                yield PartRange(start, end, row, parser.rows + 1 - row, line, parser.line_ends)
                 start, row, line = end, parser.rows + 1, parser.line
 
     def line_of_row(self, row: int) -> int:
@@ -100,7 +101,7 @@ class CsvPart:
             return self._layout.first_line
         parser = self._parser((), batch_rows=row - 1, batch_bytes=NO_LIMIT)
         with reading(self.path), open_path(self.path) as file:
-            next(parse(parser, Utf8Stream(self.options.encoding), chunks(file)))
+            next(parse(parser, Utf8Stream(self.options.encoding), read_pieces(file)))
         return parser.line
 
     def _parser(
@@ -109,7 +110,7 @@ class CsvPart:
         *,
         batch_rows: int,
         batch_bytes: int = BATCH_BYTES,
-        part: CsvRange | None = None,
+        part: PartRange | None = None,
     ) -> Parser:
         return make_parser(
             self.path,
@@ -152,7 +153,7 @@ class CsvStream:
         self._head: list[bytes] = []
         self._running: Generator[pa.RecordBatch, None, None] | None = None
         with reading(name):
-            self._pieces = chunks(self._opened.enter_context(open_stream(file)))
+            self._pieces = read_pieces(self._opened.enter_context(open_stream(file)))
             self._layout = probe(name, self.options, _noting(self._pieces, self._head))
         names = self._layout.names
         keep = None if columns is None else _positions(names, columns, name)

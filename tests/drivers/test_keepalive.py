@@ -15,11 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bulkio.drivers import keepalive, open_session
+from bulkio.drivers import keepalive
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import ConfigError
 from gaps import lacking
 from servers import connect
+from sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bulkio import drivers
 from bulkio.drivers import peer
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import ConnectError
 from impostor import impostor
+from sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def folder() -> Iterator[Path]:
 def connect(text: str, peer_uid: int, driver: str) -> None:
     async def connected() -> None:
         info = replace(parse_conninfo(text, password="hunter2"), peer_uid=peer_uid)
-        async with drivers.open_session(info, driver) as session:
+        async with open_session(info, driver) as session:
             assert await session.fetch("select 1") == [(1,)]
 
     asyncio.run(connected())
@@ -79,7 +79,7 @@ def test_the_right_user_is_let_in(one_dsn: str, driver: str) -> None:
     info = replace(parse_conninfo(one_dsn), peer_uid=uid)
 
     async def connected() -> None:
-        async with drivers.open_session(info, driver) as session:
+        async with open_session(info, driver) as session:
             assert await session.fetch("select 1") == [(1,)]
 
     asyncio.run(connected())

@@ -13,11 +13,12 @@ import pytest
 from anyio import CancelScope, move_on_after
 
 import bulkio.errors
-from bulkio.drivers import connect, errors, open_session
+from bulkio.drivers import connect, errors
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, EncodeError
 from bulkio.protocols import ROW_TYPE_OIDS, CopyTarget, ResultColumn
 from bulkio.sql import USERS_PATH, begin, session_pins
+from sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from bulkio.drivers import open_session
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import DecodeError
 from bulkio.forms import rows
@@ -17,6 +16,7 @@ from bulkio.pgcopy import Field
 from bulkio.protocols import CopyTarget
 from bulkio.types import INTERVAL_STRUCT, Cast, array_of, base_type, cast_from_pg, cast_to_pg
 from cells import csv_of, decode, encode, read_cells, wired, write_cells
+from sessions import open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

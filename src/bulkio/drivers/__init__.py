@@ -30,17 +30,14 @@ This module imports no driver; `connect` imports the one that is asked for.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from bulkio.choices import DriverName
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import Session
 
-__all__ = ["connect", "open_session"]
+__all__ = ["connect"]
 
 
 async def connect(info: ConnInfo, driver: DriverName) -> Session:
@@ -57,13 +54,3 @@ async def connect(info: ConnInfo, driver: DriverName) -> Session:
     from bulkio.drivers.psycopg import PsycopgSession
 
     return await PsycopgSession.open(info)
-
-
-@asynccontextmanager
-async def open_session(info: ConnInfo, driver: DriverName) -> AsyncIterator[Session]:
-    """Connect, and close at the block's end whatever happens; an open transaction rolls back."""
-    session = await connect(info, driver)
-    try:
-        yield session
-    finally:
-        await session.close()

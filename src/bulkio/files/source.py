@@ -54,7 +54,6 @@ class FileSource:
         self.schema = _shown_schema(self._parts, chosen, cheap)
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
-        self.total_bytes = sum(part.size_bytes for part in parts)
         self._running: WeakSet[Generator[pa.RecordBatch, None, None]] = WeakSet()
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -38,7 +38,6 @@ class StreamSource:
     Raises `ConfigError` if the object holds no table, `SchemaError` for unknown `columns`.
     """
 
-    total_bytes: int | None = None
     notes: tuple[str, ...] = ()
 
     def __init__(self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:

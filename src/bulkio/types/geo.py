@@ -23,7 +23,6 @@ __all__ = [
     "holds_points_only",
     "spell_typmod",
     "typmod_srid",
-    "with_srid",
 ]
 
 EXTENSION_NAME_KEY = b"ARROW:extension:name"
@@ -36,8 +35,6 @@ WGS84 = 4326
 EPSG_MAX = 32767
 #: SRID_MAXIMUM
 SRID_MAX = 999999
-_WKB_SRID = 0x20000000
-
 # liblwgeom's type numbers, from 0
 _SHAPES = (
     "Geometry",
@@ -158,16 +155,3 @@ def _crs_srid(crs: object) -> int | None:
     if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(SRID_MAX))):
         return None
     return int(digits) if 0 < int(digits) <= SRID_MAX else None
-
-
-def with_srid(wkb: bytes, srid: int) -> bytes:
-    """Put an SRID into well-formed WKB that has none, or zero."""
-    order = "little" if wkb[0] == 1 else "big"
-    code = int.from_bytes(wkb[1:5], order)  # type: ignore[arg-type]  # one of the two
-    rest = wkb[5:]
-    if code & _WKB_SRID:
-        if any(rest[:4]):
-            return wkb
-        rest = rest[4:]
-    header = (code | _WKB_SRID).to_bytes(4, order) + srid.to_bytes(4, order)  # type: ignore[arg-type]
-    return wkb[:1] + header + rest

@@ -136,7 +136,6 @@ class CsvStream:
     """
 
     rows: int | None = None
-    total_bytes: int | None = None
 
     def __init__(
         self,

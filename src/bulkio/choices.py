@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from bulkio.errors import ConfigError
 
 __all__ = [
+    "MODE_ADVICE",
     "BoundsPolicy",
     "DriverChoice",
     "DriverName",
@@ -24,16 +25,31 @@ __all__ = [
 ]
 
 
+_REPLACING = (
+    "truncate replaces the rows of a table that exists, all or none; to change its columns, too, DROP it and use create"
+)
+_MERGING = "append into an empty table of its own, then run INSERT INTO … SELECT … ON CONFLICT from there"
+
+#: words that other tools have for a mode, and what fits here
+MODE_ADVICE = {
+    **dict.fromkeys(("replace", "overwrite", "full", "recreate"), _REPLACING),
+    **dict.fromkeys(("upsert", "merge", "update", "insert-new", "ignore"), _MERGING),
+    **dict.fromkeys(("insert", "add"), "append adds rows"),
+}
+
+
 def check_choice(name: str, value: object, choices: object) -> None:
     """Refuse a value that is none of a Literal's words.
 
     >>> from typing import Literal
-    >>> check_choice("mode", "replace", Literal["append", "create"])
+    >>> check_choice("mode", "fast", Literal["append", "create"])
     Traceback (most recent call last):
     ...
-    bulkio.errors.ConfigError: mode is 'replace', and can be 'append' or 'create'
+    bulkio.errors.ConfigError: mode is 'fast', and can be 'append' or 'create'
     """
     words = get_args(choices)
+    if name == "mode" and isinstance(value, str) and (advice := MODE_ADVICE.get(value.lower())):
+        raise ConfigError(f"there is no mode {value}: {advice}")
     if value not in words:
         *most, last = map(repr, words)
         raise ConfigError(f"{name} is {value!r}, and can be {', '.join(most)} or {last}")

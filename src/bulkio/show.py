@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["column_lines", "printable", "show_name", "show_type", "show_value"]
+__all__ = ["column_lines", "did_you_mean", "nearest", "printable", "show_name", "show_type", "show_value"]
 
 MAX_SHOWN = 60
 
@@ -36,6 +37,23 @@ def show_value(value: object) -> str:
     if isinstance(value, bytes):
         return f"'\\x{value[:MAX_SHOWN].hex()}'" + ("…" if len(value) > MAX_SHOWN else "")
     return printable(str(value), MAX_SHOWN)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, whatever its capitals; None where none is like it."""
+    by_letters = {other.casefold(): other for other in known}
+    near = get_close_matches(name.casefold(), by_letters, n=1)
+    return by_letters[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question after the known name that is most like `name`; nothing where none is like it.
+
+    >>> did_you_mean("ordres", ["customers", "orders"]), did_you_mean("x", ["orders"])
+    ('did you mean "orders"?', '')
+    """
+    near = nearest(name, known)
+    return "" if near is None else f"did you mean {show_name(near)}?"
 
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:

@@ -94,6 +94,8 @@ def test_every_error_has_its_exit_code() -> None:
         errors.BulkioError("x"): 1,
         errors.ConfigError("x"): 2,
         errors.ConnectError("x"): 5,
+        errors.CountError("x", expected=1, found=0): 1,
+        errors.CsvError("x", path="p"): 1,
         errors.DecodeError("x"): 1,
         errors.DriverError("x"): 1,
         errors.EncodeError("x"): 1,

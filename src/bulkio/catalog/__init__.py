@@ -21,6 +21,7 @@ from bulkio.catalog.tables import (
     schemas_query,
     sequences_query,
     table_query,
+    tables_query,
 )
 from bulkio.catalog.types import (
     NamedType,
@@ -55,6 +56,7 @@ __all__ = [
     "schemas_query",
     "sequences_query",
     "table_query",
+    "tables_query",
     "type_names_query",
     "types_query",
     "visible_types_query",

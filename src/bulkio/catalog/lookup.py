@@ -11,7 +11,7 @@ from bulkio import catalog, sql
 from bulkio.catalog import Table, TableName
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
-from bulkio.show import printable, show_name
+from bulkio.show import nearest, printable, show_name
 from bulkio.types import known_type
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
     "named_types",
     "nullable_columns",
     "path_schemas",
+    "similar_table",
     "spelled_typmods",
     "users_path",
 ]
@@ -103,6 +104,15 @@ async def name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
     if others := [name for name in counted if not name.isascii()]:
         counted |= dict(await _ask(session, catalog.name_bytes_query(others)))
     return counted
+
+
+async def similar_table(session: Session, name: TableName) -> str | None:
+    """Look up the table whose name is most like that of one that does not exist; None where none is like it."""
+    path = await path_schemas(session)
+    known = await _ask(session, catalog.tables_query())
+    others = {str(TableName(None, table.name) if table.schema in path else table) for table in known}
+    others |= {str(table) for table in known if name.schema is not None or table.name == name.name}
+    return nearest(str(name), others) or next((other for other in others if other.endswith(f".{name.name}")), None)
 
 
 async def find_table(session: Session, name: TableName) -> Table | None:

@@ -24,6 +24,7 @@ __all__ = [
     "schemas_query",
     "sequences_query",
     "table_query",
+    "tables_query",
 ]
 
 #: pg_class.relkind of what has rows to read
@@ -117,6 +118,20 @@ def table_query(table: TableName | int) -> Question[Relation]:
         f"""
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.oid = {oid}
+        """,
+    )
+
+
+def tables_query() -> Question[TableName]:
+    """Ask for the names of tables and views that are not the server's own, 10,000 at most."""
+    columns = {"schema": "n.nspname::pg_catalog.text", "name": "c.relname::pg_catalog.text"}
+    return Question(
+        TableName,
+        columns,
+        """
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+        LIMIT 10000
         """,
     )
 

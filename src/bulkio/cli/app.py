@@ -10,6 +10,7 @@ import click
 
 from bulkio import __version__
 from bulkio.cli.exits import MEANINGS
+from bulkio.show import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +58,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Give the command itself, because it is going to be called."""
+        if args and not args[0].startswith("-") and args[0] not in self._rows:
+            near = nearest(args[0], self._rows)
+            ctx.fail(f"No such command {args[0]!r}." + ("" if near is None else f" Did you mean {near!r}?"))
         name, command, rest = super().resolve_command(ctx, args)
         row = self._rows.get(name or "")
         if row is not None:

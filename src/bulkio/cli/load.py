@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bulkio.choices import MODE_ADVICE
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Shared, by_column, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
@@ -18,16 +19,26 @@ if TYPE_CHECKING:
 
 __all__ = ["load"]
 
+
+class ModeChoice(click.Choice[str]):
+    """A mode; of a word that other tools have for one, it says which of bulkio's comes near."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the mode; refuse other words."""
+        if advice := MODE_ADVICE.get(value.lower()):
+            self.fail(f"there is no mode {value}: {advice}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 METHODS = ("binary", "csv", "records")
 MODES = ("append", "create", "truncate")
 
 
 @click.command()
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
-@click.argument("table")
+@click.argument("names", metavar="SOURCE... TABLE", nargs=-1, required=True)
 @click.option(
     "--mode",
-    type=click.Choice(MODES),
+    type=ModeChoice(MODES),
     default="append",
     show_default=True,
     help="append: add rows, and create a missing table; create: the table must not exist; truncate: replace its rows.",
@@ -42,8 +53,7 @@ MODES = ("append", "create", "truncate")
 @policy_options(load=True)
 @shared_options(methods=METHODS, batch_rows=16384)
 def load(
-    sources: tuple[str, ...],
-    table: str,
+    names: tuple[str, ...],
     method: LoadMethod,
     mode: Mode,
     types: dict[str, str],
@@ -67,7 +77,7 @@ def load(
       bulkio load trips/*.parquet public.trips --mode truncate --dsn service=warehouse
       bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
     """  # noqa: D301 (\b is click's)
-    _refuse_file(table)
+    sources, table = _sources_and_table(names)
     dsn = use_dsn(shared.dsn, quiet=shared.quiet)
     source = sources[0] if len(sources) == 1 else list(sources)
     from bulkio import sync
@@ -113,10 +123,15 @@ def load(
     report.show_load(done, as_json=shared.as_json, quiet=shared.quiet)
 
 
-def _refuse_file(table: str) -> None:
-    """Refuse `bulkio load a.parquet b.parquet`, which forgets the table."""
+def _sources_and_table(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """Tell the sources from the table, which comes last. Refuse `bulkio load a.parquet b.parquet`, which forgets it."""
+    *sources, table = names
+    if not sources:
+        missing = "TABLE" if Path(table).exists() or "/" in table or "*" in table else "SOURCE or TABLE"
+        raise click.UsageError(f"{missing} is missing: give the files, then the table, as in bulkio load a.parquet a")
     if "." in table and Path(table).is_file():
         raise click.UsageError(
             f"the last argument names the table, and {table!r} is a file"
             " (a table of this name can be given in double quotes)"
         )
+    return tuple(sources), table

@@ -56,7 +56,8 @@ class AsyncpgSession:
         except BulkioError:
             raise
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as exc:
-            raise map_connect_error(exc, info.display) from exc
+            has_password = asyncpg_params.has_password(info)
+            raise map_connect_error(exc, info.display, has_password=has_password) from exc
         session = cls(conn)
         try:
             await session._prepare_connection()

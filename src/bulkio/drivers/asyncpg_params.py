@@ -223,6 +223,11 @@ def _address(info: ConnInfo, host: Host, secret: Callable[[], str | None]) -> di
     return {"host": name, "port": host.port, "password": password, "timeout": timeout_s}
 
 
+def has_password(info: ConnInfo) -> bool:
+    """Tell whether a password was given, or the password file has one for a host."""
+    return info.password is not None or any(_from_passfile(info, host) for host in info.hosts)
+
+
 def _from_passfile(info: ConnInfo, host: Host) -> str | None:
     return libpq.passfile_password(
         host=host.host,

@@ -122,13 +122,22 @@ def map_error(exc: BaseException, *, lost: bool = False) -> BulkioError:
     return _from_facts(facts)
 
 
-def map_connect_error(exc: BaseException, where: str) -> BulkioError:
-    """Map what a driver raised while it connected to `where`, the server's name without any password."""
+#: libpq's words where it was asked for a password and had none
+_NOT_SUPPLIED = "no password supplied"
+
+
+def map_connect_error(exc: BaseException, where: str, *, has_password: bool = True) -> BulkioError:
+    """Map what a driver raised while it connected to `where`, the server's name without any password.
+
+    `has_password` tells whether one was given: asyncpg sends an empty one where there is none.
+    """
     if _is_config_error(exc):
         return ConfigError(_facts(exc).text())
     facts = _Facts(_os_reason(exc)) if isinstance(exc, (OSError, EOFError)) else _facts(exc)
     message = _LIBPQ_PREFIX.sub("", facts.message.partition("\n")[0])
     sqlstate = facts.sqlstate or _login_state(message) or UNABLE_TO_CONNECT
+    if _NOT_SUPPLIED in message or (sqlstate == "28P01" and not has_password):
+        message = "the server wants a password, and none was given: put it into ~/.pgpass, PGPASSWORD or BULKIO_DSN"
     said = _Facts(message, sqlstate, facts.detail, facts.hint).text()
     return ConnectError(f"cannot connect to {where}: {said}", sqlstate=sqlstate, retryable=_is_retryable(sqlstate))
 

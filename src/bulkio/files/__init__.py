@@ -56,14 +56,14 @@ def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | Non
     permission…).
     """
     path = os.fspath(dest)
-    refuse_url(path)
+    refuse_url(path, writing=True)
     return format_of_dest(path, fmt).open_sink(path, schema)
 
 
 def dest_format(dest: str | os.PathLike[str]) -> str:
     """Give the format that a destination's name tells, before anything is read. Raises `ConfigError`."""
     path = os.fspath(dest)
-    refuse_url(path)
+    refuse_url(path, writing=True)
     return format_of_dest(path, None).name
 
 

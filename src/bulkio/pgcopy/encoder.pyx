@@ -16,9 +16,23 @@ from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
 from bulkio.pgcopy.cells cimport CellEncoder, write_cell
 from bulkio.pgcopy.wire cimport Out, Status, put16, reserve
 
+from dataclasses import replace
+
 from bulkio.errors import EncodeError, SchemaError
 from bulkio.pgcopy.messages import encode_message
 from bulkio.pgcopy.registry import build_encoder
+from bulkio.types import with_policies
+
+def goes_lossy(field, batch, int column, int64_t row):
+    """Tell by trying whether a value would go with `allow_lossy`: not every codec that refuses to round can."""
+    policies = replace(field.cast.policies, allow_lossy=True)
+    lossy = replace(field, cast=with_policies(field.cast, policies))
+    try:
+        list(Encoder([lossy]).encode(batch.select([column]).slice(row, 1)))
+    except (EncodeError, AttributeError, TypeError):  # a batch of another producer cannot be cut
+        return False
+    return True
+
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 HEADER = SIGNATURE + bytes(8)  # no flags, no header extension
@@ -227,6 +241,9 @@ cdef class Encoder:
             return MemoryError("no memory for a block of COPY data")
         field = self.fields[self.bad_column]
         message = encode_message(status, field, batch, self.bad_column, row)
+        if status == Status.WOULD_ROUND and not field.cast.policies.allow_lossy:
+            allowed = goes_lossy(field, batch, self.bad_column, row)
+            message += ": allow that (--allow-lossy), or round it in the source" if allowed else ": round it in the source"
         return EncodeError(message, column=field.name, row=self.next_row)
 
     def finish(self):

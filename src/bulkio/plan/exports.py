@@ -15,7 +15,7 @@ from bulkio.forms.rows import unsupported
 from bulkio.pgcopy import Field
 from bulkio.plan.recorded import record_column, record_table
 from bulkio.plan.refusals import refuse, refuse_odd_dimensions
-from bulkio.show import column_lines, printable
+from bulkio.show import column_lines, did_you_mean, printable
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
 from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
 from bulkio.types.geo import field_metadata
@@ -76,7 +76,9 @@ def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, .
         )
     columns = {column.name: column for column in table.columns}
     names = list(columns) if wanted is None else list(wanted)
-    refuse([(n, "the table has no such column") for n in names if n not in columns], "unknown columns")
+    unknown = [name for name in names if name not in columns]
+    faults = [(n, f"the table has no such column; {did_you_mean(n, columns)}".rstrip("; ")) for n in unknown]
+    refuse(faults, "unknown columns")
     return tuple(columns[name] for name in names)
 
 

@@ -16,7 +16,7 @@ from bulkio.plan.recorded import recorded_table
 from bulkio.plan.refusals import refuse, refuse_changed, refuse_odd_dimensions
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
-from bulkio.show import column_lines, printable, show_name, show_type
+from bulkio.show import column_lines, did_you_mean, printable, show_name, show_type
 from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type, with_charset
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
 
 def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
     if request.mode == "truncate":
-        raise SchemaError(
-            f"table {request.table} does not exist, so it cannot be truncated: use --mode create or append"
-        )
+        why = f"table {request.table} does not exist, so it cannot be truncated"
+        near = "" if database.similar is None else f"did you mean {database.similar}? If not, "
+        raise SchemaError(f"{why}: {near}use --mode create or append")
     schema = database.new_schema
     if schema is None:
         where = (
@@ -225,7 +225,7 @@ _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"}
 def _refuse_unknown_types(request: LoadRequest) -> None:
     """Refuse types for columns that the source does not have."""
     known = set(request.source_schema.names)
-    faults = [(name, "types names it") for name in request.types if name not in known]
+    faults = [(n, f"types names it; {did_you_mean(n, known)}".rstrip("; ")) for n in request.types if n not in known]
     refuse(faults, "the source has no such columns")
 
 
@@ -245,9 +245,7 @@ def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
 
 
 def _unknown_column(name: str, columns: dict[str, Column]) -> str:
-    near = [known for known in columns if known.lower() == name.lower()]
-    hint = f"did the table's {show_name(near[0])} mean it?" if near else "leave it out with --columns"
-    return f"the table has no such column; {hint}"
+    return f"the table has no such column; {did_you_mean(name, columns) or 'leave it out with --columns'}"
 
 
 def _misfit(arrow: pa.Field, pg: PgType, type_name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, SchemaError
-from bulkio.show import show_name, show_type, show_value
+from bulkio.show import did_you_mean, show_name, show_type, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +40,11 @@ def refuse_changed(charset: Charset, texts: Iterable[str], what: str) -> None:
 def refuse_odd_dimensions(policies: Policies, fields: Sequence[Field], where: str) -> None:
     """Refuse dimensions of columns that are not there, or are no arrays."""
     types = {field.name: field.cast.pg for field in fields}
-    faults = [(name, "dimensions names it") for name in policies.dimensions if name not in types]
+    faults = [
+        (name, f"dimensions names it; {did_you_mean(name, types)}".rstrip("; "))
+        for name in policies.dimensions
+        if name not in types
+    ]
     refuse(faults, f"{where} has no such columns")
     faults = [
         (name, f"{show_type(types[name].sql)} is no array")

@@ -62,6 +62,8 @@ class Database:
     charset: Charset = UTF8
     #: the tables that inherit from it, as messages call them: TRUNCATE empties them, too
     children: tuple[str, ...] = ()
+    #: name of the table that is most like a missing one
+    similar: str | None = None
     #: bytes of the source's column names in the server's encoding
     name_bytes: Mapping[str, int] = field(default_factory=dict)
 

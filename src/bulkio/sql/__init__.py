@@ -4,6 +4,7 @@ from bulkio.sql.ddl import NewColumn, SequenceOptions, create_composite, create_
 from bulkio.sql.statements import (
     BACKEND,
     COMMIT,
+    CURRENT_USER,
     IS_IN_RECOVERY,
     LIFT_TIMEOUTS,
     OWN_PATH,
@@ -41,6 +42,7 @@ from bulkio.sql.user_query import begins_query, bind_literals
 __all__ = [
     "BACKEND",
     "COMMIT",
+    "CURRENT_USER",
     "IS_IN_RECOVERY",
     "LIFT_TIMEOUTS",
     "OWN_PATH",

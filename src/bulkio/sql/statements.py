@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKEND",
     "COMMIT",
+    "CURRENT_USER",
     "IS_IN_RECOVERY",
     "LIFT_TIMEOUTS",
     "OWN_PATH",
@@ -215,6 +216,10 @@ LIFT_TIMEOUTS = (
     " OR source OPERATOR(pg_catalog.<>) 'client' AND (name OPERATOR(pg_catalog.=) 'statement_timeout'"
     " OR name OPERATOR(pg_catalog.=) 'transaction_timeout')) ORDER BY 1"
 )
+
+
+#: Ask for the role whose privileges count.
+CURRENT_USER = "SELECT current_user::pg_catalog.text"
 
 
 #: Ask which process of which server this is: numbers of processes come again.

@@ -18,7 +18,15 @@ import pyarrow as pa
 
 from bulkio import flow, sql
 from bulkio.catalog import TableName
-from bulkio.catalog.lookup import find_sequences, find_table, find_types, look_up, nullable_columns, users_path
+from bulkio.catalog.lookup import (
+    find_sequences,
+    find_table,
+    find_types,
+    look_up,
+    nullable_columns,
+    similar_table,
+    users_path,
+)
 from bulkio.errors import ConfigError, CountError, DriverError, SchemaError
 from bulkio.files import dest_format, open_sink
 from bulkio.flow import shelter
@@ -26,7 +34,6 @@ from bulkio.forms.rows import from_rows
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
 from bulkio.protocols import ResultColumn
-from bulkio.show import printable
 from bulkio.transfer import open_reads
 from bulkio.transfer.report import ExportReport, Progress
 from bulkio.transfer.send import first_error
@@ -167,14 +174,15 @@ async def _table_request(
 ) -> tuple[ExportRequest, tuple[ResultColumn, ...]]:
     """Lock a table, then look at its columns, then lock what else reading them needs, such as what a view reads."""
     refuse_changed(charset_of(session.server_encoding), [table], "the table's name")
-    found = (await look_up(session, table)).table
+    looked_up = await look_up(session, table)
+    found = looked_up.table
     if found is None:
-        raise _no_table(table)
+        raise await _no_table(session, looked_up.name)
     table_columns(found, options.columns)  # what cannot be read is not locked
     await session.execute(sql.as_user(sql.lock_for_export(sql.select_columns(found.schema, found.name, ()))))
     known = await find_table(session, TableName(found.schema, found.name))
     if known is None:
-        raise _no_table(table)
+        raise await _no_table(session, looked_up.name)
     columns = table_columns(known, options.columns)
     text = sql.select_columns(known.schema, known.name, [column.name for column in columns])
     await session.execute(sql.as_user(sql.lock_for_export(text)))
@@ -189,8 +197,9 @@ async def _table_request(
     return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
 
 
-def _no_table(name: str) -> SchemaError:
-    return SchemaError(f"table {printable(name)} does not exist")
+async def _no_table(session: Session, name: TableName) -> SchemaError:
+    near = await similar_table(session, name)
+    return SchemaError(f"table {name} does not exist" + ("" if near is None else f"; did you mean {near}?"))
 
 
 async def _read_binary(session: Session, stream: BatchStream, options: ExportOptions) -> None:

@@ -27,6 +27,7 @@ from bulkio.catalog.lookup import (
     name_bytes,
     named_types,
     path_schemas,
+    similar_table,
     spelled_typmods,
     users_path,
 )
@@ -69,7 +70,9 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
     async with (
         _opened(source, options) as opened,
         open_session(dsn, options) as session,
-        transaction(session, read_only=False, lock_timeout=options.lock_timeout) as begun,
+        transaction(
+            session, read_only=False, lock_timeout=options.lock_timeout, truncates=options.mode == "truncate"
+        ) as begun,
     ):
         plan = await _plan(session, opened, table, options)
         await _define(session, plan)
@@ -156,7 +159,9 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
     known = found.table
     asked = dict(zip(options.types, await asked_types(session, options.types.values()), strict=True))
     if known is None:
-        return plan_load(request, await _for_new_table(session, request, found.new_schema, asked))
+        database = await _for_new_table(session, request, found.new_schema, asked)
+        similar = await similar_table(session, found.name) if options.mode == "truncate" else None
+        return plan_load(request, replace(database, similar=similar))
     if known.kind in catalog.WRITABLE and options.mode != "create":
         await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name)))
         known = await find_table(session, TableName(known.schema, known.name)) or known

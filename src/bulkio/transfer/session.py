@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from bulkio.drivers.choose import choose_driver, default_dsn
 from bulkio.drivers.conninfo import ConnInfo, parse_conninfo
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 from bulkio.flow import shelter
+from bulkio.quote import quote_ident
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -37,6 +39,16 @@ OUTCOME_TIMEOUT_S = 30.0
 #: how long a statement that was cancelled may take to end; then the connection goes, and the transaction with it
 ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
+
+
+#: SQLSTATE insufficient_privilege
+_DENIED = "42501"
+#: English words alone tell what was denied: it has no field of its own
+_DENIED_WORDS = re.compile(
+    r"permission denied for (table|view|relation|materialized view|foreign table|schema|sequence|function) (\S+)"
+)
+#: kinds of objects that need other privileges than a table: privileges, and how GRANT spells the kind
+_GRANTS = {"sequence": ("USAGE, SELECT", "SEQUENCE"), "function": ("EXECUTE", "FUNCTION")}
 
 
 class ConnectOptions(Protocol):
@@ -85,14 +97,23 @@ class Transaction:
 
 @asynccontextmanager
 async def transaction(
-    session: Session, *, read_only: bool, lock_timeout: str | None = None
+    session: Session, *, read_only: bool, lock_timeout: str | None = None, truncates: bool = False
 ) -> AsyncIterator[Transaction]:
-    """Begin and pin the session's settings; roll back at the end unless the body has committed."""
+    """Begin and pin the session's settings; roll back at the end unless the body has committed.
+
+    Where the server denies the body a permission, the error says what to GRANT to whom.
+    """
     limit_ms = None if lock_timeout is None else milliseconds("lock_timeout", lock_timeout)
     pins = sql.session_pins(export=read_only, lock_timeout_ms=limit_ms)
     begun = await _begin(session, "; ".join((sql.begin(read_only=read_only), *pins)), asks_place=not read_only)
     try:
         yield begun
+    except DriverError as error:
+        await _roll_back(session)
+        needed = "SELECT" if read_only else "INSERT, TRUNCATE" if truncates else "INSERT"
+        if error.sqlstate == _DENIED and (advice := await _advice(session, error, needed)):
+            raise DriverError(f"{error.args[0]}: {advice}", sqlstate=_DENIED) from error
+        raise
     except BaseException:
         await _roll_back(session)
         raise
@@ -121,6 +142,26 @@ async def _begin(session: Session, begin: str, *, asks_place: bool) -> Transacti
         lifted = []
         await session.execute(f"{sql.ROLLBACK}; {begin}")
     return Transaction(tuple(f"{name} of {limit_ms} ms" for name, limit_ms, _ in lifted), tells_place)
+
+
+async def _advice(session: Session, error: DriverError, on_table: str) -> str:
+    """Say what is to be granted, and to whom; nothing where the words do not tell, or nobody can be asked.
+
+    `on_table` is what the work needs of its table.
+    """
+    match = _DENIED_WORDS.fullmatch(error.args[0])
+    if match is None or session.closed:
+        return ""
+    try:
+        [(role,)] = await session.fetch(sql.CURRENT_USER)
+    except DriverError:
+        return ""
+    kind, name = match.groups()
+    on_schema = "USAGE" if on_table == "SELECT" else "USAGE, CREATE"
+    grants = {"schema": (on_schema, "SCHEMA"), **_GRANTS}
+    privileges, what = grants.get(kind, (on_table, "TABLE"))
+    grantee = quote_ident(str(role))
+    return f"role {grantee} lacks it; its owner can GRANT {privileges} ON {what} {quote_ident(name)} TO {grantee}"
 
 
 async def _roll_back(session: Session) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from bulkio.errors import SchemaError
 from bulkio.protocols import PartRange
-from bulkio.show import printable
+from bulkio.show import did_you_mean, printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -97,7 +97,9 @@ def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> 
     ):
         if faults:
             names = tuple(dict.fromkeys(faults))
-            raise SchemaError(f"{source}: " + text.format(printable(", ".join(names))), columns=names)
+            near = next(filter(None, (did_you_mean(name, schema.names) for name in names)), "")
+            what = f"{source}: " + text.format(printable(", ".join(names)))
+            raise SchemaError(f"{what}; {near}" if near and names[0] not in schema.names else what, columns=names)
     return columns
 
 

@@ -55,10 +55,23 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
     return Listing(paths, notes)
 
 
-def refuse_url(name: str) -> None:
-    """Raise `ConfigError` for something like ``s3://…``."""
-    if "://" in name:
-        raise ConfigError(f"{printable(name)}: only files of this machine can be read and written, not URLs")
+#: what fetches a URL
+_FETCHERS = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "http": "curl -O", "https": "curl -O"}
+
+
+def refuse_url(name: str, *, writing: bool = False) -> None:
+    """Raise `ConfigError` for something like ``s3://…``, with what to do instead."""
+    scheme, separator, _ = name.partition("://")
+    if not separator:
+        return
+    what = f"{printable(name)}: only files of this machine can be read and written, not URLs"
+    if scheme == "file":
+        raise ConfigError(f"{what}: name the file by its path")
+    tool = _FETCHERS.get(scheme.lower())
+    if writing:
+        raise ConfigError(f"{what}: export into a file here, and copy that there")
+    with_tool = f" ({tool} …)" if tool else ""
+    raise ConfigError(f"{what}: copy it here first{with_tool}, then load the file")
 
 
 def _list(source: str | os.PathLike[str], suffixes: frozenset[str]) -> Listing:

@@ -1,0 +1,41 @@
+"""Slips on the command line: the message says what was meant, or what to type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli.program import Program
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["laod", "a.parquet", "a"], "No such command 'laod'. Did you mean 'load'?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+        (["load", "a.parquet", "a", "--colums", "x"], "--columns"),
+        (["load", "a/b.parquet"], "TABLE is missing: give the files, then the table, as in bulkio load a.parquet a"),
+        (["load", "orders"], "SOURCE or TABLE is missing: give the files"),
+        (["load", "a.parquet", "a", "--mode", "replace"], "there is no mode replace: truncate replaces the rows"),
+        (["load", "a.parquet", "a", "--mode", "upsert"], "there is no mode upsert: append into an empty table"),
+        (["load", "a.parquet", "a", "--mode", "odd"], "'odd' is not one of 'append', 'create', 'truncate'"),
+        (["export", "select 1", "a.parquet"], "give it with --query"),
+        (["load", "s3://b/a.parquet", "a", "--dsn", "host=/nowhere"], "aws s3 cp"),
+    ],
+)
+def test_a_slip(bulkio_alone: Program, args: list[str], words: str) -> None:
+    """It is wrong usage, and the message has the next step."""
+    done = bulkio_alone(*args)
+    assert done.code == 2
+    assert done.out == ""
+    assert words in done.err
+
+
+def test_a_file_that_is_there_is_no_table(bulkio_alone: Program, orders: Path) -> None:
+    """With a file alone, the table is what is missing."""
+    done = bulkio_alone("load", orders)
+    assert (done.code, "Error: TABLE is missing" in done.err) == (2, True)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         OutcomeUnknown,
         SchemaError,
     )
+    from bulkio.files import csv
     from bulkio.plan import ExportPlan, LoadPlan
     from bulkio.sync import export, load, plan_export, plan_load, read
     from bulkio.transfer.report import ExportReport, LoadReport, Progress
@@ -52,6 +53,7 @@ _HOMES = {
     "OutcomeUnknown": "errors",
     "Progress": "transfer.report",
     "SchemaError": "errors",
+    "csv": "files",
     "export": "sync",
     "load": "sync",
     "plan_export": "sync",
@@ -76,6 +78,7 @@ __all__ = [
     "OutcomeUnknown",
     "Progress",
     "SchemaError",
+    "csv",
     "export",
     "load",
     "plan_export",

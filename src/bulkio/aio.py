@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 from bulkio.catalog import bad_name, is_table_name
 from bulkio.choices import LoadInfinity, check_choice
 from bulkio.errors import ConfigError
+from bulkio.files import CsvFile, dest_format
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.sql import begins_query
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
+from bulkio.transfer.export_csv import export_csv
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.options import ExportOptions, LoadOptions, Query
@@ -163,7 +165,7 @@ async def plan_load(
 
 async def export(
     table_or_query: str,
-    dest: str | os.PathLike[str],
+    dest: str | os.PathLike[str] | CsvFile,
     dsn: str | None = None,
     *,
     params: Sequence[str | None] = (),
@@ -184,7 +186,7 @@ async def export(
 
     Args:
         table_or_query: `table`, `schema.table`, or one SELECT.
-        dest: a path; its ending tells the format (.parquet; .arrow, .feather; .arrows).
+        dest: a path; its ending tells the format (.parquet; .arrow, .feather; .arrows; .csv); or `bulkio.csv(path)`.
         dsn: as for `load`.
         params: values for $1, $2, … of a query, as text; None is NULL.
         driver: as for `load`.
@@ -215,7 +217,10 @@ async def export(
         progress=progress,
         policies=_export_policies(infinity, nan, bounds, dimensions, numeric),
     )
-    return await _export(_query(table_or_query, params), dest, dsn, options)
+    query = _query(table_or_query, params)
+    if isinstance(dest, CsvFile) or dest_format(dest) == "csv":
+        return await export_csv(query, dest, dsn, options)
+    return await _export(query, dest, dsn, options)
 
 
 async def plan_export(

@@ -3,7 +3,7 @@
     BulkioError                 .retryable
      ├── ConfigError            an option, a DSN or an environment variable is wrong; nothing was tried
      ├── SchemaError            .column(s): table and data do not fit; found before a byte was sent
-     ├── EncodeError            .column .row: a value cannot go into its column unchanged
+     ├── EncodeError            .column .row .path .line: a value cannot go into its column unchanged
      ├── DecodeError            .offset: bytes that are not the COPY BINARY that was expected
      ├── FileError              .path: a file cannot be read or written
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
@@ -62,19 +62,39 @@ def _placed(message: str, row: int | None, column: str | None) -> str:
     return f"{where}: {message}"
 
 
+def _in_file(message: str, path: str | None, line: int | None) -> str:
+    """Return a message behind the file and line that it is about."""
+    return message if path is None else f"{printable(path)}, line {line}: {message}"
+
+
 class EncodeError(BulkioError):
     """A value cannot be stored in its column unchanged.
 
-    `row` counts from 1 over the whole load, in the order the source gives the rows.
+    `row` counts from 1 over the whole load, in the order the source gives the rows. Of a source that has lines, such as
+    CSV, `path` and `line` say where the row begins.
     """
 
-    def __init__(self, message: str, *, column: str | None = None, row: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        column: str | None = None,
+        row: int | None = None,
+        path: str | None = None,
+        line: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.column = column
         self.row = row
+        self.path = path
+        self.line = line
 
     def __str__(self) -> str:
-        return _placed(super().__str__(), self.row, self.column)
+        return _in_file(_placed(super().__str__(), self.row, self.column), self.path, self.line)
+
+    def in_file(self, path: str, line: int) -> EncodeError:
+        """Return this error as one about a line of a file."""
+        return type(self)(self.args[0], column=self.column, row=self.row, path=path, line=line)
 
 
 class DecodeError(BulkioError):
@@ -143,7 +163,8 @@ class CountError(BulkioError):
 class DriverError(BulkioError):
     """The server or the driver refused. `sqlstate` is PostgreSQL's five-character code, where there is one.
 
-    Where the server refused a value of a load, `row` (from 1) and mostly `column` say which one.
+    Where the server refused a value of a load, `row` (from 1) and mostly `column` say which one;
+    of a source that has lines, `path` and `line` say where that row begins.
     """
 
     def __init__(
@@ -154,15 +175,31 @@ class DriverError(BulkioError):
         retryable: bool = False,
         row: int | None = None,
         column: str | None = None,
+        path: str | None = None,
+        line: int | None = None,
     ) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
         self.retryable = retryable
         self.row = row
         self.column = column
+        self.path = path
+        self.line = line
 
     def __str__(self) -> str:
-        return _placed(super().__str__(), self.row, self.column)
+        return _in_file(_placed(super().__str__(), self.row, self.column), self.path, self.line)
+
+    def in_file(self, path: str, line: int) -> DriverError:
+        """Return this error as one about a line of a file."""
+        return type(self)(
+            self.args[0],
+            sqlstate=self.sqlstate,
+            retryable=self.retryable,
+            row=self.row,
+            column=self.column,
+            path=path,
+            line=line,
+        )
 
     def at_row(self, row: int | None) -> DriverError:
         """Return this error as one about another row, or about none that is known."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -21,12 +21,14 @@ __all__ = [
     "Chunk",
     "CopyFormat",
     "CopyTarget",
+    "CsvForm",
     "PartRange",
     "ResultColumn",
     "Row",
     "Session",
     "Sink",
     "Source",
+    "Spelling",
 ]
 
 CopyFormat = Literal["binary", "csv"]
@@ -113,6 +115,29 @@ class Chunk:
     ranges: tuple[tuple[int, PartRange], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CsvForm:
+    """How COPY TO writes CSV; the defaults are PostgreSQL's, with a header."""
+
+    header: bool = True
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str = '"'
+    null: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How a source of texts writes numbers, dates and times; the defaults are PostgreSQL's."""
+
+    #: whether numbers have a comma where PostgreSQL's have a point; they have no other mark then
+    decimal_comma: bool = False
+    #: order of year, month and day, such as DD.MM.YYYY; ISO's where not given
+    date_format: str | None = None
+    #: IANA name of the zone of values of timestamptz that do not tell one
+    timezone: str | None = None
+
+
 class Session(Protocol):
     """One connection to one server, used by one task at a time.
 
@@ -149,9 +174,14 @@ class Session(Protocol):
         """Send rows of Python objects with the driver's own row path; give the COPY tag's row count."""
 
     async def copy_out(
-        self, query: str, sink: Callable[[bytes], Awaitable[None]], *, gather_bytes: int = 1 << 20
+        self,
+        query: str,
+        sink: Callable[[bytes], Awaitable[None]],
+        *,
+        gather_bytes: int = 1 << 20,
+        csv: CsvForm | None = None,
     ) -> int:
-        """Run COPY (query) TO STDOUT (FORMAT binary), pushing the stream to `sink`; give the tag's row count.
+        """Run COPY (query) TO STDOUT, in binary or as `csv` says, pushing the stream to `sink`; give the row count.
 
         It is gathered to about `gather_bytes` first: what follows is usually a hand-over to another thread.
         """
@@ -176,6 +206,8 @@ class Source(Protocol):
     rows: int | None
     #: what the user has to know of it, such as files that are left out
     notes: tuple[str, ...]
+    #: spelling of its values where it has nothing but text, as a CSV; None where its types are Arrow's
+    spelling: Spelling | None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order. Runs in a worker thread. Raises `FileError` for unreadable files."""
@@ -188,6 +220,12 @@ class Source(Protocol):
 
     def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
         """Read one of `chunks`, as `batches` reads all. Errors name rows of the source, where `first_row` is known."""
+
+    def place_of_row(self, row: int) -> tuple[str, int] | None:
+        """Return the file and the line at which a row (from 1) begins; None where rows have no lines, or it is lost."""
+
+    def inferred_types(self) -> Mapping[str, str]:
+        """Read all of its texts and return the PostgreSQL type of each column; empty where nobody asked for it."""
 
     def close(self) -> None:
         """Release files and streams."""

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import EncodeError
-from bulkio.forms.rewriting import Rewriter, Spelling
+from bulkio.forms.rewriting import Rewriter
 from bulkio.pgcopy import Encoder, Field
 from bulkio.pgcopy.encoder import TRAILER
+from bulkio.protocols import Spelling
 from bulkio.types import base_type, cast_to_pg
 from bulkio.types.isotexts import with_iso_texts
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: what of an error goes into its JSON object, null where there is none
-_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path")
+_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line")
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bulkio.choices import DriverName
     from bulkio.drivers.asyncpg_connection import Connection
     from bulkio.drivers.conninfo import ConnInfo
-    from bulkio.protocols import CopyFormat, CopyTarget, ResultColumn, Row
+    from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, ResultColumn, Row
 
 __all__ = ["AsyncpgSession"]
 
@@ -132,15 +133,22 @@ class AsyncpgSession:
         return _tag_rows(tag)
 
     async def copy_out(
-        self, query: str, sink: Callable[[bytes], Awaitable[None]], *, gather_bytes: int = 1 << 20
+        self,
+        query: str,
+        sink: Callable[[bytes], Awaitable[None]],
+        *,
+        gather_bytes: int = 1 << 20,
+        csv: CsvForm | None = None,
     ) -> int:
         """Push COPY's pieces, gathered, to `sink`; see the Protocol."""
         gather = _Gather(sink, gather_bytes)
         done: list[object] = []
+        # asyncpg writes the COPY statement itself; these are the options of `sql.copy_to_stdout`.
+        options = {"format": "binary"} if csv is None else {"format": "csv", "encoding": "UTF8", **asdict(csv)}
         try:
             # The line ends keep a comment at the query's end from swallowing asyncpg's bracket.
             with self._listening(lambda waiter: done.extend(_copy_is_done(waiter))), self._mapped():
-                tag = await self._conn.copy_from_query(f"\n{query}\n", output=gather.push, format="binary")
+                tag = await self._conn.copy_from_query(f"\n{query}\n", output=gather.push, **options)
         except _ForeignCodeError as exc:
             error = exc.error
         except asyncio.CancelledError:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from bulkio.choices import DriverName
     from bulkio.drivers.conninfo import ConnInfo
-    from bulkio.protocols import CopyFormat, CopyTarget, Row
+    from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, Row
 
 __all__ = ["PsycopgSession"]
 
@@ -111,10 +111,15 @@ class PsycopgSession:
         return await self._feed(copy, rows, copy.write_rows)
 
     async def copy_out(
-        self, query: str, sink: Callable[[bytes], Awaitable[None]], *, gather_bytes: int = 1 << 20
+        self,
+        query: str,
+        sink: Callable[[bytes], Awaitable[None]],
+        *,
+        gather_bytes: int = 1 << 20,
+        csv: CsvForm | None = None,
     ) -> int:
         """Pull COPY's rows in a thread until they fill a block, and push it to `sink`; see the Protocol."""
-        copy = CopyOut(self._conn, copy_to_stdout(query))
+        copy = CopyOut(self._conn, copy_to_stdout(query, csv))
         try:
             await self._run(copy.begin)
             while block := await self._run(partial(copy.read_block, gather_bytes)):

@@ -7,25 +7,43 @@ error of pyarrow or of the operating system leaves it: they become `FileError`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
-from bulkio.files.formats.registry import FORMATS, SUFFIXES, format_of_dest, format_of_file
+from bulkio.files.formats.csv.file import CsvFile
+from bulkio.files.formats.csv.reader import CsvStream
+from bulkio.files.formats.registry import FOLDER_SUFFIXES, FORMATS, format_of_dest, format_of_file
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.source import FileSource
+from bulkio.files.spool import spooled
 from bulkio.files.stores.paths import list_files, refuse_url
 from bulkio.files.stream import StreamSource, is_stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FORMATS", "FileSink", "FileSource", "StreamSource", "dest_format", "open_sink", "open_source"]
+__all__ = [
+    "FORMATS",
+    "CsvFile",
+    "FileSink",
+    "FileSource",
+    "StreamSource",
+    "csv",
+    "csv_dest",
+    "dest_format",
+    "open_sink",
+    "open_source",
+]
+
+#: the name that users call it by
+csv = CsvFile
 
 
 def open_source(
     source: object, *, batch_rows: int, columns: Sequence[str] | None = None, allow_lossy: bool = False
-) -> FileSource | StreamSource:
+) -> FileSource | StreamSource | CsvStream:
     """Open what the user wants to load; read metadata only.
 
     `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these,
@@ -43,9 +61,27 @@ def open_source(
     chosen = None if columns is None else tuple(columns)
     if is_stream(source):
         return StreamSource(source, batch_rows=batch_rows, columns=chosen)
-    listing = list_files(_named(source), SUFFIXES)
+    if isinstance(source, CsvFile):
+        return _open_csv(source, batch_rows, chosen)
+    if source == "-":
+        raise ConfigError(
+            "stdin has no name that tells its format: if it is CSV, say so (--format csv, bulkio.csv('-'))"
+        )
+    listing = list_files(_named(source), FOLDER_SUFFIXES)
     parts = [format_of_file(path).open_part(path) for path in listing.paths]
     return FileSource(parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes)
+
+
+def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
+    path = source.path
+    if path == "-" or hasattr(path, "read"):
+        file, name = (sys.stdin.buffer, "stdin") if path == "-" else (path, getattr(path, "name", type(path).__name__))
+        if source.infer:
+            return spooled(file, source.options, batch_rows=batch_rows, columns=columns)
+        return CsvStream(file, source.options, name=str(name), batch_rows=batch_rows, columns=columns)
+    listing = list_files(_named(path), frozenset({".csv"}))
+    parts = [source.open_part(path) for path in listing.paths]
+    return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes)
 
 
 def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | None = None) -> FileSink:
@@ -57,14 +93,33 @@ def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | Non
     """
     path = os.fspath(dest)
     refuse_url(path, writing=True)
-    return format_of_dest(path, fmt).open_sink(path, schema)
+    known = format_of_dest(path, fmt)
+    if known.open_sink is None:
+        raise ConfigError(f"{known.name} is written by the server, not from batches")
+    return known.open_sink(path, schema)
 
 
-def dest_format(dest: str | os.PathLike[str]) -> str:
+def dest_format(dest: str | os.PathLike[str] | CsvFile) -> str:
     """Give the format that a destination's name tells, before anything is read. Raises `ConfigError`."""
+    if isinstance(dest, CsvFile):
+        return "csv"
     path = os.fspath(dest)
     refuse_url(path, writing=True)
     return format_of_dest(path, None).name
+
+
+def csv_dest(dest: str | os.PathLike[str] | CsvFile) -> CsvFile:
+    """Return what says where a CSV is written, and how.
+
+    Raises:
+        ConfigError: an option is for reading alone, or it is not one path.
+    """
+    target = dest if isinstance(dest, CsvFile) else CsvFile(dest)
+    if not isinstance(target.path, str | os.PathLike):
+        raise ConfigError(f"{target!r}: give one path to write to")
+    refuse_url(os.fspath(target.path), writing=True)
+    _ = target.form
+    return target
 
 
 def _named(source: object) -> list[str | os.PathLike[str]]:

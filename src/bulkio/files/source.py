@@ -17,10 +17,10 @@ from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part
-    from bulkio.protocols import Chunk, PartRange
+    from bulkio.protocols import Chunk, PartRange, Spelling
 
 __all__ = ["FileSource"]
 
@@ -40,11 +40,16 @@ class FileSource:
         columns: tuple[str, ...] | None = None,
         allow_lossy: bool = False,
         notes: tuple[str, ...] = (),
+        release: Callable[[], None] | None = None,
     ) -> None:
         first = parts[0]
+        self._release = release
         self.notes = notes
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)
+        self.spelling = _common_spelling(parts)
+        #: parts that were opened, by the row of the whole source that each begins with
+        self._begun: dict[int, Part] = {}
         refuse_dropped_partitions(parts, columns)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
@@ -73,11 +78,29 @@ class FileSource:
         ranges = [(self._parts[number], found) for number, found in chunk.ranges]
         return self._start(self._read(ranges, ranges[0][1].first_row if chunk.first_row is None else chunk.first_row))
 
+    def place_of_row(self, row: int) -> tuple[str, int] | None:
+        """Return the file and the line at which a row begins. Raises `FileError`: it reads the file again."""
+        first_row = max((first for first in self._begun if first <= row), default=None)
+        if first_row is None:
+            return None
+        part = self._begun[first_row]
+        line = part.line_of_row(row + 1 - first_row)
+        return None if line is None else (part.path, line)
+
+    def inferred_types(self) -> Mapping[str, str]:
+        """Read all files; return the type of each column, text where they do not agree."""
+        found = [part.inferred_types() for part in self._parts]
+        return {
+            name: kind if all(other[name] == kind for other in found) else "text" for name, kind in found[0].items()
+        }
+
     def close(self) -> None:
         """Close the files that are open, if any."""
         for running in list(self._running):
             with suppress(ValueError):  # it runs in another thread, which closes it
                 running.close()
+        if self._release is not None:
+            self._release()
 
     def _start(self, reader: Generator[pa.RecordBatch, None, None]) -> Iterator[pa.RecordBatch]:
         self._running.add(reader)
@@ -87,6 +110,7 @@ class FileSource:
         """Read ranges one after the other; `row` is the source's that the first one begins with."""
         for part, found in ranges:
             seen = 0
+            self._begun[row + 1 - found.first_row] = part
             options = replace(self._options, first_row=row + 1 - found.first_row)
             with _unchanged(part), reading(part.path), closing(part.read_range(found, options)) as batches:
                 for batch in batches:
@@ -97,6 +121,16 @@ class FileSource:
                 message = f"gave {seen} rows where its own metadata promises {found.rows}: it is damaged"
                 raise FileError(f"{part.path}: {message}", path=part.path)
             row += seen
+
+
+def _common_spelling(parts: Sequence[Part]) -> Spelling | None:
+    """Return how the values of all parts are spelled; raise `SchemaError` where some are spelled and others typed."""
+    first = parts[0]
+    for part in parts:
+        if part.spelling != first.spelling:
+            pair = f"{printable(first.path)} and {printable(part.path)}"
+            raise SchemaError(f"{pair}: one is CSV, the other has types of its own: load them one after the other")
+    return first.spelling
 
 
 @contextmanager

@@ -22,7 +22,9 @@ from bulkio.protocols import Chunk
 from bulkio.show import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from bulkio.protocols import Spelling
 
 __all__ = ["StreamSource", "is_stream"]
 
@@ -39,6 +41,7 @@ class StreamSource:
     """
 
     notes: tuple[str, ...] = ()
+    spelling: Spelling | None = None
 
     def __init__(self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
         self.name = type(source).__name__
@@ -86,6 +89,14 @@ class StreamSource:
             return
         what = _difference(self._schema, batch.schema)
         raise FileError(f"{self.name}: batch {number} has another schema than the stream: {what}", path=self.name)
+
+    def place_of_row(self, row: int) -> tuple[str, int] | None:  # noqa: ARG002 - the Protocol's
+        """Return None: its rows have no lines."""
+        return None
+
+    def inferred_types(self) -> Mapping[str, str]:
+        """Return nothing: its columns have types."""
+        return {}
 
     def close(self) -> None:
         """Release the stream, and with it what its producer holds."""

@@ -6,7 +6,7 @@ reads and checks it. Nothing is guessed: a text that is not surely in the spelli
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +16,13 @@ from bulkio.forms.dates import DateFormat
 from bulkio.forms.zones import Zone
 from bulkio.show import show_value
 
-__all__ = ["Rewriter", "Spelling"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from bulkio.pgcopy import Field
+    from bulkio.protocols import Spelling
+
+__all__ = ["Rewriter", "rewritten"]
 
 #: PostgreSQL's types by their names in pg_type, and in SQL
 _NUMBERS = frozenset({"numeric", "decimal", "float4", "real", "float8", "double precision"})
@@ -27,21 +33,10 @@ _INSTANTS = frozenset({"timestamptz", "timestamp with time zone"})
 _COMMA_NUMBER = r"^([^.,]*|\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*)$"
 
 
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """How a source of texts writes numbers, dates and times; the defaults are PostgreSQL's."""
-
-    #: whether numbers have a comma where PostgreSQL's have a point; they have no other mark then
-    decimal_comma: bool = False
-    #: order of year, month and day, such as DD.MM.YYYY; ISO's where not given
-    date_format: str | None = None
-    #: IANA name of the zone of values of timestamptz that do not tell one
-    timezone: str | None = None
-
-
 class Rewriter:
     """Rewrites the columns of one source.
 
+    >>> from bulkio.protocols import Spelling
     >>> rewriter = Rewriter(Spelling(decimal_comma=True))
     >>> rewriter.rewrite(pa.array(["1234,50", None]), pg_type="numeric(12,2)", column="price").to_pylist()
     ['1234.50', None]
@@ -80,6 +75,24 @@ class Rewriter:
             row, reason = exc.args
             message = f"{show_value(texts[row].as_py())} {reason}"
             raise EncodeError(message, column=column, row=first_row + row) from None
+
+
+def rewritten(
+    batches: Iterable[pa.RecordBatch], fields: Sequence[Field], spelling: Spelling | None, *, first_row: int = 1
+) -> Iterator[pa.RecordBatch]:
+    """Rewrite all batches of a source, which may have more columns than `fields`. Raises `EncodeError`."""
+    rewriter = Rewriter(spelling) if spelling is not None else None
+    types = {f.name: f.cast.pg.base.name for f in fields if rewriter and rewriter.concerns(f.cast.pg.base.name)}
+    if rewriter is None or not types:
+        yield from batches
+        return
+    for batch in batches:
+        columns = [
+            rewriter.rewrite(column, pg_type=types[name], column=name, first_row=first_row) if name in types else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        yield pa.record_batch(columns, schema=batch.schema)
+        first_row += batch.num_rows
 
 
 def _base(pg_type: str) -> str:

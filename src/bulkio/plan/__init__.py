@@ -5,7 +5,7 @@ at once. `--dry-run` prints `describe()`.
 """
 
 from bulkio.choices import Mode
-from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_export, table_columns
+from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
 from bulkio.plan.loads import MODES, LoadPlan, plan_load
 from bulkio.plan.newtypes import missing_types
 from bulkio.plan.recorded import recorded_names, recorded_typmods
@@ -25,6 +25,7 @@ __all__ = [
     "key_columns",
     "loaded_sequences",
     "missing_types",
+    "plan_csv_export",
     "plan_export",
     "plan_load",
     "recorded_names",

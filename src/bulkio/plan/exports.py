@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import ResultColumn
     from bulkio.types import TypeFacts
 
-__all__ = ["ExportPlan", "cursor_query", "key_columns", "plan_export", "table_columns"]
+__all__ = ["ExportPlan", "cursor_query", "key_columns", "plan_csv_export", "plan_export", "table_columns"]
 
 #: decoders of types that have infinities, or 24:00:00, where Arrow has none
 INFINITE = frozenset({"date", "time", "timestamp", "interval", "interval_struct"})
@@ -49,7 +49,8 @@ class ExportPlan:
     fields: tuple[Field, ...]
     arrow_schema: pa.Schema
     driver: DriverName
-    method: ExportMethod
+    #: binary or cursor; csv where the server writes the file's bytes
+    method: ExportMethod | Literal["csv"]
 
     def describe(self) -> str:
         """Give the plan as text, for people."""
@@ -119,6 +120,18 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
         metadata=record_table(request.table_columns, _kept_key(request, fields), request.sequences) or None,
     )
     return ExportPlan(pins, query, request.name, tuple(fields), schema, request.driver, request.method)
+
+
+def plan_csv_export(
+    request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]
+) -> ExportPlan:
+    """Plan what the server itself writes as CSV: every column as its text. Nothing is left for policies to decide."""
+    if unknown := request.policies.changes_exports:
+        raise ConfigError(f"CSV holds the server's own text, unchanged: leave {' and '.join(unknown)} out")
+    if request.method != "binary":
+        raise ConfigError("CSV is written by the server's COPY: leave the method out")
+    plan = plan_export(request, columns, types)
+    return replace(plan, pins=_text_pins(request, columns, types), query=request.query, method="csv")
 
 
 def _may_be_nulled(how: Cast) -> bool:

@@ -18,6 +18,7 @@ from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
 from bulkio.show import column_lines, did_you_mean, printable, show_name, show_type
 from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type, with_charset
+from bulkio.types.isotexts import with_iso_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,6 +191,8 @@ def _kept_in(fields: Sequence[Field], database: Database) -> list[Field]:
 def _load_plan(
     request: LoadRequest, schema: str, table: str, ddl: tuple[str, ...], fields: Sequence[Field], *, creates: bool
 ) -> LoadPlan:
+    if request.spelling is not None:
+        fields = [replace(field, cast=with_iso_texts(field.cast)) for field in fields]
     return LoadPlan(
         source=request.source,
         source_rows=request.source_rows,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from bulkio.catalog import Column, NamedType, SequenceUse, Table, TableName
     from bulkio.choices import DriverName, ExportMethod, LoadMethod, Mode
+    from bulkio.protocols import Spelling
     from bulkio.types import Charset, Policies, TypeFacts
 
 __all__ = ["Database", "ExportRequest", "LoadRequest"]
@@ -37,6 +38,8 @@ class LoadRequest:
     batch_rows: int
     #: the types that columns shall have, as the user spells them, by column
     types: Mapping[str, str]
+    #: spelling of the source's values where it has nothing but text
+    spelling: Spelling | None = None
 
 
 @dataclass(frozen=True, slots=True)

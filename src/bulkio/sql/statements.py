@@ -16,7 +16,7 @@ from bulkio.sql.user_query import bind_literals
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bulkio.protocols import CopyFormat, CopyTarget
+    from bulkio.protocols import CopyFormat, CopyTarget, CsvForm
     from bulkio.sql.ddl import SequenceOptions
 
 __all__ = [
@@ -80,10 +80,15 @@ def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
     return f"COPY {qualified(target.schema, target.table)} ({name_list(target.columns)}) FROM STDIN ({options})"
 
 
-def copy_to_stdout(query: str) -> str:
-    """Build COPY (query) TO STDOUT (FORMAT binary). `query` is one statement, as `bind_literals` gives it."""
+def copy_to_stdout(query: str, csv: CsvForm | None = None) -> str:
+    """Build COPY (query) TO STDOUT, in binary or as CSV. `query` is one statement, as `bind_literals` gives it."""
+    options = "FORMAT binary"
+    if csv is not None:
+        words = {"DELIMITER": csv.delimiter, "QUOTE": csv.quote, "ESCAPE": csv.escape, "NULL": csv.null}
+        texts = ", ".join(f"{word} {quote_literal(text)}" for word, text in words.items())
+        options = f"FORMAT csv, HEADER {str(csv.header).lower()}, {texts}, ENCODING 'UTF8'"
     # The line ends keep a trailing comment in the query from swallowing the bracket.
-    return f"COPY (\n{query}\n) TO STDOUT (FORMAT binary)"
+    return f"COPY (\n{query}\n) TO STDOUT ({options})"
 
 
 def select_columns(schema: str | None, table: str, columns: Sequence[str]) -> str:

@@ -42,13 +42,14 @@ from bulkio.types import charset_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from bulkio.protocols import Row, Session, Sink
     from bulkio.transfer.open_reads import OpenRead
     from bulkio.transfer.options import ExportOptions, Query
+    from bulkio.types import TypeFacts
 
-__all__ = ["BatchStream", "export", "export_plan", "open_batches"]
+__all__ = ["QUEUE_BYTES", "BatchStream", "export", "export_plan", "in_thread", "open_batches", "plan_in", "publish"]
 
 #: of COPY data and of batches, that may wait between two of the three parties
 QUEUE_BYTES = 8 << 20
@@ -92,11 +93,11 @@ async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, op
     try:
         async with open_batches(query, dsn, options) as stream:
             # The writer's thread waits for batches: only the stream's end, good or bad, lets it go.
-            await shelter.finish(_in_thread(partial(writer.write_all, stream)), on_cancel=stream._batches.stop)
+            await shelter.finish(in_thread(partial(writer.write_all, stream)), on_cancel=stream._batches.stop)
     except BaseException:
-        await shelter.finish(_in_thread(writer.abort))
+        await shelter.finish(in_thread(writer.abort))
         raise
-    await shelter.conclude(_publish(writer))
+    await shelter.conclude(publish(writer.commit))
     plan = stream.plan
     return ExportReport(
         rows=writer.rows,
@@ -115,7 +116,7 @@ async def export_plan(query: Query, dsn: str | None, options: ExportOptions) -> 
         open_session(dsn, options) as session,
         transaction(session, read_only=True, lock_timeout=options.lock_timeout),
     ):
-        return await _plan(session, query, options)
+        return await plan_in(session, query, options)
 
 
 @asynccontextmanager
@@ -127,7 +128,7 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
             transaction(session, read_only=True, lock_timeout=options.lock_timeout) as begun,
             open_reads.opened(session) as read,
         ):
-            stream = BatchStream(await _plan(session, query, options), begun.lifted, read)
+            stream = BatchStream(await plan_in(session, query, options), begun.lifted, read)
             for pin in (sql.USERS_PATH, *stream.plan.pins):
                 await session.execute(pin)
             async with anyio.create_task_group() as group:
@@ -142,7 +143,13 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
         raise first_error(errors) from None
 
 
-async def _plan(session: Session, query: Query, options: ExportOptions) -> ExportPlan:
+async def plan_in(
+    session: Session,
+    query: Query,
+    options: ExportOptions,
+    plan: Callable[[ExportRequest, Sequence[ResultColumn], Mapping[int, TypeFacts]], ExportPlan] = plan_export,
+) -> ExportPlan:
+    """Lock what is read, look at its columns, and plan."""
     if query.table is not None:
         request, columns = await _table_request(session, query.table, options)
     elif options.columns is not None:
@@ -155,7 +162,7 @@ async def _plan(session: Session, query: Query, options: ExportOptions) -> Expor
             columns = await session.describe(text)
         request = _request(text, "query", session, options)
     types = await find_types(session, [column.type_oid for column in columns])
-    return plan_export(request, columns, types)
+    return plan(request, columns, types)
 
 
 def _request(query: str, name: str, session: Session, options: ExportOptions) -> ExportRequest:
@@ -354,17 +361,18 @@ class _Writer:
             self._sink.abort()
 
 
-async def _publish(writer: _Writer) -> None:
+async def publish(commit: Callable[[], None]) -> None:
     """Give the file its name, and tell the watch."""
     tell = shelter.decision_watch.get()
     tell("awaited")
     try:
-        await _in_thread(writer.commit)
+        await in_thread(commit)
     except BaseException:
         tell("undone")
         raise
     tell("done")
 
 
-async def _in_thread(work: Callable[[], None]) -> None:
+async def in_thread(work: Callable[[], None]) -> None:
+    """Run what blocks in a thread of its own."""
     await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))

@@ -143,6 +143,10 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
     if found.table is None and found.new_schema is not None and options.mode != "truncate":
         await session.execute(sql.lock_creation(found.new_schema, found.name.name))
         found = await look_up(session, table)  # somebody else may have created it meanwhile
+    asked_for = dict(options.types)
+    if found.table is None:
+        inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
+        asked_for = {name: kind for name, kind in inferred.items() if name in source.schema.names} | asked_for
     request = LoadRequest(
         policies=options.policies,
         source=source.name,
@@ -154,10 +158,11 @@ async def _plan(session: Session, source: Source, table: str, options: LoadOptio
         driver=session.driver,
         method=options.method,
         batch_rows=options.batch_rows,
-        types=options.types,
+        types=asked_for,
+        spelling=source.spelling,
     )
     known = found.table
-    asked = dict(zip(options.types, await asked_types(session, options.types.values()), strict=True))
+    asked = dict(zip(asked_for, await asked_types(session, asked_for.values()), strict=True))
     if known is None:
         database = await _for_new_table(session, request, found.new_schema, asked)
         similar = await similar_table(session, found.name) if options.mode == "truncate" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from bulkio.choices import DriverName, ExportMethod, LoadMethod
@@ -56,7 +56,7 @@ class ExportReport:
     bytes: int
     seconds: float
     driver: DriverName
-    method: ExportMethod
+    method: ExportMethod | Literal["csv"]
     #: the table, or "query"
     table: str
     #: the time limits that were lifted, such as "statement_timeout of 30000 ms"

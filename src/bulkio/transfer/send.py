@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ import anyio.to_thread
 
 from bulkio import flow, sql
 from bulkio.catalog.lookup import users_path
-from bulkio.errors import BulkioError, DriverError
+from bulkio.errors import BulkioError, DriverError, EncodeError, FileError
 from bulkio.files import open_source
+from bulkio.flow import shelter
 from bulkio.forms.copy_csv import Lines, csv_block
 from bulkio.forms.prepare import prepare_batch, prepared_fields
+from bulkio.forms.rewriting import rewritten
 from bulkio.forms.rows import to_rows
 from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.pgcopy import Encoder
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
-    from bulkio.protocols import CopyFormat, Row, Session, Source
+    from bulkio.protocols import CopyFormat, Row, Session, Source, Spelling
     from bulkio.transfer.options import LoadOptions
 
 __all__ = ["QUEUE_BYTES", "Sender", "encode_batches", "first_error", "open_to_load"]
@@ -43,15 +46,20 @@ def open_to_load(source: object, options: LoadOptions) -> Source:
 
 
 def encode_batches(
-    batches: Iterable[pa.RecordBatch], fields: Sequence[Field], *, block_bytes: int, first_row: int = 1
+    batches: Iterable[pa.RecordBatch],
+    fields: Sequence[Field],
+    *,
+    block_bytes: int,
+    first_row: int = 1,
+    spelling: Spelling | None = None,
 ) -> Iterator[Block]:
     """Prepare and encode batches of a plan's `fields`; the last block ends the stream.
 
-    `first_row` is the row of the source that the batches begin with. Raises EncodeError for the first value that cannot
-    go.
+    `first_row` is the row of the source that the batches begin with, `spelling` is the source's own, where it has
+    nothing but text. Raises EncodeError for the first value that cannot go.
     """
     encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes, first_row=first_row)
-    for batch in batches:
+    for batch in rewritten(batches, fields, spelling, first_row=first_row):
         yield from encoder.encode(prepare_batch(batch, fields, encoder.next_row))
     yield encoder.finish()
 
@@ -86,8 +94,20 @@ class Sender:
             error = first_error(errors)
             if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
                 error = error.at_row(self._lines.row_of(error.row))
-            raise error from None
+            raise await self._with_place(error) from None
         raise AssertionError("a task group that ends without an error has returned")
+
+    async def _with_place(self, error: BaseException) -> BaseException:
+        """Return an error about a row with the file and line of that row, where the source has lines.
+
+        Only now are they looked for: that reads the file again.
+        """
+        if not isinstance(error, EncodeError | DriverError) or error.row is None:
+            return error
+        place = None
+        with suppress(FileError):  # the file has changed, or is gone
+            place = await shelter.finish(anyio.to_thread.run_sync(self.source.place_of_row, error.row))
+        return error if place is None else error.in_file(*place)
 
     async def _send(self, session: Session) -> int:
         target = self.plan.target
@@ -112,7 +132,8 @@ class Sender:
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
 
     def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
-        for block in encode_batches(batches, self.plan.fields, block_bytes=self.options.block_bytes):
+        spelling, block_bytes = self.source.spelling, self.options.block_bytes
+        for block in encode_batches(batches, self.plan.fields, block_bytes=block_bytes, spelling=spelling):
             yield block, block.rows
 
     def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import even_ranges, file_state, readable_schema
+from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.wide import ipc_batch_rows, ipc_file_schema, naming_wide_integers, stream_schema
 from bulkio.protocols import PartRange
@@ -41,7 +41,7 @@ _RELEASE_BYTES = 64 << 20
 _COMPRESSION = "lz4"
 
 
-class IpcPart:
+class IpcPart(TypedPart):
     """One Arrow IPC file or stream. A `Part`."""
 
     def __init__(self, path: str) -> None:

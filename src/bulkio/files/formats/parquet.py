@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from bulkio.errors import SchemaError
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import even_ranges, file_state, readable_schema
+from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.int96 import Witness
 from bulkio.files.logical import read_types
@@ -65,7 +65,7 @@ _GROUP_ROWS = 1 << 20
 _COMPRESSION = "zstd"
 
 
-class ParquetPart:
+class ParquetPart(TypedPart):
     """One Parquet file. A `Part`."""
 
     def __init__(self, path: str) -> None:

@@ -17,7 +17,18 @@ from bulkio.show import did_you_mean, printable
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
-__all__ = ["FileState", "Part", "ReadOptions", "choose_columns", "even_ranges", "file_state", "readable_schema"]
+    from bulkio.protocols import Spelling
+
+__all__ = [
+    "FileState",
+    "Part",
+    "ReadOptions",
+    "TypedPart",
+    "choose_columns",
+    "even_ranges",
+    "file_state",
+    "readable_schema",
+]
 
 #: what tells that a file is still the one that it was: device, inode, size, time of the last change
 FileState = tuple[int, int, int, int]
@@ -61,11 +72,20 @@ class Part(Protocol):
     #: string columns that are cheaper to read as dictionaries
     dictionary_columns: frozenset[str]
 
+    #: spelling of its values where it has nothing but text; None where its types are Arrow's
+    spelling: Spelling | None
+
     def ranges(self, count: int) -> Sequence[PartRange]:
         """Cut the file into at most `count` ranges of about the same size, in order. Raises `FileError`."""
 
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Open the file, read the range once, close it. Foreign errors may escape: the caller maps them."""
+
+    def line_of_row(self, row: int) -> int | None:
+        """Return the line at which a row (from 1) begins; None where rows have no lines. Raises `FileError`."""
+
+    def inferred_types(self) -> Mapping[str, str]:
+        """Read all of it and return the PostgreSQL type of each column; empty where nobody asked for it."""
 
 
 def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
@@ -82,6 +102,20 @@ def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
     cuts = [index for index in range(1, len(rows)) if places[index] != places[index - 1]]
     bounds = pairwise([0, *cuts, len(rows)])
     return [PartRange(start, end, starts[start] + 1, starts[end] - starts[start]) for start, end in bounds]
+
+
+class TypedPart:
+    """What the parts of formats with types of their own have in common: there is nothing to tell."""
+
+    spelling: Spelling | None = None
+
+    def line_of_row(self, row: int) -> int | None:  # noqa: ARG002 - the Protocol's
+        """Return None: its rows have no lines."""
+        return None
+
+    def inferred_types(self) -> Mapping[str, str]:
+        """Return nothing: its columns have types."""
+        return {}
 
 
 def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 from bulkio.files.faults import reading
 from bulkio.files.formats import ipc, parquet
+from bulkio.files.formats.csv.reader import CsvPart
+from bulkio.files.stores.paths import ending
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import Part
     from bulkio.files.formats.sink import FileSink
 
-__all__ = ["FORMATS", "SUFFIXES", "Format", "format_of_dest", "format_of_file"]
+__all__ = ["FOLDER_SUFFIXES", "FORMATS", "SUFFIXES", "Format", "format_of_dest", "format_of_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +34,23 @@ class Format:
     #: the first bytes of every such file, or None where there are none to go by
     magic: bytes | None
     open_part: Callable[[str], Part]
-    open_sink: Callable[[str, pa.Schema], FileSink]
+    #: None where the server itself writes the bytes
+    open_sink: Callable[[str, pa.Schema], FileSink] | None
 
 
 FORMATS = (
     Format("parquet", (".parquet", ".pq"), parquet.MAGIC, parquet.ParquetPart, parquet.open_sink),
     Format("arrow", (".arrow", ".feather", ".ipc"), ipc.FILE_MAGIC, ipc.IpcPart, ipc.open_file_sink),
     Format("arrows", (".arrows",), None, ipc.IpcPart, ipc.open_stream_sink),
+    # Never told by its content: any text is CSV.
+    Format("csv", (".csv",), None, CsvPart, None),
 )
 
 _BY_SUFFIX = {suffix: fmt for fmt in FORMATS for suffix in fmt.suffixes}
 #: all endings that bulkio knows
 SUFFIXES = frozenset(_BY_SUFFIX)
+#: endings of the files that a folder stands for: a CSV has no types of its own, so it is loaded where it is meant
+FOLDER_SUFFIXES = frozenset(suffix for fmt in FORMATS if fmt.open_sink for suffix in fmt.suffixes)
 
 
 def format_of_file(path: str) -> Format:
@@ -51,7 +58,7 @@ def format_of_file(path: str) -> Format:
 
     Raises `ConfigError` that lists the known endings, `FileError` if the file cannot be read.
     """
-    by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
+    by_suffix = _BY_SUFFIX.get(ending(path))
     with reading(path):
         _refuse_special(path)
         if by_suffix:
@@ -61,7 +68,10 @@ def format_of_file(path: str) -> Format:
     for fmt in FORMATS:
         if fmt.magic and head.startswith(fmt.magic):
             return fmt
-    raise ConfigError(f"{printable(path)}: of no format that bulkio knows; {_known()}")
+    raise ConfigError(
+        f"{printable(path)}: of no format that bulkio knows; {_known()}. CSV is not guessed: if it is one, say so"
+        " (--format csv, bulkio.csv(path))"
+    )
 
 
 def format_of_dest(path: str, fmt: str | None) -> Format:
@@ -71,7 +81,7 @@ def format_of_dest(path: str, fmt: str | None) -> Format:
             if known.name == fmt:
                 return known
         raise ConfigError(f"unknown format {fmt!r}; known are {', '.join(known.name for known in FORMATS)}")
-    by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
+    by_suffix = _BY_SUFFIX.get(ending(path))
     if by_suffix is None:
         raise ConfigError(f"{printable(path)}: its ending tells no format that bulkio knows; {_known()}")
     return by_suffix

@@ -19,7 +19,12 @@ from bulkio.show import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Listing", "list_files", "refuse_url"]
+__all__ = ["COMPRESSIONS", "Listing", "ending", "list_files", "refuse_url"]
+
+#: endings of compressed files, behind that of the format
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+#: endings of formats that are compressed from outside; the others compress within
+COMPRESSIBLE = frozenset({".csv"})
 
 #: names that a message lists, at most
 _SHOWN_NAMES = 8
@@ -31,6 +36,17 @@ class Listing:
 
     paths: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+
+def ending(path: str) -> str:
+    """Return the ending that tells the format, in lower case: of a compressed CSV, that of the CSV.
+
+    >>> ending("a/Trips.CSV.gz"), ending("trips"), ending("trips.parquet.gz")
+    ('.csv', '', '.gz')
+    """
+    last = Path(path).suffix.lower()
+    inner = Path(Path(path).stem).suffix.lower()
+    return inner if last in COMPRESSIONS and inner in COMPRESSIBLE else last
 
 
 def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[str]) -> Listing:
@@ -97,7 +113,7 @@ def _in_folder(folder: Path, suffixes: frozenset[str]) -> Listing:
         message = f"has folders in it ({_shown(folders)}), which are not searched: name their files, too, as in"
         raise FileError(f"{folder}: {message} '{folder}/**/*.parquet'", path=str(folder))
     # Links that lead nowhere and pipes are among them: opening them says what they are.
-    found = [entry for entry in visible if entry.suffix.lower() in suffixes]
+    found = [entry for entry in visible if ending(entry.name) in suffixes]
     if not found:
         known = ", ".join(sorted(suffixes))
         what = f"no file that ends in {known}" if entries else "no file"

@@ -32,7 +32,7 @@ from bulkio.files.formats.csv.options import CsvOptions
         ({"header": "yes"}, "header is 'yes'"),
         ({"decimal_comma": 1}, "decimal_comma is 1"),
         ({"header_names": ()}, "header_names is ()"),
-        ({"header_names": ["a"]}, "must be a tuple of names"),
+        ({"header_names": "a"}, "must be a tuple of names"),
         ({"header_names": ("a", "")}, "must be a tuple of names"),
         ({"header_names": ("a", "b", "a")}, '"a" twice'),
         ({"encoding": "nope"}, "encoding is 'nope', which is not known"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import codecs
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from bulkio.choices import check_number
 from bulkio.errors import ConfigError
 from bulkio.forms.dates import DateFormat
-from bulkio.forms.rewriting import Spelling
+from bulkio.protocols import CsvForm, Spelling
 from bulkio.show import show_name, show_value
 
 __all__ = ["CsvOptions"]
@@ -19,7 +19,7 @@ _LINE_ENDS = "\r\n"
 _NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CsvOptions:
     """How a CSV is written. The defaults are PostgreSQL's, with a header.
 
@@ -52,8 +52,15 @@ class CsvOptions:
     #: IANA name of the zone of values of timestamptz that do not tell one
     timezone: str | None = None
 
+    #: whether each column of a new table gets the type that all its values are spelled as; reads the input twice
+    infer: bool = False
+    #: whether a file that is written begins with a byte order mark, as some spreadsheets want it
+    bom: bool = False
+
     def __post_init__(self) -> None:
         """Check each value, and all together."""
+        if isinstance(self.header_names, list):
+            object.__setattr__(self, "header_names", tuple(self.header_names))
         _check_byte("delimiter", self.delimiter)
         _check_byte("quote", self.quote)
         if self.escape is not None:
@@ -63,7 +70,8 @@ class CsvOptions:
             raise ConfigError(f"delimiter and {other} are both {show_value(self.delimiter)}, and must differ")
         _check_null(self)
         check_number("skip_lines", self.skip_lines, 0)
-        _check_flag("decimal_comma", self.decimal_comma)
+        for name in ("decimal_comma", "infer", "bom"):
+            _check_flag(name, getattr(self, name))
         if self.header is not None:
             _check_flag("header", self.header)
         _check_names(self.header_names)
@@ -79,6 +87,19 @@ class CsvOptions:
         return Spelling(self.decimal_comma, self.date_format, self.timezone)
 
     @property
+    def form(self) -> CsvForm:
+        """Tell the server how to write.
+
+        Raises:
+            ConfigError: an option is for reading alone.
+        """
+        reading = ("header_names", "skip_lines", "encoding", "decimal_comma", "date_format", "timezone", "infer")
+        given = [name for name in reading if getattr(self, name) != _DEFAULTS[name]]
+        if given:
+            raise ConfigError(f"{' and '.join(given)}: is for reading a CSV; the server writes it as it is, in UTF-8")
+        return CsvForm(self.has_header, self.delimiter, self.quote, self.escape or self.quote, self.null)
+
+    @property
     def has_header(self) -> bool:
         """Tell whether the first record holds names."""
         return self.header_names is None if self.header is None else self.header
@@ -87,6 +108,9 @@ class CsvOptions:
     def is_utf8(self) -> bool:
         """Tell whether the file's own bytes are UTF-8, so that its offsets are those of the text."""
         return codecs.lookup(self.encoding).name in ("utf-8", "utf-8-sig", "ascii")
+
+
+_DEFAULTS = {field.name: field.default for field in fields(CsvOptions)}
 
 
 def _check_byte(name: str, value: object) -> None:

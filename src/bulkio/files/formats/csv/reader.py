@@ -6,7 +6,7 @@ The schema has strings only: what a column holds is for the target's type to say
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -14,23 +14,28 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bulkio.choices import check_number
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import reading
 from bulkio.files.formats.csv.decoding import Utf8Stream
 from bulkio.files.formats.csv.opening import is_plain, open_path, open_stream, read_pieces
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, make_parser, parse, probe
-from bulkio.files.formats.part import file_state
-from bulkio.protocols import PartRange
+from bulkio.files.formats.part import ReadOptions, file_state
+from bulkio.forms.inference import Inference
+from bulkio.protocols import Chunk, PartRange
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.csv.opening import BinaryFile
     from bulkio.files.formats.csv.parser import Parser
-    from bulkio.files.formats.part import ReadOptions
+    from bulkio.protocols import Spelling
 
 __all__ = ["CsvPart", "CsvStream"]
+
+#: rows looked at together when types are inferred
+INFERENCE_ROWS = 16384
 
 
 class CsvPart:
@@ -46,6 +51,7 @@ class CsvPart:
     def __init__(self, path: str, options: CsvOptions | None = None) -> None:
         self.path = path
         self.options = options or CsvOptions()
+        self.spelling: Spelling | None = self.options.spelling
         with reading(path):
             if Path(path).exists() and not Path(path).is_file():
                 raise ValueError("it is not a regular file; what can be read once only is read as a stream")
@@ -95,6 +101,16 @@ class CsvPart:
                 yield PartRange(start, end, row, parser.rows + 1 - row, line, parser.line_ends)
                 start, row, line = end, parser.rows + 1, parser.line
 
+    def inferred_types(self) -> Mapping[str, str]:
+        """Read all of it and give the type of each column; nothing where that was not asked for. Raises `FileError`."""
+        if not self.options.infer:
+            return {}
+        inference = Inference(self._layout.names)
+        with reading(self.path):
+            for batch in self.batches(ReadOptions(INFERENCE_ROWS, None, frozenset())):
+                inference.feed(batch)
+        return inference.types()
+
     def line_of_row(self, row: int) -> int:
         """Give the line at which a row of data (from 1) begins. Reads the file again, up to there."""
         if row == 1:
@@ -136,6 +152,7 @@ class CsvStream:
     """
 
     rows: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -148,6 +165,7 @@ class CsvStream:
     ) -> None:
         self.name = name
         self.options = options or CsvOptions()
+        self.spelling: Spelling | None = self.options.spelling
         self._opened = ExitStack()
         self._head: list[bytes] = []
         self._running: Generator[pa.RecordBatch, None, None] | None = None
@@ -177,10 +195,29 @@ class CsvStream:
             return None
         return self._layout.first_line + row - 1
 
+    def chunks(self, count: int) -> tuple[Chunk, ...]:
+        """Give the one chunk that a stream is. Raises `ConfigError` for less than one."""
+        check_number("chunks", count, 1)
+        return (Chunk(0, first_row=1, rows=None),)
+
+    def read(self, _: Chunk) -> Iterator[pa.RecordBatch]:
+        """Read the one chunk, as `batches` does."""
+        return self.batches()
+
+    def place_of_row(self, row: int) -> tuple[str, int] | None:
+        """Give the name of the stream and the line of a row that was read."""
+        line = self.line_of_row(row)
+        return None if line is None else (self.name, line)
+
+    def inferred_types(self) -> Mapping[str, str]:
+        """Give nothing: what can be read once cannot be looked at first."""
+        return {}
+
     def close(self) -> None:
         """Let go of what decompresses."""
         if self._running is not None:
-            self._running.close()
+            with suppress(ValueError):  # it runs in another thread, which closes it
+                self._running.close()
         self._opened.close()
 
 

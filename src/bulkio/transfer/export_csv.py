@@ -1,0 +1,116 @@
+"""The export to CSV: the server's own COPY, byte for byte, into a file or stdout."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+
+from bulkio import flow, sql
+from bulkio.errors import BulkioError
+from bulkio.files import CsvFile, csv_dest
+from bulkio.files.text_sink import open_text_sink
+from bulkio.flow import shelter
+from bulkio.plan import plan_csv_export
+from bulkio.transfer.export import QUEUE_BYTES, in_thread, plan_in, publish
+from bulkio.transfer.report import ExportReport, Progress
+from bulkio.transfer.send import first_error
+from bulkio.transfer.session import open_session, transaction
+
+if TYPE_CHECKING:
+    import os
+
+    from bulkio.files.text_sink import StdoutSink, TextSink
+    from bulkio.transfer.options import ExportOptions, Query
+
+__all__ = ["export_csv"]
+
+#: byte order mark (UTF-8)
+_BOM = b"\xef\xbb\xbf"
+
+
+async def export_csv(
+    query: Query, dest: str | os.PathLike[str] | CsvFile, dsn: str | None, options: ExportOptions
+) -> ExportReport:
+    """Export as CSV: the whole file appears under its name, or nothing does. Stdout keeps what was written."""
+    started = time.perf_counter()
+    target = csv_dest(dest)
+    writing = _Writing(target, options)
+    try:
+        async with (
+            open_session(dsn, options) as session,
+            transaction(session, read_only=True, lock_timeout=options.lock_timeout) as begun,
+        ):
+            plan = await plan_in(session, query, options, plan_csv_export)
+            for pin in (sql.USERS_PATH, *plan.pins):
+                await session.execute(pin)
+            chunks: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
+            async with anyio.create_task_group() as group:
+                group.start_soon(_write, chunks, writing)
+                try:
+                    copied = await session.copy_out(
+                        plan.query, lambda chunk: chunks.put(chunk, len(chunk)), csv=target.form
+                    )
+                    chunks.close()
+                except BaseException as error:
+                    chunks.fail(error)
+                    raise
+    except BaseException as error:
+        await shelter.finish(in_thread(writing.abort))
+        raise (first_error(error) if isinstance(error, BaseExceptionGroup) else error) from None
+    await shelter.conclude(publish(writing.commit))
+    return ExportReport(
+        rows=copied,
+        bytes=writing.bytes_written,
+        seconds=time.perf_counter() - started,
+        driver=plan.driver,
+        method=plan.method,
+        table=plan.name,
+        lifted=begun.lifted,
+    )
+
+
+async def _write(chunks: flow.Stream[bytes], writing: _Writing) -> None:
+    """Write in a thread, which waits for chunks: only their end, good or bad, lets it go."""
+    try:
+        await shelter.finish(in_thread(partial(writing.write_all, chunks)), on_cancel=chunks.stop)
+    except BulkioError:
+        chunks.stop()
+        raise
+
+
+class _Writing:
+    """The file that is written, in a thread."""
+
+    def __init__(self, dest: CsvFile, options: ExportOptions) -> None:
+        self._dest = dest
+        self._report = options.progress
+        self._sink: TextSink | StdoutSink | None = None
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes written so far."""
+        return self._sink.bytes_written if self._sink is not None else 0
+
+    def write_all(self, chunks: flow.Stream[bytes]) -> None:
+        """Open the file and write every chunk."""
+        self._sink = sink = open_text_sink(str(self._dest.path))
+        if self._dest.bom:
+            sink.write(_BOM)
+        with chunks:
+            for chunk in chunks:
+                sink.write(chunk)
+                if self._report is not None:
+                    self._report(Progress(0, sink.bytes_written, None))
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        if self._sink is not None:
+            self._sink.commit()
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        if self._sink is not None:
+            self._sink.abort()

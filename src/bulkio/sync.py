@@ -46,10 +46,10 @@ plan_export = _blocking(aio.plan_export)
 
 def _batches(
     opening: AbstractAsyncContextManager[BatchStream],
-) -> Iterator[pa.Schema | pa.RecordBatch]:
-    """Give the schema, then the batches. Closing this iterator, as its last reference goes, ends the export."""
+) -> Iterator[BatchStream | pa.RecordBatch]:
+    """Give the stream, then its batches. Closing this iterator, as its last reference goes, ends the export."""
     with opened(opening) as stream:
-        yield stream.schema
+        yield stream
         yield from stream
 
 
@@ -59,13 +59,14 @@ def _streaming(function: Callable[P, AbstractAsyncContextManager[BatchStream]]) 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> pa.RecordBatchReader:
         batches = _batches(function(*args, **kwargs))
-        schema = cast("pa.Schema", next(batches))
-        return pa.RecordBatchReader.from_batches(schema, batches)
+        stream = cast("BatchStream", next(batches))
+        return stream.hand_out(pa.RecordBatchReader.from_batches(stream.schema, batches))
 
     run.__doc__ = """Stream a table or a query as a `pyarrow.RecordBatchReader`; takes what `export` takes, but no file.
 
     Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that
-    is dropped before its end cancels the COPY on the server and closes the connection. Memory is bounded.
+    is dropped (del) before its end cancels the COPY on the server and closes the connection; pyarrow's close() does
+    not. Memory is bounded.
     """
     return run
 

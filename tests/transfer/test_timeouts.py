@@ -141,16 +141,51 @@ def make_big(dsn: str) -> None:
 
 
 @each_driver
-def test_a_load_does_not_wait_for_its_own_source(dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TRUNCATE waits for the read to end, and the read for the load to take its rows."""
-    monkeypatch.setattr(open_reads, "PATIENCE_S", 0.3)
-    make_big(dsn)
-    source = bulkio.read("SELECT * FROM t", dsn, driver=driver)
-    with pytest.raises(bulkio.BulkioError, match=r"read\(\) of this process .* read it to its end first"):
+@pytest.mark.parametrize("query", ["SELECT * FROM t", "SELECT * FROM part", "SELECT * FROM seen"])
+def test_a_load_does_not_wait_for_its_own_source(dsn: str, driver: str, query: str) -> None:
+    """TRUNCATE, of a table with all its partitions, waits for the read to end, and the read for the load."""
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t (a bigint, b text) PARTITION BY LIST (a)")
+        conn.execute("CREATE TABLE half PARTITION OF t DEFAULT PARTITION BY LIST (b)")
+        conn.execute("CREATE TABLE part PARTITION OF half DEFAULT; CREATE VIEW seen AS SELECT * FROM part")
+        conn.execute("INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 300000) i")
+    source = bulkio.read(query, dsn, driver=driver)
+    with pytest.raises(bulkio.BulkioError, match=r"source is a read\(\) of this process .* read it first"):
         bulkio.load(source, "t", dsn, driver=driver, mode="truncate")
     assert source.read_all().num_rows == 300_000
     with connect(dsn) as conn:
         assert conn.execute("SELECT count(*) FROM t").fetchone() == (300_000,)
+
+
+@each_driver
+def test_a_load_does_not_wait_for_a_source_behind_another(
+    dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What wraps the read is not known to be it; nobody reads it on, even though pyarrow's reader is closed."""
+    monkeypatch.setattr(open_reads, "PATIENCE_S", 0.3)
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t (a bigint, b text); CREATE TABLE child () INHERITS (t)")
+        conn.execute("INSERT INTO child SELECT i, repeat('x', 100) FROM generate_series(1, 300000) i")
+    source = bulkio.read("child", dsn, driver=driver)
+    wrapped = pa.RecordBatchReader.from_batches(source.schema, source)
+    with pytest.raises(bulkio.BulkioError, match=r"read\(\) of this process .* \(del reader; pyarrow's close"):
+        bulkio.load(wrapped, "t", dsn, driver=driver, mode="truncate")
+    assert source.read_all().num_rows == 300_000
+
+
+@each_driver
+def test_a_reader_that_is_dropped_is_not_waited_for(dsn: str, driver: str) -> None:
+    """That is what the message advises."""
+    make_big(dsn)
+    source = bulkio.read("t", dsn, driver=driver)
+    source.read_next_batch()
+    del source
+    assert bulkio.load(TABLE, "t", dsn, driver=driver, mode="truncate").rows == 3
+
+
+def test_a_slow_reader_is_waited_for() -> None:
+    """A consumer may take longer over a batch than a load that is not its own would like."""
+    assert open_reads.PATIENCE_S >= 60
 
 
 @each_driver

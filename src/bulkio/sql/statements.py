@@ -232,11 +232,13 @@ BACKEND = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_ti
 
 
 def holders_of(schema: str, table: str) -> str:
-    """Ask which processes have a lock on a table."""
+    """Ask which processes have a lock on a table, or on one of its partitions or children: TRUNCATE locks them all."""
+    root = f"{quote_literal(qualified(schema, table))}::pg_catalog.regclass::pg_catalog.oid"
     return (
-        "SELECT pid, pg_catalog.pg_postmaster_start_time()::pg_catalog.text FROM pg_catalog.pg_locks"  # noqa: S608
-        f" WHERE granted AND relation OPERATOR(pg_catalog.=)"
-        f" {quote_literal(qualified(schema, table))}::pg_catalog.regclass::pg_catalog.oid"
+        f"WITH RECURSIVE tree(oid) AS (SELECT {root} UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i"  # noqa: S608
+        " JOIN tree ON i.inhparent OPERATOR(pg_catalog.=) tree.oid)"
+        " SELECT DISTINCT pid, pg_catalog.pg_postmaster_start_time()::pg_catalog.text FROM pg_catalog.pg_locks"
+        " JOIN tree ON relation OPERATOR(pg_catalog.=) tree.oid WHERE granted"
         " AND database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database"
         " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
     )

@@ -7,6 +7,7 @@ between them.
 from __future__ import annotations
 
 import time
+import weakref
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -68,6 +69,11 @@ class BatchStream:
         self.schema: pa.Schema = plan.arrow_schema
         self._batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
         self._read = read
+
+    def hand_out(self, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """Note the reader that gives these batches to its user, and return it."""
+        self._read.reader = weakref.ref(reader)
+        return reader
 
     async def __aiter__(self) -> AsyncIterator[pa.RecordBatch]:
         with suppress(flow.EndOfStream):

@@ -75,7 +75,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         ) as begun,
     ):
         plan = await _plan(session, opened, table, options)
-        await _define(session, plan)
+        await _define(session, plan, source)
         sender = Sender(plan, opened, options)
         copied = await sender.run(session)
         _compare_counts(plan, copied, sender.rows)
@@ -220,14 +220,16 @@ async def _with_named(
     return replace(database, named=named, types=await find_types(session, [*recorded, *others]))
 
 
-async def _define(session: Session, plan: LoadPlan) -> None:
+async def _define(session: Session, plan: LoadPlan, source: object) -> None:
     """Run the plan's DDL. TRUNCATE waits for every reader, but not for one that waits for this load."""
     readers = []
+    name = f"{plan.schema}.{plan.table}"
     if plan.mode == "truncate" and open_reads.any_open():
         readers = open_reads.among(await session.fetch(sql.holders_of(plan.schema, plan.table)))
+        open_reads.refuse_source(readers, source, name)
     for statement in plan.ddl:
         work = partial(session.execute, sql.as_user(statement))
-        await (open_reads.watch(readers, work, f"{plan.schema}.{plan.table}") if readers else work())
+        await (open_reads.watch(readers, work, name) if readers else work())
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:

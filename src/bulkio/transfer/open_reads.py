@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import Row, Session
 
-__all__ = ["OpenRead", "among", "any_open", "opened", "watch"]
+__all__ = ["OpenRead", "among", "any_open", "opened", "refuse_source", "watch"]
 
 #: how long a read that stands in the way may go without anybody taking its next batch
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
+#: how often to look
+_LOOK_S = 0.2
 
 
 class OpenRead:
     """One read; its reader tells here that it goes on."""
 
     def __init__(self) -> None:
+        #: the reader that hands the batches out, where it is pyarrow's
+        self.reader: Callable[[], object] = lambda: None
         self._readers = 0
         self._left_at = time.monotonic()
 
@@ -72,6 +76,15 @@ def among(backends: Sequence[Row]) -> list[Row]:
     return [backend for backend in backends if backend in _open]
 
 
+def refuse_source(readers: Sequence[Row], source: object, table: str) -> None:
+    """Raise BulkioError where one of these reads is the source itself, which the load reads only afterwards."""
+    if any((read := _open.get(backend)) is not None and read.reader() is source for backend in readers):
+        raise BulkioError(
+            f"the source is a read() of this process that is open on table {table}: the load would wait for it, and it"
+            " for the load, for ever: read it first, as with read_all(), and drop the reader"
+        )
+
+
 async def watch(readers: Sequence[Row], work: Callable[[], Awaitable[object]], table: str) -> None:
     """Run a statement that waits for these reads to end; cancel it where nobody reads one of them on.
 
@@ -91,15 +104,16 @@ async def watch(readers: Sequence[Row], work: Callable[[], Awaitable[object]], t
         raise failures[0]
     if stuck.is_set():
         raise BulkioError(
-            f"a read() of this process is open on table {table} and nobody reads it on, so that the load would wait for"
-            " it for ever: read it to its end first (read_all()), or close it"
+            f"a read() of this process is open on table {table}, and for {PATIENCE_S:g} s nobody has read it on, so"
+            " that the load would wait for it for ever: read it to its end first (read_all()), or drop the reader (del"
+            " reader; pyarrow's close() does not reach it)"
         )
 
 
 async def _look(readers: Sequence[Row], stuck: anyio.Event, statement: anyio.CancelScope) -> None:
     """Look at the reads until one is stuck; then cancel the statement."""
     while True:
-        await anyio.sleep(PATIENCE_S / 10)
+        await anyio.sleep(_LOOK_S)
         if any(read.idle_s() > PATIENCE_S for backend in readers if (read := _open.get(backend)) is not None):
             stuck.set()
             statement.cancel()

@@ -20,6 +20,7 @@ from bulkio.catalog.tables import (
     schema_query,
     schemas_query,
     sequences_query,
+    size_query,
     table_query,
     tables_query,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "schema_query",
     "schemas_query",
     "sequences_query",
+    "size_query",
     "table_query",
     "tables_query",
     "type_names_query",

@@ -23,6 +23,7 @@ __all__ = [
     "schema_query",
     "schemas_query",
     "sequences_query",
+    "size_query",
     "table_query",
     "tables_query",
 ]
@@ -120,6 +121,42 @@ def table_query(table: TableName | int) -> Question[Relation]:
         WHERE c.oid = {oid}
         """,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a table is, its partitions together."""
+
+    #: bytes of the heap
+    bytes: int
+    #: rows as the planner would estimate them; None where a part of it was never analyzed
+    estimate: int | None
+    #: whether this role would count every row, at the cost of reading them
+    countable: bool
+
+
+def size_query(schema: str, table: str) -> Question[Size]:
+    """Ask how large a table is. Its parts' estimates are scaled to their sizes now, as the planner does it."""
+    size = "pg_catalog.pg_relation_size(c.oid::pg_catalog.regclass)"
+    block = "pg_catalog.current_setting('block_size')::pg_catalog.int8"
+    rows = f"CASE WHEN {size} = 0 THEN 0 WHEN c.relpages > 0 THEN c.reltuples / c.relpages * ({size} / {block}) END"
+    unknown = f"{size} > 0 AND (c.reltuples < 0 OR c.relpages = 0) OR c.relkind <> 'r'"
+    columns = {
+        "bytes": f"coalesce(sum({size}), 0)::bigint",
+        "estimate": f"CASE WHEN bool_or({unknown}) THEN NULL ELSE coalesce(sum({rows}), 0)::bigint END",
+        "countable": "coalesce(bool_and(c.relkind = 'r'), true)"
+        " AND pg_catalog.has_table_privilege((SELECT oid FROM named), 'SELECT')"
+        " AND NOT pg_catalog.row_security_active((SELECT oid FROM named))",
+    }
+    rest = """
+        FROM pg_catalog.pg_class AS c
+        WHERE c.relkind <> 'p' AND c.oid IN (
+            SELECT oid FROM named UNION
+            SELECT t.relid FROM named, pg_catalog.pg_partition_tree(named.oid::pg_catalog.regclass) AS t)
+        """
+    name = quote_literal(qualified(schema, table))
+    before = f"WITH named AS (SELECT pg_catalog.to_regclass({name})::pg_catalog.oid AS oid)"
+    return Question(Size, columns, rest, before)
 
 
 def tables_query() -> Question[TableName]:

@@ -21,11 +21,23 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
         say(f"Warning: {printable(note)}")
     _tell_lifted(report, quiet=quiet or as_json)
     if as_json:
-        more = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}
+        more: dict[str, object] = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}
+        more |= {"rows_before": report.rows_before, "rows_before_estimated": report.rows_before_estimated}
         _written(lambda: show_json({**_numbers(report), **more}))
     elif not quiet:
-        created = "; the table was created" if report.created else ""
-        _written(lambda: show(f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{created}"))
+        what = f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{_before(report)}"
+        _written(lambda: show(what))
+
+
+def _before(report: LoadReport) -> str:
+    """Say what the table was before: who loads a file twice by mistake sees it here."""
+    if report.created:
+        return "; the table was created"
+    if not report.rows_before:
+        return ""
+    about, marked = ("about ", " (estimated)") if report.rows_before_estimated else ("", "")
+    rows = "1 row" if report.rows_before == 1 else f"{report.rows_before:,} rows"
+    return f"; the table already had {about}{rows}{marked}"
 
 
 def show_export(report: ExportReport, path: str, *, as_json: bool, quiet: bool) -> None:

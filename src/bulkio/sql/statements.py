@@ -39,6 +39,7 @@ __all__ = [
     "close_cursor",
     "copy_from_stdin",
     "copy_to_stdout",
+    "count_rows",
     "declare_cursor",
     "fetch_forward",
     "holders_of",
@@ -229,6 +230,15 @@ CURRENT_USER = "SELECT current_user::pg_catalog.text"
 
 #: Ask which process of which server this is: numbers of processes come again.
 BACKEND = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
+
+
+def count_rows(schema: str, table: str) -> str:
+    """Build the count of a table's own rows, and of its partitions'; not of those that inherit from it otherwise.
+
+    >>> count_rows("public", "trips")
+    'SELECT pg_catalog.count(*) FROM "public"."trips"'
+    """
+    return f"SELECT pg_catalog.count(*) FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
 
 
 def holders_of(schema: str, table: str) -> str:

@@ -47,6 +47,7 @@ from bulkio.plan import (
 )
 from bulkio.transfer import open_reads
 from bulkio.transfer.report import LoadReport
+from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, transaction
 from bulkio.types import charset_of
@@ -75,6 +76,7 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         ) as begun,
     ):
         plan = await _plan(session, opened, table, options)
+        rows, is_estimate = await rows_before(session, plan)
         await _define(session, plan, source)
         sender = Sender(plan, opened, options)
         copied = await sender.run(session)
@@ -93,6 +95,8 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         created=plan.creates,
         notes=plan.notes,
         lifted=begun.lifted,
+        rows_before=rows,
+        rows_before_estimated=is_estimate,
     )
 
 

@@ -40,6 +40,10 @@ class LoadReport:
     notes: tuple[str, ...] = ()
     #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
     lifted: tuple[str, ...] = ()
+    #: rows that the table had before an append; None where that is not known, or not asked
+    rows_before: int | None = None
+    #: whether that is the planner's estimate, as it is for a large table
+    rows_before_estimated: bool = False
 
     @property
     def rows_per_s(self) -> float:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bulkio.catalog import bad_name, is_table_name
 from bulkio.choices import LoadInfinity, check_choice
 from bulkio.errors import ConfigError
-from bulkio.files import CsvFile, dest_format
+from bulkio.files import CsvFile, FormattedFile, dest_format
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.sql import begins_query
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
@@ -165,7 +165,7 @@ async def plan_load(
 
 async def export(
     table_or_query: str,
-    dest: str | os.PathLike[str] | CsvFile,
+    dest: str | os.PathLike[str] | CsvFile | FormattedFile,
     dsn: str | None = None,
     *,
     params: Sequence[str | None] = (),

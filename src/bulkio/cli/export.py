@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from bulkio.cli.formats import format_options, named_file
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Shared, parse_param, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
@@ -13,6 +14,7 @@ from bulkio.show import printable
 
 if TYPE_CHECKING:
     from bulkio.choices import ExportMethod
+    from bulkio.files import CsvFile
 
 __all__ = ["export"]
 
@@ -29,6 +31,7 @@ METHODS = ("binary", "cursor")
     metavar="VALUE",
     help=r"A value for the query's $1, then $2, ...; \N is NULL (and \\N the text \N).",
 )
+@format_options(load=False)
 @policy_options(load=False)
 @shared_options(methods=METHODS, batch_rows=16384)
 def export(
@@ -36,6 +39,8 @@ def export(
     query: str | None,
     params: tuple[str, ...],
     method: ExportMethod,
+    fmt: str | None,
+    csv: dict[str, object],
     shared: Shared,
     policies: dict[str, Any],
 ) -> None:
@@ -45,7 +50,7 @@ def export(
     that was there before stays as it is.
 
     TABLE is `table` or `schema.table`, a view too. DEST's ending tells the format: .parquet or .pq; .arrow, .feather or
-    .ipc (Arrow IPC file); .arrows (Arrow IPC stream).
+    .ipc (Arrow IPC file); .arrows (Arrow IPC stream); .csv, .csv.gz or .csv.zst. - is stdout, with --format.
 
     Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
     of them is set, it is the embedded server.
@@ -58,6 +63,7 @@ def export(
     table, dest = _table_and_dest(names, query)
     if params and query is None:
         raise click.UsageError("--param goes with --query only")
+    target = cast("CsvFile | str", named_file([dest], fmt, csv))
     dsn = use_dsn(shared.dsn, quiet=shared.quiet)
     values = [parse_param(param) for param in params]
     from bulkio import sync
@@ -66,7 +72,7 @@ def export(
     if shared.dry_run:
         from bulkio.files import dest_format
 
-        dest_format(dest)
+        dest_format(target)
         plan = carry_out(
             lambda: sync.plan_export(
                 table,
@@ -87,7 +93,7 @@ def export(
         done = carry_out(
             lambda: sync.export(
                 table,
-                dest,
+                target,
                 dsn,
                 params=values,
                 driver=shared.driver,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkio.choices import MODE_ADVICE
+from bulkio.cli.formats import format_options, named_file
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Shared, by_column, policy_options, shared_options, use_dsn
 from bulkio.cli.progress import progress_bar
@@ -50,6 +51,7 @@ MODES = ("append", "create", "truncate")
     callback=lambda _ctx, _option, texts: by_column(texts, "COLUMN=TYPE", str),
     help="The type of a new table's column, as DDL spells it: doc=jsonb, 'price=numeric(10,2)'. May be repeated.",
 )
+@format_options(load=True)
 @policy_options(load=True)
 @shared_options(methods=METHODS, batch_rows=16384)
 def load(
@@ -57,6 +59,8 @@ def load(
     method: LoadMethod,
     mode: Mode,
     types: dict[str, str],
+    fmt: str | None,
+    csv: dict[str, object],
     shared: Shared,
     policies: dict[str, Any],
 ) -> None:
@@ -65,8 +69,8 @@ def load(
     All rows are loaded in one transaction, or none. Columns go by their names; a value that does not fit its column
     unchanged is an error that names its row and column.
 
-    SOURCE is a Parquet or Arrow IPC file, a folder of them, or a pattern like 'trips/*.parquet'. TABLE is `table` or
-    `schema.table`; capitals and odd characters need double quotes, as in SQL.
+    SOURCE is a Parquet, Arrow IPC or CSV file, a folder, a pattern like 'trips/*.parquet', or - for stdin. TABLE is
+    `table` or `schema.table`; capitals and odd characters need double quotes, as in SQL.
 
     Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
     of them is set, it is the embedded server.
@@ -74,12 +78,13 @@ def load(
     \b
     Examples:
       bulkio load orders.parquet orders
+      bulkio load export.csv sales --delimiter ';' --decimal-comma --date-format DD.MM.YYYY
       bulkio load trips/*.parquet public.trips --mode truncate --dsn service=warehouse
       bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
     """  # noqa: D301 (\b is click's)
     sources, table = _sources_and_table(names)
     dsn = use_dsn(shared.dsn, quiet=shared.quiet)
-    source = sources[0] if len(sources) == 1 else list(sources)
+    source = named_file(sources, fmt, csv)
     from bulkio import sync
     from bulkio.cli import report
 

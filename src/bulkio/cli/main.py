@@ -60,6 +60,9 @@ def _run(args: list[str]) -> int:
 
 def _tell(error: BaseException, wishes: _Wishes) -> int:
     """Print an error; give the exit code."""
+    if isinstance(error, BulkioError) and isinstance(error.__cause__, BrokenPipeError):
+        settle(Exit.DONE)  # whoever reads stdout (`| head`) has what it wanted
+        return Exit.DONE
     code, message = _judge(error)
     settle(code)
     if wishes.debug:

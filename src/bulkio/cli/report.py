@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from bulkio.cli.output import count_bytes, say, show, show_json
@@ -43,12 +44,18 @@ def _before(report: LoadReport) -> str:
 def show_export(report: ExportReport, path: str, *, as_json: bool, quiet: bool) -> None:
     """Tell what an export did."""
     _tell_lifted(report, quiet=quiet or as_json)
-    if as_json:
+    if path == "-":  # stdout has the data
+        if as_json or not quiet:
+            say(json.dumps({**_numbers(report), "path": path}) if as_json else _exported(report, "stdout"))
+    elif as_json:
         _written(lambda: show_json({**_numbers(report), "path": path}))
     elif not quiet:
-        size = count_bytes(report.bytes)
-        what = f"{report.rows:,} rows from {_table(report)} to {printable(path)}"
-        _written(lambda: show(f"exported {what} {_speed(report)}; {size}"))
+        _written(lambda: show(_exported(report, path)))
+
+
+def _exported(report: ExportReport, path: str) -> str:
+    what = f"{report.rows:,} rows from {_table(report)} to {printable(path)}"
+    return f"exported {what} {_speed(report)}; {count_bytes(report.bytes)}"
 
 
 def _tell_lifted(report: LoadReport | ExportReport, *, quiet: bool) -> None:

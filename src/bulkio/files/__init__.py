@@ -7,18 +7,19 @@ error of pyarrow or of the operating system leaves it: they become `FileError`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
+from bulkio.files.arrow_stream import begins_as_stream, open_stream_reader
 from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvStream
-from bulkio.files.formats.registry import FOLDER_SUFFIXES, FORMATS, format_of_dest, format_of_file
+from bulkio.files.formats.registry import FOLDER_SUFFIXES, FORMATS, FormattedFile, format_of_dest, format_of_file
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.source import FileSource
 from bulkio.files.spool import spooled
-from bulkio.files.stores.paths import list_files, refuse_url
+from bulkio.files.stores.paths import ending, list_files, refuse_url
+from bulkio.files.stores.standard import stdin
 from bulkio.files.stream import StreamSource, is_stream
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ __all__ = [
     "CsvFile",
     "FileSink",
     "FileSource",
+    "FormattedFile",
     "StreamSource",
     "csv",
     "csv_dest",
     "dest_format",
+    "is_csv_name",
     "open_sink",
     "open_source",
 ]
@@ -63,19 +66,28 @@ def open_source(
         return StreamSource(source, batch_rows=batch_rows, columns=chosen)
     if isinstance(source, CsvFile):
         return _open_csv(source, batch_rows, chosen)
+    fmt = None
+    if isinstance(source, FormattedFile):
+        fmt = source.format
+        source = source.path
+    if source == "-" and (fmt == "arrows" or (fmt is None and begins_as_stream(stdin()))):
+        return StreamSource(open_stream_reader(stdin(), "stdin"), batch_rows=batch_rows, columns=chosen)
+    if source == "-" and fmt is not None:
+        raise ConfigError(f"{fmt} cannot be read from a pipe: its end comes first; save it to a file, or use arrows")
     if source == "-":
         raise ConfigError(
             "stdin has no name that tells its format: if it is CSV, say so (--format csv, bulkio.csv('-'))"
         )
     listing = list_files(_named(source), FOLDER_SUFFIXES)
-    parts = [format_of_file(path).open_part(path) for path in listing.paths]
+    formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
+    parts = [known.open_part(path) for known, path in zip(formats, listing.paths, strict=True)]
     return FileSource(parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes)
 
 
 def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
     path = source.path
     if path == "-" or hasattr(path, "read"):
-        file, name = (sys.stdin.buffer, "stdin") if path == "-" else (path, getattr(path, "name", type(path).__name__))
+        file, name = (stdin(), "stdin") if path == "-" else (path, getattr(path, "name", type(path).__name__))
         if source.infer:
             return spooled(file, source.options, batch_rows=batch_rows, columns=columns)
         return CsvStream(file, source.options, name=str(name), batch_rows=batch_rows, columns=columns)
@@ -84,13 +96,16 @@ def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None)
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes)
 
 
-def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | None = None) -> FileSink:
+def open_sink(dest: str | os.PathLike[str] | FormattedFile, schema: pa.Schema, *, fmt: str | None = None) -> FileSink:
     """Open a file to write batches of `schema` to; it appears under its name at `commit`.
 
     The format follows the name's ending, or `fmt`: parquet, arrow or arrows. Raises `ConfigError` (unknown
     format), `SchemaError` (a type that the format cannot hold), `FileError` (no such folder, no
     permission…).
     """
+    if isinstance(dest, FormattedFile):
+        fmt = dest.format
+        dest = cast("str", dest.path)
     path = os.fspath(dest)
     refuse_url(path, writing=True)
     known = format_of_dest(path, fmt)
@@ -99,22 +114,32 @@ def open_sink(dest: str | os.PathLike[str], schema: pa.Schema, *, fmt: str | Non
     return known.open_sink(path, schema)
 
 
-def dest_format(dest: str | os.PathLike[str] | CsvFile) -> str:
+def dest_format(dest: str | os.PathLike[str] | CsvFile | FormattedFile) -> str:
     """Give the format that a destination's name tells, before anything is read. Raises `ConfigError`."""
     if isinstance(dest, CsvFile):
         return "csv"
+    if isinstance(dest, FormattedFile):
+        return dest.format
+    if dest == "-":
+        raise ConfigError("stdout has no name that tells a format: say it (--format csv, bulkio.csv('-'))")
     path = os.fspath(dest)
     refuse_url(path, writing=True)
     return format_of_dest(path, None).name
 
 
-def csv_dest(dest: str | os.PathLike[str] | CsvFile) -> CsvFile:
+def is_csv_name(path: str) -> bool:
+    """Tell whether a file's name ends as a CSV's."""
+    return ending(path) == ".csv"
+
+
+def csv_dest(dest: str | os.PathLike[str] | CsvFile | FormattedFile) -> CsvFile:
     """Return what says where a CSV is written, and how.
 
     Raises:
         ConfigError: an option is for reading alone, or it is not one path.
     """
-    target = dest if isinstance(dest, CsvFile) else CsvFile(dest)
+    path = dest.path if isinstance(dest, FormattedFile) else dest
+    target = dest if isinstance(dest, CsvFile) else CsvFile(path)
     if not isinstance(target.path, str | os.PathLike):
         raise ConfigError(f"{target!r}: give one path to write to")
     refuse_url(os.fspath(target.path), writing=True)

@@ -29,7 +29,7 @@ from bulkio.catalog.lookup import (
     users_path,
 )
 from bulkio.errors import ConfigError, CountError, DriverError, SchemaError
-from bulkio.files import dest_format, open_sink
+from bulkio.files import FormattedFile, dest_format, open_sink
 from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
 from bulkio.pgcopy import Decoder
@@ -90,7 +90,9 @@ class BatchStream:
                 yield batch
 
 
-async def export(query: Query, dest: str | os.PathLike[str], dsn: str | None, options: ExportOptions) -> ExportReport:
+async def export(
+    query: Query, dest: str | os.PathLike[str] | FormattedFile, dsn: str | None, options: ExportOptions
+) -> ExportReport:
     """Export into a file: the whole result appears under its name, or nothing does."""
     started = time.perf_counter()
     if dest_format(dest) == "parquet":
@@ -146,7 +148,8 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
                     stream._batches.stop()
                     group.cancel_scope.cancel()
     except BaseExceptionGroup as errors:
-        raise first_error(errors) from None
+        first = first_error(errors)
+        raise first from first.__cause__
 
 
 async def plan_in(
@@ -336,7 +339,7 @@ def _size(batch: pa.RecordBatch) -> int:
 class _Writer:
     """Write the batches into a file, in a thread."""
 
-    def __init__(self, dest: str | os.PathLike[str], options: ExportOptions) -> None:
+    def __init__(self, dest: str | os.PathLike[str] | FormattedFile, options: ExportOptions) -> None:
         self._dest = dest
         self._report = options.progress
         self._sink: Sink | None = None

@@ -10,8 +10,8 @@ import anyio
 
 from bulkio import flow, sql
 from bulkio.errors import BulkioError
-from bulkio.files import CsvFile, csv_dest
-from bulkio.files.text_sink import open_text_sink
+from bulkio.files import CsvFile, FormattedFile, csv_dest
+from bulkio.files.text_sink import TextSink
 from bulkio.flow import shelter
 from bulkio.plan import plan_csv_export
 from bulkio.transfer.export import QUEUE_BYTES, in_thread, plan_in, publish
@@ -22,7 +22,6 @@ from bulkio.transfer.session import open_session, transaction
 if TYPE_CHECKING:
     import os
 
-    from bulkio.files.text_sink import StdoutSink, TextSink
     from bulkio.transfer.options import ExportOptions, Query
 
 __all__ = ["export_csv"]
@@ -32,7 +31,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 async def export_csv(
-    query: Query, dest: str | os.PathLike[str] | CsvFile, dsn: str | None, options: ExportOptions
+    query: Query, dest: str | os.PathLike[str] | CsvFile | FormattedFile, dsn: str | None, options: ExportOptions
 ) -> ExportReport:
     """Export as CSV: the whole file appears under its name, or nothing does. Stdout keeps what was written."""
     started = time.perf_counter()
@@ -59,7 +58,8 @@ async def export_csv(
                     raise
     except BaseException as error:
         await shelter.finish(in_thread(writing.abort))
-        raise (first_error(error) if isinstance(error, BaseExceptionGroup) else error) from None
+        first = first_error(error) if isinstance(error, BaseExceptionGroup) else error
+        raise first from first.__cause__
     await shelter.conclude(publish(writing.commit))
     return ExportReport(
         rows=copied,
@@ -87,7 +87,7 @@ class _Writing:
     def __init__(self, dest: CsvFile, options: ExportOptions) -> None:
         self._dest = dest
         self._report = options.progress
-        self._sink: TextSink | StdoutSink | None = None
+        self._sink: TextSink | None = None
 
     @property
     def bytes_written(self) -> int:
@@ -96,7 +96,7 @@ class _Writing:
 
     def write_all(self, chunks: flow.Stream[bytes]) -> None:
         """Open the file and write every chunk."""
-        self._sink = sink = open_text_sink(str(self._dest.path))
+        self._sink = sink = TextSink(str(self._dest.path))
         if self._dest.bom:
             sink.write(_BOM)
         with chunks:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import Part
     from bulkio.files.formats.sink import FileSink
 
-__all__ = ["FOLDER_SUFFIXES", "FORMATS", "SUFFIXES", "Format", "format_of_dest", "format_of_file"]
+__all__ = ["FOLDER_SUFFIXES", "FORMATS", "SUFFIXES", "Format", "FormattedFile", "format_of_dest", "format_of_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,15 @@ def format_of_file(path: str) -> Format:
         f"{printable(path)}: of no format that bulkio knows; {_known()}. CSV is not guessed: if it is one, say so"
         " (--format csv, bulkio.csv(path))"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class FormattedFile:
+    """Files whose format is said, whatever their names are."""
+
+    #: path, list of paths, or "-" for stdin and stdout
+    path: object
+    format: str
 
 
 def format_of_dest(path: str, fmt: str | None) -> Format:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.faults import writing
 from bulkio.files.stores.local import StagedFile
+from bulkio.files.stores.standard import StdoutFile
 from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import IO
 
     import pyarrow as pa
 
@@ -36,11 +36,11 @@ class FileSink:
         self.schema = schema
         self.bytes_written = 0
         with writing(path):
-            self._staged = StagedFile(path)
+            self._staged = StdoutFile() if path == "-" else StagedFile(path)
         self._writer: Writer | None = None
         try:
             with writing(path):
-                self._writer = make_writer(self._staged.file)
+                self._writer = make_writer(cast("IO[bytes]", self._staged.file))
         except BaseException:
             self.abort()
             raise

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bulkio.errors import DecodeError, EncodeError
 from bulkio.types import PgType
-from bulkio.types.geo import arrow_extension, field_metadata, field_typmod, fixed_srid, spell_typmod
+from bulkio.types.geo import arrow_extension, field_metadata, field_typmod, fixed_srid
+from bulkio.types.geo_typmods import spell_typmod
 from pgcopy.one_column import decode, encode, field_of
 
 GEOMETRY = PgType("geometry", 70007, 70008, "geometry", "public")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 from bulkio.pgcopy.messages import BAD_SYNTAX, OUT_OF_RANGE, WOULD_DROP
 from bulkio.pgcopy.textparts import BLANKS, RefusedError
-from bulkio.types.geo import SRID_MAX, holds_points_only
+from bulkio.types.geo import holds_points_only
+from bulkio.types.geo_typmods import SRID_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

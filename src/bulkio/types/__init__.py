@@ -3,8 +3,17 @@
 `resolve` makes trees of the types that a database has made itself.
 """
 
-from bulkio.types.casts import INTERVAL_STRUCT, NESTED_JSON, PREPARED, RUN_ENDS, Cast, arrow_kind, with_policies
-from bulkio.types.charsets import UTF8, Charset, charset_of, with_charset
+from bulkio.types.casts import (
+    INTERVAL_STRUCT,
+    NESTED_JSON,
+    PREPARED,
+    RUN_ENDS,
+    Cast,
+    arrow_kind,
+    with_charset,
+    with_policies,
+)
+from bulkio.types.charsets import UTF8, Charset, charset_of
 from bulkio.types.from_pg import cast_from_pg
 from bulkio.types.pgtypes import (
     ARRAY,

@@ -26,6 +26,7 @@ __all__ = [
     "arrow_kind",
     "parent_of",
     "range_struct",
+    "with_charset",
     "with_policies",
     "without_opaque",
 ]
@@ -148,3 +149,8 @@ def parent_of(how: Cast, children: Sequence[Cast]) -> Cast:
 def range_struct(lower: pa.DataType, upper: pa.DataType | None = None) -> pa.DataType:
     """Give the struct that a range becomes. An infinite bound is null; an empty range has no bounds."""
     return pa.struct(list(zip(RANGE_FIELDS, (lower, upper or lower, *[pa.bool_()] * 3), strict=True)))
+
+
+def with_charset(how: Cast, charset: Charset) -> Cast:
+    """Give the same cast, and all below it, for a database that keeps this encoding."""
+    return replace(how, charset=charset, children=tuple(with_charset(child, charset) for child in how.children))

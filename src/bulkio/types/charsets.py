@@ -7,16 +7,12 @@ few of `changed_chars`; and in SQL_ASCII, which converts nothing, it counts byte
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from bulkio.types.changed_chars import CHANGED
 
-if TYPE_CHECKING:
-    from bulkio.types.casts import Cast
-
-__all__ = ["UTF8", "Charset", "charset_of", "with_charset"]
+__all__ = ["UTF8", "Charset", "charset_of"]
 
 
 #: pg_encoding_max_length
@@ -69,8 +65,3 @@ def charset_of(encoding: str) -> Charset:
         end = start + int(count or "1", 16)
         codes.extend(range(start, end))
     return Charset(encoding, codes.tobytes())
-
-
-def with_charset(how: Cast, charset: Charset) -> Cast:
-    """Give the same cast, and all below it, for a database that keeps this encoding."""
-    return replace(how, charset=charset, children=tuple(with_charset(child, charset) for child in how.children))

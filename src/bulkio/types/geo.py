@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from bulkio.types.geo_typmods import SRID_MAX, typmod_shape, typmod_srid
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.types.pgtypes import PgType
 
 __all__ = [
-    "SRID_MAX",
     "arrow_extension",
     "field_metadata",
     "field_typmod",
     "fixed_srid",
     "holds_points_only",
-    "spell_typmod",
-    "typmod_srid",
 ]
 
 EXTENSION_NAME_KEY = b"ARROW:extension:name"
@@ -33,27 +32,6 @@ GEOARROW_WKB = b"geoarrow.wkb"
 WGS84 = 4326
 #: EPSG's codes end here (https://epsg.org, policy on codes); above are ESRI's, and users' own
 EPSG_MAX = 32767
-#: SRID_MAXIMUM
-SRID_MAX = 999999
-# liblwgeom's type numbers, from 0
-_SHAPES = (
-    "Geometry",
-    "Point",
-    "LineString",
-    "Polygon",
-    "MultiPoint",
-    "MultiLineString",
-    "MultiPolygon",
-    "GeometryCollection",
-    "CircularString",
-    "CompoundCurve",
-    "CurvePolygon",
-    "MultiCurve",
-    "MultiSurface",
-    "PolyhedralSurface",
-    "Triangle",
-    "Tin",
-)
 
 
 def fixed_srid(pg: PgType) -> int | None:
@@ -69,32 +47,9 @@ def fixed_srid(pg: PgType) -> int | None:
     return WGS84 if pg.codec == "geography" else None
 
 
-def typmod_srid(typmod: int) -> int:
-    """Give the SRID in the typmod of a geometry or geography; 0 for none."""
-    return ((typmod & 0x0FFFFF00) - (typmod & 0x10000000)) >> 8
-
-
 def holds_points_only(pg: PgType) -> bool:
     """Tell whether a column's typmod is a point's: there PostGIS makes a point of an empty multipoint, too."""
-    return pg.codec in ("geometry", "geography") and pg.typmod >= 0 and _shape(pg.typmod) == "Point"
-
-
-def _shape(typmod: int) -> str:
-    number = (typmod & 0xFC) >> 2
-    return _SHAPES[number] if number < len(_SHAPES) else _SHAPES[0]
-
-
-def spell_typmod(typmod: int) -> str:
-    """Spell the typmod of a geometry or geography as DDL does.
-
-    >>> spell_typmod(1107462), spell_typmod(-1)
-    ('(PointZ,4326)', '')
-    """
-    if typmod < 0:
-        return ""
-    shape = _shape(typmod) + ("Z" if typmod & 2 else "") + ("M" if typmod & 1 else "")
-    srid = typmod_srid(typmod)
-    return f"({shape},{srid})" if srid else f"({shape})"
+    return pg.codec in ("geometry", "geography") and pg.typmod >= 0 and typmod_shape(pg.typmod) == "Point"
 
 
 def field_metadata(pg: PgType) -> dict[bytes, bytes]:

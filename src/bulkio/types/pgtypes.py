@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bulkio.types.geo import spell_typmod
+from bulkio.types.geo_typmods import spell_typmod
 
 __all__ = [
     "ARRAY",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.types.geo import SRID_MAX, typmod_srid
+from bulkio.types.geo_typmods import SRID_MAX, typmod_srid
 from bulkio.types.pgtypes import BASE_TYPES, INTERVAL_RANGES, numeric_typmod
 
 if TYPE_CHECKING:

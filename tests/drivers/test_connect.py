@@ -424,7 +424,7 @@ def test_a_named_revocation_list_must_exist(tls: TlsServer) -> None:
     text = f"{tls.text} user=tls_only sslmode=verify-ca sslrootcert={tls.file('ca.crt')}"
     for key in ("sslcrl", "sslcrldir"):
         with pytest.raises(ConfigError, match=key):
-            parse_conninfo(f"{text} {key}=/nonexistent").asyncpg_attempts()
+            asyncpg_params.attempts(parse_conninfo(f"{text} {key}=/nonexistent"))
 
 
 def test_client_certificates(tls: TlsServer) -> None:
@@ -446,7 +446,7 @@ def test_no_message_has_the_keys_passphrase(tls: TlsServer) -> None:
     """What cannot be loaded is named by its path."""
     text = f"{tls.text} user=certified sslcert={tls.file('client.crt')} sslkey={tls.file('locked.key')}"
     with pytest.raises(ConfigError, match=r"locked\.key") as caught:
-        parse_conninfo(f"{text} sslpassword=wrong-words").asyncpg_attempts()
+        asyncpg_params.attempts(parse_conninfo(f"{text} sslpassword=wrong-words"))
     assert "wrong-words" not in str(caught.value)
 
 

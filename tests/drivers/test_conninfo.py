@@ -67,7 +67,7 @@ def facts_for_psycopg(text: str | None, *, alone: bool) -> list[tuple[object, ..
 def facts_for_asyncpg(text: str | None) -> list[tuple[object, ...]]:
     """Give the same facts as asyncpg's own code reads them."""
     facts: list[tuple[object, ...]] = []
-    for attempt in parse_conninfo(text).asyncpg_attempts():
+    for attempt in asyncpg_params.attempts(parse_conninfo(text)):
         (address,), params = asyncpg_parsed(attempt)
         if isinstance(address, str):
             folder, _, port = address.rpartition("/.s.PGSQL.")
@@ -128,7 +128,7 @@ def test_asyncpg_reads_nothing_of_its_own(spelling: str, monkeypatch: pytest.Mon
     text, environ = SPELLINGS[spelling]
     (home / ".pg_service.conf").write_text("[nightly]\nhost=db1,db2\nport=1,2\nuser=bob\ndbname=night\n")
     set_environment(monkeypatch, environ)
-    attempts = parse_conninfo(text).asyncpg_attempts()
+    attempts = asyncpg_params.attempts(parse_conninfo(text))
     before = [asyncpg_parsed(a) for a in attempts]
     for name in (
         "HOST",
@@ -175,7 +175,7 @@ def test_callable_password_is_called_at_each_connect() -> None:
     tokens = iter("abc")
     info = parse_conninfo("host=one,two user=ann", password=lambda: next(tokens))
     assert info.psycopg_kwargs()["password"] == "a"
-    first, second = info.asyncpg_attempts(), info.asyncpg_attempts()
+    first, second = asyncpg_params.attempts(info), asyncpg_params.attempts(info)
     assert {a["password"]() for a in first} == {"b"}  # type: ignore[operator]
     assert {a["password"]() for a in second} == {"c"}  # type: ignore[operator]
 
@@ -203,14 +203,14 @@ def passfile(home: Path, mode: int = 0o600) -> Path:
 def test_password_file_is_read_by_libpqs_rules(text: str, expected: list[str], home: Path) -> None:
     """For asyncpg too: each host's own password, from the file that libpq would read."""
     given = f"dbname=sales user=ann sslmode=disable passfile='{passfile(home)}' {text}"
-    attempts = parse_conninfo(given).asyncpg_attempts()
+    attempts = asyncpg_params.attempts(parse_conninfo(given))
     assert [a["password"]() for a in attempts] == expected  # type: ignore[operator]
 
 
 def test_password_file_that_others_can_read_is_ignored(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As libpq does, with libpq's own warning."""
     given = f"host=one port=1 dbname=sales user=ann sslmode=disable passfile='{passfile(home, 0o640)}'"
-    (attempt,) = parse_conninfo(given).asyncpg_attempts()
+    (attempt,) = asyncpg_params.attempts(parse_conninfo(given))
     assert capfd.readouterr().err == ""
     assert attempt["password"]() == ""  # type: ignore[operator]
     assert "group or world access" in capfd.readouterr().err
@@ -223,9 +223,9 @@ def test_password_file_is_found_through_home_and_pgpassfile(monkeypatch: pytest.
     path.chmod(0o600)
 
     def found(**arguments: str) -> object:
-        (attempt,) = parse_conninfo(
-            "host=one port=1 dbname=sales user=ann sslmode=disable", **arguments
-        ).asyncpg_attempts()
+        (attempt,) = asyncpg_params.attempts(
+            parse_conninfo("host=one port=1 dbname=sales user=ann sslmode=disable", **arguments)
+        )
         return attempt["password"]()  # type: ignore[operator]
 
     assert found() == "home"
@@ -364,7 +364,7 @@ def test_what_asyncpg_cannot_honour_is_never_dropped(text: str) -> None:
     with pytest.raises(ConfigError, match=rf"asyncpg cannot honour {key}.*--driver psycopg"):
         choose_driver(info, "asyncpg")
     with pytest.raises(ConfigError, match=key):
-        info.asyncpg_attempts()
+        asyncpg_params.attempts(info)
     assert choose_driver(info, "auto") == "psycopg"
     assert choose_driver(info, "psycopg") == "psycopg"
     assert libpq.parse(text).items() <= info.psycopg_kwargs().items()
@@ -374,7 +374,7 @@ def test_a_key_unknown_to_bulkio_is_refused_for_asyncpg(monkeypatch: pytest.Monk
     """A future libpq's key must not be dropped in silence."""
     info = parse_conninfo("host=db")
     info.params["quantum_safe"] = "require"  # type: ignore[index]
-    assert info.asyncpg_refusals == ("quantum_safe: bulkio does not know how asyncpg would honour it",)
+    assert asyncpg_params.refusals(info) == ("quantum_safe: bulkio does not know how asyncpg would honour it",)
 
 
 HONOURED = [
@@ -396,7 +396,7 @@ def test_auto_takes_asyncpg_where_it_can_honour_all(text: str) -> None:
     info = parse_conninfo(text)
     assert choose_driver(info, "auto") == "asyncpg"
     assert choose_driver(info, "asyncpg") == "asyncpg"
-    assert info.asyncpg_attempts()
+    assert asyncpg_params.attempts(info)
 
 
 def test_unknown_driver_is_refused() -> None:
@@ -417,7 +417,7 @@ def test_unknown_driver_is_refused() -> None:
 )
 def test_connect_timeout(text: str, seconds: float | None) -> None:
     """Zero and less wait for ever, and one second is two, as in libpq; asyncpg's 60 s never apply."""
-    assert {a["timeout"] for a in parse_conninfo(text).asyncpg_attempts()} == {seconds}
+    assert {a["timeout"] for a in asyncpg_params.attempts(parse_conninfo(text))} == {seconds}
 
 
 @pytest.mark.parametrize(
@@ -436,7 +436,7 @@ def test_settings_for_the_startup_packet(
 ) -> None:
     """To the server go the settings that libpq would send, and no other key by accident."""
     set_environment(monkeypatch, environ)
-    (attempt, *_) = parse_conninfo(text).asyncpg_attempts()
+    (attempt, *_) = asyncpg_params.attempts(parse_conninfo(text))
     assert attempt["server_settings"] == expected
 
 
@@ -452,13 +452,13 @@ def test_settings_for_the_startup_packet(
 )
 def test_sslmode_decides_what_is_tried(text: str, order: list[str]) -> None:
     """Each mode's attempts, in libpq's order."""
-    attempts = parse_conninfo(text).asyncpg_attempts()
+    attempts = asyncpg_params.attempts(parse_conninfo(text))
     assert ["tls" if isinstance(a["ssl"], ssl.SSLContext) else "plain" for a in attempts] == order
 
 
 def test_prefer_standby_tries_standbys_on_all_hosts_first() -> None:
     """Then whatever there is, as libpq does."""
-    attempts = parse_conninfo("host=a,b sslmode=disable target_session_attrs=prefer-standby").asyncpg_attempts()
+    attempts = asyncpg_params.attempts(parse_conninfo("host=a,b sslmode=disable target_session_attrs=prefer-standby"))
     order = [(a["host"], a["target_session_attrs"]) for a in attempts]
     assert order == [("a", "standby"), ("b", "standby"), ("a", "any"), ("b", "any")]
 
@@ -466,7 +466,7 @@ def test_prefer_standby_tries_standbys_on_all_hosts_first() -> None:
 def test_load_balance_hosts_shuffles() -> None:
     """Over many connects every host comes first at times."""
     info = parse_conninfo("host=a,b,c sslmode=disable load_balance_hosts=random")
-    assert {info.asyncpg_attempts()[0]["host"] for _ in range(200)} == {"a", "b", "c"}
+    assert {asyncpg_params.attempts(info)[0]["host"] for _ in range(200)} == {"a", "b", "c"}
 
 
 @pytest.mark.parametrize(

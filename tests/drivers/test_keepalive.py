@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from bulkio.drivers import keepalive
+from bulkio.drivers import asyncpg_params, keepalive
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.errors import ConfigError
 from gaps import lacking
@@ -130,7 +130,7 @@ def test_the_login_has_a_limit_too() -> None:
     """The socket of asyncpg cannot be had before it has logged in, so that another limit holds until then."""
 
     def timeouts(dsn: str) -> set[object]:
-        return {arguments["timeout"] for arguments in parse_conninfo(dsn).asyncpg_attempts()}
+        return {arguments["timeout"] for arguments in asyncpg_params.attempts(parse_conninfo(dsn))}
 
     assert timeouts("host=h") == {120.0}
     assert timeouts("host=h connect_timeout=3") == {3}

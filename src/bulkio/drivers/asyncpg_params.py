@@ -143,7 +143,11 @@ def _host_refusal(host: Host, sslmode: str) -> str:
 
 
 def attempts(info: ConnInfo) -> tuple[dict[str, object], ...]:
-    """Give the arguments of `asyncpg.connect`, a set for each attempt, in the order libpq would try them."""
+    """Return the arguments of `asyncpg.connect`, a set for each attempt, in the order libpq would try them.
+
+    Each has one host, because libpq's timeout and password are each host's own. Reads certificate files. Raises
+    `ConfigError` where asyncpg cannot honour a parameter.
+    """
     reasons = refusals(info)
     if reasons:
         raise refused(reasons)

@@ -25,7 +25,7 @@ def choose_driver(info: ConnInfo, requested: DriverChoice) -> DriverName:
         return "psycopg"
     if requested not in ("auto", "asyncpg"):
         raise ConfigError(f"there is no driver {requested!r}: take auto, asyncpg or psycopg")
-    refusals = info.asyncpg_refusals
+    refusals = asyncpg_params.refusals(info)
     if requested == "asyncpg" and refusals:
         raise asyncpg_params.refused(refusals)
     return "psycopg" if refusals else "asyncpg"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bulkio.drivers import asyncpg_params, keepalive, libpq
+from bulkio.drivers import keepalive, libpq
 from bulkio.errors import ConfigError
 from bulkio.show import printable
 
@@ -88,11 +88,6 @@ class ConnInfo:
         seconds = int(self.params.get("connect_timeout") or 0)
         return max(seconds, 2) if seconds > 0 else None
 
-    @property
-    def asyncpg_refusals(self) -> tuple[str, ...]:
-        """What asyncpg cannot honour here, each as ``key: reason``; empty where it can honour all."""
-        return asyncpg_params.refusals(self)
-
     def secret(self) -> str | None:
         """Give the password, calling for it where it is a callable; None where the password file decides."""
         return self.password() if callable(self.password) else self.password
@@ -105,14 +100,6 @@ class ConnInfo:
             with contextlib.suppress(KeyError):  # an id without a name, in containers: libpq asks by name
                 arguments["requirepeer"] = pwd.getpwuid(self.peer_uid).pw_name
         return arguments
-
-    def asyncpg_attempts(self) -> tuple[dict[str, object], ...]:
-        """Give arguments for `asyncpg.connect`, one set for each attempt, in the order to try them.
-
-        Each has one host, because libpq's timeout and password are each host's own. `asyncpg_params.connect`
-        tries them. Reads certificate files; raises `ConfigError` where asyncpg cannot honour the parameters.
-        """
-        return asyncpg_params.attempts(self)
 
 
 def parse_conninfo(dsn: str | None, *, password: str | Callable[[], str] | None = None) -> ConnInfo:

@@ -17,22 +17,8 @@ It knows Arrow through the C Data Interface alone. Which class encodes or decode
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from bulkio.pgcopy.decoder import Batch, Decoder
 from bulkio.pgcopy.encoder import Block, Encoder
-
-if TYPE_CHECKING:
-    from bulkio.types import Cast
+from bulkio.pgcopy.field import Field
 
 __all__ = ["Batch", "Block", "Decoder", "Encoder", "Field"]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One column of a stream: its name (for messages), how it is converted, and whether it may be NULL."""
-
-    name: str
-    cast: Cast
-    nullable: bool = True

@@ -3,7 +3,7 @@ from typing import Protocol
 
 from typing_extensions import Buffer
 
-from bulkio.pgcopy import Field
+from bulkio.pgcopy.field import Field
 
 class ArrowSchemaExportable(Protocol):
     def __arrow_c_schema__(self) -> object: ...

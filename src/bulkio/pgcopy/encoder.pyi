@@ -1,7 +1,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from bulkio.pgcopy import Field
+from bulkio.pgcopy.field import Field
 
 class ArrowArrayExportable(Protocol):
     def __arrow_c_array__(self, requested_schema: object = None) -> tuple[object, object]: ...

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bulkio.show import show_type, show_value
 
 if TYPE_CHECKING:
-    from bulkio.pgcopy import Field
+    from bulkio.pgcopy.field import Field
     from bulkio.types import Cast
 
 # The numbers are those of wire.pxd.

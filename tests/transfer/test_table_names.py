@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import bulkio
 from servers import connect, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from servers import TestServer
@@ -154,6 +155,29 @@ def test_eight_first_loads_into_one_missing_table(dsn: str, driver: str) -> None
         errors = [error for load in loads if (error := load.exception())]
     assert len(errors) == 7
     assert {str(error).split(":")[0] for error in errors} == {"table u exists already"}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_first_load_holds_up_only_those_of_its_own_table_and_types(dsn: str, driver: str) -> None:
+    """While one creates t and a type until its COMMIT, others create theirs, and t can be planned."""
+    sources = {}
+    with connect(dsn) as conn:
+        for mood in ("mood", "other"):
+            conn.execute(f"CREATE TYPE {mood} AS ENUM ('sad'); CREATE TABLE src AS SELECT 'sad'::{mood} AS m")
+            sources[mood] = bulkio.read("src", dsn).read_all()
+            conn.execute(f"DROP TABLE src; DROP TYPE {mood}")
+    done = threading.Event()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        assert bulkio.load(sources["other"], "u", dsn, driver=driver, lock_timeout="10s").created
+        assert bulkio.plan_load(ROWS, "t", dsn, driver=driver, lock_timeout="10s").creates
+        done.set()
+        yield from sources["mood"].to_batches()
+
+    slow = pa.RecordBatchReader.from_batches(sources["mood"].schema, batches())
+    assert bulkio.load(slow, "t", dsn, driver=driver).created
+    assert done.is_set()
+    assert fetch(dsn, "SELECT (SELECT m FROM t)::text, (SELECT m FROM u)::text") == [("sad", "sad")]
 
 
 @pytest.mark.parametrize("params", [[1], [b"x"], [True], "ab", ["a", 1.5]])

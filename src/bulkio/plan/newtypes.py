@@ -27,8 +27,10 @@ __all__ = ["missing_types"]
 
 def missing_types(
     source: pa.Schema, database: Database, policies: Policies, schemas: Collection[str]
-) -> tuple[str, ...]:
-    """Give the DDL for the recorded types that the new table's columns will have, in these schemas.
+) -> dict[TypeName, str]:
+    """Return, by name and in order, the DDL for the recorded types that the new table's columns will have.
+
+    Only types in these `schemas` are made.
 
     Enums, composites, and domains without a constraint or default are made; a type that is not recorded in full is left
     out, and so are those that need it.
@@ -43,7 +45,7 @@ def missing_types(
             if pg is not None and recorded_cast(column, one, pg, policies) is not None:
                 _make(one, database, made)
                 break
-    return tuple(made.values())
+    return made
 
 
 def _type_to_be(one: RecordedType, database: Database, schemas: Collection[str]) -> PgType | None:

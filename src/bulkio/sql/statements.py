@@ -7,7 +7,7 @@ Pure: strings in, strings out. Nothing is run, and nothing gets into SQL that di
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bulkio.errors import ConfigError
 from bulkio.quote import name_list, qualified, quote_ident, quote_literal
@@ -328,15 +328,16 @@ def truncate_table(schema: str, table: str) -> str:
     return f"TRUNCATE TABLE {qualified(schema, table)}"
 
 
-def lock_creation(schema: str, name: str = "") -> str:
-    """Build a statement that waits until nobody else creates this table, or the types that files record in this schema.
+def lock_creation(kind: Literal["table", "type"], schema: str, name: str) -> str:
+    """Build a statement that waits until nobody else creates the table or type of this name.
 
     Two CREATE TABLE at once end with a unique violation in the catalog for all but one, with no table to append to.
+    Whoever takes several takes the table's first, then the types' in the order of their names.
 
-    >>> lock_creation("public", "trips")
-    'SELECT pg_catalog.pg_advisory_xact_lock(1347236557127126538)'
+    >>> lock_creation("table", "public", "trips")
+    'SELECT pg_catalog.pg_advisory_xact_lock(-5079689233367172442)'
     """
-    digest = hashlib.blake2b(f"bulkio creates\0{schema}\0{name}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"bulkio creates\0{kind}\0{schema}\0{name}".encode(), digest_size=8).digest()
     return f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(digest, 'big', signed=True):d})"
 
 

@@ -107,7 +107,7 @@ async def load_plan(source: object, table: str, dsn: str | None, options: LoadOp
         open_session(dsn, options) as session,
         transaction(session, read_only=False, lock_timeout=options.lock_timeout),
     ):
-        plan = await _plan(session, opened, table, options)
+        plan = await _plan(session, opened, table, options, waits=False)
         await session.execute(sql.ROLLBACK)
         return plan
 
@@ -138,14 +138,17 @@ class _opened:  # noqa: N801 - reads as a verb
             self._source.close()
 
 
-async def _plan(session: Session, source: Source, table: str, options: LoadOptions) -> LoadPlan:
-    """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets."""
+async def _plan(session: Session, source: Source, table: str, options: LoadOptions, *, waits: bool = True) -> LoadPlan:
+    """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets.
+
+    A load also `waits` for those that create this table just now; a plan that nobody carries out has no need to.
+    """
     charset = charset_of(session.server_encoding)
     refuse_changed(charset, [table], "the table's name")
     refuse_changed(charset, options.types.values(), "the type")
     found = await look_up(session, table)
-    if found.table is None and found.new_schema is not None and options.mode != "truncate":
-        await session.execute(sql.lock_creation(found.new_schema, found.name.name))
+    if waits and found.table is None and found.new_schema is not None and options.mode != "truncate":
+        await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
         found = await look_up(session, table)  # somebody else may have created it meanwhile
     asked_for = dict(options.types)
     if found.table is None:
@@ -203,10 +206,11 @@ async def _for_new_table(
     database = await _with_named(session, database, names, others)
     if len(database.named) < len(names) and new_schema is not None:
         allowed = {new_schema} | await path_schemas(session)
-        if missing_types(schema, database, request.policies, allowed):
-            await session.execute(sql.lock_creation(""))
+        if missing := sorted(missing_types(schema, database, request.policies, allowed)):
+            for name in missing:
+                await session.execute(sql.lock_creation("type", *name))
             database = await _with_named(session, database, names, others)  # somebody else may have made them
-        ddl = missing_types(schema, database, request.policies, allowed)
+        ddl = tuple(missing_types(schema, database, request.policies, allowed).values())
         for statement in ddl:
             await session.execute(sql.as_user(statement))
         if ddl:

@@ -174,6 +174,7 @@ def test_signal_while_nobody_reads_the_report(
     process = bulkio.start("load", orders, "t", *(["--json"] if as_json else []), stdout=writer)
     os.close(writer)
     wait_until(db, "SELECT 1 FROM t LIMIT 1")
+    wait_until(db, ALL_ENDED)  # so that it has heard of its COMMIT
     process.send_signal(number)
     done = bulkio.finish(process)
     os.close(reader)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 QUESTIONS = {
     "table_query": catalog.table_query(TableName("pg_catalog", "pg_class")),
     "tables_query": catalog.tables_query(),
+    "size_query": catalog.size_query("pg_catalog", "pg_class"),
     "columns_query": catalog.columns_query(1259),
     "schema_query": catalog.schema_query("pg_catalog"),
     "schemas_query": catalog.schemas_query(),

@@ -98,12 +98,13 @@ def test_every_error_has_its_exit_code() -> None:
         errors.CsvError("x", path="p"): 1,
         errors.DecodeError("x"): 1,
         errors.DriverError("x"): 1,
-        errors.EncodeError("x"): 1,
+        errors.EncodeError("x"): 6,
         errors.FileError("x", path="p"): 1,
         errors.OutcomeUnknown("x"): 7,
         errors.SchemaError("x"): 6,
     }
     assert {type(error).__name__ for error in codes} == set(errors.__all__)
+    assert exit_of(errors.DriverError("a value that the server refuses", row=3)) == 6
     for error, code in codes.items():
         assert exit_of(error) == code
 
@@ -136,3 +137,33 @@ def test_docs_are_up_to_date() -> None:
     """docs/cli.md is what docs/make_cli.py makes."""
     made = runpy.run_path(str(ROOT / "docs" / "make_cli.py"))["page"]()
     assert (ROOT / "docs" / "cli.md").read_text() == made, "run docs/make_cli.py"
+
+
+def _options_of(command: click.Command) -> set[str]:
+    return {option for param in command.params for option in param.opts}
+
+
+def test_debug_is_where_it_is_recommended() -> None:
+    """Every command takes --debug but psql, whose options are psql's own; there no message recommends it."""
+    groups = {name for name, command in _all_commands().items() if isinstance(command, click.Group)}
+    without = [name for name, command in _all_commands().items() if "--debug" not in _options_of(command)]
+    assert {*without} - groups == {"server psql"}
+
+
+@pytest.mark.parametrize(("args", "recommended"), [(["load", "a", "b"], True), (["server", "psql"], False)])
+def test_an_internal_error_recommends_debug(
+    args: list[str], recommended: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message of an unexpected error says where more is to be had, where that is so."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError("odd")
+
+    program = import_module("bulkio.cli.main")
+    monkeypatch.setattr(app, "main", fail)
+    monkeypatch.setattr(program, "catch_signals", lambda: None)
+    monkeypatch.setattr(program, "settle", lambda _: None)
+    assert program._run(args) == 1
+    told = capsys.readouterr().err
+    assert "internal error: LookupError: odd; please report it" in told
+    assert ("--debug shows where it happened" in told) == recommended

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pytest
 
 import bulkio
+from bulkio.drivers.asyncpg import AsyncpgSession
+from bulkio.flow import shelter
 from bulkio.transfer import session
 from lossy import LossyProxy, Moment
 from servers import connect
@@ -121,3 +123,27 @@ def test_a_server_that_does_not_tell_its_place_is_loaded(
             conn.execute("DROP TABLE t")
     finally:
         server.admin.execute("DROP ROLE plain")
+
+
+def test_an_unexpected_exception_during_commit_leaves_the_outcome_unknown(
+    one_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not an error of bulkio's tells nothing of the COMMIT that was sent: never "nothing was changed"."""
+    execute = AsyncpgSession.execute
+    told: list[str] = []
+
+    async def fail(self: AsyncpgSession, sql: str) -> str:
+        tag = await execute(self, sql)
+        if sql == "COMMIT":
+            raise LookupError("odd")
+        return tag
+
+    monkeypatch.setattr(AsyncpgSession, "execute", fail)
+    token = shelter.decision_watch.set(told.append)
+    try:
+        with pytest.raises(bulkio.OutcomeUnknown, match=r"unexpected LookupError \(odd\) and its outcome is unknown"):
+            bulkio.load(TABLE, "t", one_dsn, driver="asyncpg")
+    finally:
+        shelter.decision_watch.reset(token)
+    assert told == ["awaited", "unknown"]
+    assert rows(one_dsn) == 3

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from bulkio.cli.options import debug_option
 from bulkio.cli.output import say
 from bulkio.show import printable
 
@@ -53,6 +54,7 @@ def _shared_options(methods: tuple[str, ...]) -> Callable[[Callable[..., None]],
         ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the raw runs."),
         click.option("--quiet", is_flag=True, help="Do not say what goes on."),
+        debug_option,
     )
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from bulkio.cli.options import debug_option
 from bulkio.cli.output import show
 
 __all__ = ["completion"]
@@ -12,6 +13,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
+@debug_option
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print a script that completes commands.

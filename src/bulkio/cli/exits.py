@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from bulkio.errors import ConfigError, ConnectError, OutcomeUnknown, SchemaError
+from bulkio.errors import ConfigError, ConnectError, DriverError, EncodeError, OutcomeUnknown, SchemaError
 
 if TYPE_CHECKING:
     from bulkio.errors import BulkioError
@@ -24,6 +24,7 @@ class Exit(IntEnum):
     CONNECTION = 5
     SCHEMA = 6
     UNKNOWN = 7
+    BUSY = 8
     HANGUP = 129
     INTERRUPTED = 130
     TERMINATED = 143
@@ -38,20 +39,24 @@ MEANINGS = {
     Exit.CONNECTION: "no connection, no login, or connection lost; nothing was changed",
     Exit.SCHEMA: "data and table do not fit; nothing was changed",
     Exit.UNKNOWN: "COMMIT got no answer: the outcome is unknown",
+    Exit.BUSY: "another run is at work on the same load (not used yet)",
     Exit.HANGUP: "ended by SIGHUP; rolled back",
     Exit.INTERRUPTED: "ended by SIGINT (Ctrl-C); rolled back",
     Exit.TERMINATED: "ended by SIGTERM; rolled back",
 }
 
-#: the most special class first; any other BulkioError is FAILED
+#: the most special class first; any other BulkioError is FAILED, but for a DriverError that names a row
 _EXITS = (
     (OutcomeUnknown, Exit.UNKNOWN),
     (ConnectError, Exit.CONNECTION),
     (SchemaError, Exit.SCHEMA),
+    (EncodeError, Exit.SCHEMA),
     (ConfigError, Exit.USAGE),
 )
 
 
 def exit_of(error: BulkioError) -> Exit:
     """Give the exit code for an error of bulkio's own."""
+    if type(error) is DriverError and error.row is not None:  # the server refused a value of this row
+        return Exit.SCHEMA
     return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)

@@ -41,12 +41,14 @@ class _Wishes:
 
     as_json: bool
     debug: bool
+    #: whether the command knows --debug: what follows `server psql` is psql's
+    can_debug: bool
 
 
 def _run(args: list[str]) -> int:
     prepare()
     options = args[: args.index("--")] if "--" in args else args
-    wishes = _Wishes("--json" in options, "--debug" in options)
+    wishes = _Wishes("--json" in options, "--debug" in options, options[:2] != ["server", "psql"])
     catch_signals()
     try:
         try:
@@ -64,6 +66,13 @@ def _tell(error: BaseException, wishes: _Wishes) -> int:
         settle(Exit.DONE)  # whoever reads stdout (`| head`) has what it wanted
         return Exit.DONE
     code, message = _judge(error)
+    if (
+        code == Exit.FAILED
+        and wishes.can_debug
+        and not wishes.debug
+        and not isinstance(error, BulkioError | MemoryError)
+    ):
+        message += "; --debug shows where it happened"
     settle(code)
     if wishes.debug:
         say("".join(traceback.format_exception(error)).rstrip())
@@ -91,7 +100,7 @@ def _judge(error: BaseException) -> tuple[Exit, str]:
             return Exit.FAILED, "out of memory: try a smaller --batch-rows"
         case _:
             what = f"{type(error).__name__}: {error}".rstrip(": ")
-            return Exit.FAILED, f"internal error: {what}; please report it; --debug shows where it happened"
+            return Exit.FAILED, f"internal error: {what}; please report it"
 
 
 def _usage(error: BaseException) -> str:

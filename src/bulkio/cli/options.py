@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Shared",
     "by_column",
+    "debug_option",
     "output_options",
     "parse_columns",
     "parse_param",
@@ -56,12 +57,17 @@ class Shared:
         return not (self.quiet or self.as_json)
 
 
+def debug_option(command: Command) -> Command:
+    """Add --debug, which every command has: `main` looks for it, and recommends it."""
+    return click.option("--debug", is_flag=True, expose_value=False, help="Show the full traceback of an error.")(
+        command
+    )
+
+
 def output_options(command: Command) -> Command:
     """Add --json and --debug."""
     json_help = 'Print exactly one JSON object on stdout; where it fails, {"error": {...}}.'
-    debug_help = "Show the full traceback of an error."
-    command = click.option("--debug", is_flag=True, expose_value=False, help=debug_help)(command)
-    return click.option("--json", "as_json", is_flag=True, help=json_help)(command)
+    return click.option("--json", "as_json", is_flag=True, help=json_help)(debug_option(command))
 
 
 def shared_options(

@@ -223,6 +223,9 @@ async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyi
     except BulkioError:
         tell("undone")
         raise
+    except Exception as error:  # COMMIT may have been sent: nobody can say that nothing was changed
+        tell("unknown")
+        raise _unknown(xact_id, f"ended with an unexpected {type(error).__name__} ({error})") from error
     finally:
         await session.close()
 

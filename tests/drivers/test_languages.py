@@ -57,6 +57,19 @@ def test_every_language_that_is_installed() -> None:
     assert tried > 40
 
 
+def test_a_value_with_another_language_s_words_gives_no_place() -> None:
+    """The server's own line comes first; a value behind it may have line ends."""
+    value = 'x\nCOPY t, line 99, column b: "y"'
+    assert copy_place(f"COPY t, Zeile 3, Spalte a: »{value}«") == (3, "a")
+    assert copy_place(f'COPY t, line 3, column a: "{value.replace("line", "ligne")}"') == (3, "a")
+
+
+def test_line_0_is_no_row() -> None:
+    """So COPY says what happens before its first row, as in a statement trigger."""
+    assert copy_place("COPY t, line 0") == (None, None)
+    assert copy_place("COPY t, Zeile 0, Spalte a") == (None, "a")
+
+
 @pytest.fixture(scope="module")
 def german() -> Iterator[str]:
     """Give the DSN of a server that speaks German."""

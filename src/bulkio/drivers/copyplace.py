@@ -40,10 +40,14 @@ _PLACES = [re.compile(f"^{pattern}", re.MULTILINE) for pattern in _PATTERNS]
 def copy_place(context: str) -> tuple[int | None, str | None]:
     """Give the line and the column that a CONTEXT names; in the binary format a line is a row.
 
+    The first place in the text counts, in whatever language: a value that stands behind it may hold another's words.
+    Line 0 is before any row.
+
     >>> copy_place('COPY t, Zeile 3, Spalte a: »x«')
     (3, 'a')
     """
-    for pattern in _PLACES:
-        if (found := pattern.search(context)) is not None:
-            return int(found["line"]), found["column"]
-    return None, None
+    found = [match for pattern in _PLACES if (match := pattern.search(context)) is not None]
+    if not found:
+        return None, None
+    first = min(found, key=lambda match: match.start())
+    return int(first["line"]) or None, first["column"]

@@ -67,11 +67,12 @@ def test_folders_in_a_folder_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet")
     write(tmp_path / "2024" / "b.parquet", 3)
     (tmp_path / "z.parquet").mkdir()
+    write(tmp_path / "z.parquet" / "part-0.parquet", 5)
     refuse(tmp_path, r"has folders in it \(2024, z\.parquet\), which are not searched: .*\*\*/\*\.parquet")
     refuse(f"{tmp_path}/*", "matches the folder .*2024, whose files it does not match")
     refuse(f"{tmp_path}/**/2*", "matches the folder .*2024, whose files it does not match")
     assert ids([f"{tmp_path}/**/[ab]*"]) == [3, 4, 1, 2]
-    assert ids(f"{tmp_path}/**") == [3, 4, 1, 2]
+    assert ids(f"{tmp_path}/**") == [3, 4, 1, 2, 5, 6]
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
@@ -117,6 +118,30 @@ def test_a_partition_s_value_is_not_dropped(one_dsn: str, tmp_path: Path) -> Non
     assert fetch(one_dsn, "SELECT id FROM t ORDER BY id") == [(1,), (2,), (3,), (4,)]
 
 
+def test_what_lies_above_the_data_is_no_partition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the folders directly above a file are; it does not matter whether they are named or worked in."""
+    deep = write(tmp_path / "user=me" / "deep" / "x.parquet")
+    odd = write(tmp_path / "1+1=2" / "x.parquet")
+    for source in (deep, deep.parent, f"{deep.parent}/*.parquet", odd, odd.parent):
+        assert ids(source) == [1, 2]
+    refuse(f"{tmp_path}/**/x.parquet", r"user stands|1\+1 stands", SchemaError)  # searched for
+    year = write(tmp_path / "year=2024" / "x.parquet")
+    monkeypatch.chdir(year.parent)
+    for source in (".", "x.parquet", "*.parquet", year.parent, year):
+        refuse(source, "year stands in its path", SchemaError)
+
+
+def test_an_empty_folder_in_a_folder_is_a_note(tmp_path: Path) -> None:
+    """It holds no rows that could be missed."""
+    write(tmp_path / "a.parquet")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "z.parquet").mkdir()
+    (tmp_path / "empty" / ".keep").touch()
+    assert ids(tmp_path) == [1, 2]
+    assert open_source(tmp_path, batch_rows=1).notes == (f"left out of {tmp_path}: empty, z.parquet",)
+    (tmp_path / "empty" / ".keep").unlink()
+
+
 def test_partitions_that_the_files_have_as_columns_are_loaded(tmp_path: Path) -> None:
     """As DuckDB and polars can write them; and real ones without."""
     query = "SELECT i AS id, i % 2 AS kind FROM range(4) r(i)"
@@ -132,13 +157,15 @@ def test_partitions_that_the_files_have_as_columns_are_loaded(tmp_path: Path) ->
     [
         ("_delta_log/00000000000000000000.json", "Delta"),
         ("metadata/v1.metadata.json", "Iceberg"),
-        ("metadata/00001-9c7c.metadata.json", "Iceberg"),
+        ("metadata/00001-9c7cb3f0-1d2e-4f3a-8b4c-5d6e7f809102.metadata.json", "Iceberg"),
+        ("metadata/version-hint.text", "Iceberg"),
         (".hoodie/hoodie.properties", "Hudi"),
         ("_spark_metadata/0", "Spark streaming"),
     ],
 )
 def test_a_table_s_folder_is_not_a_folder_of_files(one_dsn: str, tmp_path: Path, mark: str, name: str) -> None:
     """Which of its files count stands in its log: a table of 3 rows was loaded as 6, with an overwritten version's."""
+    article = "an" if name == "Iceberg" else "a"
     table = tmp_path / "t"
     paths = [write(table / "data" / f"{number}.parquet", number) for number in (1, 3)]
     top = write(table / "part-0.parquet", 5)
@@ -147,16 +174,17 @@ def test_a_table_s_folder_is_not_a_folder_of_files(one_dsn: str, tmp_path: Path,
     (tmp_path / "link").symlink_to(table)
     patterns = [f"{tmp_path}/t/*.parquet", f"{tmp_path}/t/**/*.parquet", f"{tmp_path}/*/data/*"]
     for source in (table, table / "data", tmp_path / "link", *patterns, paths):
-        refuse(source, rf"is a {name} table")
+        refuse(source, rf"is {article} {name} table, .* library for {name},")
     report = bulkio.load(top, "t", one_dsn)
     shutil.rmtree((table / mark).parent)
     assert report.rows == 2
-    assert f"is a file of a {name} table" in report.notes[0]
+    assert f"is a file of {article} {name} table" in report.notes[0]
 
 
 def test_a_folder_of_metadata_alone_is_no_table(tmp_path: Path) -> None:
     """Only Iceberg's own names count."""
     write(tmp_path / "data" / "a.parquet")
     (tmp_path / "metadata").mkdir()
-    (tmp_path / "metadata" / "readme.json").write_text(json.dumps({}))
+    for name in ("readme.json", "dataset.metadata.json", "1.metadata.json"):
+        (tmp_path / "metadata" / name).write_text(json.dumps({}))
     assert ids(tmp_path / "data") == [1, 2]

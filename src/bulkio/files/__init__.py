@@ -81,7 +81,9 @@ def open_source(
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
     parts = [known.open_part(path) for known, path in zip(formats, listing.paths, strict=True)]
-    return FileSource(parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes)
+    return FileSource(
+        parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes, roots=listing.roots
+    )
 
 
 def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
@@ -93,7 +95,7 @@ def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None)
         return CsvStream(file, source.options, name=str(name), batch_rows=batch_rows, columns=columns)
     listing = list_files(_named(path), frozenset({".csv"}))
     parts = [source.open_part(path) for path in listing.paths]
-    return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes)
+    return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
 
 
 def open_sink(dest: str | os.PathLike[str] | FormattedFile, schema: pa.Schema, *, fmt: str | None = None) -> FileSink:

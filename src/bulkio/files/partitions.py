@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -17,14 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["refuse_dropped_partitions"]
 
 
-def refuse_dropped_partitions(parts: Sequence[Part], columns: tuple[str, ...] | None) -> None:
+def refuse_dropped_partitions(
+    parts: Sequence[Part], columns: tuple[str, ...] | None, roots: Sequence[str] = ()
+) -> None:
     """Raise `SchemaError` where a path has a value whose column its file does not have.
 
     `columns` are those that the user has chosen, or None: what is not among them is left out on purpose.
+    Whatever stands below one of `roots`, where patterns begin, is a part of the data.
     """
     for part in parts:
         keys = tuple(
-            key for key in _keys(part.path) if key not in part.schema.names and (columns is None or key in columns)
+            key
+            for key in _keys(part.path, roots)
+            if key not in part.schema.names and (columns is None or key in columns)
         )
         if keys:
             stand = "stands" if len(keys) == 1 else "stand"
@@ -36,6 +43,22 @@ def refuse_dropped_partitions(parts: Sequence[Part], columns: tuple[str, ...] | 
             )
 
 
-def _keys(path: str) -> list[str]:
-    folders = Path(path).parent.parts
-    return [unquote(folder.split("=", 1)[0]) for folder in folders if folder.find("=") > 0]
+def _keys(path: str, roots: Sequence[str]) -> list[str]:
+    """Return the keys of the chain of ``key=value`` folders that the file lies in, and of those below a root.
+
+    What lies above other folders is where the data is kept, and no part of it: ``/home/user=me/data/x.parquet``.
+    """
+    folders = [_absolute(path).parent, *_absolute(path).parent.parents]
+    tops = [_absolute(root) for root in roots]
+    chain = itertools.takewhile(str.isidentifier, map(_key, folders))
+    searched = (_key(here) for here in folders if any(top in here.parents for top in tops))
+    return [key for key in dict.fromkeys([*chain, *searched]) if key][::-1]
+
+
+def _absolute(path: str) -> Path:
+    return Path(os.path.abspath(path))  # noqa: PTH100 - as it is named, but with the working directory
+
+
+def _key(folder: Path) -> str:
+    key, equals, _ = folder.name.partition("=")
+    return unquote(key) if equals else ""

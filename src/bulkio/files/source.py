@@ -40,6 +40,7 @@ class FileSource:
         columns: tuple[str, ...] | None = None,
         allow_lossy: bool = False,
         notes: tuple[str, ...] = (),
+        roots: tuple[str, ...] = (),
         release: Callable[[], None] | None = None,
     ) -> None:
         first = parts[0]
@@ -50,7 +51,7 @@ class FileSource:
         self.spelling = _common_spelling(parts)
         #: parts that were opened, by the row of the whole source that each begins with
         self._begun: dict[int, Part] = {}
-        refuse_dropped_partitions(parts, columns)
+        refuse_dropped_partitions(parts, columns, roots)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
         _refuse_differences(self._parts, chosen)

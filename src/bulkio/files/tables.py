@@ -7,6 +7,7 @@ knows the folders.
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_tables", "table_note"]
 
-# folder inside the table's own, and how some name in it ends
+#: what Iceberg calls its files in metadata/: v3.metadata.json, 00003-<uuid>.metadata.json, perhaps packed
+_ICEBERG = re.compile(
+    r"(?:v\d+|\d{5,}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.gz)?\.metadata\.json(?:\.gz)?|version-hint\.text"
+)
+# folder inside the table's own, what some name in it is, and what the table is
 _MARKS = (
-    ("_delta_log", "", "Delta"),
-    (".hoodie", "", "Hudi"),
-    ("_spark_metadata", "", "Spark streaming"),
-    ("metadata", ".metadata.json", "Iceberg"),
+    ("_delta_log", None, "a Delta"),
+    (".hoodie", None, "a Hudi"),
+    ("_spark_metadata", None, "a Spark streaming"),
+    ("metadata", _ICEBERG, "an Iceberg"),
 )
 
 
@@ -35,8 +40,8 @@ def refuse_tables(folders: Iterable[Path]) -> None:
         if found := _table_above(folder, look):
             where, name = found
             raise FileError(
-                f"{where}: is a {name} table, of whose files only its log tells which count: read it with a library for"
-                f" {name}, such as DuckDB or polars, and load what that gives",
+                f"{where}: is {name} table, of whose files only its log tells which count: read it with a library for"
+                f" {name.partition(' ')[2]}, such as DuckDB or polars, and load what that gives",
                 path=str(where),
             )
 
@@ -46,7 +51,7 @@ def table_note(path: str) -> tuple[str, ...]:
     found = _table_above(Path(path).parent, _table_here)
     if found is None:
         return ()
-    return (f"{printable(path)} is a file of a {found[1]} table, whose log was not read: its rows may not be current",)
+    return (f"{printable(path)} is a file of {found[1]} table, whose log was not read: its rows may not be current",)
 
 
 def _table_above(folder: Path, look: Callable[[Path], str | None]) -> tuple[Path, str] | None:
@@ -58,10 +63,10 @@ def _table_above(folder: Path, look: Callable[[Path], str | None]) -> tuple[Path
 
 
 def _table_here(folder: Path) -> str | None:
-    for inner, ending, name in _MARKS:
+    for inner, inside, name in _MARKS:
         try:
             with os.scandir(folder / inner) as entries:
-                if not ending or any(entry.name.endswith(ending) for entry in entries):
+                if inside is None or any(inside.fullmatch(entry.name) for entry in entries):
                     return name
         except OSError:  # mostly there is none; what cannot be listed is told where its files are opened
             continue

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Listing:
 
     paths: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    #: the folders that patterns begin in: what stands in paths below them was searched for
+    roots: tuple[str, ...] = ()
 
 
 def ending(path: str) -> str:
@@ -68,7 +71,7 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
         return Listing(paths, notes + table_note(paths[0]))  # a file that is named by itself is meant
     refuse_tables(dict.fromkeys(Path(os.path.realpath(path)).parent for path in paths))
     _refuse_twice(paths)
-    return Listing(paths, notes)
+    return Listing(paths, notes, tuple(root for listing in listings for root in listing.roots))
 
 
 #: what fetches a URL
@@ -108,12 +111,12 @@ def _in_folder(folder: Path, suffixes: frozenset[str]) -> Listing:
     refuse_tables([folder])
     entries = sorted(_entries(folder), key=lambda entry: entry.name)
     visible = [entry for entry in entries if not entry.name.startswith((".", "_"))]
-    folders = [entry.name for entry in visible if entry.is_dir()]
+    folders = [entry.name for entry in visible if entry.is_dir() and _holds_something(entry)]
     if folders:
         message = f"has folders in it ({_shown(folders)}), which are not searched: name their files, too, as in"
         raise FileError(f"{folder}: {message} '{folder}/**/*.parquet'", path=str(folder))
     # Links that lead nowhere and pipes are among them: opening them says what they are.
-    found = [entry for entry in visible if ending(entry.name) in suffixes]
+    found = [entry for entry in visible if ending(entry.name) in suffixes and not entry.is_dir()]
     if not found:
         known = ", ".join(sorted(suffixes))
         what = f"no file that ends in {known}" if entries else "no file"
@@ -121,6 +124,10 @@ def _in_folder(folder: Path, suffixes: frozenset[str]) -> Listing:
     left_out = [entry.name for entry in entries if entry not in found]
     notes = (f"left out of {printable(str(folder))}: {_shown(left_out)}",) if left_out else ()
     return Listing(tuple(map(str, found)), notes)
+
+
+def _holds_something(folder: Path) -> bool:
+    return any(not entry.name.startswith(".") for entry in _entries(folder))
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -136,12 +143,18 @@ def _matching(pattern: str) -> Listing:
     found = [name for name in matches if name not in set(folders)]
     parents = {parent for name in found for parent in Path(name).parents}
     for folder in folders:
-        if Path(folder) not in parents and any(not entry.name.startswith(".") for entry in _entries(Path(folder))):
+        if Path(folder) not in parents and _holds_something(Path(folder)):
             message = f"{printable(pattern)}: matches the folder {folder}, whose files it does not match"
             raise FileError(f"{message}: name them, too, as in '{folder}/*.parquet'", path=folder)
     if not found:
         raise FileError(f"{pattern}: no such file, and as a pattern it matches none", path=pattern)
-    return Listing(tuple(found))
+    return Listing(tuple(found), roots=(_root(pattern),))
+
+
+def _root(pattern: str) -> str:
+    """Return the folder that a pattern begins in: what stands before its first part with a wildcard."""
+    plain = itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts)
+    return str(Path(*plain))
 
 
 def _refuse_twice(paths: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import struct
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
@@ -19,6 +20,7 @@ from bulkio.drivers import asyncpg_params
 from bulkio.drivers.errors import map_connect_error, mapped_errors
 from bulkio.errors import BulkioError, EncodeError
 from bulkio.flow import shelter
+from bulkio.sql import close_cursor, declare_cursor, fetch_forward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -48,6 +50,7 @@ class AsyncpgSession:
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
+        self._cursor_numbers = count(1)
 
     @classmethod
     async def open(cls, info: ConnInfo) -> AsyncpgSession:
@@ -169,16 +172,19 @@ class AsyncpgSession:
             self._conn.terminate()
 
     async def cursor(self, query: str, *, prefetch: int) -> AsyncGenerator[Sequence[Row], None]:
-        """Read `query` through asyncpg's cursor, inside a transaction; see the Protocol."""
-        with self._mapped():
-            cursor = await self._conn.cursor(query)
+        """Read `query` through a cursor of the server's, inside a transaction; see the Protocol.
+
+        Not through asyncpg's own: before 0.32 it asks for a transaction that asyncpg has begun.
+        """
+        name = f"bulkio_{next(self._cursor_numbers)}"
+        await self.execute(declare_cursor(name, query))
         more = True
         while more:
-            with self._mapped():
-                rows = await cursor.fetch(prefetch)
+            rows = await self.fetch(fetch_forward(name, prefetch))
             more = len(rows) == prefetch
             if rows:
-                yield [tuple(row) for row in rows]
+                yield rows
+        await self.execute(close_cursor(name))
 
     async def cancel(self) -> None:
         """Ask the server to cancel what runs now; does nothing where nothing runs."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+import older_pyarrow  # noqa: F401  # before any test that spells a newer one's types
 import servers
 from bulkio.server import embedded
 from gaps import Gaps

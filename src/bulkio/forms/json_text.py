@@ -36,6 +36,7 @@ from bulkio.errors import EncodeError, SchemaError
 from bulkio.forms.layouts import map_entries, without_run_ends
 from bulkio.forms.times import date_text, timestamp_text
 from bulkio.show import show_name, show_type, show_value
+from bulkio.types.arrow_json import is_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -120,7 +121,7 @@ def _texts(column: pa.Array) -> pa.Array:
 def _extension_form(arrow: pa.DataType) -> Callable[[pa.Array], pa.Array] | None:
     if isinstance(arrow, pa.UuidType):
         return lambda column: _each(column.storage, lambda value: f'"{uuid.UUID(bytes=cast("bytes", value))}"')
-    if isinstance(arrow, pa.JsonType):
+    if is_json(arrow):
         return _embedded
     if isinstance(arrow, pa.Bool8Type):
         return lambda column: _texts(pc.not_equal(column.storage, 0))

@@ -32,6 +32,7 @@ from bulkio.errors import ConfigError, CountError, DriverError, SchemaError
 from bulkio.files import FormattedFile, dest_format, open_sink
 from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
+from bulkio.forms.sizes import batch_bytes
 from bulkio.pgcopy import Decoder
 from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
 from bulkio.protocols import ResultColumn
@@ -253,12 +254,12 @@ async def _decode_here(session: Session, stream: BatchStream, decoding: _Decodin
 
     async def sink(piece: bytes) -> None:
         for batch in decoding.feed(piece):
-            await stream._batches.put(batch, _size(batch))
+            await stream._batches.put(batch, batch_bytes(batch))
 
     with _types_checked(stream.plan):
         copied = await session.copy_out(stream.plan.query, sink, gather_bytes=HERE_BYTES)
     for batch in decoding.finish(copied):
-        await stream._batches.put(batch, _size(batch))
+        await stream._batches.put(batch, batch_bytes(batch))
     stream._batches.close()
 
 
@@ -267,7 +268,7 @@ async def _decode_apart(session: Session, stream: BatchStream, decoding: _Decodi
     pieces: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
     copied: list[int] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(flow.pump, lambda: _decoded(pieces, decoding, copied), stream._batches, _size)
+        group.start_soon(flow.pump, lambda: _decoded(pieces, decoding, copied), stream._batches, batch_bytes)
         try:
             with _types_checked(stream.plan):
                 copied.append(await session.copy_out(stream.plan.query, lambda piece: pieces.put(piece, len(piece))))
@@ -320,7 +321,7 @@ async def _read_cursor(session: Session, stream: BatchStream, options: ExportOpt
             async for rows in session.cursor(cursor_query(plan), prefetch=min(options.batch_rows, 8192)):
                 batch = await anyio.to_thread.run_sync(_cursor_batch, rows, plan, row_number)
                 row_number += len(rows)
-                await stream._batches.put(batch, _size(batch))
+                await stream._batches.put(batch, batch_bytes(batch))
         stream._batches.close()
     except flow.Closed:
         pass
@@ -330,10 +331,6 @@ async def _read_cursor(session: Session, stream: BatchStream, options: ExportOpt
 
 def _cursor_batch(rows: Sequence[Row], plan: ExportPlan, first_row: int) -> pa.RecordBatch:
     return from_rows(rows, plan.fields, plan.arrow_schema, first_row=first_row)
-
-
-def _size(batch: pa.RecordBatch) -> int:
-    return int(batch.nbytes)
 
 
 class _Writer:

@@ -18,6 +18,7 @@ from bulkio.forms.copy_csv import Lines, csv_block
 from bulkio.forms.prepare import prepare_batch, prepared_fields
 from bulkio.forms.rewriting import rewritten
 from bulkio.forms.rows import to_rows
+from bulkio.forms.sizes import batch_bytes
 from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.pgcopy import Encoder
 from bulkio.transfer.report import Progress
@@ -85,7 +86,7 @@ class Sender:
             async with anyio.create_task_group() as group:
                 if flow.processors() > flow.SCARCE_PROCESSORS:
                     batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
-                    group.start_soon(flow.pump, self.source.batches, batches, _batch_bytes)
+                    group.start_soon(flow.pump, self.source.batches, batches, batch_bytes)
                     read = partial(_taken, batches)
                 group.start_soon(flow.pump, lambda: make(read()), self._blocks, _block_bytes)
                 with self._blocks:
@@ -177,10 +178,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(child)
     else:
         yield error
-
-
-def _batch_bytes(batch: pa.RecordBatch) -> int:
-    return int(batch.nbytes)
 
 
 def _block_bytes(item: tuple[object, int]) -> int:

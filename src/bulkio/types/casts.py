@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bulkio.types.arrow_json import is_json
 from bulkio.types.charsets import UTF8, Charset
 from bulkio.types.pgtypes import SERVER_TEXT
 from bulkio.types.policies import STRICT, Policies
@@ -69,7 +70,7 @@ def arrow_kind(arrow: pa.DataType) -> str:
     """Give the family of an Arrow type that the table of pairs speaks of; the type's own text where it has none."""
     if isinstance(arrow, pa.UuidType):
         return "uuid"
-    if isinstance(arrow, pa.JsonType):
+    if is_json(arrow):
         return "json"
     if isinstance(arrow, pa.Bool8Type):
         return "bool8"

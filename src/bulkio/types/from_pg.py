@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bulkio.types.arrow_json import json_type
 from bulkio.types.casts import INTERVAL_STRUCT, Cast, parent_of, range_struct
 from bulkio.types.pgtypes import ARRAY, SERVER_TEXT
 
@@ -60,8 +61,8 @@ _FROM_PG = {
     "text": ("text", pa.string()),
     SERVER_TEXT: ("text", pa.string()),
     "bytea": ("bytea", pa.binary()),
-    "json": ("json", pa.json_()),
-    "jsonb": ("jsonb", pa.json_()),
+    "json": ("json", json_type()),
+    "jsonb": ("jsonb", json_type()),
     "uuid": ("uuid", pa.uuid()),
     "date": ("date", pa.date32()),
     "time": ("time", pa.time64("us")),

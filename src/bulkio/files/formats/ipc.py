@@ -19,6 +19,7 @@ from bulkio.files.faults import reading
 from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.wide import ipc_batch_rows, ipc_file_schema, naming_wide_integers, stream_schema
+from bulkio.forms.sizes import batch_bytes
 from bulkio.protocols import PartRange
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class IpcPart(TypedPart):
                 self._open(mapped) as reader,
             ):
                 self.schema: pa.Schema = readable_schema(reader.schema)
-                self.rows: int | None = reader.count_rows() if self._is_file else None
+                self.rows: int | None = sum(ipc_batch_rows(mapped)) if self._is_file else None
             if not self._is_file:
                 _refuse_cut(mapped)
 
@@ -85,7 +86,7 @@ class IpcPart(TypedPart):
                 chosen = batch if options.columns is None else batch.select(list(options.columns))
                 for start in range(0, chosen.num_rows, options.batch_rows):
                     yield chosen.slice(start, options.batch_rows)
-                read_bytes += batch.nbytes
+                read_bytes += batch_bytes(batch)
                 if read_bytes >= _RELEASE_BYTES:
                     read_bytes = 0
                     _release(mapped)

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from inspect import signature
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ from bulkio.files.formats.sink import FileSink
 from bulkio.files.int96 import Witness
 from bulkio.files.logical import read_types
 from bulkio.files.wide import naming_wide_integers, parquet_schema
+from bulkio.forms.sizes import batch_bytes
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ _NARROW_BITS = 256
 #: rows of the first batch where some column's values have no fixed width
 _PROBE_ROWS = 64
 
+#: pyarrow before 21 shows a UUID or JSON as its storage, unless the file's own Arrow schema tells what it is
+_EXTENSIONS = (
+    {"arrow_extensions_enabled": True} if "arrow_extensions_enabled" in signature(pq.ParquetFile).parameters else {}
+)
 _STRINGS: tuple[object, ...] = (pa.string(), pa.large_string(), pa.string_view())
 #: row groups looked at to find the columns with few values; a wrong guess costs CPU, never a value
 _SAMPLED_GROUPS = 4
@@ -140,7 +146,7 @@ def _open(path: str, dictionary_columns: frozenset[str] = frozenset(), *, unit: 
         pre_buffer=False,
         read_dictionary=sorted(dictionary_columns) or None,
         page_checksum_verification=True,
-        arrow_extensions_enabled=True,
+        **_EXTENSIONS,
         coerce_int96_timestamp_unit=unit,
     )
 
@@ -193,11 +199,11 @@ class _Pace:
 
         Growing again means decoding again from the row group's start, so it waits for a boundary.
         """
-        too_wide = batch.nbytes > 2 * _BATCH_BYTES and self.rows > 1
+        too_wide = batch_bytes(batch) > 2 * _BATCH_BYTES and self.rows > 1
         if not (too_wide or self._probing or (at_boundary and self.rows < self._most)):
             return False
         self._probing = False
-        fitting = _BATCH_BYTES * batch.num_rows // max(1, batch.nbytes)
+        fitting = _BATCH_BYTES * batch.num_rows // max(1, batch_bytes(batch))
         before, self.rows = self.rows, max(1, min(self._most, fitting))
         return self.rows != before
 
@@ -253,6 +259,8 @@ def _from_row(
     first = bisect_right(starts, row) - 1
     skip = row - starts[first]
     groups = list(range(first, len(starts) - 1))
+    if not groups:  # pyarrow before 21 does not take an empty list
+        return
     names = None if options.columns is None else list(options.columns)
     witness = proof and proof.witness(batch_rows, groups, options.first_row + starts[first], lossy=options.allow_lossy)
     for batch in file.iter_batches(batch_rows, row_groups=groups, columns=names, use_threads=False):
@@ -301,14 +309,14 @@ class _ParquetWriter:
     def write(self, batch: pa.RecordBatch) -> None:
         if not batch.num_rows:
             return
-        rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * batch.num_rows // max(1, batch.nbytes)))
+        rows = max(1, min(_GROUP_ROWS, _GROUP_BYTES * batch.num_rows // max(1, batch_bytes(batch))))
         for start in range(0, batch.num_rows, rows):
             piece = batch.slice(start, rows)
-            if self._held_bytes + piece.nbytes > _GROUP_BYTES or self._held_rows + rows > _GROUP_ROWS:
+            if self._held_bytes + batch_bytes(piece) > _GROUP_BYTES or self._held_rows + rows > _GROUP_ROWS:
                 self._write_group()
             self._held.append(piece)
             self._held_rows += piece.num_rows
-            self._held_bytes += piece.nbytes
+            self._held_bytes += batch_bytes(piece)
 
     def close(self) -> None:
         self._write_group()

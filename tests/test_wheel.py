@@ -86,6 +86,25 @@ def test_wheel_content(archives: tuple[Path, Path]) -> None:
     assert {path.suffix for path in found if path.parts[0] == "bulkio"} == {".py", ".pyi", ".so", ".typed"}
 
 
+def test_libraries_have_no_debug_information(archives: tuple[Path, Path]) -> None:
+    """What only a debugger reads, four fifths of a library, is not in the wheel."""
+    with zipfile.ZipFile(archives[1]) as wheel:
+        libraries = [name for name in wheel.namelist() if name.endswith(".so")]
+        assert libraries
+        assert [name for name in libraries if b".debug_info" in wheel.read(name)] == []
+
+
+def test_a_missing_compiler_is_told_in_one_line() -> None:
+    """Building without a compiler ends at once with one line that says so and what to do."""
+    env = {**os.environ, "CC": "no-such-compiler -pthread"}
+    command = [sys.executable, "setup.py", "build_ext"]
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "bulkio's codec is compiled, and there is no C compiler 'no-such-compiler': apt-get install gcc, or set CC"
+    ]
+
+
 def test_source_archive_content(archives: tuple[Path, Path]) -> None:
     """The source archive has the codec's sources, and nothing that was generated from them, nor the tests."""
     with tarfile.open(archives[0]) as archive:

@@ -12,6 +12,9 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 TOOLS := $(VENV)/.tools
 READY := $(BUILT) $(TOOLS)
+LOWEST := .venv-lowest
+LOWEST_TESTS := -q tests/files/test_source.py tests/files/test_sink.py tests/forms/test_sizes.py \
+    tests/drivers/test_session.py tests/transfer/test_load.py -k 'not pg15 and not damage_gives and not string_view-.parquet'
 # rooms with compiled modules
 ROOMS := pgcopy forms files/formats/csv
 CODEC := $(wildcard $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.pyx .pxd .h)))
@@ -23,7 +26,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test lint format types layers check wheel fuzz csv-fuzz random-tables cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all lint format types layers check wheel fuzz csv-fuzz random-tables cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +45,14 @@ install: $(READY) ## Make .venv with bulkio in it, editable, its codec compiled
 
 test: $(READY) ## Run all tests, on real PostgreSQL servers (ARGS='-k numeric' picks some)
 	$(PY) -m pytest $(ARGS)
+
+# The oldest releases that pyproject.toml admits, in an environment of their own: what people bring whom another package pins.
+# CI runs a part of the tests there, `ARGS=tests` all.
+test-lowest: $(LOWEST)/.built ## Run tests on the lowest versions of all dependencies (ARGS=tests runs all)
+	$(LOWEST)/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),$(LOWEST_TESTS))
+
+test-lowest-all: ## Run all tests on the lowest versions
+	@$(MAKE) test-lowest ARGS='tests $(ARGS)'
 
 check: lint types layers test ## Everything CI looks at
 
@@ -90,10 +101,10 @@ clean: ## Remove what was built, and the demo with its server; .venv stays
 	@if [ -x $(BULKIO) ] && [ -d demo ]; then $(BULKIO) server stop; fi
 	rm -rf build dist demo src/bulkio.egg-info $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.c .so)) $(BUILT)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -path ./$(LOWEST) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## ... and .venv too
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(LOWEST)
 
 define PREFLIGHT
 import os, sys, sysconfig
@@ -112,12 +123,42 @@ with open("pyproject.toml", "rb") as file:
 endef
 $(TOOLS): export DEV := $(DEV)
 
+# What bulkio and its tests need, each at its lower bound; not the tools that only look at the code.
+define PINS
+import re, tomllib
+with open("pyproject.toml", "rb") as file:
+    facts = tomllib.load(file)
+extras = facts["project"]["optional-dependencies"]
+wanted = facts["project"]["dependencies"] + extras["embedded"] + extras["dev"]
+tools = ("bulkio", "import-linter", "mypy", "ruff")
+print(*(pin.replace(">=", "==") for pin in wanted if re.split(r"[\[>]", pin)[0] not in tools), sep="\n")
+endef
+$(LOWEST)/.installed: export PINS := $(PINS)
+
+$(LOWEST)/.installed: pyproject.toml
+	@echo "Setting up $(LOWEST) and compiling the codec: about two minutes"
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(PYTHON) -c "$$PINS" >$(LOWEST)/pins.txt
+	@$(LOWEST)/bin/python -m pip -qq --disable-pip-version-check install --requirement $(LOWEST)/pins.txt
+	@mkdir -p $(LOWEST)/source && $(COPY_SOURCE)
+	@$(LOWEST)/bin/python -m pip -qq --disable-pip-version-check install --no-build-isolation --no-deps --editable $(LOWEST)/source
+	@touch $@
+
+# A copy of the sources, so that two Cythons do not share what they make.
+COPY_SOURCE = tar --exclude='*.so' --exclude='*.c' --exclude=__pycache__ --exclude='*.egg-info' \
+    -cf - pyproject.toml setup.py README.md LICENSE src | tar -xf - -C $(LOWEST)/source
+
+$(LOWEST)/.built: $(LOWEST)/.installed setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+	@$(COPY_SOURCE)
+	@cd $(LOWEST)/source && ../bin/python setup.py --quiet build_ext --inplace
+	@touch $@
+
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c "$$PREFLIGHT"
 	@command -v $${CC:-cc} >/dev/null || { echo "the codec is compiled, which needs a C compiler: apt-get install gcc"; exit 1; }
 	@echo "Setting up $(VENV) and compiling the codec: about a minute"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --upgrade 'setuptools>=77' 'Cython>=3.1'
+	@$(PIP) install --upgrade 'setuptools>=77' 'Cython>=3.3'
 	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[embedded]'
 	@touch $@
 

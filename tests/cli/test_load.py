@@ -131,6 +131,8 @@ def test_progress_bar_on_a_terminal(bulkio: Program, orders: Path, options: list
     assert done.code == 0
     assert ("rows/s" in seen) is shown
     assert ("load orders" in seen) is shown
+    assert ("committing" in seen) is shown
+    assert "100%" not in seen.rpartition("committing")[2]
     assert "\x1b[3" not in seen  # NO_COLOR
     assert "\x1b" not in done.out
 

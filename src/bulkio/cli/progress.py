@@ -46,10 +46,22 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[Progress], No
             size = count_bytes(task.fields["bytes"])
             return Text(f"{int(task.completed):,} rows  {size}  {rate}", no_wrap=True)
 
+    class Percent(progress.TaskProgressColumn):
+        """Percent of the rows; of an estimated total it is marked, and while COMMIT runs there is none."""
+
+        def render(self, task: Task) -> Text:
+            if task.total is None or task.fields["committing"]:
+                return Text("")
+            if task.fields["estimated"]:
+                return Text(f"~{min(99, int(task.percentage))}% (estimated)")
+            return super().render(task)
+
     class Remaining(progress.TimeRemainingColumn):
         """The time to go where the total is known, else the time that has passed."""
 
         def render(self, task: Task) -> Text:
+            if task.fields["committing"]:
+                return Text("committing")
             if task.total is None:
                 return progress.TimeElapsedColumn().render(task)
             return Text("ETA ") + super().render(task)
@@ -57,7 +69,7 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[Progress], No
     bar = progress.Progress(
         progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(bar_width=20 if console.width >= 100 else 8),
-        progress.TaskProgressColumn(),
+        Percent(),
         Numbers(),
         Remaining(),
         console=console,
@@ -65,7 +77,7 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[Progress], No
         refresh_per_second=5,
     )
     with bar:
-        task = bar.add_task(escape(title), total=None, bytes=0)
+        task = bar.add_task(escape(title), total=None, bytes=0, estimated=False, committing=False)
         yield _updates(bar, task)
 
 
@@ -76,10 +88,16 @@ def _updates(bar: object, task: object) -> Callable[[Progress], None]:
     def update(progress: Progress) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= UPDATE_S:
+        if progress.committing or now - last >= UPDATE_S:
             last = now
             bar.update(  # type: ignore[attr-defined]
-                task, completed=progress.rows, total=progress.total_rows, bytes=progress.bytes
+                task,
+                completed=progress.rows,
+                total=progress.total_rows,
+                bytes=progress.bytes,
+                estimated=progress.total_estimated,
+                committing=progress.committing,
+                refresh=progress.committing,
             )
 
     return update

@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 import pyarrow as pa
 
-from bulkio import flow, sql
+from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import (
     find_sequences,
@@ -68,6 +68,8 @@ class BatchStream:
         self.plan = plan
         self.lifted = lifted
         self.schema: pa.Schema = plan.arrow_schema
+        #: rows as the planner estimates them, where progress is to be told
+        self.estimated_rows: int | None = None
         self._batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
         self._read = read
 
@@ -138,6 +140,8 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
             open_reads.opened(session) as read,
         ):
             stream = BatchStream(await plan_in(session, query, options), begun.lifted, read)
+            if options.progress is not None:
+                stream.estimated_rows = await _estimate(session, query)
             for pin in (sql.USERS_PATH, *stream.plan.pins):
                 await session.execute(pin)
             async with anyio.create_task_group() as group:
@@ -151,6 +155,16 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
     except BaseExceptionGroup as errors:
         first = first_error(errors)
         raise first from first.__cause__
+
+
+async def _estimate(session: Session, query: Query) -> int | None:
+    """Return how many rows a table has by the planner's estimate; None for queries, views, and where there is none."""
+    found = None if query.table is None else (await look_up(session, query.table)).table
+    if found is None or found.kind not in ("r", "p"):
+        return None
+    question = catalog.size_query(found.schema, found.name)
+    [size] = question.read(await session.fetch(question.sql))
+    return size.estimate
 
 
 async def plan_in(
@@ -350,11 +364,12 @@ class _Writer:
     def write_all(self, stream: BatchStream) -> None:
         """Open the file and write every batch."""
         self._sink = sink = open_sink(self._dest, stream.schema)
+        total = stream.estimated_rows
         for batch in stream:
             sink.write(batch)
             self.rows += batch.num_rows
             if self._report is not None:
-                self._report(Progress(self.rows, sink.bytes_written, None))
+                self._report(Progress(self.rows, sink.bytes_written, total, total_estimated=total is not None))
 
     def commit(self) -> None:
         """Give the file its name."""

@@ -46,7 +46,7 @@ from bulkio.plan import (
     with_sequences,
 )
 from bulkio.transfer import open_reads
-from bulkio.transfer.report import LoadReport
+from bulkio.transfer.report import LoadReport, Progress
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, transaction
@@ -83,6 +83,8 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
         _compare_counts(plan, copied, sender.rows)
         await _advance_sequences(session, plan)
         await session.execute(sql.USERS_PATH)  # for the triggers that are deferred until COMMIT
+        if options.progress is not None:
+            options.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
         await commit(session, dsn, options, tells_place=begun.tells_place)
     return LoadReport(
         rows=copied,

@@ -19,6 +19,10 @@ class Progress:
     rows: int
     bytes: int
     total_rows: int | None
+    #: whether the total is the planner's estimate, as it is for an export
+    total_estimated: bool = False
+    #: whether every row was sent, and COMMIT is what is waited for
+    committing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,3 +221,15 @@ def test_a_role_that_may_not_make_a_schema_is_told_so(
             bench_export(ExportBench("secret"), dsn, lambda _: None)
     finally:
         admin.execute("DROP ROLE humble")
+
+
+def test_csv_is_compared_with_psql(one_dsn: str, connect: Callable[[str], psycopg.Connection], tmp_path: Path) -> None:
+    r"""A CSV's limit is psql's \copy of the same file, and of an export to the same bytes."""
+    file = tmp_path / "t.csv"
+    connect(one_dsn).execute("CREATE TABLE t AS SELECT g AS a, g * 1.5 AS b, 'x' AS c FROM generate_series(1, 500) g")
+    bulkio.export("t", file, one_dsn)
+    options = ("--dsn", one_dsn, "--pairs", "1", "--drivers", "psycopg")
+    found = _run_json("load", str(file), "--methods", "binary", *options)
+    assert [line["name"] for line in found["lines"]] == ["psql's \\copy", "psycopg binary"]
+    found = _run_json("export", "t", "--methods", "csv", *options)
+    assert "psql's \\copy to CSV" in [line["name"] for line in found["lines"]]

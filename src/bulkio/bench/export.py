@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ExportBench", "ExportLine", "bench_export"]
 
 #: binary and cursor give Arrow batches, parquet writes a file by the binary method
-ExportLine = Literal["binary", "cursor", "parquet"]
+ExportLine = Literal["binary", "cursor", "parquet", "csv"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,14 @@ class _Exports:
             driver: Line(f"{driver} raw drain", "limit", replace(self._job, driver=driver))
             for driver in self._bench.drivers
         }
+        copy = Line("psql's \\copy to CSV", "limit", replace(self._job, action="psql_out", method="psql_out"))
         lines = [
-            Line(f"{driver} {_SHOWN[method]}", "candidate", self._line_job(driver, method), limits[driver])
+            Line(
+                f"{driver} {_SHOWN[method]}",
+                "candidate",
+                self._line_job(driver, method),
+                copy if method == "csv" else limits[driver],
+            )
             for driver in self._bench.drivers
             for method in self._bench.methods
         ]
@@ -83,15 +89,15 @@ class _Exports:
         run_pairs([*alone, *lines], self._bench.pairs, self._run, self._note)
         return make_result(
             "export",
-            [*alone, *limits.values(), *lines],
+            [*alone, *(limit for limit in (*limits.values(), copy) if limit.runs), *lines],
             source={"name": self._bench.table, "rows": self._rows, "columns": len(self._plan.fields)},
             method={"limit": "the same driver's raw drain", "compared": compared},
             server=self._server.facts(),
         )
 
     def _line_job(self, driver: DriverName, method: ExportLine) -> Job:
-        action: Literal["read", "parquet"] = "parquet" if method == "parquet" else "read"
-        return replace(self._job, action=action, driver=driver, method=method)
+        actions: dict[ExportLine, Literal["read", "parquet", "csv"]] = {"parquet": "parquet", "csv": "csv"}
+        return replace(self._job, action=actions.get(method, "read"), driver=driver, method=method)
 
     def _compare(self, lines: list[Line]) -> str:
         """Compare what each line exports with the raw stream."""
@@ -103,13 +109,12 @@ class _Exports:
         one_way = False
         for line in lines:
             found = ask(replace(line.job, action="digest"))
-            if found["digest"] is None:
+            if line.job.method == "csv":
+                _refuse_other(line, found, ask(replace(self._job, action="digest", method="psql_out")))
+            elif found["digest"] is None:
                 one_way = True
-            elif found != raw:
-                raise BulkioError(
-                    f"bench: {line.name} gave other rows than the server sent: {found['rows']} of {self._rows}, digest"
-                    f" {found['digest']} instead of {raw['digest']}"
-                )
+            else:
+                _refuse_other(line, found, raw)
         return "row counts only: a type cannot be encoded back" if one_way else "digest of the COPY BINARY stream"
 
     def _run(self, line: Line) -> Run:
@@ -120,8 +125,18 @@ class _Exports:
         return measured
 
 
+def _refuse_other(line: Line, found: dict[str, object], wanted: dict[str, object]) -> None:
+    """Raise `BulkioError` where a line gives other bytes than its limit."""
+    if found != wanted:
+        raise BulkioError(
+            f"bench: {line.name} gave other rows than the server sent: {found['rows']} of {wanted['rows']}, digest"
+            f" {found['digest']} instead of {wanted['digest']}"
+        )
+
+
 _SHOWN: dict[ExportLine, str] = {
     "binary": "binary to Arrow",
     "cursor": "cursor to Arrow",
     "parquet": "binary to Parquet",
+    "csv": "to CSV",
 }

@@ -19,6 +19,7 @@ from bulkio.bench.result import Result, make_result
 from bulkio.bench.scratch import Content, Server, find_dsn
 from bulkio.bench.spec import Job
 from bulkio.errors import BulkioError
+from bulkio.files import is_csv_name
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -79,7 +80,11 @@ class _Loads:
             raise BulkioError(f"{printable(self._bench.source)} has no rows: there is nothing to measure")
         names = tuple(column.name for column in self._columns)
         base = replace(self._job, source=prepared["source"], stream=prepared["stream"], columns=names)
-        limit, tried = self._calibrated(replace(base, stream=prepared["sample"]), base)
+        tried: dict[str, float] = {}
+        if is_csv_name(base.source):
+            limit = Line("psql's \\copy", "limit", replace(base, action="psql"))
+        else:
+            limit, tried = self._calibrated(replace(base, stream=prepared["sample"]), base)
         lines = [
             Line(f"{driver} {method}", "candidate", replace(base, action="load", driver=driver, method=method), limit)
             for driver in self._bench.drivers

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "Job", "Run"]
 
-Action = Literal["prepare", "calibrate", "load", "replay", "read", "parquet", "drain", "server", "digest"]
+Action = Literal[
+    "prepare", "calibrate", "load", "replay", "read", "parquet", "drain", "server", "digest", "psql", "csv", "psql_out"
+]
 
 
 @dataclass(frozen=True, slots=True)

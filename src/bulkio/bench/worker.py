@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bulkio.bench import limits
+from bulkio.bench import limits, psql
 from bulkio.bench.spec import Job, Run
 from bulkio.errors import BulkioError
 from bulkio.quote import qualified
@@ -98,10 +98,12 @@ def _peak_mb() -> float:
 def _prepare(job: Job) -> dict[str, object]:
     """Plan the load, and encode the source once: into `stream`, and its first rows into `sample`."""
     import bulkio
+    from bulkio.files import is_csv_name
 
     folder = Path(job.folder)
     source = _head(job) if job.rows else job.source
-    plan = bulkio.plan_load(source, qualified(job.schema, job.table), job.dsn, mode="create")
+    named = bulkio.csv(source, infer=True) if is_csv_name(source) else source
+    plan = bulkio.plan_load(named, qualified(job.schema, job.table), job.dsn, mode="create")
     stream, sample = folder / "stream.copy", folder / "sample.copy"
     rows = _encode(plan, source, stream, sample)
     return {
@@ -191,6 +193,41 @@ def _load(job: Job) -> dict[str, object]:
 # --- Exports ------------------------------------------------------------------------------------------------
 
 
+def _psql(job: Job) -> dict[str, object]:
+    return _of_children(lambda: psql.copy_in(job))
+
+
+def _psql_out(job: Job) -> dict[str, object]:
+    dest = Path(job.folder) / "psql.csv"
+    try:
+        return _of_children(lambda: psql.copy_out(job, dest))
+    finally:
+        dest.unlink(missing_ok=True)
+
+
+def _of_children(work: Callable[[], tuple[int, int]]) -> dict[str, object]:
+    """Time a program that `work` runs; CPU and memory are its own."""
+    answer = measure(work)
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return {**answer, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / scale, "start_mb": 0.0}
+
+
+def _csv(job: Job) -> dict[str, object]:
+    import bulkio
+
+    dest = Path(job.folder) / "export.csv"
+
+    def work() -> tuple[int, int]:
+        report = bulkio.export(job.table, dest, job.dsn, driver=job.driver)
+        return report.rows, report.bytes
+
+    try:
+        return measure(work)
+    finally:
+        dest.unlink(missing_ok=True)
+
+
 def _drain(job: Job) -> dict[str, object]:
     return measure(lambda: limits.drain(job))
 
@@ -238,12 +275,30 @@ def _digest(job: Job) -> dict[str, object]:
         sums = hashlib.blake2b()
         rows, _ = limits.drain(job, sums.update)
         return {"digest": sums.hexdigest(), "rows": rows}
+    if job.method in ("csv", "psql_out"):
+        return _digest_csv(job)
     if job.method != "parquet":
         return _digest_batches(_export_batches(job), job)
     dest = Path(job.folder) / "export.parquet"
     try:
         bulkio.export(job.table, dest, job.dsn, driver=job.driver)
         return _digest_batches(_batches(str(dest)), job)
+    finally:
+        dest.unlink(missing_ok=True)
+
+
+def _digest_csv(job: Job) -> dict[str, object]:
+    """Digest a CSV file's bytes."""
+    import bulkio
+
+    dest = Path(job.folder) / "digest.csv"
+    try:
+        if job.method == "csv":
+            rows = bulkio.export(job.table, dest, job.dsn, driver=job.driver).rows
+        else:
+            rows, _ = psql.copy_out(job, dest)
+        with dest.open("rb") as file:
+            return {"digest": hashlib.file_digest(file, "blake2b").hexdigest(), "rows": rows}
     finally:
         dest.unlink(missing_ok=True)
 
@@ -311,6 +366,9 @@ _ACTIONS: dict[str, Callable[[Job], dict[str, object]]] = {
     "drain": _drain,
     "server": _server,
     "digest": _digest,
+    "psql": _psql,
+    "psql_out": _psql_out,
+    "csv": _csv,
 }
 
 

@@ -23,7 +23,9 @@ __all__ = ["bench"]
 
 _DRIVERS = ("asyncpg", "psycopg")
 _LOAD_METHODS = ("binary", "csv", "records")
-_EXPORT_METHODS = ("binary", "cursor", "parquet")
+_EXPORT_METHODS = ("binary", "cursor", "parquet", "csv")
+#: csv needs psql
+_EXPORT_DEFAULT = ("binary", "cursor", "parquet")
 
 
 def _split(words: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
@@ -39,7 +41,9 @@ def _split(words: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, 
     return split
 
 
-def _shared_options(methods: tuple[str, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _shared_options(
+    methods: tuple[str, ...], default: tuple[str, ...]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give the options that both commands have."""
     options = (
         click.option("--dsn", metavar="DSN", help="Which server; as for `bulkio load`."),
@@ -47,7 +51,7 @@ def _shared_options(methods: tuple[str, ...]) -> Callable[[Callable[..., None]],
             "--pairs", type=click.IntRange(1), default=5, show_default=True, help="Pairs of runs for each line."
         ),
         click.option(
-            "--methods", default=",".join(methods), show_default=True, callback=_split(methods), help="What to compare."
+            "--methods", default=",".join(default), show_default=True, callback=_split(methods), help="What to compare."
         ),
         click.option(
             "--drivers", default=",".join(_DRIVERS), show_default=True, callback=_split(_DRIVERS), help="Through which."
@@ -77,7 +81,7 @@ def bench() -> None:
 @bench.command("load")
 @click.argument("source")
 @click.option("--rows", type=click.IntRange(1), help="Load only the first rows of SOURCE (one Parquet file).")
-@_shared_options(_LOAD_METHODS)
+@_shared_options(_LOAD_METHODS, _LOAD_METHODS)
 def load(
     *,
     source: str,
@@ -89,7 +93,10 @@ def load(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Load SOURCE by each driver and method, next to the same bytes encoded beforehand and replayed."""
+    """Load SOURCE by each driver and method, next to the same bytes encoded beforehand and replayed.
+
+    A CSV stands next to psql's own copy of the same file; its columns have the types that --infer finds.
+    """
     from bulkio.bench import LoadBench, bench_load
 
     what = LoadBench(
@@ -100,7 +107,7 @@ def load(
 
 @bench.command("export")
 @click.argument("table")
-@_shared_options(_EXPORT_METHODS)
+@_shared_options(_EXPORT_METHODS, _EXPORT_DEFAULT)
 def export(
     *,
     table: str,

@@ -1,0 +1,79 @@
+"""The limit lines of CSV: psql copies the same file, in one transaction that pins and truncates as a load does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bulkio import sql
+from bulkio.drivers.conninfo import parse_conninfo
+from bulkio.errors import BulkioError, ConfigError
+from bulkio.quote import name_list, qualified, quote_literal
+
+if TYPE_CHECKING:
+    from bulkio.bench.spec import Job
+
+__all__ = ["copy_in", "copy_out"]
+
+#: of a DSN, what every psql knows
+_KEYWORDS = (
+    *("host", "hostaddr", "port", "dbname", "user", "password", "passfile", "options"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey"),
+)
+_FORM = "WITH (FORMAT csv, HEADER)"
+
+
+def copy_in(job: Job) -> tuple[int, int]:
+    """Load `job.source`; give the tag's row count and the file's bytes."""
+    target = f"{qualified(job.schema, job.table)} ({name_list(job.columns)})"
+    statements = (
+        sql.begin(read_only=False),
+        *sql.session_pins(export=False),
+        sql.truncate_table(job.schema, job.table),
+        f"\\copy {target} FROM {quote_literal(job.source)} {_FORM}",
+        sql.COMMIT,
+    )
+    return _rows(_run(job, statements)), Path(job.source).stat().st_size
+
+
+def copy_out(job: Job, dest: Path) -> tuple[int, int]:
+    """Export `job.query` into a file; give the tag's row count and the file's bytes."""
+    query = " ".join(job.query.split("\n"))
+    statements = (
+        sql.begin(read_only=True),
+        *sql.session_pins(export=True),
+        *job.pins,
+        f"\\copy ({query}) TO {quote_literal(str(dest))} {_FORM}",
+        sql.COMMIT,
+    )
+    return _rows(_run(job, statements)), dest.stat().st_size
+
+
+def _run(job: Job, statements: tuple[str, ...]) -> str:
+    program = shutil.which("psql")
+    if program is None:
+        raise ConfigError("the limit of CSV is psql's \\copy, and there is no psql in the PATH")
+    # Not on the command line, which other users can read: a DSN holds a password.
+    service = Path(job.folder) / "service.conf"
+    given = parse_conninfo(job.dsn).psycopg_kwargs()
+    lines = [f"{name}={given[name]}" for name in _KEYWORDS if given.get(name)]
+    service.touch(mode=0o600)
+    service.write_text("\n".join(["[bench]", *lines, ""]))
+    commands = [word for statement in statements for word in ("-c", statement)]
+    done = subprocess.run(
+        [program, "-X", "-v", "ON_ERROR_STOP=1", *commands, "service=bench"],
+        env={**os.environ, "PGSERVICEFILE": str(service), "PGCLIENTENCODING": "UTF8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BulkioError(f"psql failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _rows(output: str) -> int:
+    return next(int(line.split()[1]) for line in output.splitlines() if line.startswith("COPY "))

@@ -17,7 +17,7 @@ import bulkio.aio
 import bulkio.errors
 import bulkio.sync
 from bulkio.drivers.conninfo import parse_conninfo
-from bulkio.transfer.options import ExportOptions, LoadOptions
+from bulkio.options import ExportRequest, LoadRequest
 
 MODULES = ("bulkio", "bulkio.aio", "bulkio.errors")
 PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module].__all__]
@@ -179,7 +179,7 @@ def test_no_repr_shows_a_password() -> None:
         if each.name in SECRETS and each.repr and "__repr__" not in vars(kind)
     }
     assert found == set()
-    options = LoadOptions(password="hunter2"), ExportOptions(password="hunter2")
+    options = LoadRequest("f", "t", password="hunter2"), ExportRequest("t", "f", password="hunter2")
     assert "hunter2" not in repr(options)
     assert "hunter2" not in repr(parse_conninfo("host=/x password=hunter2 sslpassword=hunter2"))
 

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     )
     from bulkio.files import csv
     from bulkio.plan import ExportPlan, LoadPlan
+    from bulkio.protocols import Progress
     from bulkio.sync import export, load, plan_export, plan_load, read
-    from bulkio.transfer.report import ExportReport, LoadReport, Progress
+    from bulkio.transfer.report import ExportReport, LoadReport
 
 __version__ = "0.1.0"
 
@@ -51,7 +52,7 @@ _HOMES = {
     "LoadPlan": "plan",
     "LoadReport": "transfer.report",
     "OutcomeUnknown": "errors",
-    "Progress": "transfer.report",
+    "Progress": "protocols",
     "SchemaError": "errors",
     "csv": "files",
     "export": "sync",

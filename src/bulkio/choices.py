@@ -6,6 +6,7 @@ import re
 from typing import Literal, get_args
 
 from bulkio.errors import ConfigError
+from bulkio.show import show_option
 
 __all__ = [
     "MODE_ADVICE",
@@ -20,7 +21,9 @@ __all__ = [
     "NanPolicy",
     "NulPolicy",
     "check_choice",
+    "check_flag",
     "check_number",
+    "check_params",
     "milliseconds",
 ]
 
@@ -52,14 +55,27 @@ def check_choice(name: str, value: object, choices: object) -> None:
         raise ConfigError(f"there is no mode {value}: {advice}")
     if value not in words:
         *most, last = map(repr, words)
-        raise ConfigError(f"{name} is {value!r}, and can be {', '.join(most)} or {last}")
+        raise ConfigError(f"{show_option(name)} is {value!r}, and can be {', '.join(most)} or {last}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False: a text, even "false", would count as True."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{show_option(name)} is {value!r}, and can be True or False")
+
+
+def check_params(_name: str, values: object) -> None:
+    """Refuse a query's parameters that are not text."""
+    for number, value in enumerate(values if isinstance(values, tuple) else (), 1):
+        if not isinstance(value, str | None):
+            raise ConfigError(f"parameter ${number} is {value!r}: give it as text, as the server shall read it")
 
 
 def check_number(name: str, value: object, least: int, most: int | None = None) -> None:
     """Refuse what is no whole number between `least` and `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
-        raise ConfigError(f"{name} is {value!r}, and must be a whole number, {span}")
+        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a whole number, {span}")
 
 
 _TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|h|d)")
@@ -85,7 +101,9 @@ def milliseconds(name: str, value: object) -> int:
     if value == "0":
         return 0
     if not 0 <= limit <= _MOST_MS:
-        raise ConfigError(f"{name} is {value!r}, and must be a text with a unit (ms, s, min, h, d), such as '10s'")
+        raise ConfigError(
+            f"{show_option(name)} is {value!r}, and must be a text with a unit (ms, s, min, h, d), such as '10s'"
+        )
     return limit
 
 

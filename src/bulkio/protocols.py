@@ -22,7 +22,9 @@ __all__ = [
     "CopyFormat",
     "CopyTarget",
     "CsvForm",
+    "File",
     "PartRange",
+    "Progress",
     "ResultColumn",
     "Row",
     "Session",
@@ -136,6 +138,27 @@ class Spelling:
     date_format: str | None = None
     #: IANA name of the zone of values of timestamptz that do not tell one
     timezone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a load or an export has come."""
+
+    rows: int
+    bytes: int
+    total_rows: int | None
+    #: whether the total is the planner's estimate, as it is for an export
+    total_estimated: bool = False
+    #: whether every row was sent, and COMMIT is what is waited for
+    committing: bool = False
+
+
+class File(Protocol):
+    """What the user names, where its name does not tell all of its format: a path, with the format and its options."""
+
+    @property
+    def path(self) -> object:
+        """One path; of a source also a folder, a glob pattern, or a list of these."""
 
 
 class Session(Protocol):

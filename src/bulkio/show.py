@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["column_lines", "did_you_mean", "nearest", "printable", "show_name", "show_type", "show_value"]
+__all__ = [
+    "column_lines",
+    "did_you_mean",
+    "name_flags",
+    "nearest",
+    "printable",
+    "show_flag",
+    "show_name",
+    "show_option",
+    "show_type",
+    "show_value",
+]
 
 MAX_SHOWN = 60
 
@@ -54,6 +65,37 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     near = nearest(name, known)
     return "" if near is None else f"did you mean {show_name(near)}?"
+
+
+class _Spelling:
+    """How messages spell options: as parameters of the API, or as flags of the program."""
+
+    as_flags = False
+
+
+def name_flags() -> None:
+    """Let messages name options as the command line has them, from now on: the program says so at its start."""
+    _Spelling.as_flags = True
+
+
+def show_option(name: str, value: object = None) -> str:
+    """Show an option, and the value that it is to have, as whoever reads the message would write them.
+
+    >>> show_option("allow_lossy", True), show_option("mode", "append"), show_option("columns")
+    ('allow_lossy=True', "mode='append'", 'columns')
+    """
+    if not _Spelling.as_flags:
+        return name if value is None else f"{name}={value!r}"
+    return show_flag(name) if value is None or value is True else f"{show_flag(name)} {value}"
+
+
+def show_flag(name: str) -> str:
+    """Show an option as the command line has it.
+
+    >>> show_flag("allow_lossy")
+    '--allow-lossy'
+    """
+    return "--" + name.replace("_", "-")
 
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:

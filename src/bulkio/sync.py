@@ -9,12 +9,14 @@ second one while the first waits goes on at once; its `__cause__` is then an `Ou
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import pyarrow as pa
 
 from bulkio import aio
 from bulkio.flow.portal import LoopThread, opened
+from bulkio.options import ReadRequest, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -62,13 +64,19 @@ def _streaming(function: Callable[P, AbstractAsyncContextManager[BatchStream]]) 
         stream = cast("BatchStream", next(batches))
         return stream.hand_out(pa.RecordBatchReader.from_batches(stream.schema, batches))
 
-    run.__doc__ = """Stream a table or a query as a `pyarrow.RecordBatchReader`; takes what `export` takes, but no file.
-
-    Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that
-    is dropped (del) before its end cancels the COPY on the server and closes the connection; pyarrow's close() does
-    not. Memory is bounded.
-    """
+    run.__doc__ = described(_READ, ReadRequest)
+    run.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
+        return_annotation="pa.RecordBatchReader"
+    )
     return run
+
+
+_READ = """Stream a table or a query as a `pyarrow.RecordBatchReader`.
+
+Planning happens here, so its errors are raised here; errors of the stream are raised while reading. A reader that
+is dropped (del) before its end cancels the COPY on the server and closes the connection; pyarrow's close() does
+not. Memory is bounded.
+"""
 
 
 read = _streaming(aio.read)

@@ -114,7 +114,7 @@ def fill_together(place: Place, cases: dict[str, Case]) -> None:
 def by_codec(place: Place, table: str) -> list[list[str]]:
     """Give the columns that have a codec, and those that travel as text, where there are any."""
     found: dict[bool, list[str]] = {}
-    for column in bulkio.plan_export(table, place.dsn).fields:
+    for column in bulkio.plan_export(table, "x.arrows", place.dsn).fields:
         found.setdefault(column.cast.pg.codec == SERVER_TEXT, []).append(column.name)
     return list(found.values())
 

@@ -34,7 +34,7 @@ def test_the_copy_itself_refuses_other_types(
     conn = connect(dsn)
     conn.execute("CREATE DOMAIN cents AS int4; CREATE DOMAIN tens AS cents")
     _make(conn, type_name)
-    query = bulkio.plan_export("SELECT 'x'::text AS a, f() AS b FROM generate_series(1, 3)", dsn).query
+    query = bulkio.plan_export("SELECT 'x'::text AS a, f() AS b FROM generate_series(1, 3)", "x.arrows", dsn).query
     for other in TYPES:
         _make(conn, other)
         if other == type_name or {other, type_name} == {"int4", "cents"}:
@@ -99,5 +99,6 @@ def test_the_check_is_made_once(dsn: str, connect: Callable[[str], psycopg.Conne
         "SELECT generate_series(1, 3) AS s, g FROM t LIMIT 3",
         "VALUES (1, 'a'), (2, 'b')",
     ):
-        plan = "\n".join(row[0] for row in conn.execute(f"EXPLAIN {bulkio.plan_export(query, dsn).query}"))
+        planned = bulkio.plan_export(query, "x.arrows", dsn).query
+        plan = "\n".join(row[0] for row in conn.execute(f"EXPLAIN {planned}"))
         assert (plan.count("One-Time Filter:"), plan.count(" Filter:")) == (1, 1), plan

@@ -49,7 +49,7 @@ def test_append_creates_a_missing_table_and_says_so(dsn: str) -> None:
 def test_create_refuses_a_table_that_exists(one_dsn: str) -> None:
     """Mode create is for new tables only."""
     bulkio.load(TRIPS, "trips", one_dsn, mode="create")
-    with pytest.raises(bulkio.SchemaError, match="table trips exists already: use --mode append"):
+    with pytest.raises(bulkio.SchemaError, match="table trips exists already: use mode='append'"):
         bulkio.load(TRIPS, "trips", one_dsn, mode="create")
     assert fetch(one_dsn, "SELECT count(*) FROM trips") == [(3,)]
 

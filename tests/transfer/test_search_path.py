@@ -112,7 +112,7 @@ def test_exports_spring_no_trap(trapped: str, driver: str, tmp_path: Path) -> No
     assert bulkio.read("SELECT b, p FROM t", trapped, driver=driver).read_all().num_rows == 1
     path = tmp_path / "t.parquet"
     bulkio.export("t", path, trapped, driver=driver)
-    assert "t" in bulkio.plan_export("t", trapped, driver=driver).describe()
+    assert "t" in bulkio.plan_export("t", "x.arrows", trapped, driver=driver).describe()
     report = bulkio.load(path, "public.again", trapped, driver=driver, mode="create")
     assert report.notes == ()
     assert bulkio.read("public.again", trapped, driver=driver).read_all().num_rows == 1

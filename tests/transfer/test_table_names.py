@@ -102,7 +102,7 @@ def test_load_and_read_take_the_same_names(one_dsn: str, tmp_path: Path, name: s
         lambda text: bulkio.plan_load(ROWS, text, one_dsn),
         lambda text: bulkio.read(text, one_dsn).read_all(),
         lambda text: bulkio.export(text, tmp_path / "x.parquet", one_dsn),
-        lambda text: bulkio.plan_export(text, one_dsn),
+        lambda text: bulkio.plan_export(text, "x.arrows", one_dsn),
     ]
     for call in calls:
         with pytest.raises(bulkio.ConfigError, match=f"is not a table's name: .*{re.escape(quoted)}"):

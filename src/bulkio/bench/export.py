@@ -60,7 +60,7 @@ class _Exports:
         self._bench = bench
         self._server = server
         self._note = note
-        self._plan: ExportPlan = plan_export(bench.table, server.dsn)
+        self._plan: ExportPlan = plan_export(bench.table, "plan.arrows", server.dsn)
         self._job = Job(
             "drain", server.dsn, query=self._plan.query, pins=self._plan.pins, folder=folder, table=bench.table
         )

@@ -324,7 +324,7 @@ def _fields_back(schema: pa.Schema, job: Job) -> list[Field] | None:
     from bulkio.types import cast_to_pg
 
     fields = []
-    for column, planned in zip(schema, bulkio.plan_export(job.table, job.dsn).fields, strict=True):
+    for column, planned in zip(schema, bulkio.plan_export(job.table, "plan.arrows", job.dsn).fields, strict=True):
         cast = cast_to_pg(column.type, planned.cast.pg)
         if cast is None or cast.needs_server:
             return None
@@ -341,17 +341,16 @@ def _export_batches(job: Job) -> Iterator[pa.RecordBatch]:
 
 def _batches(source: str) -> Iterator[pa.RecordBatch]:
     """Read a file as a load does that has no options."""
-    from bulkio.transfer.options import LoadOptions
+    from bulkio.options import LoadRequest
     from bulkio.transfer.send import open_to_load
 
-    with closing(open_to_load(source, LoadOptions())) as opened:
+    with closing(open_to_load(LoadRequest(source, "t"))) as opened:
         yield from opened.batches()
 
 
 def _encoded(batches: Iterable[pa.RecordBatch], fields: Sequence[Field]) -> Iterator[Block]:
     """Encode batches as a load does that has no options."""
-    from bulkio.transfer.options import BLOCK_BYTES
-    from bulkio.transfer.send import encode_batches
+    from bulkio.transfer.send import BLOCK_BYTES, encode_batches
 
     return encode_batches(batches, fields, block_bytes=BLOCK_BYTES)
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 
 from bulkio.cli.formats import format_options, named_file
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import Shared, parse_param, policy_options, shared_options, use_dsn
+from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.progress import progress_bar
+from bulkio.options import ExportRequest
 from bulkio.show import printable
 
-if TYPE_CHECKING:
-    from bulkio.choices import ExportMethod
-    from bulkio.files import CsvFile
-
 __all__ = ["export"]
-
-METHODS = ("binary", "cursor")
 
 
 @click.command()
@@ -32,17 +27,15 @@ METHODS = ("binary", "cursor")
     help=r"A value for the query's $1, then $2, ...; \N is NULL (and \\N the text \N).",
 )
 @format_options(load=False)
-@policy_options(load=False)
-@shared_options(methods=METHODS, batch_rows=16384)
+@request_options(ExportRequest)
 def export(
     names: tuple[str, ...],
     query: str | None,
     params: tuple[str, ...],
-    method: ExportMethod,
     fmt: str | None,
     csv: dict[str, object],
-    shared: Shared,
-    policies: dict[str, Any],
+    options: dict[str, Any],
+    output: Output,
 ) -> None:
     """Export a table or a query into a file.
 
@@ -63,50 +56,23 @@ def export(
     table, dest = _table_and_dest(names, query)
     if params and query is None:
         raise click.UsageError("--param goes with --query only")
-    target = cast("CsvFile | str", named_file([dest], fmt, csv))
-    dsn = use_dsn(shared.dsn, quiet=shared.quiet)
-    values = [parse_param(param) for param in params]
+    target: Any = named_file([dest], fmt, csv)
+    options["dsn"] = use_dsn(options["dsn"], quiet=output.quiet)
+    options["params"] = [parse_param(param) for param in params]
     from bulkio import sync
     from bulkio.cli import report
 
-    if shared.dry_run:
-        from bulkio.files import dest_format
-
-        dest_format(target)
-        plan = carry_out(
-            lambda: sync.plan_export(
-                table,
-                dsn,
-                params=values,
-                driver=shared.driver,
-                method=method,
-                columns=shared.columns,
-                lock_timeout=shared.lock_timeout,
-                **policies,
-            ),
-            "nothing was changed",
-        )
-        report.show_export_plan(plan, dest, as_json=shared.as_json)
+    if output.dry_run:
+        plan = carry_out(lambda: sync.plan_export(table, target, **options), "nothing was changed")
+        report.show_export_plan(plan, as_json=output.as_json)
         return
     title = "export" if query is not None else f"export {table}"
-    with progress_bar(title, shown=shared.progress_shown) as progress:
+    with progress_bar(title, shown=output.progress_shown) as progress:
         done = carry_out(
-            lambda: sync.export(
-                table,
-                target,
-                dsn,
-                params=values,
-                driver=shared.driver,
-                method=method,
-                columns=shared.columns,
-                batch_rows=shared.batch_rows,
-                lock_timeout=shared.lock_timeout,
-                progress=progress,
-                **policies,
-            ),
+            lambda: sync.export(table, target, progress=progress, **options),
             f"the export was cancelled, {printable(dest)} was not written",
         )
-    report.show_export(done, dest, as_json=shared.as_json, quiet=shared.quiet)
+    report.show_export(done, dest, as_json=output.as_json, quiet=output.quiet)
 
 
 def _table_and_dest(names: tuple[str, ...], query: str | None) -> tuple[str, str]:

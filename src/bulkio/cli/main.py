@@ -15,6 +15,7 @@ from bulkio.cli.exits import Exit, exit_of
 from bulkio.cli.interrupts import Interrupted, catch_signals, ignore_signals, is_done, settle
 from bulkio.cli.output import prepare, say, show_json
 from bulkio.errors import BulkioError
+from bulkio.show import name_flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ class _Wishes:
 
 def _run(args: list[str]) -> int:
     prepare()
+    name_flags()
     options = args[: args.index("--")] if "--" in args else args
     wishes = _Wishes("--json" in options, "--debug" in options, options[:2] != ["server", "psql"])
     catch_signals()

@@ -1,4 +1,4 @@
-"""The options that commands share. Their names are those of the API's arguments."""
+"""The options of commands. Those of a load and an export are made from the request that the API takes."""
 
 from __future__ import annotations
 
@@ -7,46 +7,42 @@ import functools
 import os
 import re
 import sys
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
 from bulkio.cli.output import say
 from bulkio.errors import ConfigError
+from bulkio.options import fields_of
+from bulkio.show import show_flag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from bulkio.choices import DriverChoice
+    from bulkio.options import OptionField
 
 __all__ = [
-    "Shared",
+    "Output",
     "by_column",
     "debug_option",
     "output_options",
     "parse_columns",
     "parse_param",
-    "policy_options",
-    "shared_options",
+    "request_options",
     "use_dsn",
 ]
-
-DRIVERS = ("auto", "asyncpg", "psycopg")
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """The values of the options that `load` and `export` share."""
+class Output:
+    """What a command prints, and whether it does more than that."""
 
-    dsn: str | None = field(repr=False)
-    driver: DriverChoice
-    columns: tuple[str, ...] | None
-    batch_rows: int
-    lock_timeout: str | None
     dry_run: bool
     as_json: bool
     quiet: bool
@@ -70,91 +66,68 @@ def output_options(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help=json_help)(debug_option(command))
 
 
-def shared_options(
-    *, methods: Sequence[str], batch_rows: int
-) -> Callable[[Callable[..., object]], Callable[..., object]]:
-    """Add what load and export have in common; the command gets `method`, and the others as `shared`."""
+class WordChoice(click.Choice[str]):
+    """A choice of words; of a word that other tools have for one, it says which of bulkio's comes near."""
 
-    def add(command: Callable[..., object]) -> Callable[..., object]:
-        command = output_options(_gather(command))
-        for option in reversed(_options(methods, batch_rows)):
-            command = option(command)
-        return command
+    def __init__(self, words: Sequence[str], advice: Mapping[str, str]) -> None:
+        super().__init__(words)
+        self._advice = advice
 
-    return add
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word; refuse other words."""
+        if advice := self._advice.get(value.lower()):
+            name = param.name if param is not None else "word"
+            self.fail(f"there is no {name} {value}: {advice}", param, ctx)
+        return super().convert(value, param, ctx)
 
 
-def policy_options(*, load: bool) -> Callable[[Command], Command]:
-    """Add the policies for values that have no exact counterpart; the command gets them as its `policies`."""
-    infinity = ("error", "sentinel") if load else ("error", "null", "sentinel")
-    shared = [
-        click.option(
-            "--infinity",
-            type=click.Choice(infinity),
-            default="error",
-            show_default=True,
-            help="Infinite dates and timestamps, and 24:00:00; the sentinel is Arrow's extreme value.",
-        ),
-        click.option(
-            "--dimensions",
-            multiple=True,
-            metavar="COLUMN=N",
-            callback=lambda _ctx, _option, texts: by_column(texts, "COLUMN=N", int),
-            help="Dimensions of an array column, where they are more than one. May be repeated.",
-        ),
-    ]
-    loads = [
-        click.option(
-            "--nul",
-            type=click.Choice(("error", "strip", "replace")),
-            default="error",
-            show_default=True,
-            help="NUL characters in text: take them out, or put U+FFFD in their place.",
-        ),
-        click.option(
-            "--allow-lossy",
-            is_flag=True,
-            help="Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.",
-        ),
-    ]
-    exports = [
-        click.option(
-            "--nan",
-            type=click.Choice(("error", "null")),
-            default="error",
-            show_default=True,
-            help="NaN and infinity of numeric(p,s), which a decimal cannot hold.",
-        ),
-        click.option(
-            "--bounds",
-            type=click.Choice(("error", "drop")),
-            default="error",
-            show_default=True,
-            help="Arrays whose lower bound is not 1: drop the bound.",
-        ),
-        click.option(
-            "--numeric",
-            metavar="FORM",
-            default="string",
-            show_default=True,
-            help="What numeric without precision becomes: string, decimal(p,s), or float64, which rounds.",
-        ),
-    ]
-    own = ("nul", "allow_lossy") if load else ("nan", "bounds", "numeric")
-    names = ("infinity", "dimensions", *own)
+def request_options(request: type) -> Callable[[Command], Command]:
+    """Add the options of a request, and those of the output.
+
+    The command gets the values as its `options`, which the function of the API takes as they are, and its `output`.
+    """
+    fields = [each for each in fields_of(request) if each.option.is_flag]
 
     def add(command: Command) -> Command:
         @functools.wraps(command)
-        def call(**given: object) -> object:
-            policies = {name: given.pop(name) for name in names}
-            return command(policies=policies, **given)
+        def call(**values: object) -> object:
+            options = {each.name: values.pop(each.name) for each in fields}
+            output = Output(*(bool(values.pop(name)) for name in Output.__slots__))
+            return command(options=options, output=output, **values)
 
-        wrapped: Callable[..., object] = call
-        for option in reversed(shared + (loads if load else exports)):
-            wrapped = option(wrapped)
+        quiet_help = "Print nothing but warnings, errors, and what --json prints."
+        wrapped: Callable[..., object] = output_options(call)
+        wrapped = click.option("--quiet", "-q", is_flag=True, help=quiet_help)(wrapped)
+        wrapped = click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")(wrapped)
+        for each in reversed(fields):
+            wrapped = _flag(each)(wrapped)
         return cast("Command", wrapped)
 
     return add
+
+
+def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """Make the option of the command line from that of the request: its type tells how it is written."""
+    flag = functools.partial(click.option, show_flag(field.name), field.name, metavar=field.option.metavar)
+    shown = "" if field.option.default is None else f"  [default: {field.option.default}]"
+    text = field.option.help
+    if field.shape is bool:
+        return click.option(show_flag(field.name), field.name, is_flag=True, help=text)
+    if field.shape in (Mapping, Sequence):
+        read = functools.partial(_read_several, field)
+        shape = "" if field.shape is Mapping else " Such as a,b or '\"odd, name\"'."
+        return flag(multiple=True, callback=read, help=f"{text}{shape} May be repeated.{shown}")
+    kind: click.ParamType[Any] = click.IntRange(field.option.least) if field.shape is int else click.STRING
+    if field.words:
+        kind = WordChoice(field.words, field.option.advice or {})
+    default = None if field.default is Parameter.empty else field.default
+    return flag(type=kind, default=default, show_default=default is not None, help=text + shown)
+
+
+def _read_several(field: OptionField, _ctx: click.Context, _option: click.Parameter, texts: Sequence[str]) -> object:
+    if field.shape is Sequence:
+        return parse_columns(texts)
+    return by_column(texts, field.option.metavar or "COLUMN=VALUE", get_args(field.kind)[1])
 
 
 def by_column(texts: Sequence[str], shape: str, read: Callable[[str], T]) -> dict[str, T]:
@@ -175,55 +148,6 @@ def by_column(texts: Sequence[str], shape: str, read: Callable[[str], T]) -> dic
     return found
 
 
-def _options(methods: Sequence[str], batch_rows: int) -> list[Callable[[Callable[..., object]], Callable[..., object]]]:
-    return [
-        click.option("--dsn", metavar="DSN", help="The database: a libpq URI or key=value string, or `embedded`."),
-        click.option(
-            "--driver", type=click.Choice(DRIVERS), default="auto", show_default=True, help="What carries the bytes."
-        ),
-        click.option(
-            "--method",
-            type=click.Choice(methods),
-            default=methods[0],
-            show_default=True,
-            help="How rows travel. All give the same rows; binary is by far the fastest.",
-        ),
-        click.option(
-            "--columns",
-            multiple=True,
-            metavar="NAME,...",
-            callback=lambda _ctx, _option, texts: parse_columns(texts),
-            help="Only these columns, in this order: a,b or '\"odd, name\"'. May be repeated.",
-        ),
-        click.option(
-            "--batch-rows",
-            type=click.IntRange(min=1),
-            default=batch_rows,
-            show_default=True,
-            help="Rows handled at once; bounds the memory.",
-        ),
-        click.option(
-            "--lock-timeout",
-            metavar="TIME",
-            help="How long to wait for each lock, such as 10s or 5min; 0 is for ever.  [default: the DSN's or role's]",
-        ),
-        click.option("--dry-run", is_flag=True, help="Print the plan and change nothing."),
-        click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints."),
-    ]
-
-
-def _gather(command: Callable[..., object]) -> Callable[..., object]:
-    """Hand the shared options over as one value."""
-    names = [field.name for field in fields(Shared)]
-
-    @functools.wraps(command)
-    def call(**given: object) -> object:
-        shared = Shared(**{name: given.pop(name) for name in names})  # type: ignore[arg-type]
-        return command(shared=shared, **given)
-
-    return call
-
-
 def parse_columns(texts: Sequence[str]) -> tuple[str, ...] | None:
     """Read comma lists of names, as CSV has them: double quotes around odd ones, doubled inside. None for none.
 
@@ -235,10 +159,10 @@ def parse_columns(texts: Sequence[str]) -> tuple[str, ...] | None:
         try:
             rows = list(csv.reader([text], strict=True, skipinitialspace=True))
         except csv.Error as error:
-            raise click.BadParameter(f"{text!r} is no list of names: {error}", param_hint="--columns") from None
+            raise click.BadParameter(f"{text!r} is not a list of names: {error}") from None
         found = rows[0] if rows else []
         if not found or "" in found:
-            raise click.BadParameter(f"{text!r} has an empty name", param_hint="--columns")
+            raise click.BadParameter(f"{text!r} has an empty name")
         names += found
     return tuple(names) or None
 

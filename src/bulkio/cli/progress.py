@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Task
 
-    from bulkio.transfer.report import Progress
+    from bulkio.protocols import Progress
 
 __all__ = ["progress_bar"]
 

@@ -104,22 +104,23 @@ def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
             "source": plan.source,
             "source_rows": plan.source_rows,
             "table": f"{plan.schema}.{plan.table}",
-            "mode": plan.mode,
+            "mode": plan.request.mode,
             "creates": plan.creates,
             "ddl": [*plan.types_ddl, *plan.ddl],
             "notes": list(plan.notes),
             **_how(plan),
-            "batch_rows": plan.batch_rows,
+            "batch_rows": plan.request.batch_rows,
         }
     )
 
 
-def show_export_plan(plan: ExportPlan, path: str, *, as_json: bool) -> None:
+def show_export_plan(plan: ExportPlan, *, as_json: bool) -> None:
     """Print what an export would do."""
     if not as_json:
-        show(f"{plan.describe()}\nto {printable(path)}")
+        show(plan.describe())
         return
-    show_json({"table": plan.name, "query": plan.query, "path": path, **_how(plan)})
+    dest = {} if plan.dest is None else {"path": plan.dest.path, "format": plan.dest.format_name}
+    show_json({"table": plan.name, "query": plan.query, **dest, **_how(plan)})
 
 
 def _how(plan: LoadPlan | ExportPlan) -> dict[str, object]:

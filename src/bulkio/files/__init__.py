@@ -1,6 +1,7 @@
 """Files and Arrow objects as sources, files as sinks. One module per format, one row each in `registry`.
 
-The only layer that reads and writes data files. It must not know drivers, plans or PostgreSQL types. No
+The only layer that reads and writes data files. It must not know drivers or plans, and of PostgreSQL's types only how
+their casts are adapted to a format. No
 error of pyarrow or of the operating system leaves it: they become `FileError`.
 """
 
@@ -8,13 +9,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
 from bulkio.files.arrow_stream import begins_as_stream, open_stream_reader
 from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvStream
-from bulkio.files.formats.registry import FOLDER_SUFFIXES, FORMATS, FormattedFile, format_of_dest, format_of_file
+from bulkio.files.formats.registry import (
+    FOLDER_SUFFIXES,
+    FORMATS,
+    Format,
+    FormattedFile,
+    format_of_dest,
+    format_of_file,
+)
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.source import FileSource
 from bulkio.files.spool import spooled
@@ -25,16 +34,19 @@ from bulkio.files.stream import StreamSource, is_stream
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from bulkio.types import Cast
+
 __all__ = [
     "FORMATS",
     "CsvFile",
+    "FileDest",
     "FileSink",
     "FileSource",
     "FormattedFile",
     "StreamSource",
     "csv",
     "csv_dest",
-    "dest_format",
+    "file_dest",
     "is_csv_name",
     "open_sink",
     "open_source",
@@ -98,35 +110,63 @@ def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None)
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
 
 
-def open_sink(dest: str | os.PathLike[str] | FormattedFile, schema: pa.Schema, *, fmt: str | None = None) -> FileSink:
-    """Open a file to write batches of `schema` to; it appears under its name at `commit`.
+@dataclass(frozen=True, slots=True)
+class FileDest:
+    """One file to write, and its format. A `plan.Destination`."""
 
-    The format follows the name's ending, or `fmt`: parquet, arrow or arrows. Raises `ConfigError` (unknown
-    format), `SchemaError` (a type that the format cannot hold), `FileError` (no such folder, no
-    permission…).
+    path: str
+    format: Format
+
+    @property
+    def format_name(self) -> str:
+        """What messages call the format."""
+        return self.format.name
+
+    @property
+    def from_batches(self) -> bool:
+        """Tell whether batches are written; if not, the server itself makes the bytes."""
+        return self.format.open_sink is not None
+
+    def adapt(self, leaf: Cast) -> Cast:
+        """Return a leaf of a column's cast as the format can hold it."""
+        return self.format.adapt(leaf)
+
+    def refuse(self, schema: pa.Schema) -> None:
+        """Raise `SchemaError` for what the format cannot hold."""
+        self.format.refuse(self.path, schema)
+
+
+def file_dest(dest: object, *, fmt: str | None = None) -> FileDest:
+    """Tell where to write and in which format, before anything is read.
+
+    `dest` is a path, whose ending tells the format where `fmt` does not name it, or what `csv` makes.
+
+    Raises:
+        ConfigError: a URL, or an unknown format.
     """
+    if isinstance(dest, CsvFile):
+        return FileDest(os.fspath(csv_dest(dest).path), format_of_dest("", "csv"))  # type: ignore[call-overload]
     if isinstance(dest, FormattedFile):
         fmt = dest.format
-        dest = cast("str", dest.path)
-    path = os.fspath(dest)
-    refuse_url(path, writing=True)
-    known = format_of_dest(path, fmt)
-    if known.open_sink is None:
-        raise ConfigError(f"{known.name} is written by the server, not from batches")
-    return known.open_sink(path, schema)
-
-
-def dest_format(dest: str | os.PathLike[str] | CsvFile | FormattedFile) -> str:
-    """Give the format that a destination's name tells, before anything is read. Raises `ConfigError`."""
-    if isinstance(dest, CsvFile):
-        return "csv"
-    if isinstance(dest, FormattedFile):
-        return dest.format
-    if dest == "-":
+        dest = dest.path
+    if dest == "-" and fmt is None:
         raise ConfigError("stdout has no name that tells a format: say it (--format csv, bulkio.csv('-'))")
-    path = os.fspath(dest)
+    path = os.fspath(dest)  # type: ignore[call-overload]  # it says what is not a path
     refuse_url(path, writing=True)
-    return format_of_dest(path, None).name
+    return FileDest(path, format_of_dest(path, fmt))
+
+
+def open_sink(dest: object, schema: pa.Schema, *, fmt: str | None = None) -> FileSink:
+    """Open a file to write batches of `schema` to; it appears under its name at `commit`.
+
+    `dest` is what `file_dest` returns, or takes. Raises `ConfigError` (see there), `SchemaError` (a type that the
+    format cannot hold), `FileError` (no such folder, no permission…).
+    """
+    target = dest if isinstance(dest, FileDest) else file_dest(dest, fmt=fmt)
+    target.refuse(schema)
+    if target.format.open_sink is None:
+        raise ConfigError(f"{target.format.name} is written by the server, not from batches")
+    return target.format.open_sink(target.path, schema)
 
 
 def is_csv_name(path: str) -> bool:
@@ -134,7 +174,7 @@ def is_csv_name(path: str) -> bool:
     return ending(path) == ".csv"
 
 
-def csv_dest(dest: str | os.PathLike[str] | CsvFile | FormattedFile) -> CsvFile:
+def csv_dest(dest: object) -> CsvFile:
     """Return what says where a CSV is written, and how.
 
     Raises:

@@ -4,23 +4,21 @@ Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mi
 at once. `--dry-run` prints `describe()`.
 """
 
-from bulkio.choices import Mode
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
-from bulkio.plan.loads import MODES, LoadPlan, plan_load
+from bulkio.plan.loads import LoadPlan, plan_load
 from bulkio.plan.newtypes import missing_types
 from bulkio.plan.recorded import recorded_names, recorded_typmods
 from bulkio.plan.refusals import refuse_changed
-from bulkio.plan.request import Database, ExportRequest, LoadRequest
+from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [
-    "MODES",
     "Database",
+    "Destination",
     "ExportPlan",
-    "ExportRequest",
     "LoadPlan",
-    "LoadRequest",
-    "Mode",
+    "Rows",
+    "SourceFacts",
     "cursor_query",
     "key_columns",
     "loaded_sequences",

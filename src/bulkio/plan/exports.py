@@ -15,9 +15,9 @@ from bulkio.forms.rows import unsupported
 from bulkio.pgcopy import Field
 from bulkio.plan.recorded import record_column, record_table
 from bulkio.plan.refusals import refuse, refuse_odd_dimensions
-from bulkio.show import column_lines, did_you_mean, printable
+from bulkio.show import column_lines, did_you_mean, printable, show_option
 from bulkio.types import ARRAY, SERVER_TEXT, Cast, cast_from_pg, resolve_type, with_policies
-from bulkio.types.from_pg import interval_struct, numeric_as, with_leaves
+from bulkio.types.from_pg import numeric_as, with_leaves
 from bulkio.types.geo import field_metadata
 from bulkio.types.policies import numeric_form
 from bulkio.types.texts import holds_money, names_objects
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bulkio.choices import DriverName, ExportMethod
-    from bulkio.plan.request import ExportRequest
+    from bulkio.options import ExportRequest, ReadRequest
+    from bulkio.plan.request import Destination, Rows
     from bulkio.protocols import ResultColumn
-    from bulkio.types import TypeFacts
+    from bulkio.types import Policies, TypeFacts
 
 __all__ = ["ExportPlan", "cursor_query", "key_columns", "plan_csv_export", "plan_export", "table_columns"]
 
@@ -38,8 +39,9 @@ INFINITE = frozenset({"date", "time", "timestamp", "interval", "interval_struct"
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What an export will read, and the Arrow schema it gives."""
+    """What an export or a read will do: what it reads, the Arrow schema that gives, and where that goes."""
 
+    request: ReadRequest | ExportRequest
     #: settings for the read alone
     pins: tuple[str, ...]
     #: one SELECT
@@ -51,11 +53,15 @@ class ExportPlan:
     driver: DriverName
     #: binary or cursor; csv where the server writes the file's bytes
     method: ExportMethod | Literal["csv"]
+    #: None for a read, which hands the batches out
+    dest: Destination | None = None
 
     def describe(self) -> str:
         """Give the plan as text, for people."""
+        dest = () if self.dest is None else (f"to {printable(self.dest.path)} ({self.dest.format_name})",)
         lines = [
             f"export {printable(self.name)} with {self.driver}, method {self.method}",
+            *dest,
             *(f"  {pin}" for pin in self.pins),
             f"  {printable(self.query)}",
             "in one read-only transaction: one snapshot",
@@ -90,14 +96,14 @@ def key_columns(table: Table, wanted: Iterable[str]) -> tuple[str, ...]:
     return names if {*names} <= {*wanted} else ()
 
 
-def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]) -> ExportPlan:
+def plan_export(request: ReadRequest | ExportRequest, rows: Rows, dest: Destination | None) -> ExportPlan:
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
-    if not columns:
-        raise ConfigError(f"{printable(request.name)} has no columns, so there is nothing to export")
-    not_null = {column.name for column in request.table_columns} - request.nullable
-    casts = [(c.name, _cast(c, types, request)) for c in columns]
+    if not rows.columns:
+        raise ConfigError(f"{printable(rows.name)} has no columns, so there is nothing to export")
+    not_null = {column.name for column in rows.table_columns} - rows.nullable
+    casts = [(c.name, _cast(c, rows.types, request.policies, dest)) for c in rows.columns]
     fields = [Field(name, cast, name not in not_null or _may_be_nulled(cast)) for name, cast in casts]
-    refuse_odd_dimensions(request.policies, fields, request.name)
+    refuse_odd_dimensions(request.policies, fields, rows.name)
     if request.method == "cursor":
         if unknown := request.policies.changes_exports:
             raise ConfigError(f"method cursor does not know the policy {' and '.join(unknown)}: use binary")
@@ -106,10 +112,10 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
             "method cursor cannot carry these columns: use binary",
         )
     texts = {i: field.cast.pg.base_name for i, field in enumerate(fields) if field.cast.pg.codec == SERVER_TEXT}
-    pins = _text_pins(request, [columns[i] for i in texts], types)
-    query = request.query
-    if not request.table_columns:  # a table's are locked
-        query = sql.with_types_checked(query, [column.type_oid for column in columns])
+    pins = _text_pins(rows, [rows.columns[i] for i in texts])
+    query = rows.query
+    if not rows.table_columns:  # a table's are locked
+        query = sql.with_types_checked(query, [column.type_oid for column in rows.columns])
     if texts:
         query = sql.with_texts(query, len(fields), texts)
     schema = pa.schema(
@@ -117,21 +123,21 @@ def plan_export(request: ExportRequest, columns: Sequence[ResultColumn], types: 
             pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
             for f in fields
         ],
-        metadata=record_table(request.table_columns, _kept_key(request, fields), request.sequences) or None,
+        metadata=record_table(rows.table_columns, _kept_key(rows, fields), rows.sequences) or None,
     )
-    return ExportPlan(pins, query, request.name, tuple(fields), schema, request.driver, request.method)
+    if dest is not None:
+        dest.refuse(schema)
+    return ExportPlan(request, pins, query, rows.name, tuple(fields), schema, rows.driver, request.method, dest)
 
 
-def plan_csv_export(
-    request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]
-) -> ExportPlan:
+def plan_csv_export(request: ReadRequest | ExportRequest, rows: Rows, dest: Destination | None) -> ExportPlan:
     """Plan what the server itself writes as CSV: every column as its text. Nothing is left for policies to decide."""
     if unknown := request.policies.changes_exports:
         raise ConfigError(f"CSV holds the server's own text, unchanged: leave {' and '.join(unknown)} out")
     if request.method != "binary":
-        raise ConfigError("CSV is written by the server's COPY: leave the method out")
-    plan = plan_export(request, columns, types)
-    return replace(plan, pins=_text_pins(request, columns, types), query=request.query, method="csv")
+        raise ConfigError(f"CSV is written by the server's COPY: leave {show_option('method')} out")
+    plan = plan_export(request, rows, dest)
+    return replace(plan, pins=_text_pins(rows, rows.columns), query=rows.query, method="csv")
 
 
 def _may_be_nulled(how: Cast) -> bool:
@@ -142,44 +148,42 @@ def _may_be_nulled(how: Cast) -> bool:
     )
 
 
-def _kept_key(request: ExportRequest, fields: Sequence[Field]) -> tuple[str, ...]:
+def _kept_key(rows: Rows, fields: Sequence[Field]) -> tuple[str, ...]:
     """Give the key, which holds in the file as long as no policy makes NULLs in it."""
     nulled = {field.name for field in fields if _may_be_nulled(field.cast)}
-    return request.key if nulled.isdisjoint(request.key) else ()
+    return rows.key if nulled.isdisjoint(rows.key) else ()
 
 
-def _text_pins(
-    request: ExportRequest, columns: Sequence[ResultColumn], types: Mapping[int, TypeFacts]
-) -> tuple[str, ...]:
+def _text_pins(rows: Rows, columns: Sequence[ResultColumn]) -> tuple[str, ...]:
     """Give the settings under which the text of columns means the same to every session that loads it.
 
     Raises:
         SchemaError: it would not, for the search_path is the query's own.
     """
     pins = []
-    names = [column.name for column in columns if names_objects(column.type_oid, types)]
-    if request.is_plain:
+    names = [column.name for column in columns if names_objects(column.type_oid, rows.types)]
+    if rows.is_plain:
         pins += [sql.OWN_PATH] if names else []
     else:
         why = "its text leaves out the schemas of this session's search_path: select it as oid (column::oid) or text"
         refuse(
             [(name, why) for name in names],
-            f"columns of {printable(request.name)} name other objects in other sessions",
+            f"columns of {printable(rows.name)} name other objects in other sessions",
         )
-    if any(holds_money(column.type_oid, types) for column in columns):
+    if any(holds_money(column.type_oid, rows.types) for column in columns):
         pins.append(sql.PLAIN_MONEY)
     return tuple(pins)
 
 
-def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], request: ExportRequest) -> Cast:
+def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], policies: Policies, dest: Destination | None) -> Cast:
     pg = resolve_type(column.type_oid, column.typmod, types)
-    pg = replace(pg, dimensions=request.policies.dimensions.get(column.name, 1))
+    pg = replace(pg, dimensions=policies.dimensions.get(column.name, 1))
     how = cast_from_pg(pg)
-    if request.interval_struct:
-        how = with_leaves(how, interval_struct)
-    if request.policies.numeric != "string":
-        how = with_leaves(how, partial(numeric_as, arrow=numeric_form(request.policies.numeric)))
-    return with_policies(how, request.policies)
+    if dest is not None:
+        how = with_leaves(how, dest.adapt)
+    if policies.numeric != "string":
+        how = with_leaves(how, partial(numeric_as, arrow=numeric_form(policies.numeric)))
+    return with_policies(how, policies)
 
 
 def cursor_query(plan: ExportPlan) -> str:

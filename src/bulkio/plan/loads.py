@@ -16,7 +16,7 @@ from bulkio.plan.recorded import recorded_table
 from bulkio.plan.refusals import refuse, refuse_changed, refuse_odd_dimensions
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
-from bulkio.show import column_lines, did_you_mean, printable, show_name, show_type
+from bulkio.show import column_lines, did_you_mean, printable, show_name, show_option, show_type
 from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type, with_charset
 from bulkio.types.isotexts import with_iso_texts
 
@@ -25,36 +25,35 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from bulkio.choices import DriverName, LoadMethod, Mode
-    from bulkio.plan.request import Database, LoadRequest
+    from bulkio.choices import DriverName, LoadMethod
+    from bulkio.options import LoadRequest
+    from bulkio.plan.request import Database, SourceFacts
     from bulkio.types import PgType
 
-__all__ = ["MODES", "LoadPlan", "plan_load"]
-
-MODES: tuple[Mode, ...] = ("append", "create", "truncate")
+__all__ = ["LoadPlan", "plan_load"]
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
     """What a load will do: in one transaction on one connection, all of it or nothing."""
 
+    request: LoadRequest
+    #: what messages call the source
     source: str
     #: the source's own count, None where it has none
     source_rows: int | None
     schema: str
     table: str
-    mode: Mode
-    #: a missing table is created
-    creates: bool
-    #: statements before the rows
-    ddl: tuple[str, ...]
-    #: … and before those, run already: the types that the table needs are made so that it can be planned
-    types_ddl: tuple[str, ...]
     #: the columns in stream order: the source's
     fields: tuple[Field, ...]
     driver: DriverName
     method: LoadMethod
-    batch_rows: int
+    #: a missing table is created
+    creates: bool = False
+    #: statements before the rows
+    ddl: tuple[str, ...] = ()
+    #: … and before those, run already: the types that the table needs are made so that it can be planned
+    types_ddl: tuple[str, ...] = ()
     #: the source's columns that are left out: the table generates them
     skipped: tuple[str, ...] = ()
     #: what is otherwise than the source records it, and what of the source is left out
@@ -78,7 +77,7 @@ class LoadPlan:
         lines = [
             f"load {printable(self.source)} ({rows})",
             f"into {show_name(self.schema)}.{show_name(self.table)}"
-            f" with {self.driver}, method {self.method}, mode {self.mode}",
+            f" with {self.driver}, method {self.method}, mode {self.request.mode}",
             "in one transaction on one connection: all rows or none",
             *(f"  {printable(statement)}" for statement in self.types_ddl + self.ddl),
             "columns",
@@ -89,69 +88,66 @@ class LoadPlan:
         return "\n".join(lines)
 
 
-def plan_load(request: LoadRequest, database: Database) -> LoadPlan:
+def plan_load(request: LoadRequest, source: SourceFacts, database: Database) -> LoadPlan:
     """Decide how the source goes into a table, or into a new one.
 
     Raises:
         SchemaError: with every column at fault and what to do about it.
     """
-    refuse_odd_names(request.source_schema, database.name_bytes)
-    refuse_changed(database.charset, request.source_schema.names, "the column's name")
+    refuse_odd_names(source.schema, database.name_bytes)
+    refuse_changed(database.charset, source.schema.names, "the column's name")
     refuse_changed(database.charset, database.made, "the statement")
-    _refuse_unknown_types(request)
+    _refuse_unknown_types(request, source)
     if request.mode == "create" and database.table is not None:
-        raise SchemaError(
-            f"table {request.table} exists already: use --mode append to add rows, truncate to replace them"
-        )
+        append, truncate = show_option("mode", "append"), show_option("mode", "truncate")
+        raise SchemaError(f"table {database.name} exists already: use {append} to add rows, {truncate} to replace them")
     if database.table is None:
-        return _plan_new(request, database)
-    return _plan_existing(request, database.table, database)
+        return _plan_new(request, source, database)
+    return _plan_existing(request, source, database.table, database)
 
 
-def _plan_new(request: LoadRequest, database: Database) -> LoadPlan:
+def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> LoadPlan:
     if request.mode == "truncate":
-        why = f"table {request.table} does not exist, so it cannot be truncated"
+        why = f"table {database.name} does not exist, so it cannot be truncated"
         near = "" if database.similar is None else f"did you mean {database.similar}? If not, "
-        raise SchemaError(f"{why}: {near}use --mode create or append")
+        raise SchemaError(f"{why}: {near}use {show_option('mode', 'create')} or {show_option('mode', 'append')}")
     schema = database.new_schema
     if schema is None:
         where = (
-            f"schema {printable(request.table.schema)}" if request.table.schema else "the search_path's first schema"
+            f"schema {printable(database.name.schema)}" if database.name.schema else "the search_path's first schema"
         )
         raise SchemaError(f"{where} does not exist: create it first")
     fields: list[Field] = []
     faults, notes = [], []
-    for column in request.source_schema:
-        pg, cast, note = new_cast(column, database, request.policies)
+    policies = request.policies
+    for column in source.schema:
+        pg, cast, note = new_cast(column, database, policies)
         notes += [note] if note else []
         if cast is not None:
             fields.append(Field(column.name, cast, column.nullable))
         elif pg is not None:
             faults.append((column.name, _misfit(column, pg, pg.sql)))
         else:
-            faults.append(
-                (
-                    column.name,
-                    f"no PostgreSQL type is like Arrow's {show_type(column.type)}: ask for one with --types",
-                )
-            )
-    refuse(faults, f"table {request.table} cannot be created")
-    refuse_odd_dimensions(request.policies, fields, "the source")
-    recorded = recorded_table(request.source_schema)
+            mend = f"ask for one with {show_option('types')}"
+            faults.append((column.name, f"no PostgreSQL type is like Arrow's {show_type(column.type)}: {mend}"))
+    refuse(faults, f"table {database.name} cannot be created")
+    refuse_odd_dimensions(policies, fields, "the source")
+    recorded = recorded_table(source.schema)
     columns = [new_column(field, recorded, database) for field in fields]
     notes += recorded.notes(column.name for column in columns if column.options is not None)
-    ddl = sql.create_table(schema, request.table.name, columns, recorded.primary_key)
-    plan = _load_plan(request, schema, request.table.name, (ddl,), _kept_in(fields, database), creates=True)
-    return replace(plan, types_ddl=database.made, notes=plan.notes + tuple(notes))
+    ddl = sql.create_table(schema, database.name.name, columns, recorded.primary_key)
+    plan = _load_plan(request, source, database, fields, (schema, database.name.name))
+    return replace(plan, creates=True, ddl=(ddl,), types_ddl=database.made, notes=plan.notes + tuple(notes))
 
 
-def _plan_existing(request: LoadRequest, table: Table, database: Database) -> LoadPlan:
+def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, database: Database) -> LoadPlan:
     if table.kind not in WRITABLE:
         what = f"a {READABLE[table.kind]}" if table.kind in READABLE else "no table"
-        raise SchemaError(f"{request.table} is {what}: COPY can only load into tables")
+        raise SchemaError(f"{database.name} is {what}: COPY can only load into tables")
     columns = {column.name: column for column in table.columns}
     fields, faults, skipped = [], [], []
-    for arrow in request.source_schema:
+    policies, types = request.policies, request.types or {}
+    for arrow in source.schema:
         column = columns.get(arrow.name)
         if column is None:
             faults.append((arrow.name, _unknown_column(arrow.name, columns)))
@@ -159,28 +155,28 @@ def _plan_existing(request: LoadRequest, table: Table, database: Database) -> Lo
         if column.generated:  # the server makes its values itself
             skipped.append(arrow.name)
             continue
-        pg = declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, request.policies)
-        cast = cast_to_pg(arrow.type, pg, request.policies)
+        pg = declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, policies)
+        cast = cast_to_pg(arrow.type, pg, policies)
         if database.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
             faults.append(
                 (
                     arrow.name,
-                    f"the table has it as {show_type(column.type_name)}, not {show_type(request.types[arrow.name])}",
+                    f"the table has it as {show_type(column.type_name)}, not {show_type(types[arrow.name])}",
                 )
             )
         elif cast is None:
             faults.append((arrow.name, _misfit(arrow, pg, column.type_name)))
         else:
             fields.append(Field(arrow.name, cast, not column.not_null))
-    faults += _missing_columns(request.source_schema.names, table)
-    refuse(faults, f"the source does not fit table {request.table}")
-    refuse_odd_dimensions(request.policies, fields, "the source")
+    faults += _missing_columns(source.schema.names, table)
+    refuse(faults, f"the source does not fit table {database.name}")
+    refuse_odd_dimensions(policies, fields, "the source")
     ddl = (sql.truncate_table(table.schema, table.name),) if request.mode == "truncate" else ()
     if not fields:
-        refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {request.table}")
-    plan = _load_plan(request, table.schema, table.name, ddl, _kept_in(fields, database), creates=False)
+        refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {database.name}")
+    plan = _load_plan(request, source, database, fields, (table.schema, table.name))
     notes = (f"TRUNCATE empties what inherits, too: {', '.join(database.children)}",) if database.children else ()
-    return replace(plan, skipped=tuple(skipped), notes=plan.notes + notes)
+    return replace(plan, ddl=ddl, skipped=tuple(skipped), notes=plan.notes + notes)
 
 
 def _kept_in(fields: Sequence[Field], database: Database) -> list[Field]:
@@ -189,24 +185,20 @@ def _kept_in(fields: Sequence[Field], database: Database) -> list[Field]:
 
 
 def _load_plan(
-    request: LoadRequest, schema: str, table: str, ddl: tuple[str, ...], fields: Sequence[Field], *, creates: bool
+    request: LoadRequest, source: SourceFacts, database: Database, fields: Sequence[Field], table: tuple[str, str]
 ) -> LoadPlan:
-    if request.spelling is not None:
+    if source.spelling is not None:
         fields = [replace(field, cast=with_iso_texts(field.cast)) for field in fields]
     return LoadPlan(
-        source=request.source,
-        source_rows=request.source_rows,
-        schema=schema,
-        table=table,
-        mode=request.mode,
-        creates=creates,
-        ddl=ddl,
-        types_ddl=(),
-        fields=tuple(fields),
-        driver=request.driver,
+        request=request,
+        source=source.name,
+        source_rows=source.rows,
+        schema=table[0],
+        table=table[1],
+        fields=tuple(_kept_in(fields, database)),
+        driver=database.driver,
         method=_method(request, fields),
-        batch_rows=request.batch_rows,
-        notes=request.source_notes,
+        notes=source.notes,
     )
 
 
@@ -225,10 +217,13 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"})
 
 
-def _refuse_unknown_types(request: LoadRequest) -> None:
+def _refuse_unknown_types(request: LoadRequest, source: SourceFacts) -> None:
     """Refuse types for columns that the source does not have."""
-    known = set(request.source_schema.names)
-    faults = [(n, f"types names it; {did_you_mean(n, known)}".rstrip("; ")) for n in request.types if n not in known]
+    known = set(source.schema.names)
+    option = show_option("types")
+    faults = [
+        (n, f"{option} names it; {did_you_mean(n, known)}".rstrip("; ")) for n in request.types or {} if n not in known
+    ]
     refuse(faults, "the source has no such columns")
 
 
@@ -248,13 +243,14 @@ def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
 
 
 def _unknown_column(name: str, columns: dict[str, Column]) -> str:
-    return f"the table has no such column; {did_you_mean(name, columns) or 'leave it out with --columns'}"
+    mend = did_you_mean(name, columns) or f"leave it out with {show_option('columns')}"
+    return f"the table has no such column; {mend}"
 
 
 def _misfit(arrow: pa.Field, pg: PgType, type_name: str) -> str:
     nested = arrow_kind(arrow.type) == "list" and arrow_kind(arrow.type.value_type) == "list"
     deep = nested and pg.codec == ARRAY and pg.dimensions == 1
-    mend = "say how many dimensions it has (dimensions)" if deep else "cast it in the source first"
+    mend = f"say how many dimensions it has ({show_option('dimensions')})" if deep else "cast it in the source first"
     return f"Arrow's {show_type(arrow.type)} does not go into {show_type(type_name)} unchanged: {mend}"
 
 

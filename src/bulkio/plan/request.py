@@ -1,9 +1,9 @@
-"""What a plan is made from: what the user asks for, and what the database holds."""
+"""What a plan is made from, beside the user's request: what the source, the database and the destination are like."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bulkio.types import UTF8
 
@@ -13,39 +13,46 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.catalog import Column, NamedType, SequenceUse, Table, TableName
-    from bulkio.choices import DriverName, ExportMethod, LoadMethod, Mode
-    from bulkio.protocols import Spelling
-    from bulkio.types import Charset, Policies, TypeFacts
+    from bulkio.choices import DriverName
+    from bulkio.protocols import ResultColumn, Spelling
+    from bulkio.types import Cast, Charset, TypeFacts
 
-__all__ = ["Database", "ExportRequest", "LoadRequest"]
+__all__ = ["Database", "Destination", "Rows", "SourceFacts"]
 
 
-@dataclass(frozen=True, slots=True)
-class LoadRequest:
-    """What the user asked for."""
+class SourceFacts(Protocol):
+    """What the plan needs to know of the source. A `protocols.Source` is one."""
 
-    policies: Policies
+    @property
+    def name(self) -> str:
+        """What messages call it."""
 
-    source: str
-    source_schema: pa.Schema
-    source_rows: int | None
-    #: what the source itself has to say, such as files that are left out
-    source_notes: tuple[str, ...]
-    table: TableName
-    mode: Mode
-    driver: DriverName
-    method: LoadMethod
-    batch_rows: int
-    #: the types that columns shall have, as the user spells them, by column
-    types: Mapping[str, str]
-    #: spelling of the source's values where it has nothing but text
-    spelling: Spelling | None = None
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema of its batches."""
+
+    @property
+    def rows(self) -> int | None:
+        """The source's own count, None where it has none."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the source itself has to say, such as files that are left out."""
+
+    @property
+    def spelling(self) -> Spelling | None:
+        """The spelling of its values where it has nothing but text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
     """What the plan needs to know of the target's database."""
 
+    #: the driver that is connected to it
+    driver: DriverName
+    #: the table's name as the request has it, taken apart
+    name: TableName
+    #: the table; None where it does not exist
     table: Table | None
     #: the schema in which a missing table is created; None where that does not exist
     new_schema: str | None
@@ -72,17 +79,18 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """What the user asked for."""
+class Rows:
+    """What an export reads: the rows of one SELECT, and what is known of the table that they come from."""
 
-    policies: Policies
-
-    query: str
-    name: str
+    #: the driver that is connected to the database
     driver: DriverName
-    method: ExportMethod
-    #: give intervals as structs: Parquet cannot hold Arrow's own
-    interval_struct: bool = False
+    #: one SELECT
+    query: str
+    #: what messages call it
+    name: str
+    columns: tuple[ResultColumn, ...]
+    #: the types of the columns that bulkio does not know by heart
+    types: Mapping[int, TypeFacts]
     #: reading runs no function of the user's, which may need the search_path
     is_plain: bool = False
     #: the table's, where it is a table
@@ -93,3 +101,25 @@ class ExportRequest:
     nullable: Set[str] = frozenset()
     #: the sequences that its columns take their values from
     sequences: tuple[SequenceUse, ...] = ()
+
+
+class Destination(Protocol):
+    """Where the batches go: what its format can hold, and what becomes of a column to fit into it."""
+
+    @property
+    def path(self) -> str:
+        """What messages call it."""
+
+    @property
+    def format_name(self) -> str:
+        """What messages call the format."""
+
+    @property
+    def from_batches(self) -> bool:
+        """Tell whether batches are written; if not, the server itself makes the bytes."""
+
+    def adapt(self, leaf: Cast) -> Cast:
+        """Return a leaf of a column's cast as the format can hold it."""
+
+    def refuse(self, schema: pa.Schema) -> None:
+        """Raise `SchemaError` for what the format cannot hold."""

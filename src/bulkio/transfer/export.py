@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 import weakref
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ import anyio.to_thread
 import pyarrow as pa
 
 from bulkio import catalog, flow, sql
-from bulkio.catalog import TableName
+from bulkio.catalog import TableName, bad_name, is_table_name
 from bulkio.catalog.lookup import (
     find_sequences,
     find_table,
@@ -29,27 +28,38 @@ from bulkio.catalog.lookup import (
     users_path,
 )
 from bulkio.errors import ConfigError, CountError, DriverError, SchemaError
-from bulkio.files import FormattedFile, dest_format, open_sink
+from bulkio.files import file_dest, open_sink
 from bulkio.flow import shelter
 from bulkio.forms.rows import from_rows
 from bulkio.forms.sizes import batch_bytes
+from bulkio.options import ExportRequest
 from bulkio.pgcopy import Decoder
-from bulkio.plan import ExportPlan, ExportRequest, cursor_query, key_columns, plan_export, refuse_changed, table_columns
-from bulkio.protocols import ResultColumn
+from bulkio.plan import (
+    ExportPlan,
+    Rows,
+    cursor_query,
+    key_columns,
+    plan_csv_export,
+    plan_export,
+    refuse_changed,
+    table_columns,
+)
+from bulkio.protocols import Progress, ResultColumn
+from bulkio.show import show_option
 from bulkio.transfer import open_reads
-from bulkio.transfer.report import ExportReport, Progress
+from bulkio.transfer.report import ExportReport
 from bulkio.transfer.send import first_error
 from bulkio.transfer.session import open_session, transaction
 from bulkio.types import charset_of
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
+    from bulkio.files import FileDest
+    from bulkio.options import ReadRequest
+    from bulkio.plan import Destination
     from bulkio.protocols import Row, Session, Sink
     from bulkio.transfer.open_reads import OpenRead
-    from bulkio.transfer.options import ExportOptions, Query
-    from bulkio.types import TypeFacts
 
 __all__ = ["QUEUE_BYTES", "BatchStream", "export", "export_plan", "in_thread", "open_batches", "plan_in", "publish"]
 
@@ -93,16 +103,12 @@ class BatchStream:
                 yield batch
 
 
-async def export(
-    query: Query, dest: str | os.PathLike[str] | FormattedFile, dsn: str | None, options: ExportOptions
-) -> ExportReport:
+async def export(request: ExportRequest) -> ExportReport:
     """Export into a file: the whole result appears under its name, or nothing does."""
     started = time.perf_counter()
-    if dest_format(dest) == "parquet":
-        options = replace(options, interval_struct=True)
-    writer = _Writer(dest, options)
+    writer = _Writer(file_dest(request.dest), request.progress)
     try:
-        async with open_batches(query, dsn, options) as stream:
+        async with open_batches(request, writer.dest) as stream:
             # The writer's thread waits for batches: only the stream's end, good or bad, lets it go.
             await shelter.finish(in_thread(partial(writer.write_all, stream)), on_cancel=stream._batches.stop)
     except BaseException:
@@ -121,32 +127,37 @@ async def export(
     )
 
 
-async def export_plan(query: Query, dsn: str | None, options: ExportOptions) -> ExportPlan:
+async def export_plan(request: ExportRequest) -> ExportPlan:
     """Plan an export and read nothing."""
+    dest = file_dest(request.dest)
+    _names_table(request)
     async with (
-        open_session(dsn, options) as session,
-        transaction(session, read_only=True, lock_timeout=options.lock_timeout),
+        open_session(request.dsn, request) as session,
+        transaction(session, read_only=True, lock_timeout=request.lock_timeout),
     ):
-        return await plan_in(session, query, options)
+        return await plan_in(session, request, dest)
 
 
 @asynccontextmanager
-async def open_batches(query: Query, dsn: str | None, options: ExportOptions) -> AsyncIterator[BatchStream]:
+async def open_batches(
+    request: ReadRequest | ExportRequest, dest: Destination | None = None
+) -> AsyncIterator[BatchStream]:
     """Plan, and read in the background; leaving early cancels the COPY on the server."""
+    _names_table(request)  # what is neither a table nor a query is told without a connection
     try:
         async with (
-            open_session(dsn, options) as session,
-            transaction(session, read_only=True, lock_timeout=options.lock_timeout) as begun,
+            open_session(request.dsn, request) as session,
+            transaction(session, read_only=True, lock_timeout=request.lock_timeout) as begun,
             open_reads.opened(session) as read,
         ):
-            stream = BatchStream(await plan_in(session, query, options), begun.lifted, read)
-            if options.progress is not None:
-                stream.estimated_rows = await _estimate(session, query)
+            stream = BatchStream(await plan_in(session, request, dest), begun.lifted, read)
+            if isinstance(request, ExportRequest) and request.progress is not None:
+                stream.estimated_rows = await _estimate(session, request)
             for pin in (sql.USERS_PATH, *stream.plan.pins):
                 await session.execute(pin)
             async with anyio.create_task_group() as group:
                 work = _read_cursor if stream.plan.method == "cursor" else _read_binary
-                group.start_soon(work, session, stream, options)
+                group.start_soon(work, session, stream)
                 try:
                     yield stream
                 finally:
@@ -157,9 +168,9 @@ async def open_batches(query: Query, dsn: str | None, options: ExportOptions) ->
         raise first from first.__cause__
 
 
-async def _estimate(session: Session, query: Query) -> int | None:
+async def _estimate(session: Session, request: ExportRequest) -> int | None:
     """Return how many rows a table has by the planner's estimate; None for queries, views, and where there is none."""
-    found = None if query.table is None else (await look_up(session, query.table)).table
+    found = (await look_up(session, request.table_or_query)).table if _names_table(request) else None
     if found is None or found.kind not in ("r", "p"):
         return None
     question = catalog.size_query(found.schema, found.name)
@@ -167,65 +178,68 @@ async def _estimate(session: Session, query: Query) -> int | None:
     return size.estimate
 
 
-async def plan_in(
-    session: Session,
-    query: Query,
-    options: ExportOptions,
-    plan: Callable[[ExportRequest, Sequence[ResultColumn], Mapping[int, TypeFacts]], ExportPlan] = plan_export,
-) -> ExportPlan:
+async def plan_in(session: Session, request: ReadRequest | ExportRequest, dest: Destination | None) -> ExportPlan:
     """Lock what is read, look at its columns, and plan."""
-    if query.table is not None:
-        request, columns = await _table_request(session, query.table, options)
-    elif options.columns is not None:
-        raise ConfigError("columns can be chosen for a table only: name them in the query")
-    else:
-        text = sql.bind_literals(query.sql or "", query.params)
-        refuse_changed(charset_of(session.server_encoding), [text], "the query")
-        await session.execute(sql.as_user(sql.lock_for_export(text)))
-        async with users_path(session):
-            columns = await session.describe(text)
-        request = _request(text, "query", session, options)
+    find = _table_rows if _names_table(request) else _query_rows
+    plan = plan_export if dest is None or dest.from_batches else plan_csv_export
+    return plan(request, await find(session, request), dest)
+
+
+def _names_table(request: ReadRequest | ExportRequest) -> bool:
+    """Tell a table's name from a query.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    text = request.table_or_query
+    if is_table_name(text) and not request.params:
+        return True
+    if not request.params and not sql.begins_query(text):
+        raise bad_name(text, or_query=True)
+    return False
+
+
+async def _query_rows(session: Session, request: ReadRequest | ExportRequest) -> Rows:
+    """Lock what a query reads, then look at its columns."""
+    if request.columns is not None:
+        raise ConfigError(f"{show_option('columns')} can be chosen for a table only: name them in the query")
+    text = sql.bind_literals(request.table_or_query, request.params)
+    refuse_changed(charset_of(session.server_encoding), [text], "the query")
+    await session.execute(sql.as_user(sql.lock_for_export(text)))
+    async with users_path(session):
+        columns = await session.describe(text)
     types = await find_types(session, [column.type_oid for column in columns])
-    return plan(request, columns, types)
+    return Rows(session.driver, text, "query", columns, types)
 
 
-def _request(query: str, name: str, session: Session, options: ExportOptions) -> ExportRequest:
-    return ExportRequest(
-        policies=options.policies,
-        query=query,
-        name=name,
-        driver=session.driver,
-        method=options.method,
-        interval_struct=options.interval_struct,
-    )
-
-
-async def _table_request(
-    session: Session, table: str, options: ExportOptions
-) -> tuple[ExportRequest, tuple[ResultColumn, ...]]:
+async def _table_rows(session: Session, request: ReadRequest | ExportRequest) -> Rows:
     """Lock a table, then look at its columns, then lock what else reading them needs, such as what a view reads."""
+    table = request.table_or_query
     refuse_changed(charset_of(session.server_encoding), [table], "the table's name")
     looked_up = await look_up(session, table)
     found = looked_up.table
     if found is None:
         raise await _no_table(session, looked_up.name)
-    table_columns(found, options.columns)  # what cannot be read is not locked
+    table_columns(found, request.columns)  # what cannot be read is not locked
     await session.execute(sql.as_user(sql.lock_for_export(sql.select_columns(found.schema, found.name, ()))))
     known = await find_table(session, TableName(found.schema, found.name))
     if known is None:
         raise await _no_table(session, looked_up.name)
-    columns = table_columns(known, options.columns)
+    columns = table_columns(known, request.columns)
     text = sql.select_columns(known.schema, known.name, [column.name for column in columns])
     await session.execute(sql.as_user(sql.lock_for_export(text)))
-    request = replace(
-        _request(text, f"{known.schema}.{known.name}", session, options),
+    return Rows(
+        session.driver,
+        text,
+        f"{known.schema}.{known.name}",
+        tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns),
+        await find_types(session, [column.type_oid for column in columns]),
         is_plain=known.kind != "v",
         table_columns=columns,
         key=key_columns(known, [column.name for column in columns]),
         nullable=await nullable_columns(session, known),
         sequences=await find_sequences(session, known),
     )
-    return request, tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns)
 
 
 async def _no_table(session: Session, name: TableName) -> SchemaError:
@@ -233,9 +247,9 @@ async def _no_table(session: Session, name: TableName) -> SchemaError:
     return SchemaError(f"table {name} does not exist" + ("" if near is None else f"; did you mean {near}?"))
 
 
-async def _read_binary(session: Session, stream: BatchStream, options: ExportOptions) -> None:
+async def _read_binary(session: Session, stream: BatchStream) -> None:
     """COPY TO: the driver pushes pieces, which are decoded into batches."""
-    decoding = _Decoding(stream.plan, options)
+    decoding = _Decoding(stream.plan)
     read = _decode_apart if flow.processors() > flow.SCARCE_PROCESSORS else _decode_here
     try:
         await read(session, stream, decoding)
@@ -305,8 +319,8 @@ def _decoded(pieces: flow.Stream[bytes], decoding: _Decoding, copied: list[int])
 class _Decoding:
     """One stream on its way into batches, and its row count against the server's."""
 
-    def __init__(self, plan: ExportPlan, options: ExportOptions) -> None:
-        self._decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=options.batch_rows)
+    def __init__(self, plan: ExportPlan) -> None:
+        self._decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=plan.request.batch_rows)
 
     def feed(self, piece: bytes) -> list[pa.RecordBatch]:
         """Give the batches that a piece completes."""
@@ -326,13 +340,13 @@ class _Decoding:
         return last
 
 
-async def _read_cursor(session: Session, stream: BatchStream, options: ExportOptions) -> None:
+async def _read_cursor(session: Session, stream: BatchStream) -> None:
     """Read a server-side cursor, a batch at a time."""
     plan = stream.plan
     row_number = 1
     try:
         with _types_checked(plan):
-            async for rows in session.cursor(cursor_query(plan), prefetch=min(options.batch_rows, 8192)):
+            async for rows in session.cursor(cursor_query(plan), prefetch=min(plan.request.batch_rows, 8192)):
                 batch = await anyio.to_thread.run_sync(_cursor_batch, rows, plan, row_number)
                 row_number += len(rows)
                 await stream._batches.put(batch, batch_bytes(batch))
@@ -350,9 +364,9 @@ def _cursor_batch(rows: Sequence[Row], plan: ExportPlan, first_row: int) -> pa.R
 class _Writer:
     """Write the batches into a file, in a thread."""
 
-    def __init__(self, dest: str | os.PathLike[str] | FormattedFile, options: ExportOptions) -> None:
-        self._dest = dest
-        self._report = options.progress
+    def __init__(self, dest: FileDest, progress: Callable[[Progress], None] | None) -> None:
+        self.dest = dest
+        self._report = progress
         self._sink: Sink | None = None
         self.rows = 0
 
@@ -363,7 +377,7 @@ class _Writer:
 
     def write_all(self, stream: BatchStream) -> None:
         """Open the file and write every batch."""
-        self._sink = sink = open_sink(self._dest, stream.schema)
+        self._sink = sink = open_sink(self.dest, stream.schema)
         total = stream.estimated_rows
         for batch in stream:
             sink.write(batch)

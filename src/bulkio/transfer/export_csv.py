@@ -10,19 +10,18 @@ import anyio
 
 from bulkio import flow, sql
 from bulkio.errors import BulkioError
-from bulkio.files import CsvFile, FormattedFile, csv_dest
+from bulkio.files import csv_dest, file_dest
 from bulkio.files.text_sink import TextSink
 from bulkio.flow import shelter
-from bulkio.plan import plan_csv_export
+from bulkio.protocols import Progress
 from bulkio.transfer.export import QUEUE_BYTES, in_thread, plan_in, publish
-from bulkio.transfer.report import ExportReport, Progress
+from bulkio.transfer.report import ExportReport
 from bulkio.transfer.send import first_error
 from bulkio.transfer.session import open_session, transaction
 
 if TYPE_CHECKING:
-    import os
-
-    from bulkio.transfer.options import ExportOptions, Query
+    from bulkio.files import CsvFile
+    from bulkio.options import ExportRequest
 
 __all__ = ["export_csv"]
 
@@ -30,19 +29,17 @@ __all__ = ["export_csv"]
 _BOM = b"\xef\xbb\xbf"
 
 
-async def export_csv(
-    query: Query, dest: str | os.PathLike[str] | CsvFile | FormattedFile, dsn: str | None, options: ExportOptions
-) -> ExportReport:
+async def export_csv(request: ExportRequest) -> ExportReport:
     """Export as CSV: the whole file appears under its name, or nothing does. Stdout keeps what was written."""
     started = time.perf_counter()
-    target = csv_dest(dest)
-    writing = _Writing(target, options)
+    target = csv_dest(request.dest)
+    writing = _Writing(target, request)
     try:
         async with (
-            open_session(dsn, options) as session,
-            transaction(session, read_only=True, lock_timeout=options.lock_timeout) as begun,
+            open_session(request.dsn, request) as session,
+            transaction(session, read_only=True, lock_timeout=request.lock_timeout) as begun,
         ):
-            plan = await plan_in(session, query, options, plan_csv_export)
+            plan = await plan_in(session, request, file_dest(target))
             for pin in (sql.USERS_PATH, *plan.pins):
                 await session.execute(pin)
             chunks: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
@@ -84,9 +81,9 @@ async def _write(chunks: flow.Stream[bytes], writing: _Writing) -> None:
 class _Writing:
     """The file that is written, in a thread."""
 
-    def __init__(self, dest: CsvFile, options: ExportOptions) -> None:
+    def __init__(self, dest: CsvFile, request: ExportRequest) -> None:
         self._dest = dest
-        self._report = options.progress
+        self._report = request.progress
         self._sink: TextSink | None = None
 
     @property

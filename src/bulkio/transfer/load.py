@@ -36,7 +36,6 @@ from bulkio.flow import shelter
 from bulkio.plan import (
     Database,
     LoadPlan,
-    LoadRequest,
     loaded_sequences,
     missing_types,
     plan_load,
@@ -45,8 +44,9 @@ from bulkio.plan import (
     refuse_changed,
     with_sequences,
 )
+from bulkio.protocols import Progress
 from bulkio.transfer import open_reads
-from bulkio.transfer.report import LoadReport, Progress
+from bulkio.transfer.report import LoadReport
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, transaction
@@ -54,45 +54,47 @@ from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
+    import pyarrow as pa
+
+    from bulkio.options import LoadRequest
     from bulkio.protocols import Session, Source
-    from bulkio.transfer.options import LoadOptions
 
 __all__ = ["load", "load_plan"]
 
 
-async def load(source: object, table: str, dsn: str | None, options: LoadOptions) -> LoadReport:
+async def load(request: LoadRequest) -> LoadReport:
     """Load a source into a table: all of it, or nothing.
 
     Raises any `BulkioError`; then the table is unchanged, except where it is `OutcomeUnknown`.
     """
     started = time.perf_counter()
     async with (
-        _opened(source, options) as opened,
-        open_session(dsn, options) as session,
+        _opened(request) as source,
+        open_session(request.dsn, request) as session,
         transaction(
-            session, read_only=False, lock_timeout=options.lock_timeout, truncates=options.mode == "truncate"
+            session, read_only=False, lock_timeout=request.lock_timeout, truncates=request.mode == "truncate"
         ) as begun,
     ):
-        plan = await _plan(session, opened, table, options)
+        plan = await _plan(session, source, request)
         rows, is_estimate = await rows_before(session, plan)
-        await _define(session, plan, source)
-        sender = Sender(plan, opened, options)
+        await _define(session, plan)
+        sender = Sender(plan, source)
         copied = await sender.run(session)
         _compare_counts(plan, copied, sender.rows)
         await _advance_sequences(session, plan)
         await session.execute(sql.USERS_PATH)  # for the triggers that are deferred until COMMIT
-        if options.progress is not None:
-            options.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
-        await commit(session, dsn, options, tells_place=begun.tells_place)
+        if request.progress is not None:
+            request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
+        await commit(session, request.dsn, request, tells_place=begun.tells_place)
     return LoadReport(
         rows=copied,
         bytes=sender.bytes,
         seconds=time.perf_counter() - started,
         driver=session.driver,
         method=plan.method,
-        mode=plan.mode,
+        mode=request.mode,
         table=f"{plan.schema}.{plan.table}",
         created=plan.creates,
         notes=plan.notes,
@@ -102,14 +104,14 @@ async def load(source: object, table: str, dsn: str | None, options: LoadOptions
     )
 
 
-async def load_plan(source: object, table: str, dsn: str | None, options: LoadOptions) -> LoadPlan:
+async def load_plan(request: LoadRequest) -> LoadPlan:
     """Plan a load and change nothing."""
     async with (
-        _opened(source, options) as opened,
-        open_session(dsn, options) as session,
-        transaction(session, read_only=False, lock_timeout=options.lock_timeout),
+        _opened(request) as source,
+        open_session(request.dsn, request) as session,
+        transaction(session, read_only=False, lock_timeout=request.lock_timeout),
     ):
-        plan = await _plan(session, opened, table, options, waits=False)
+        plan = await _plan(session, source, request, waits=False)
         await session.execute(sql.ROLLBACK)
         return plan
 
@@ -117,8 +119,8 @@ async def load_plan(source: object, table: str, dsn: str | None, options: LoadOp
 class _opened:  # noqa: N801 - reads as a verb
     """Open the source in a worker thread, close it at the end."""
 
-    def __init__(self, source: object, options: LoadOptions) -> None:
-        self._open = partial(open_to_load, source, options)
+    def __init__(self, request: LoadRequest) -> None:
+        self._open = partial(open_to_load, request)
         self._source: Source | None = None
 
     async def __aenter__(self) -> Source:
@@ -140,79 +142,65 @@ class _opened:  # noqa: N801 - reads as a verb
             self._source.close()
 
 
-async def _plan(session: Session, source: Source, table: str, options: LoadOptions, *, waits: bool = True) -> LoadPlan:
+async def _plan(session: Session, source: Source, request: LoadRequest, *, waits: bool = True) -> LoadPlan:
     """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets.
 
     A load also `waits` for those that create this table just now; a plan that nobody carries out has no need to.
     """
     charset = charset_of(session.server_encoding)
-    refuse_changed(charset, [table], "the table's name")
-    refuse_changed(charset, options.types.values(), "the type")
-    found = await look_up(session, table)
-    if waits and found.table is None and found.new_schema is not None and options.mode != "truncate":
+    types = request.types or {}
+    refuse_changed(charset, [request.table], "the table's name")
+    refuse_changed(charset, types.values(), "the type")
+    found = await look_up(session, request.table)
+    if waits and found.table is None and found.new_schema is not None and request.mode != "truncate":
         await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
-        found = await look_up(session, table)  # somebody else may have created it meanwhile
-    asked_for = dict(options.types)
+        found = await look_up(session, request.table)  # somebody else may have created it meanwhile
     if found.table is None:
         inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
-        asked_for = {name: kind for name, kind in inferred.items() if name in source.schema.names} | asked_for
-    request = LoadRequest(
-        policies=options.policies,
-        source=source.name,
-        source_schema=source.schema,
-        source_rows=source.rows,
-        source_notes=source.notes,
-        table=found.name,
-        mode=options.mode,
-        driver=session.driver,
-        method=options.method,
-        batch_rows=options.batch_rows,
-        types=asked_for,
-        spelling=source.spelling,
-    )
+        types = {name: kind for name, kind in inferred.items() if name in source.schema.names} | {**types}
+        request = replace(request, types=types)
     known = found.table
-    asked = dict(zip(asked_for, await asked_types(session, asked_for.values()), strict=True))
-    if known is None:
-        database = await _for_new_table(session, request, found.new_schema, asked)
-        similar = await similar_table(session, found.name) if options.mode == "truncate" else None
-        return plan_load(request, replace(database, similar=similar))
-    if known.kind in catalog.WRITABLE and options.mode != "create":
-        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name)))
-        known = await find_table(session, TableName(known.schema, known.name)) or known
-    types = await find_types(session, [column.type_oid for column in known.columns])
-    emptied = await children(session, known) if options.mode == "truncate" else ()
     database = Database(
+        session.driver,
+        found.name,
         known,
         found.new_schema,
-        types,
-        asked,
-        children=emptied,
+        types={},
+        asked=dict(zip(types, await asked_types(session, types.values()), strict=True)),
         charset=charset,
         name_bytes=await name_bytes(session, source.schema.names),
     )
-    plan = plan_load(request, database)
+    if known is None:
+        similar = await similar_table(session, found.name) if request.mode == "truncate" else None
+        database = await _for_new_table(session, request, source.schema, database)
+        return plan_load(request, source, replace(database, similar=similar))
+    if known.kind in catalog.WRITABLE and request.mode != "create":
+        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name)))
+        known = await find_table(session, TableName(known.schema, known.name)) or known
+    database = replace(
+        database,
+        table=known,
+        types=await find_types(session, [column.type_oid for column in known.columns]),
+        children=await children(session, known) if request.mode == "truncate" else (),
+    )
+    plan = plan_load(request, source, database)
     return with_sequences(plan, await find_sequences(session, known))
 
 
-async def _for_new_table(
-    session: Session, request: LoadRequest, new_schema: str | None, asked: Mapping[str, tuple[int, int]]
-) -> Database:
+async def _for_new_table(session: Session, request: LoadRequest, schema: pa.Schema, database: Database) -> Database:
     """Look up the types that the source records; create those that are missing, needed and recorded in full."""
-    schema = request.source_schema
-    lengths = await name_bytes(session, schema.names)
+    new_schema, asked, policies = database.new_schema, database.asked, request.policies
     postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
     others = [*postgis.values(), *(oid for oid, _ in asked.values())]
     names = recorded_names(schema)
-    charset = charset_of(session.server_encoding)
-    database = Database(None, new_schema, {}, asked, postgis=postgis, charset=charset, name_bytes=lengths)
-    database = await _with_named(session, database, names, others)
+    database = await _with_named(session, replace(database, postgis=postgis), names, others)
     if len(database.named) < len(names) and new_schema is not None:
         allowed = {new_schema} | await path_schemas(session)
-        if missing := sorted(missing_types(schema, database, request.policies, allowed)):
+        if missing := sorted(missing_types(schema, database, policies, allowed)):
             for name in missing:
                 await session.execute(sql.lock_creation("type", *name))
             database = await _with_named(session, database, names, others)  # somebody else may have made them
-        ddl = tuple(missing_types(schema, database, request.policies, allowed).values())
+        ddl = tuple(missing_types(schema, database, policies, allowed).values())
         for statement in ddl:
             await session.execute(sql.as_user(statement))
         if ddl:
@@ -230,13 +218,13 @@ async def _with_named(
     return replace(database, named=named, types=await find_types(session, [*recorded, *others]))
 
 
-async def _define(session: Session, plan: LoadPlan, source: object) -> None:
+async def _define(session: Session, plan: LoadPlan) -> None:
     """Run the plan's DDL. TRUNCATE waits for every reader, but not for one that waits for this load."""
     readers = []
     name = f"{plan.schema}.{plan.table}"
-    if plan.mode == "truncate" and open_reads.any_open():
+    if plan.request.mode == "truncate" and open_reads.any_open():
         readers = open_reads.among(await session.fetch(sql.holders_of(plan.schema, plan.table)))
-        open_reads.refuse_source(readers, source, name)
+        open_reads.refuse_source(readers, plan.request.source, name)
     for statement in plan.ddl:
         work = partial(session.execute, sql.as_user(statement))
         await (open_reads.watch(readers, work, name) if readers else work())

@@ -6,23 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from bulkio.choices import DriverName, ExportMethod, LoadMethod
-    from bulkio.plan import Mode
+    from bulkio.choices import DriverName, ExportMethod, LoadMethod, Mode
 
-__all__ = ["ExportReport", "LoadReport", "Progress"]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a load or an export has come."""
-
-    rows: int
-    bytes: int
-    total_rows: int | None
-    #: whether the total is the planner's estimate, as it is for an export
-    total_estimated: bool = False
-    #: whether every row was sent, and COMMIT is what is waited for
-    committing: bool = False
+__all__ = ["ExportReport", "LoadReport"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ async def rows_before(session: Session, plan: LoadPlan) -> tuple[int | None, boo
     """Return how many rows the plan's table has, and whether that is an estimate; (None, False) where it is unknown."""
     if plan.creates:
         return 0, False
-    if plan.mode != "append":
+    if plan.request.mode != "append":
         return None, False
     question = catalog.size_query(plan.schema, plan.table)
     [size] = question.read(await session.fetch(question.sql))

@@ -21,28 +21,30 @@ from bulkio.forms.rows import to_rows
 from bulkio.forms.sizes import batch_bytes
 from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.pgcopy import Encoder
-from bulkio.transfer.report import Progress
+from bulkio.protocols import Progress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
+    from bulkio.options import LoadRequest
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
     from bulkio.protocols import CopyFormat, Row, Session, Source, Spelling
-    from bulkio.transfer.options import LoadOptions
 
-__all__ = ["QUEUE_BYTES", "Sender", "encode_batches", "first_error", "open_to_load"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "encode_batches", "first_error", "open_to_load"]
 
 #: what may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
+#: COPY data that is sent at once
+BLOCK_BYTES = 256 << 10
 
 
-def open_to_load(source: object, options: LoadOptions) -> Source:
+def open_to_load(request: LoadRequest) -> Source:
     """Open a source as a load reads it; its metadata only. The caller closes it."""
     return open_source(
-        source, batch_rows=options.batch_rows, columns=options.columns, allow_lossy=options.policies.allow_lossy
+        request.source, batch_rows=request.batch_rows, columns=request.columns, allow_lossy=request.allow_lossy
     )
 
 
@@ -68,15 +70,14 @@ def encode_batches(
 class Sender:
     """Run the three parties: read, encode, send."""
 
-    def __init__(self, plan: LoadPlan, source: Source, options: LoadOptions) -> None:
+    def __init__(self, plan: LoadPlan, source: Source) -> None:
         self.plan = plan
         self.source = source
-        self.options = options
         #: sent so far
         self.rows = 0
         self.bytes = 0
         self._lines = Lines()
-        self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * options.block_bytes))
+        self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * BLOCK_BYTES))
 
     async def run(self, session: Session) -> int:
         """Send every row; give the row count of the server's COPY tag."""
@@ -122,7 +123,7 @@ class Sender:
 
     async def _counted(self) -> AsyncIterator[object]:
         """Give the blocks, and count what was sent once the next one is asked for."""
-        report = self.options.progress
+        report = self.plan.request.progress
         async for block, rows in self._blocks:
             yield block
             self.rows += rows
@@ -133,8 +134,8 @@ class Sender:
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
 
     def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
-        spelling, block_bytes = self.source.spelling, self.options.block_bytes
-        for block in encode_batches(batches, self.plan.fields, block_bytes=block_bytes, spelling=spelling):
+        spelling = self.source.spelling
+        for block in encode_batches(batches, self.plan.fields, block_bytes=BLOCK_BYTES, spelling=spelling):
             yield block, block.rows
 
     def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:
@@ -153,7 +154,7 @@ class Sender:
         """Give what the binary method would send, as batches: so every method sends the same, or refuses it alike."""
         fields = wire_fields(prepared_fields(self.plan.fields))
         blocks = (block for block, _ in self._binary(batches))
-        return fields, wire_batches(blocks, fields, batch_rows=self.plan.batch_rows)
+        return fields, wire_batches(blocks, fields, batch_rows=self.plan.request.batch_rows)
 
 
 def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import ReadOptions
     from bulkio.protocols import PartRange
 
-__all__ = ["MAGIC", "ParquetPart", "open_sink"]
+__all__ = ["MAGIC", "ParquetPart", "open_sink", "refuse_unfit"]
 
 #: first and last four bytes of every file (Parquet format, "File Format")
 MAGIC = b"PAR1"
@@ -330,12 +330,12 @@ class _ParquetWriter:
 
 
 def open_sink(path: str, schema: pa.Schema) -> FileSink:
-    """Write one Parquet file. Raises `SchemaError` for what Parquet cannot hold, `FileError`."""
-    _refuse_unfit(path, schema)
+    """Write one Parquet file. Raises `FileError`."""
     return FileSink(path, schema, lambda file: _ParquetWriter(file, schema))
 
 
-def _refuse_unfit(path: str, schema: pa.Schema) -> None:
+def refuse_unfit(path: str, schema: pa.Schema) -> None:
+    """Raise `SchemaError` for what Parquet cannot hold."""
     if not len(schema):
         raise SchemaError(f"{printable(path)}: Parquet cannot hold a table without columns")
     twice = tuple(name for name, times in Counter(schema.names).items() if times > 1)

@@ -12,6 +12,7 @@ from bulkio.files.formats import ipc, parquet
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.stores.paths import ending
 from bulkio.show import printable
+from bulkio.types.from_pg import interval_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +21,17 @@ if TYPE_CHECKING:
 
     from bulkio.files.formats.part import Part
     from bulkio.files.formats.sink import FileSink
+    from bulkio.types import Cast
 
 __all__ = ["FOLDER_SUFFIXES", "FORMATS", "SUFFIXES", "Format", "FormattedFile", "format_of_dest", "format_of_file"]
+
+
+def _refuse_nothing(path: str, schema: pa.Schema) -> None:
+    """Let any schema pass."""
+
+
+def _as_it_is(leaf: Cast) -> Cast:
+    return leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +46,22 @@ class Format:
     open_part: Callable[[str], Part]
     #: None where the server itself writes the bytes
     open_sink: Callable[[str, pa.Schema], FileSink] | None
+    #: check of a path's schema: raises `SchemaError` for what the format cannot hold
+    refuse: Callable[[str, pa.Schema], None] = _refuse_nothing
+    #: change of a column's leaf to what the format can hold
+    adapt: Callable[[Cast], Cast] = _as_it_is
 
 
 FORMATS = (
-    Format("parquet", (".parquet", ".pq"), parquet.MAGIC, parquet.ParquetPart, parquet.open_sink),
+    Format(
+        "parquet",
+        (".parquet", ".pq"),
+        parquet.MAGIC,
+        parquet.ParquetPart,
+        parquet.open_sink,
+        refuse=parquet.refuse_unfit,
+        adapt=interval_struct,
+    ),
     Format("arrow", (".arrow", ".feather", ".ipc"), ipc.FILE_MAGIC, ipc.IpcPart, ipc.open_file_sink),
     Format("arrows", (".arrows",), None, ipc.IpcPart, ipc.open_stream_sink),
     # Never told by its content: any text is CSV.

@@ -83,6 +83,8 @@ def refuse_url(name: str, *, writing: bool = False) -> None:
     scheme, separator, _ = name.partition("://")
     if not separator:
         return
+    if scheme in ("postgresql", "postgres"):  # it may hold a password
+        raise ConfigError("a connection string stands where a file's name is expected: give it as dsn")
     what = f"{printable(name)}: only files of this machine can be read and written, not URLs"
     if scheme == "file":
         raise ConfigError(f"{what}: name the file by its path")

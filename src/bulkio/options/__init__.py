@@ -1,0 +1,21 @@
+"""What the user asks for. Each option is defined once, as a field of a request.
+
+The functions of the API, their docstrings, the options of the command line and docs/cli.md are all made from the fields
+of `LoadRequest`, `ReadRequest` and `ExportRequest`. Imports neither pyarrow nor a driver: the command line reads it
+before it knows what it is to do.
+"""
+
+from bulkio.options.calls import described, taking
+from bulkio.options.option import Option, OptionField, fields_of
+from bulkio.options.requests import ExportRequest, LoadRequest, ReadRequest
+
+__all__ = [
+    "ExportRequest",
+    "LoadRequest",
+    "Option",
+    "OptionField",
+    "ReadRequest",
+    "described",
+    "fields_of",
+    "taking",
+]

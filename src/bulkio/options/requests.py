@@ -1,0 +1,206 @@
+"""The requests: every option of a load, a read and an export, with its words, its check and its help.
+
+A new option is one field here. The API takes it, help() shows it, the command line has it and docs/cli.md lists it;
+what is left to write is its use and its test.
+"""
+
+# Without `from __future__ import annotations`: the annotations are read at run time.
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from typing import TYPE_CHECKING, Annotated
+
+from bulkio.choices import (
+    MODE_ADVICE,
+    BoundsPolicy,
+    DriverChoice,
+    ExportMethod,
+    InfinityPolicy,
+    LoadInfinity,
+    LoadMethod,
+    Mode,
+    NanPolicy,
+    NulPolicy,
+    check_params,
+    milliseconds,
+)
+from bulkio.options.option import Option, fields_of
+from bulkio.protocols import File, Progress
+
+if TYPE_CHECKING:
+    from bulkio.types import Policies
+
+__all__ = ["ExportRequest", "LoadRequest", "ReadRequest"]
+
+_Dsn = Annotated[
+    str | None,
+    Option(
+        "The database: a libpq URI or key=value string, or `embedded`.",
+        metavar="DSN",
+        default="BULKIO_DSN, DATABASE_URL or the PG* variables",
+    ),
+]
+_TableOrQuery = Annotated[str, Option("`table`, `schema.table`, or one SELECT.", is_flag=False)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared:
+    """The options that all commands have."""
+
+    driver: Annotated[
+        DriverChoice, Option("What carries the bytes; auto is the faster one that can honour the connection string.")
+    ] = "auto"
+    columns: Annotated[
+        Sequence[str] | None,
+        Option(
+            "Only these columns, in this order.",
+            metavar="NAME,...",
+            default="all",
+        ),
+    ] = None
+    batch_rows: Annotated[int, Option("Rows handled at once; bounds the memory.", least=1)] = 16384
+    dimensions: Annotated[
+        Mapping[str, int] | None,
+        Option("Dimensions of an array column, where they are more than one: lists of lists.", metavar="COLUMN=N"),
+    ] = None
+    lock_timeout: Annotated[
+        str | None,
+        Option(
+            "How long to wait for each lock, such as 10s or 5min; 0 is for ever.",
+            metavar="TIME",
+            default="the DSN's or role's",
+            check=milliseconds,
+        ),
+    ] = None
+    password: Annotated[
+        str | Callable[[], str] | None,
+        Option("Replaces the DSN's; a callable is asked at each connection (tokens that expire).", is_flag=False),
+    ] = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        kind: type = type(self)
+        for option in fields_of(kind):
+            object.__setattr__(self, option.name, option.kept(getattr(self, option.name)))
+        _ = self.policies  # they check what the words of each alone do not tell
+
+    @property
+    def policies(self) -> "Policies":
+        """What becomes of values that have no exact counterpart."""
+        from bulkio.types import Policies  # it brings pyarrow
+
+        known = {each.name for each in fields(Policies)}
+        return Policies(**{each.name: getattr(self, each.name) for each in fields(self) if each.name in known})
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest(_Shared):
+    """A load, as the user asks for it."""
+
+    source: Annotated[
+        object,
+        Option(
+            "A path, a list of paths, a folder or a glob pattern of Parquet, Arrow IPC or CSV files; `bulkio.csv(path)`; or any object with"
+            " `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), which is read once.",
+            is_flag=False,
+        ),
+    ] = field(repr=False, compare=False)
+    table: Annotated[
+        str, Option("`table` or `schema.table`, by SQL's rules: capitals need double quotes.", is_flag=False)
+    ]
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    mode: Annotated[
+        Mode,
+        Option(
+            "append: add rows, and create a missing table; create: the table must not exist; truncate: replace its"
+            " rows.",
+            advice=MODE_ADVICE,
+        ),
+    ] = "append"
+    method: Annotated[LoadMethod, Option("How rows travel. All store the same rows; binary is by far the fastest.")] = (
+        "binary"
+    )
+    types: Annotated[
+        Mapping[str, str] | None,
+        Option(
+            "The type of a new table's column, as DDL spells it: jsonb, numeric(10,2), a composite's name. In a table"
+            " that is there already, the column must have it.",
+            metavar="COLUMN=TYPE",
+        ),
+    ] = None
+    infinity: Annotated[
+        LoadInfinity,
+        Option(
+            "Infinite dates and timestamps, and 24:00:00; with sentinel, Arrow's extreme values are loaded as these, as"
+            " an export with sentinel has made them."
+        ),
+    ] = "error"
+    nul: Annotated[NulPolicy, Option("NUL characters in text: strip takes them out, replace puts U+FFFD there.")] = (
+        "error"
+    )
+    allow_lossy: Annotated[
+        bool, Option("Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.")
+    ] = False
+    progress: Annotated[
+        Callable[[Progress], None] | None, Option("Called after each block that was sent.", is_flag=False)
+    ] = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading(_Shared):
+    """The options of whatever reads a table or a query."""
+
+    params: Annotated[
+        Sequence[str | None],
+        Option(
+            "Values for $1, $2, … of a query, as text; None is NULL.",
+            is_flag=False,
+            check=check_params,
+        ),
+    ] = ()
+    method: Annotated[
+        ExportMethod,
+        Option("How rows travel: binary (COPY TO), or cursor (a server-side one). Both give the same rows."),
+    ] = "binary"
+    infinity: Annotated[
+        InfinityPolicy,
+        Option("Infinite dates and timestamps, and 24:00:00; the sentinel is the Arrow type's extreme value."),
+    ] = "error"
+    nan: Annotated[NanPolicy, Option("NaN and infinity of numeric(p,s), which a decimal cannot hold.")] = "error"
+    bounds: Annotated[BoundsPolicy, Option("Arrays whose lower bound is not 1: drop the bound.")] = "error"
+    numeric: Annotated[
+        str,
+        Option(
+            "What numeric without precision becomes: string, decimal(p,s), in which every value must fit, or float64,"
+            " which rounds.",
+            metavar="FORM",
+        ),
+    ] = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest(_Reading):
+    """A read of batches, as the user asks for it."""
+
+    table_or_query: _TableOrQuery
+    dsn: _Dsn = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest(_Reading):
+    """An export, as the user asks for it."""
+
+    table_or_query: _TableOrQuery
+    dest: Annotated[
+        str | os.PathLike[str] | File,
+        Option(
+            "A path; its ending tells the format (.parquet; .arrow, .feather; .arrows; .csv); or `bulkio.csv(path)`.",
+            is_flag=False,
+        ),
+    ]
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    progress: Annotated[
+        Callable[[Progress], None] | None, Option("Called after each batch that was written.", is_flag=False)
+    ] = field(default=None, repr=False, compare=False)

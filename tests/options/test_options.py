@@ -1,0 +1,166 @@
+"""Options: one definition each, from which signatures, help and the command line come; type checkers see the words."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import click
+import pytest
+
+import bulkio
+import bulkio.aio
+from bulkio.cli.export import export as export_command
+from bulkio.cli.load import load as load_command
+from bulkio.options import ExportRequest, LoadRequest, Option, ReadRequest, fields_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FACES = {
+    "load": LoadRequest,
+    "plan_load": LoadRequest,
+    "export": ExportRequest,
+    "plan_export": ExportRequest,
+    "read": ReadRequest,
+}
+COMMANDS = ((load_command, LoadRequest), (export_command, ExportRequest))
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_functions_take_their_request_s_fields(name: str) -> None:
+    """Names, defaults and order are those of the fields, sync and async."""
+    fields = fields_of(FACES[name])
+    for module in (bulkio, bulkio.aio):
+        parameters = inspect.signature(getattr(module, name)).parameters.values()
+        assert [(each.name, each.default) for each in parameters] == [(each.name, each.default) for each in fields]
+
+
+@pytest.mark.parametrize("name", FACES)
+def test_help_shows_every_option_and_its_words(name: str) -> None:
+    """help() lists each argument with its text, and each word that it takes."""
+    for module in (bulkio, bulkio.aio):
+        doc = getattr(module, name).__doc__
+        text = " ".join(doc.split())
+        for each in fields_of(FACES[name]):
+            assert f"\n    {each.name}: " in doc
+            assert each.option.help in text
+            assert all(f'"{word}"' in text for word in each.words)
+        assert max(map(len, doc.splitlines())) <= 120
+
+
+@pytest.mark.parametrize(("command", "request_type"), COMMANDS)
+def test_the_command_line_has_the_same_options(command: click.Command, request_type: type) -> None:
+    """Each has its flag, with the same words, default and help; what is no flag has none."""
+    flags = {param.name: param for param in command.params if isinstance(param, click.Option)}
+    for each in fields_of(request_type):
+        assert (each.name in flags) == each.option.is_flag or each.name == "params"
+        if each.option.is_flag:
+            flag = flags[each.name]
+            assert flag.opts == [f"--{each.name.replace('_', '-')}"]
+            assert flag.help.startswith(each.option.help)
+            assert not each.words or tuple(flag.type.choices) == each.words
+            assert flag.multiple or flag.is_flag or flag.default in (each.default, None)
+
+
+@pytest.mark.parametrize("name", ["load", "plan_load", "export", "plan_export"])
+def test_coroutine_functions_say_that_they_are(name: str) -> None:
+    """Asyncio's are coroutine functions; the sync ones are not."""
+    assert inspect.iscoroutinefunction(getattr(bulkio.aio, name))
+    assert not inspect.iscoroutinefunction(getattr(bulkio, name))
+
+
+def test_a_wrong_call_names_the_function() -> None:
+    """As any other Python function's error does."""
+    with pytest.raises(TypeError, match=r"load\(\): got an unexpected keyword argument 'mod'"):
+        bulkio.load("x.parquet", "t", mod="append")
+    with pytest.raises(TypeError, match=r"read\(\): missing a required argument: 'table_or_query'"):
+        bulkio.read()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"allow_lossy": "false"}, "allow_lossy is 'false', and can be True or False"),
+        ({"types": "a=b"}, "types is 'a=b', and must be a mapping"),
+        ({"columns": "a,b"}, "columns is one text, 'a,b': give a list"),
+    ],
+)
+def test_a_value_of_another_shape(options: dict[str, object], message: str) -> None:
+    """It is an error and never read as something else."""
+    with pytest.raises(bulkio.ConfigError, match=message):
+        LoadRequest("x.parquet", "t", **options)
+
+
+def test_a_request_keeps_copies() -> None:
+    """What its caller changes later does not change it."""
+    columns, types = ["a"], {"a": "int8"}
+    request = LoadRequest("x.parquet", "t", columns=columns, types=types)
+    columns.append("b")
+    types["b"] = "text"
+    assert (request.columns, request.types) == (("a",), {"a": "int8"})
+
+
+def test_a_field_without_a_text_is_refused() -> None:
+    """An option that nobody has described cannot be defined."""
+
+    @dataclass
+    class Bare:
+        mode: Annotated[str, Option("Described.")]
+        other: str
+
+    with pytest.raises(TypeError, match="other: an option of a request is Annotated"):
+        fields_of(Bare)
+
+
+CALLER = """
+import asyncio
+import bulkio
+from bulkio import aio
+
+bulkio.load("x.parquet", "t", mode="append", types={{"a": "int8"}}, columns=["a"]).rows
+bulkio.plan_load("x.parquet", "t", None, infinity="sentinel").describe()
+bulkio.export("t", "x.parquet", "host=h", numeric="float64", params=["1", None]).bytes
+bulkio.read("t", "host=h", nan="null").schema
+asyncio.run(aio.load("x.parquet", "t", nul="strip")).rows
+{wrong}
+"""
+WRONG = {
+    'bulkio.load("x.parquet", "t", mode="replace")': "replace",
+    'bulkio.load("x.parquet", "t", infinity="null")': "null",
+    'bulkio.load("x.parquet", "t", mod="append")': "mod",
+    'bulkio.load("x.parquet")': "Too few arguments",
+    'bulkio.export("t", "x.parquet", "d", "binary")': "Argument 4",
+    'bulkio.read("t", method="csv")': "csv",
+    'asyncio.run(aio.export("t", "x.parquet", batch_rows="9"))': "int",
+    'bulkio.load("x.parquet", "t").row': "row",
+}
+
+
+def test_type_checkers_see_the_options(tmp_path: Path) -> None:
+    """Mypy, strict, accepts right calls and refuses each wrong word, name, count and type."""
+    path = tmp_path / "caller.py"
+    path.write_text(CALLER.format(wrong="\n".join(WRONG)))
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", os.devnull, path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = path.read_text().splitlines()
+    found = {lines[int(error.split(":")[1]) - 1]: error for error in done.stdout.splitlines() if ": error: " in error}
+    assert set(found) == set(WRONG), done.stdout + done.stderr
+    assert all(word in found[call] for call, word in WRONG.items()), done.stdout
+
+
+def test_words_stand_in_the_types() -> None:
+    """A choice is a Literal: nothing else lists its words."""
+    assert get_args(next(each.kind for each in fields_of(LoadRequest) if each.name == "mode")) == (
+        "append",
+        "create",
+        "truncate",
+    )

@@ -183,5 +183,5 @@ def test_a_first_load_holds_up_only_those_of_its_own_table_and_types(dsn: str, d
 @pytest.mark.parametrize("params", [[1], [b"x"], [True], "ab", ["a", 1.5]])
 def test_parameters_that_are_not_text(one_dsn: str, params: object) -> None:
     """They travel as text, and how a number is spelled is the caller's to say."""
-    with pytest.raises(bulkio.ConfigError, match="parameter"):
+    with pytest.raises(bulkio.ConfigError, match="param"):
         bulkio.read("SELECT $1::int AS a", one_dsn, params=params)

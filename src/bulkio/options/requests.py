@@ -100,7 +100,8 @@ class LoadRequest(_Shared):
     source: Annotated[
         object,
         Option(
-            "A path, a list of paths, a folder or a glob pattern of Parquet, Arrow IPC or CSV files; `bulkio.csv(path)`; or any object with"
+            "A path, a list of paths, a folder or a glob pattern of Parquet, Arrow IPC or CSV files; `bulkio.csv(…)`;"
+            " or any object with"
             " `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), which is read once.",
             is_flag=False,
         ),

@@ -364,8 +364,10 @@ def test_unknown_tables_and_columns(one_dsn: str) -> None:
         bulkio.read("public.nope", one_dsn)
     with pytest.raises(bulkio.SchemaError, match='"b": the table has no such column'):
         bulkio.read("t", one_dsn, columns=["b"])
-    with pytest.raises(bulkio.DriverError, match="syntax error"):
+    with pytest.raises(bulkio.ConfigError, match=r"'SELEC 1' is not a table's name: .*; or begin a query with SELECT"):
         bulkio.read("SELEC 1", one_dsn)
+    with pytest.raises(bulkio.DriverError, match="syntax error"):
+        bulkio.read("SELECT FROM FROM", one_dsn)
 
 
 BIG = "SELECT i, repeat('x', 100) AS s FROM generate_series(1, 3000000) i"

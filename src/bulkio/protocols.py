@@ -179,22 +179,22 @@ class Session(Protocol):
         """The encoding that the database keeps text in, as the server spells it."""
 
     async def execute(self, sql: str) -> str:
-        """Run one statement; give its command tag, such as ``COPY 10``."""
+        """Run one statement; return its command tag, such as ``COPY 10``."""
 
     async def fetch(self, sql: str) -> list[Row]:
-        """Run one query and give all its rows."""
+        """Run one query and return all its rows."""
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:
-        """Give the columns that `query` would return, with typmods, without running it."""
+        """Return the columns that `query` would return, with typmods, without running it."""
 
     async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
-        """Send `blocks` through COPY FROM STDIN; give the number of rows in the server's COPY tag.
+        """Send `blocks` through COPY FROM STDIN; return the number of rows in the server's COPY tag.
 
         A block may be any object with the buffer protocol. It may be reused once the next one was asked for.
         """
 
     async def copy_in_records(self, target: CopyTarget, rows: AsyncIterator[Sequence[Row]]) -> int:
-        """Send rows of Python objects with the driver's own row path; give the COPY tag's row count."""
+        """Send rows of Python objects with the driver's own row path; return the COPY tag's row count."""
 
     async def copy_out(
         self,
@@ -204,7 +204,7 @@ class Session(Protocol):
         gather_bytes: int = 1 << 20,
         csv: CsvForm | None = None,
     ) -> int:
-        """Run COPY (query) TO STDOUT, in binary or as `csv` says, pushing the stream to `sink`; give the row count.
+        """Run COPY (query) TO STDOUT, in binary or as `csv` says, pushing the stream to `sink`; return the row count.
 
         It is gathered to about `gather_bytes` first: what follows is usually a hand-over to another thread.
         """

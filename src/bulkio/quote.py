@@ -56,7 +56,7 @@ def quote_literal(value: str | None) -> str:
 
 
 def qualified(schema: str | None, table: str) -> str:
-    """Give the quoted name of a table; without a schema the search_path decides.
+    """Return the quoted name of a table; without a schema the search_path decides.
 
     >>> qualified("public", "trips")
     '"public"."trips"'

@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Give a function that runs a coroutine function to its end."""
+    """Return a function that runs a coroutine function to its end."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -49,14 +49,14 @@ plan_export = _blocking(aio.plan_export)
 def _batches(
     opening: AbstractAsyncContextManager[BatchStream],
 ) -> Iterator[BatchStream | pa.RecordBatch]:
-    """Give the stream, then its batches. Closing this iterator, as its last reference goes, ends the export."""
+    """Yield the stream, then its batches. Closing this iterator, as its last reference goes, ends the export."""
     with opened(opening) as stream:
         yield stream
         yield from stream
 
 
 def _streaming(function: Callable[P, AbstractAsyncContextManager[BatchStream]]) -> Callable[P, pa.RecordBatchReader]:
-    """Give a function that opens the stream and hands it out as a reader."""
+    """Return a function that opens the stream and hands it out as a reader."""
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> pa.RecordBatchReader:

@@ -46,7 +46,7 @@ def connect(dsn: str) -> psycopg.Connection:
 
 
 def replay(job: Job, driver: DriverName, block_bytes: int) -> tuple[int, int]:
-    """Send `job.stream` through COPY FROM in one transaction; give the tag's row count and the bytes."""
+    """Send `job.stream` through COPY FROM in one transaction; return the tag's row count and the bytes."""
     if driver == "asyncpg":
         return asyncio.run(_replay_asyncpg(job, block_bytes))
     return _replay_psycopg(job, block_bytes)
@@ -100,7 +100,7 @@ def _replay_psycopg(job: Job, block_bytes: int) -> tuple[int, int]:
 
 
 def drain(job: Job, look: Callable[[bytes], object] | None = None) -> tuple[int, int]:
-    """Read COPY TO's stream and drop it, or show each piece to `look`; give the tag's row count and the bytes."""
+    """Read COPY TO's stream and drop it, or show each piece to `look`; return the tag's row count and the bytes."""
     if job.driver == "asyncpg":
         return asyncio.run(_drain_asyncpg(job, look))
     return _drain_psycopg(job, look)

@@ -100,7 +100,7 @@ class _Loads:
         )
 
     def _calibrated(self, sample: Job, whole: Job) -> tuple[Line, dict[str, float]]:
-        """Find the fastest way to replay; give its line, and what each took for the sample."""
+        """Find the fastest way to replay; return its line, and what each took for the sample."""
         self._note("look for the fastest replay")
         table = self._fresh_table()
         answer: dict[str, Any] = ask(replace(sample, action="calibrate", table=table))

@@ -15,7 +15,7 @@ _PACKAGES = ("asyncpg", "psycopg", "pyarrow", "anyio")
 
 
 def machine_facts() -> dict[str, object]:
-    """Give the processor, memory, kernel, and the versions of what takes part."""
+    """Return the processor, memory, kernel, and the versions of what takes part."""
     return {
         "cpu": _proc_value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

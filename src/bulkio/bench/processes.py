@@ -19,7 +19,7 @@ _END_TIMEOUT_S = 10.0
 
 
 def ask(job: Job) -> dict[str, object]:
-    """Give a worker's answer to `job`. Raises `BulkioError` where it fails; interrupted, it ends the worker first."""
+    """Return a worker's answer to `job`. Raises `BulkioError` where it fails; interrupted, it ends the worker first."""
     command = [sys.executable, "-m", "bulkio.bench.worker"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as worker:

@@ -27,7 +27,7 @@ _FORM = "WITH (FORMAT csv, HEADER)"
 
 
 def copy_in(job: Job) -> tuple[int, int]:
-    """Load `job.source`; give the tag's row count and the file's bytes."""
+    """Load `job.source`; return the tag's row count and the file's bytes."""
     target = f"{qualified(job.schema, job.table)} ({name_list(job.columns)})"
     statements = (
         sql.begin(read_only=False),
@@ -40,7 +40,7 @@ def copy_in(job: Job) -> tuple[int, int]:
 
 
 def copy_out(job: Job, dest: Path) -> tuple[int, int]:
-    """Export `job.query` into a file; give the tag's row count and the file's bytes."""
+    """Export `job.query` into a file; return the tag's row count and the file's bytes."""
     query = " ".join(job.query.split("\n"))
     statements = (
         sql.begin(read_only=True),

@@ -53,7 +53,7 @@ class LineResult:
         return max(run.peak_mb for run in self.runs)
 
     def to_dict(self) -> dict[str, object]:
-        """Give the figures, and the raw runs."""
+        """Return the figures, and the raw runs."""
         found: dict[str, object] = {
             "name": self.name,
             "role": self.role,
@@ -95,7 +95,7 @@ class Result:
         return self.pairs >= PUBLISHED_PAIRS
 
     def to_dict(self) -> dict[str, object]:
-        """Give one JSON object."""
+        """Return one JSON object."""
         return {
             "bench": self.kind,
             "source": dict(self.source),

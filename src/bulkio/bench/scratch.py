@@ -150,7 +150,7 @@ class Server:
         return bool(row and row[0])
 
     def facts(self) -> dict[str, object]:
-        """Give the version and the settings that matter to bulk loads; nothing that names the server."""
+        """Return the version and the settings that matter to bulk loads; nothing that names the server."""
         facts: dict[str, object] = {}
         for name in _SETTINGS:
             row = self._execute(f"SELECT pg_catalog.current_setting({quote_literal(name)}, true)").fetchone()

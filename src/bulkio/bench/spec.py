@@ -58,7 +58,7 @@ class Job:
         return json.dumps(asdict(self))
 
     def target(self) -> CopyTarget:
-        """Give what its COPY FROM fills."""
+        """Return what its COPY FROM fills."""
         from bulkio.protocols import CopyTarget
 
         return CopyTarget(self.schema, self.table, self.columns, ())

@@ -55,7 +55,7 @@ def paired_ratio(candidate: Sequence[float], limit: Sequence[float]) -> Ratio:
 
 
 def bootstrap_interval(values: Sequence[float], *, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the percentile bootstrap interval of the median."""
+    """Return the percentile bootstrap interval of the median."""
     random = Random(_SEED)  # noqa: S311 - statistics
     medians = sorted(median(random.choices(values, k=len(values))) for _ in range(_RESAMPLES))
     tail = (1 - confidence) / 2

@@ -83,7 +83,7 @@ def _cpu_s() -> float:
 
 
 def _peak_mb() -> float:
-    """Give the process's peak memory. Not Linux's ru_maxrss: that starts at the peak of the process that forked."""
+    """Return the process's peak memory. Not Linux's ru_maxrss: that starts at the peak of the process that forked."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -117,7 +117,7 @@ def _prepare(job: Job) -> dict[str, object]:
 
 
 def _head(job: Job) -> str:
-    """Write the source's first rows as a Parquet file of the same build, and give its path."""
+    """Write the source's first rows as a Parquet file of the same build, and return its path."""
     import pyarrow.parquet as pq
 
     from bulkio.errors import ConfigError
@@ -139,7 +139,7 @@ def _head(job: Job) -> str:
 
 
 def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
-    """Encode the source as a load does; give its rows. A sample may end where any block does."""
+    """Encode the source as a load does; return its rows. A sample may end where any block does."""
     from bulkio.pgcopy.encoder import TRAILER
 
     rows = 0
@@ -155,7 +155,7 @@ def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
 
 
 def _calibrate(job: Job) -> dict[str, object]:
-    """Replay the sample by each driver and block size in turn; give the median seconds of each."""
+    """Replay the sample by each driver and block size in turn; return the median seconds of each."""
     from statistics import median
 
     walls: dict[tuple[str, int], list[float]] = {choice: [] for choice in limits.CHOICES}
@@ -318,7 +318,7 @@ def _digest_batches(batches: Iterable[pa.RecordBatch], job: Job) -> dict[str, ob
 
 
 def _fields_back(schema: pa.Schema, job: Job) -> list[Field] | None:
-    """Give the encoders for the types of the table's columns."""
+    """Return the encoders for the types of the table's columns."""
     import bulkio
     from bulkio.pgcopy import Field
     from bulkio.types import cast_to_pg

@@ -46,18 +46,18 @@ class LazyGroup(click.Group):
         self._rows = rows
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Give the names, in the table's order."""
+        """Return the names, in the table's order."""
         return list(self._rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Give a stand-in, which is all that help and completion need."""
+        """Return a stand-in, which is all that help and completion need."""
         row = self._rows.get(cmd_name)
         return None if row is None else click.Command(cmd_name, help=row.help)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Give the command itself, because it is going to be called."""
+        """Return the command itself, because it is going to be called."""
         if args and not args[0].startswith("-") and args[0] not in self._rows:
             near = nearest(args[0], self._rows)
             ctx.fail(f"No such command {args[0]!r}." + ("" if near is None else f" Did you mean {near!r}?"))

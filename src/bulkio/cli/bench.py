@@ -29,7 +29,7 @@ _EXPORT_DEFAULT = ("binary", "cursor", "parquet")
 
 
 def _split(words: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
-    """Give the callback of an option that takes some of a few words, with commas between."""
+    """Return the callback of an option that takes some of a few words, with commas between."""
 
     def split(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
         chosen = tuple(dict.fromkeys(word.strip() for word in value.split(",")))
@@ -44,7 +44,7 @@ def _split(words: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, 
 def _shared_options(
     methods: tuple[str, ...], default: tuple[str, ...]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give the options that both commands have."""
+    """Return the options that both commands have."""
     options = (
         click.option("--dsn", metavar="DSN", help="Which server; as for `bulkio load`."),
         click.option(

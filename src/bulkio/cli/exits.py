@@ -56,7 +56,7 @@ _EXITS = (
 
 
 def exit_of(error: BulkioError) -> Exit:
-    """Give the exit code for an error of bulkio's own."""
+    """Return the exit code for an error of bulkio's own."""
     if type(error) is DriverError and error.row is not None:  # the server refused a value of this row
         return Exit.SCHEMA
     return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)

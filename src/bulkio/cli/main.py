@@ -63,7 +63,7 @@ def _run(args: list[str]) -> int:
 
 
 def _tell(error: BaseException, wishes: _Wishes) -> int:
-    """Print an error; give the exit code."""
+    """Print an error; return the exit code."""
     if isinstance(error, BulkioError) and isinstance(error.__cause__, BrokenPipeError):
         settle(Exit.DONE)  # whoever reads stdout (`| head`) has what it wanted
         return Exit.DONE

@@ -178,7 +178,7 @@ def parse_param(text: str) -> str | None:
 
 
 def use_dsn(dsn: str | None, *, quiet: bool) -> str | None:
-    """Give the DSN to call the API with; warn of a password in it, and say so where the embedded server is meant.
+    """Return the DSN to call the API with; warn of a password in it, and say so where the embedded server is meant.
 
     Raises `ConfigError` where nothing names a database and this is no terminal.
     """

@@ -24,7 +24,7 @@ UPDATE_S = 0.1
 
 @contextmanager
 def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """Show a bar while the block runs; give what the API is to call, or None where no bar is shown."""
+    """Show a bar while the block runs; yield what the API is to call, or None where no bar is shown."""
     if not shown or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return

@@ -81,17 +81,17 @@ class AsyncpgSession:
         return str(getattr(self._conn.get_settings(), "server_encoding", "UTF8"))
 
     async def execute(self, sql: str) -> str:
-        """Run one statement (or several, joined by semicolons); give the last one's command tag."""
+        """Run one statement (or several, joined by semicolons); return the last one's command tag."""
         with self._mapped():
             return str(await self._conn.execute(sql))
 
     async def fetch(self, sql: str) -> list[Row]:
-        """Run one query and give all its rows."""
+        """Run one query and return all its rows."""
         with self._mapped():
             return [tuple(row) for row in await self._conn.fetch(sql)]
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:
-        """Give the columns of `query`."""
+        """Return the columns of `query`."""
         with self._mapped():
             return await self._conn.describe(query)
 
@@ -215,7 +215,7 @@ class AsyncpgSession:
 
     @asynccontextmanager
     async def _fed(self, items: AsyncIterator[T]) -> AsyncIterator[AsyncGenerator[T, None]]:
-        """Give a feed of `items` for one COPY; map what asyncpg raises, and pass on what the source raises."""
+        """Yield a feed of `items` for one COPY; map what asyncpg raises, and pass on what the source raises."""
         try:
             with self._answers() as answers, self._mapped():
                 async with aclosing(self._feed(items, answers)) as feed:
@@ -226,7 +226,7 @@ class AsyncpgSession:
         raise error
 
     async def _feed(self, items: AsyncIterator[T], answers: list[BaseException]) -> AsyncGenerator[T, None]:
-        """Give the items until the server has answered: asyncpg itself pulls on to the end before it looks."""
+        """Yield the items until the server has answered: asyncpg itself pulls on to the end before it looks."""
         answers.clear()
         source = aiter(items)
         while not answers and not self.closed:
@@ -240,7 +240,7 @@ class AsyncpgSession:
 
     @contextmanager
     def _answers(self) -> Iterator[list[BaseException]]:
-        """Give a list that holds an error as soon as the server has sent one.
+        """Yield a list that holds an error as soon as the server has sent one.
 
         There is no public way to see it, so this listens where asyncpg itself does. Should a later asyncpg change
         that, an error during COPY is still reported, at the source's end; a test watches it.
@@ -289,7 +289,7 @@ class AsyncpgSession:
 
 
 def _copy_is_done(waiter: asyncio.Future[object]) -> list[object]:
-    """Give the tag of a COPY TO, once the server has sent all of it."""
+    """Return the tag of a COPY TO, once the server has sent all of it."""
     if waiter.cancelled() or waiter.exception() is not None:
         return []
     match waiter.result():

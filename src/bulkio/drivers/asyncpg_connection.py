@@ -44,7 +44,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg shows no 
         return answer
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:
-        """Give the columns of `query`, with the type modifiers, which asyncpg receives and keeps to itself."""
+        """Return the columns of `query`, with the type modifiers, which asyncpg receives and keeps to itself."""
         self._check_open()
         with self._overhearing() as heard:
             # The public call would go on to look for codecs, and refuse types that a COPY can carry.
@@ -58,7 +58,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg shows no 
 
     @contextmanager
     def _overhearing(self) -> Iterator[bytearray]:
-        """Give a buffer that gets what the server sends meanwhile."""
+        """Yield a buffer that gets what the server sends meanwhile."""
         transport, protocol = self._transport, self._protocol
         relay = _Relay(protocol)
         transport.set_protocol(relay)

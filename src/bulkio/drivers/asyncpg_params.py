@@ -187,7 +187,7 @@ def _transports(info: ConnInfo) -> tuple[ssl.SSLContext | Literal[False], ...]:
 
 
 def _shared(info: ConnInfo) -> dict[str, object]:
-    """Give the arguments that all attempts share; each one named keeps asyncpg from looking for its own."""
+    """Return the arguments that all attempts share; each one named keeps asyncpg from looking for its own."""
     return {
         "user": info.user,
         "database": info.database,
@@ -201,7 +201,7 @@ def _shared(info: ConnInfo) -> dict[str, object]:
 
 
 def _settings(params: Mapping[str, str]) -> dict[str, str]:
-    """Give the settings that libpq would put into the startup packet."""
+    """Return the settings that libpq would put into the startup packet."""
     settings = {}
     for variable, name in _SETTING_VARIABLES.items():
         value = os.environ.get(variable, "default")
@@ -216,7 +216,7 @@ def _settings(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def _address(info: ConnInfo, host: Host, secret: Callable[[], str | None]) -> dict[str, object]:
-    """Give one host's own arguments. The password is a callable: so asyncpg never looks for one itself."""
+    """Return one host's own arguments. The password is a callable: so asyncpg never looks for one itself."""
 
     def password() -> str:
         return secret() or _from_passfile(info, host) or ""

@@ -32,7 +32,7 @@ def choose_driver(info: ConnInfo, requested: DriverChoice) -> DriverName:
 
 
 def default_dsn(*, dsn: str | None, environ: Mapping[str, str], interactive: bool) -> str:
-    """Give the DSN to use, by the first of these that names one.
+    """Return the DSN to use, by the first of these that names one.
 
     `dsn`, BULKIO_DSN, DATABASE_URL, libpq's own variables (given as ""), and on a terminal ``embedded``.
     The embedded server is the default on a terminal only: a cron job that lost its DSN must fail. An empty

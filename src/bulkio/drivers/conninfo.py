@@ -89,11 +89,11 @@ class ConnInfo:
         return max(seconds, 2) if seconds > 0 else None
 
     def secret(self) -> str | None:
-        """Give the password, calling for it where it is a callable; None where the password file decides."""
+        """Return the password, calling for it where it is a callable; None where the password file decides."""
         return self.password() if callable(self.password) else self.password
 
     def psycopg_kwargs(self) -> dict[str, str]:
-        """Give the arguments for `psycopg.connect`, for one connect: a callable password is called now."""
+        """Return the arguments for `psycopg.connect`, for one connect: a callable password is called now."""
         secret = self.secret()
         arguments = {**self.params} if secret is None else {**self.params, "password": secret}
         if self.peer_uid is not None:

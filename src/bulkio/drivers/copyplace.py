@@ -38,7 +38,7 @@ _PLACES = [re.compile(f"^{pattern}", re.MULTILINE) for pattern in _PATTERNS]
 
 
 def copy_place(context: str) -> tuple[int | None, str | None]:
-    """Give the line and the column that a CONTEXT names; in the binary format a line is a row.
+    """Return the line and the column that a CONTEXT names; in the binary format a line is a row.
 
     The first place in the text counts, in whatever language: a value that stands behind it may hold another's words.
     Line 0 is before any row.

@@ -85,7 +85,7 @@ class _Facts:
         return said
 
     def place(self) -> tuple[int | None, str | None]:
-        """Give the line and the column of the COPY; in the binary format a line is a row."""
+        """Return the line and the column of the COPY; in the binary format a line is a row."""
         return copy_place(self.context or "")
 
 
@@ -157,7 +157,7 @@ def _lost(facts: _Facts) -> ConnectError:
 
 
 def _last_words(exc: BaseException) -> _Facts | None:
-    """Give the server's FATAL error that asyncpg keeps as the cause of a lost connection."""
+    """Return the server's FATAL error that asyncpg keeps as the cause of a lost connection."""
     cause = exc.__cause__
     while cause is not None and _facts(cause).sqlstate is None:
         cause = cause.__cause__

@@ -35,7 +35,7 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def completed(params: Mapping[str, str]) -> dict[str, str]:
-    """Give the parameters with the defaults in them, and without those that ask for the system's own value by a 0.
+    """Return the parameters with the defaults in them, and without those that ask for the system's own value by a 0.
 
     (libpq's manual says so of 0, but libpq passes it on, and Linux refuses it.) Raises `ConfigError` for a value that
     is not a whole number, as libpq does when it connects.
@@ -50,7 +50,7 @@ def completed(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def patience_s(params: Mapping[str, str]) -> float | None:
-    """Give how long asyncpg may take to connect and log in where nothing else limits it; None for no limit.
+    """Return how long asyncpg may take to connect and log in where nothing else limits it; None for no limit.
 
     Its socket cannot be had before that, and nothing else would notice a server that vanishes meanwhile.
     """

@@ -61,7 +61,7 @@ class _Probe:
 
 
 def parse(dsn: str) -> dict[str, str]:
-    """Give the keys and values that stand in `dsn` itself, a URI or key=value pairs.
+    """Return the keys and values that stand in `dsn` itself, a URI or key=value pairs.
 
     Raises `ConfigError`, without quoting anything that may belong to a password.
     """
@@ -113,7 +113,7 @@ def passfile_password(
 
 @functools.lru_cache(maxsize=1)
 def default_host() -> str:
-    """Give the socket directory that this libpq was built with, or ``localhost`` where there are none."""
+    """Return the socket directory that this libpq was built with, or ``localhost`` where there are none."""
     blank = {"host": "", "hostaddr": "", "port": "", "password": "unused"}
     return _probe({**blank, "target_session_attrs": _REFUSED_ATTRS}).host
 

@@ -41,7 +41,7 @@ def check(info: ConnInfo) -> None:
 
 
 def uid_of(path: str) -> int | None:
-    """Give the user id of the process that listens on a socket; None where nobody does."""
+    """Return the user id of the process that listens on a socket; None where nobody does."""
     with socket.socket(socket.AF_UNIX) as probe:
         return _credential(probe) if _connects(probe, path) else None
 
@@ -65,7 +65,7 @@ def _connects(probe: socket.socket, path: str) -> bool:
 
 
 def _credential(probe: socket.socket) -> int:
-    """Give the user id at the other end, as the kernel knows it (unix(7), getpeereid(3))."""
+    """Return the user id at the other end, as the kernel knows it (unix(7), getpeereid(3))."""
     if hasattr(socket, "SO_PEERCRED"):  # Linux
         _, uid, _ = _UCRED.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
         return int(uid)

@@ -85,15 +85,15 @@ class PsycopgSession:
         return self._conn.info.parameter_status("server_encoding") or "UTF8"
 
     async def execute(self, sql: str) -> str:
-        """Run one statement (or several, joined by semicolons); give the last one's command tag."""
+        """Run one statement (or several, joined by semicolons); return the last one's command tag."""
         return await self._run(partial(_execute, self._conn, sql))
 
     async def fetch(self, sql: str) -> list[Row]:
-        """Run one query and give all its rows."""
+        """Run one query and return all its rows."""
         return await self._run(partial(_fetch, self._conn, sql))
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:
-        """Give the columns of `query`, by preparing it without a name."""
+        """Return the columns of `query`, by preparing it without a name."""
         return await self._run(partial(_describe, self._conn, query))
 
     async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
@@ -156,7 +156,7 @@ class PsycopgSession:
         return mapped_errors(lambda: self.closed)
 
     async def _feed(self, copy: CopyIn, items: AsyncIterator[T], write: Callable[[T], bool]) -> int:
-        """Write the items until they end or the server answers; give the rows that it counted."""
+        """Write the items until they end or the server answers; return the rows that it counted."""
         try:
             await self._run(copy.begin)
             async for item in items:

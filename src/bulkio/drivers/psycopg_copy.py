@@ -40,7 +40,7 @@ _DUMPER_ERRORS = (TypeError, ValueError, OverflowError, AttributeError, struct.e
 
 
 def checked_result(result: PGresult, encoding: str) -> PGresult:
-    """Give the result back, or raise the error that it is."""
+    """Return the result, or raise the error that it is."""
     if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise psycopg.errors.error_from_result(result, encoding=encoding)
     return result
@@ -103,7 +103,7 @@ class CopyIn(_Copy):
         return not self._writer.answered
 
     def finish(self) -> int:
-        """End COPY and give the rows that the server counted. Raises the server's error."""
+        """End COPY and return the rows that the server counted. Raises the server's error."""
         self._leave()
         return self._cursor.rowcount
 

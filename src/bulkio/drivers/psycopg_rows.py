@@ -114,7 +114,7 @@ def register_row_types(conn: psycopg.Connection) -> None:
 
 
 def dumped_as(conn: psycopg.Connection, oid: int) -> int:
-    """Give the type to dump a column as: a type that psycopg has no binary dumper for (an enum) goes as text."""
+    """Return the type to dump a column as: a type that psycopg has no binary dumper for (an enum) goes as text."""
     try:
         conn.adapters.get_dumper_by_oid(oid, Format.BINARY)
     except psycopg.ProgrammingError:

@@ -198,7 +198,7 @@ def _plain(arrow_type: pa.DataType) -> pa.DataType:
 
 
 def _shown_schema(parts: tuple[Part, ...], chosen: list[str], cheap: frozenset[str]) -> pa.Schema:
-    """Give the schema that every batch of every part will have."""
+    """Return the schema that every batch of every part will have."""
     first = parts[0].schema
     fields = []
     for name in chosen:
@@ -215,7 +215,7 @@ def _shown_schema(parts: tuple[Part, ...], chosen: list[str], cheap: frozenset[s
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Give the batch the schema's order, fields and metadata. Only dictionaries may need decoding."""
+    """Return the batch the schema's order, fields and metadata. Only dictionaries may need decoding."""
     if batch.schema.equals(schema, check_metadata=True):
         return batch
     if batch.schema.names != schema.names:

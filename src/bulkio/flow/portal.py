@@ -70,7 +70,7 @@ class LoopThread(Generic[T]):
         self._error: BaseException | None = None
 
     def run(self) -> T:
-        """Run the work to its end; give its result, or raise its error."""
+        """Run the work to its end; return its result, or raise its error."""
         try:
             self.start()
             self.wait()
@@ -118,7 +118,7 @@ class LoopThread(Generic[T]):
             self._running.release()
 
     def result(self) -> T:
-        """Give the result of work that has ended, or raise its error."""
+        """Return the result of work that has ended, or raise its error."""
         if self._error is not None:
             raise self._error
         return self._results[0]

@@ -67,7 +67,7 @@ async def conclude(work: Coroutine[Any, Any, T], *, on_cancel: Callable[[], obje
 
 
 async def _wait_out(task: asyncio.Task[T], on_cancel: Callable[[], object] | None) -> asyncio.CancelledError | None:
-    """Wait until `task` has ended; give the first cancellation of the one who waits."""
+    """Wait until `task` has ended; return the first cancellation of the one who waits."""
     try:
         await asyncio.wait((task,))
     except asyncio.CancelledError as error:
@@ -83,7 +83,7 @@ async def _wait_out(task: asyncio.Task[T], on_cancel: Callable[[], object] | Non
 
 
 def _error(task: asyncio.Task[T]) -> BaseException | None:
-    """Give what a task has ended with, where it has failed."""
+    """Return what a task has ended with, where it has failed."""
     return asyncio.CancelledError() if task.cancelled() else task.exception()
 
 

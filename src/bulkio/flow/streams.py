@@ -133,13 +133,13 @@ class Stream(Generic[T]):
                 self._halt()
 
     async def __aiter__(self) -> AsyncIterator[T]:
-        """Give the items until the end. Use it in ``with stream:``: leaving early stops the producer."""
+        """Yield the items until the end. Use it in ``with stream:``: leaving early stops the producer."""
         with suppress(EndOfStream):
             while True:
                 yield await self.get()
 
     def __iter__(self) -> Iterator[T]:
-        """Give the items until the end, blocking this thread. Use it inside ``with stream:``."""
+        """Yield the items until the end, blocking this thread. Use it inside ``with stream:``."""
         with suppress(EndOfStream):
             while True:
                 yield self.get_blocking()

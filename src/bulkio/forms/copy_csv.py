@@ -45,7 +45,7 @@ _PLAIN_DAYS = (-719162, 2932896)
 
 
 def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
-    """Give the batch as CSV without a header: NULL is an empty field, an empty string is ``""``."""
+    """Return the batch as CSV without a header: NULL is an empty field, an empty string is ``""``."""
     columns = [_printable(batch.column(i), field.cast) for i, field in enumerate(fields)]
     sink = pa.BufferOutputStream()
     pa_csv.write_csv(pa.record_batch(columns, names=[f"c{i}" for i in range(len(columns))]), sink, _OPTIONS)
@@ -84,7 +84,7 @@ class Lines:
         self._rows += rows
 
     def row_of(self, line: int) -> int | None:
-        """Give the row that has this line, from 1; None where it is not known any more."""
+        """Return the row that has this line, from 1; None where it is not known any more."""
         line = max(line + self._uncounted, 1)
         for first_line, first_row, block in reversed(self._blocks):
             if line >= first_line:
@@ -93,7 +93,7 @@ class Lines:
 
 
 def _first_row(block: bytes) -> bytes:
-    """Give the first row, without the line end behind it."""
+    """Return the first row, without the line end behind it."""
     end = block.find(b"\n")
     while block.count(b'"', 0, end) % 2:
         end = block.find(b"\n", end + 1)
@@ -110,7 +110,7 @@ def _rows_before(block: bytes, line: int) -> int:
 
 
 def _printable(column: pa.Array, how: Cast) -> pa.Array:
-    """Give a column in a type that pyarrow.csv writes as PostgreSQL reads it."""
+    """Return a column in a type that pyarrow.csv writes as PostgreSQL reads it."""
     change = _NODES.get(how.codec) or _LEAVES[how.codec, how.pg.codec]
     return change(column, how)
 
@@ -156,7 +156,7 @@ def _multiranges(column: pa.Array, how: Cast) -> pa.Array:
 
 
 def _hstores(column: pa.Array, _: Cast) -> pa.Array:
-    """Give hstore's text (PostgreSQL docs, F.17.1): every key and value quoted, but for NULL."""
+    """Return hstore's text (PostgreSQL docs, F.17.1): every key and value quoted, but for NULL."""
     pairs = map_entries(column)
     keys, values = (part.to_pylist() for part in pairs.flatten().flatten())
     members = [f"{_quoted(key)}=>{_quoted(value)}" for key, value in zip(keys, values, strict=True)]
@@ -164,7 +164,7 @@ def _hstores(column: pa.Array, _: Cast) -> pa.Array:
 
 
 def _vectors(column: pa.Array, _: Cast) -> pa.Array:
-    """Give pgvector's text: the fewest digits that give the same float."""
+    """Return pgvector's text: the fewest digits that give the same float."""
     floats = column.flatten().cast(pa.float32()).cast(pa.large_string()).to_pylist()
     return _joined(floats, pc.list_value_length(column), ("[", "]"))
 

@@ -43,7 +43,7 @@ class DateFormat:
         self._date = marks[0] + "".join(p + mark for p, mark in zip(patterns, marks[1:], strict=True))
 
     def iso(self, texts: pa.Array, *, with_time: bool = False) -> pa.Array:
-        """Write `texts` as ISO 8601 does; give null for what is not written so. No calendar is looked at."""
+        """Write `texts` as ISO 8601 does; return null for what is not written so. No calendar is looked at."""
         rest = r"(?:[ Tt](?P<time>\d{1,2}:.+))?" if with_time else ""
         parts = pc.extract_regex(texts, f"^{self._date}{rest}$")
         year, month, day = (pc.struct_field(parts, name) for name in _NAMES.values())

@@ -38,7 +38,7 @@ class Inference:
             self._has_values[i] = self._has_values[i] or column.null_count < len(column)
 
     def types(self) -> dict[str, str]:
-        """Give each column's type, as PostgreSQL calls it."""
+        """Return each column's type, as PostgreSQL calls it."""
         found = zip(self._names, self._masks, self._has_values, strict=True)
         return {name: _type_of(mask) if has_values else "text" for name, mask, has_values in found}
 

@@ -105,7 +105,7 @@ class _NoForm(Exception):  # noqa: N818 - never leaves this module
 
 
 def _texts(column: pa.Array) -> pa.Array:
-    """Give the JSON texts of one node. A null stays null: the node above writes it."""
+    """Return the JSON texts of one node. A null stays null: the node above writes it."""
     arrow = column.type
     special = _extension_form(arrow)
     if special is not None:
@@ -141,7 +141,7 @@ def _each(column: pa.Array, form: Callable[[object], str]) -> pa.Array:
 
 
 def _first(mask: pa.Array) -> int | None:
-    """Give the index of the first true one."""
+    """Return the index of the first true one."""
     index = pc.index(mask, True).as_py()
     return None if index < 0 else int(index)
 
@@ -341,7 +341,7 @@ def _list(column: pa.Array) -> pa.Array:
 
 
 def _elements(column: pa.Array) -> pa.Array:
-    """Give the elements of all lists, one behind the other."""
+    """Return the elements of all lists, one behind the other."""
     if pc.sum(pc.list_value_length(column)).as_py():
         return column.flatten()
     return column.values.slice(0, 0)  # pyarrow cannot flatten no elements of an extension type
@@ -360,7 +360,7 @@ def _map(column: pa.Array) -> pa.Array:
 
 
 def _keys(keys: pa.Array, spans: _Spans) -> pa.Array:
-    """Give the keys as JSON strings, each only once in its map."""
+    """Return the keys as JSON strings, each only once in its map."""
     _refuse(keys, keys.is_null(), "a map's key is NULL")
     arrow = keys.type.value_type if pa.types.is_dictionary(keys.type) else keys.type
     if not any(test(arrow) for test in _KEY_TESTS):
@@ -420,11 +420,11 @@ class _Spans:
         self._lengths = lengths
 
     def owner(self, index: int) -> int:
-        """Give the list that the element at `index` lies in."""
+        """Return the list that the element at `index` lies in."""
         return int(pc.sum(pc.less_equal(self.offsets, index)).as_py()) - 1
 
     def owners(self) -> pa.Array:
-        """Give for each element the list that it lies in."""
+        """Return for each element the list that it lies in."""
         if not len(self._lengths):
             return pa.array([], pa.int64())
         indices = pa.ListArray.from_arrays(self.offsets.cast(pa.int32()), pa.nulls(self.offsets[-1].as_py()))

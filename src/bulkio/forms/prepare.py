@@ -21,7 +21,7 @@ __all__ = ["prepare_batch", "prepared_fields"]
 
 
 def prepared_fields(fields: Sequence[Field]) -> tuple[Field, ...]:
-    """Give the fields as the codec meets them, after `prepare_batch`."""
+    """Return the fields as the codec meets them, after `prepare_batch`."""
     return tuple(
         replace(field, cast=field.cast.children[0]) if field.cast.codec in PREPARED else field for field in fields
     )

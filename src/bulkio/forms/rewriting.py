@@ -57,7 +57,7 @@ class Rewriter:
         return self._format is not None and base in _DATES | _STAMPS
 
     def rewrite(self, texts: pa.Array, *, pg_type: str, column: str, first_row: int = 1) -> pa.Array:
-        """Give `texts`, for a column of `pg_type`, as PostgreSQL spells it.
+        """Return `texts`, for a column of `pg_type`, as PostgreSQL spells it.
 
         `pg_type` is a type's name, with or without a modifier. Raises `EncodeError` that names the row, counted from
         `first_row`, the column and the text.

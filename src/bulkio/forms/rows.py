@@ -59,7 +59,7 @@ def unsupported(how: Cast) -> str | None:
 
 
 def row_oid(pg: PgType) -> int:
-    """Give the oid of the type that the values of a row are; a domain's are those of its base type.
+    """Return the oid of the type that the values of a row are; a domain's are those of its base type.
 
     >>> from bulkio.types import base_type
     >>> row_oid(PgType("posint", 16400, 16401, "int4", "public", domain_of=base_type("int4")))
@@ -72,7 +72,7 @@ def row_oid(pg: PgType) -> int:
 
 
 def to_rows(batch: pa.RecordBatch, fields: Sequence[Field]) -> list[Row]:
-    """Give the rows of one of `bulkio.forms.wire`'s batches."""
+    """Return the rows of one of `bulkio.forms.wire`'s batches."""
     return list(zip(*(_values(batch.column(i), field.cast) for i, field in enumerate(fields)), strict=True))
 
 
@@ -185,7 +185,7 @@ _DECLARED = "an array of {} dimensions in a column that was declared to have {}"
 
 
 def _enum_array(values: Sequence[object], how: Cast) -> pa.Array:
-    """Give all the labels in their order, as the codec does; asyncpg has labels as str, psycopg as bytes."""
+    """Return all the labels in their order, as the codec does; asyncpg has labels as str, psycopg as bytes."""
     texts = [value.decode() if isinstance(value, bytes) else value for value in values]
     places: dict[object, int | None] = {label: place for place, label in enumerate(how.pg.labels)}
     _refuse(

@@ -23,7 +23,7 @@ __all__ = ["wire_batches", "wire_fields"]
 
 
 def wire_fields(fields: Sequence[Field]) -> tuple[Field, ...]:
-    """Give the fields of what `wire_batches` decodes."""
+    """Return the fields of what `wire_batches` decodes."""
     return tuple(replace(field, cast=wire_cast(field.cast)) for field in fields)
 
 

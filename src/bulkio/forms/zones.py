@@ -62,7 +62,7 @@ class Zone:
         return known
 
     def _settled(self, texts: pa.Array, suffixes: pa.Array) -> pa.Array:
-        """Give `suffixes` with the offset of each value of a day that does not have one throughout."""
+        """Return `suffixes` with the offset of each value of a day that does not have one throughout."""
         open_rows = pc.indices_nonzero(pc.fill_null(pc.equal(suffixes, ""), fill_value=False)).to_pylist()
         if not open_rows:
             return suffixes
@@ -76,7 +76,7 @@ class Zone:
         return pa.array(settled, suffixes.type)
 
     def _offset(self, when: datetime) -> str:
-        """Give the offset of a local time; an empty text where the zone has that time twice or not at all."""
+        """Return the offset of a local time; an empty text where the zone has that time twice or not at all."""
         first, second = self._folds(when)
         if first != second:
             return ""

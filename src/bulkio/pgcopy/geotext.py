@@ -35,7 +35,7 @@ _KEYWORD = re.compile(r"[A-Za-z]+")
 
 
 def geometry_rule(pg: PgType) -> TakeApart | None:
-    """Give what finds the WKB or the coordinates in the texts of a type; None for a type that is not PostGIS's."""
+    """Return what finds the WKB or the coordinates in the texts of a type; None for a type that is not PostGIS's."""
     if pg.codec not in ("geometry", "geography"):
         return None
     geodetic, points_only = pg.codec == "geography", holds_points_only(pg)

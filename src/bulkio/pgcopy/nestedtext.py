@@ -36,7 +36,7 @@ _BOUNDS_OF_ARRAY = re.compile(r"(?:[ \t\n\v\f\r]*\[(?:[+-]?\d{1,9}:)?[+-]?\d{1,9
 
 
 def splitter(pg: PgType) -> TakeApart | None:
-    """Give what takes the texts of a type apart; None for a simple type.
+    """Return what takes the texts of a type apart; None for a simple type.
 
     NULLs and infinite bounds are left out. The parts of a composite are its fields; all other types have one part.
     """
@@ -55,7 +55,7 @@ def splitter(pg: PgType) -> TakeApart | None:
 
 @cache
 def _array_token(delimiter: str) -> re.Pattern[str]:
-    """Give a pattern of three groups: a mark, what stands in quotes, an element without quotes (blanks only inside)."""
+    """Return a pattern of three groups: a mark, what stands in quotes, an unquoted element (blanks only inside)."""
     mark = re.escape(delimiter)
     bare = rf'(?:[^{{}}"\\ \t\n\v\f\r{mark}]|\\.)++'
     return re.compile(
@@ -139,7 +139,7 @@ def _split_range(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _match(pattern: re.Pattern[str], text: str, at: int) -> str:
-    """Give what a pattern that takes nothing, too, takes from here on."""
+    """Return what a pattern that takes nothing, too, takes from here on."""
     found = pattern.match(text, at)
     return found[0] if found else ""
 

@@ -27,7 +27,7 @@ NO_PARTS = ()
 
 
 def rule_for(pg: PgType, policies: Policies) -> TakeApart | None:
-    """Give the check for a type's texts; None where there is none."""
+    """Return the check for a type's texts; None where there is none."""
     if pg.codec == "hstore":
         return _hstore
     if pg.codec != SERVER_TEXT or pg.base.schema != "pg_catalog" or (pg.base_name == "line" and policies.allow_lossy):

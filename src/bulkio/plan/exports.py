@@ -57,7 +57,7 @@ class ExportPlan:
     dest: Destination | None = None
 
     def describe(self) -> str:
-        """Give the plan as text, for people."""
+        """Return the plan as text, for people."""
         dest = () if self.dest is None else (f"to {printable(self.dest.path)} ({self.dest.format_name})",)
         lines = [
             f"export {printable(self.name)} with {self.driver}, method {self.method}",
@@ -90,7 +90,7 @@ def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, .
 
 
 def key_columns(table: Table, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Give the primary key of the wanted columns' rows, in its order; none where a part of it is left out."""
+    """Return the primary key of the wanted columns' rows, in its order; none where a part of it is left out."""
     key = sorted((column.key_position, column.name) for column in table.columns if column.key_position)
     names = tuple(name for _, name in key)
     return names if {*names} <= {*wanted} else ()
@@ -149,13 +149,13 @@ def _may_be_nulled(how: Cast) -> bool:
 
 
 def _kept_key(rows: Rows, fields: Sequence[Field]) -> tuple[str, ...]:
-    """Give the key, which holds in the file as long as no policy makes NULLs in it."""
+    """Return the key, which holds in the file as long as no policy makes NULLs in it."""
     nulled = {field.name for field in fields if _may_be_nulled(field.cast)}
     return rows.key if nulled.isdisjoint(rows.key) else ()
 
 
 def _text_pins(rows: Rows, columns: Sequence[ResultColumn]) -> tuple[str, ...]:
-    """Give the settings under which the text of columns means the same to every session that loads it.
+    """Return the settings under which the text of columns means the same to every session that loads it.
 
     Raises:
         SchemaError: it would not, for the search_path is the query's own.
@@ -187,7 +187,7 @@ def _cast(column: ResultColumn, types: Mapping[int, TypeFacts], policies: Polici
 
 
 def cursor_query(plan: ExportPlan) -> str:
-    """Give the query that a cursor reads: the plan's own, and the bounds of its arrays behind its columns.
+    """Return the query that a cursor reads: the plan's own, and the bounds of its arrays behind its columns.
 
     A driver's lists do not keep the lower ones, so they are looked at apart (`rows.from_rows`).
     """

@@ -72,7 +72,7 @@ class LoadPlan:
         )
 
     def describe(self) -> str:
-        """Give the plan as text, for people."""
+        """Return the plan as text, for people."""
         rows = "an unknown number of rows" if self.source_rows is None else f"{self.source_rows:,} rows"
         lines = [
             f"load {printable(self.source)} ({rows})",
@@ -180,7 +180,7 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
 
 
 def _kept_in(fields: Sequence[Field], database: Database) -> list[Field]:
-    """Give the fields for a database that keeps this encoding."""
+    """Return the fields for a database that keeps this encoding."""
     return [replace(field, cast=with_charset(field.cast, database.charset)) for field in fields]
 
 

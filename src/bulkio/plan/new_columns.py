@@ -24,7 +24,7 @@ _SERIALS = {"int2": "smallserial", "int4": "serial", "int8": "bigserial"}
 
 
 def new_column(field: Field, recorded: RecordedTable, database: Database) -> sql.NewColumn:
-    """Give the column's DDL: its type, whether it may be NULL, and that it is serial or an identity as recorded."""
+    """Return the column's DDL: its type, whether it may be NULL, and that it is serial or an identity as recorded."""
     pg = field.cast.pg
     type_sql = pg.ddl
     if pg.codec == SERVER_TEXT:
@@ -98,5 +98,5 @@ def _with_cast(column: pa.Field, pg: PgType, policies: Policies, dimensions: int
 
 
 def declared(pg: PgType, column: str, policies: Policies, dimensions: int = 1) -> PgType:
-    """Give a column's type with the dimensions that the user has declared, or else with these."""
+    """Return a column's type with the dimensions that the user has declared, or else with these."""
     return replace(pg, dimensions=policies.dimensions.get(column, dimensions))

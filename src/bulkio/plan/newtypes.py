@@ -49,7 +49,7 @@ def missing_types(
 
 
 def _type_to_be(one: RecordedType, database: Database, schemas: Collection[str]) -> PgType | None:
-    """Give the type as the database will have it, without an oid where it is still to be made; None if it cannot be."""
+    """Return the type as the database will have it, without an oid if it is still to be made; None if it cannot be."""
     oid = recorded_oid(one, database.named)
     if oid is not None:
         return resolve_type(oid, one.typmod, database.types)

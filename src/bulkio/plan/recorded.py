@@ -113,7 +113,7 @@ def _usual_options(type_oid: int) -> sql.SequenceOptions:
 
 
 def record_column(pg: PgType) -> dict[bytes, bytes]:
-    """Give the metadata of a field."""
+    """Return the metadata of a field."""
     return {TYPE_NAME_KEY: pg.name.encode(), TYPE_KEY: json.dumps(_type_facts(pg), separators=(",", ":")).encode()}
 
 
@@ -139,7 +139,7 @@ def _type_facts(pg: PgType) -> dict[str, object]:
 
 
 def record_table(columns: Iterable[Column], key: Sequence[str], sequences: Iterable[SequenceUse]) -> dict[bytes, bytes]:
-    """Give the metadata of a schema."""
+    """Return the metadata of a schema."""
     listed = list(columns)
     owned = {use.column: use.options for use in sequences if use.owned}
     facts: dict[str, object] = {}
@@ -159,7 +159,7 @@ def record_table(columns: Iterable[Column], key: Sequence[str], sequences: Itera
 
 
 def recorded_type(arrow: pa.Field) -> RecordedType | None:
-    """Give the type that a field records; None where it records none, or nothing that can be understood.
+    """Return the type that a field records; None where it records none, or nothing that can be understood.
 
     The ADBC driver records a name without a schema, which the search_path then decides.
     """
@@ -174,12 +174,12 @@ def recorded_type(arrow: pa.Field) -> RecordedType | None:
 
 
 def _opaque_name(arrow: pa.DataType) -> str:
-    """Give the type that arrow.opaque names, as the ADBC driver makes it of types that Arrow does not have."""
+    """Return the type that arrow.opaque names, as the ADBC driver makes it of types that Arrow does not have."""
     return str(arrow.type_name) if isinstance(arrow, pa.OpaqueType) and arrow.vendor_name == "PostgreSQL" else ""
 
 
 def recorded_table(schema: pa.Schema) -> RecordedTable:
-    """Give what a schema records of its table, as far as it can be understood and has these columns."""
+    """Return what a schema records of its table, as far as it can be understood and has these columns."""
     facts = _read_json((schema.metadata or {}).get(TABLE_KEY))
     names = set(schema.names)
     key = tuple(_strings(facts.get("primary_key")))
@@ -267,19 +267,19 @@ def _typmod(schema: str, name: str, given: object) -> int:
 
 
 def recorded_names(schema: pa.Schema) -> set[tuple[str, str, str]]:
-    """Give (schema, name, extension) of all types that the fields record, and of their parts; arrays are no names."""
+    """Return (schema, name, extension) of all types that the fields record, and of their parts; arrays are no names."""
     found = (one for top in _recorded(schema) for one in _with_parts(top) if one.element is None)
     return {(one.schema, one.name, one.extension) for one in found}
 
 
 def recorded_oid(one: RecordedType, known: Mapping[TypeName, NamedType]) -> int | None:
-    """Give the oid that a recorded type has in this database; None where it is not there."""
+    """Return the oid that a recorded type has in this database; None where it is not there."""
     named = known.get((one.element.schema, one.element.name) if one.element else (one.schema, one.name))
     return None if named is None else named.array_oid if one.element else named.oid
 
 
 def recorded_typmods(schema: pa.Schema, known: Mapping[TypeName, NamedType]) -> list[tuple[int, int]]:
-    """Give (oid, typmod) of the types that the fields record, of those that the database has."""
+    """Return (oid, typmod) of the types that the fields record, of those that the database has."""
     tops = [(recorded_oid(top, known), top.typmod) for top in _recorded(schema)]
     return [(oid, typmod) for oid, typmod in tops if oid is not None]
 

@@ -18,7 +18,7 @@ __all__ = ["loaded_sequences", "with_sequences"]
 
 
 def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[SequenceUse, ...]:
-    """Give those whose next values could meet loaded ones: a default of another type makes something else of them.
+    """Return those whose next values could meet loaded ones: a default of another type makes something else of them.
 
     A sequence that is not the column's own is advanced where the role may do that, and else left to those who may.
     """
@@ -27,7 +27,7 @@ def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[Seque
 
 
 def with_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> LoadPlan:
-    """Give the plan of a load into an existing table with the sequences that it advances.
+    """Return the plan of a load into an existing table with the sequences that it advances.
 
     Raises:
         SchemaError: it could not; with every column at fault and the privilege that is missing.

@@ -49,7 +49,7 @@ class Account:
     def run(
         self, command: Sequence[str | Path], *, cwd: Path, log: Path | None = None, timeout_s: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program by its absolute path and give its output; with `log`, detach it and give its pid.
+        """Run a program by its absolute path and return its output; with `log`, detach it and return its pid.
 
         Raises subprocess.TimeoutExpired, and OSError where this Python cannot be started again.
         """
@@ -75,7 +75,7 @@ class Account:
 
 
 def own_account() -> Account | None:
-    """Give the account that leaves every file ours, or None where this kernel does not let root have one."""
+    """Return the account that leaves every file ours, or None where this kernel does not let root have one."""
     if os.geteuid() != 0:
         return Account()
     entry = _first_user(_MAPPED_NAMES) or next((e for e in pwd.getpwall() if e.pw_uid != 0), None)
@@ -86,7 +86,7 @@ def own_account() -> Account | None:
 
 
 def service_account() -> Account | None:
-    """Give the system user that runs the server where root cannot be mapped; None where there is none."""
+    """Return the system user that runs the server where root cannot be mapped; None where there is none."""
     entry = _first_user(_SERVICE_NAMES) if os.geteuid() == 0 else None
     return Account("become", entry.pw_uid, entry.pw_gid) if entry else None
 

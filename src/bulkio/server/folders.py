@@ -130,7 +130,7 @@ def make_folder(path: Path, account: Account) -> None:
 
 
 def make_socket_folder(link: Path, account: Account) -> Path:
-    """Give the empty folder for the socket: `link`, or where its path is too long or odd, one in /tmp.
+    """Return the empty folder for the socket: `link`, or where its path is too long or odd, one in /tmp.
 
     `link` points to it then. The name in /tmp is a fresh one each time (mkdtemp), so nobody can wait for us
     there with a folder of his own. What a dead server left is removed: PostgreSQL would trust a stale lock

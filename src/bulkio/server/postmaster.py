@@ -43,7 +43,7 @@ class Postmaster:
 
 
 def find(data: Path) -> Postmaster | None:
-    """Give the live postmaster of this data directory; None where there is none, or its lock file is stale.
+    """Return the live postmaster of this data directory; None where there is none, or its lock file is stale.
 
     A pid may have been given to another process since, so the process itself is looked at. Where it cannot
     be seen (another container that shares the folder) a socket that accepts connections counts, if nobody but the
@@ -74,7 +74,7 @@ def read(data: Path) -> Postmaster | None:
 
 
 def socket_path(folder: Path, port: int) -> Path:
-    """Give the socket's path in a socket directory."""
+    """Return the socket's path in a socket directory."""
     return folder / f".s.PGSQL.{port}"
 
 
@@ -122,7 +122,7 @@ def _names_data(pid: int, data: Path) -> bool:
 
 
 def _state(pid: int) -> str:
-    """Give the letter of a process's state (proc(5), ps(1)); empty where there is none."""
+    """Return the letter of a process's state (proc(5), ps(1)); empty where there is none."""
     if not _PROC.exists():
         return _ps(pid, "state")[:1]
     try:
@@ -133,7 +133,7 @@ def _state(pid: int) -> str:
 
 
 def _uid(pid: int) -> int:
-    """Give the user id that a process runs as; -1 where there is none, or nobody can tell."""
+    """Return the user id that a process runs as; -1 where there is none, or nobody can tell."""
     try:
         return Path(f"/proc/{pid}").stat().st_uid if _PROC.exists() else int(_ps(pid, "uid"))
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def _uid(pid: int) -> int:
 
 
 def _arguments(pid: int) -> list[str]:
-    """Give a process's command line: empty where there is none, or nobody can tell."""
+    """Return a process's command line: empty where there is none, or nobody can tell."""
     if not _PROC.exists():
         return _ps(pid, "args").split()
     try:

@@ -25,7 +25,7 @@ HBA = "local all all scram-sha-256\n"
 
 
 def base_settings() -> dict[str, str]:
-    """Give what makes every server of ours behave the same wherever it runs."""
+    """Return what makes every server of ours behave the same wherever it runs."""
     return {
         "listen_addresses": "",
         "unix_socket_permissions": "0700",
@@ -45,7 +45,7 @@ def base_settings() -> dict[str, str]:
 
 
 def bulk_settings() -> dict[str, str]:
-    """Give the embedded server's settings: for bulk loading, with everything on that keeps committed data."""
+    """Return the embedded server's settings: for bulk loading, with everything on that keeps committed data."""
     return {
         "fsync": "on",
         "synchronous_commit": "on",
@@ -75,7 +75,7 @@ def bulk_settings() -> dict[str, str]:
 
 
 def shared_buffers_mib(memory_bytes: int) -> int:
-    """Give an eighth of the memory, between 64 MiB and 1 GiB: this server is a guest on somebody's machine.
+    """Return an eighth of the memory, between 64 MiB and 1 GiB: this server is a guest on somebody's machine.
 
     >>> shared_buffers_mib(4 << 30)
     512
@@ -84,7 +84,7 @@ def shared_buffers_mib(memory_bytes: int) -> int:
 
 
 def socket_settings(folder: Path, port: int, hba_file: Path) -> dict[str, str]:
-    """Give the settings that say where the server listens and whom it lets in."""
+    """Return the settings that say where the server listens and whom it lets in."""
     quoted = str(folder).replace('"', '""')
     return {"unix_socket_directories": f'"{quoted}"', "port": str(port), "hba_file": str(hba_file)}
 
@@ -103,7 +103,7 @@ def _escaped(value: str) -> str:
 
 
 def _memory_bytes() -> int:
-    """Give the machine's memory, or the container's limit where that is less; 0 where nobody can tell."""
+    """Return the machine's memory, or the container's limit where that is less; 0 where nobody can tell."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError):  # not every platform knows these names

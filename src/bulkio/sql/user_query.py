@@ -119,7 +119,7 @@ _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 def _comment_end(query: str, start: int) -> int:
-    """Give the place after a block comment; they nest."""
+    """Return the place after a block comment; they nest."""
     depth = 0
     for edge in _COMMENT_EDGE.finditer(query, start):
         depth += 1 if edge.group() == "/*" else -1

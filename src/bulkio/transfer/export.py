@@ -323,12 +323,12 @@ class _Decoding:
         self._decoder = Decoder(plan.fields, plan.arrow_schema, batch_rows=plan.request.batch_rows)
 
     def feed(self, piece: bytes) -> list[pa.RecordBatch]:
-        """Give the batches that a piece completes."""
+        """Return the batches that a piece completes."""
         self._decoder.feed(piece)
         return [pa.record_batch(batch) for batch in self._decoder.batches()]
 
     def finish(self, copied: int) -> list[pa.RecordBatch]:
-        """Give the last batches; `copied` is the row count of the server's COPY tag."""
+        """Return the last batches; `copied` is the row count of the server's COPY tag."""
         last = [pa.record_batch(batch) for batch in self._decoder.finish()]
         if copied != self._decoder.rows:
             raise CountError(

@@ -47,7 +47,7 @@ class OpenRead:
             self._left_at = time.monotonic()
 
     def idle_s(self) -> float:
-        """Give the seconds since somebody last asked for a batch; 0 while somebody waits for one."""
+        """Return the seconds since somebody last asked for a batch; 0 while somebody waits for one."""
         return 0.0 if self._readers else time.monotonic() - self._left_at
 
 
@@ -72,7 +72,7 @@ def any_open() -> bool:
 
 
 def among(backends: Sequence[Row]) -> list[Row]:
-    """Give those of the server's processes that are reads of this process."""
+    """Return those of the server's processes that are reads of this process."""
     return [backend for backend in backends if backend in _open]
 
 

@@ -80,7 +80,7 @@ class Sender:
         self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * BLOCK_BYTES))
 
     async def run(self, session: Session) -> int:
-        """Send every row; give the row count of the server's COPY tag."""
+        """Send every row; return the row count of the server's COPY tag."""
         make = {"binary": self._binary, "csv": self._csv, "records": self._records}[self.plan.method]
         read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
         try:
@@ -122,7 +122,7 @@ class Sender:
             return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
 
     async def _counted(self) -> AsyncIterator[object]:
-        """Give the blocks, and count what was sent once the next one is asked for."""
+        """Yield the blocks, and count what was sent once the next one is asked for."""
         report = self.plan.request.progress
         async for block, rows in self._blocks:
             yield block
@@ -151,20 +151,20 @@ class Sender:
             yield to_rows(batch, fields), batch.num_rows
 
     def _encoded(self, batches: Iterator[pa.RecordBatch]) -> tuple[tuple[Field, ...], Iterator[pa.RecordBatch]]:
-        """Give what the binary method would send, as batches: so every method sends the same, or refuses it alike."""
+        """Return what the binary method would send, as batches: so every method sends the same, or refuses it alike."""
         fields = wire_fields(prepared_fields(self.plan.fields))
         blocks = (block for block, _ in self._binary(batches))
         return fields, wire_batches(blocks, fields, batch_rows=self.plan.request.batch_rows)
 
 
 def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Give what another thread reads; the end of this iterator stops it."""
+    """Yield what another thread reads; the end of this iterator stops it."""
     with batches:
         yield from batches
 
 
 def first_error(errors: BaseExceptionGroup) -> BaseException:
-    """Give the error that a task group's others followed from: bulkio's own before the signals between the parties."""
+    """Return the error that a task group's others followed from: bulkio's own before signals between the parties."""
     leaves = list(_leaves(errors))
     for wanted in (BulkioError, Exception):
         for error in leaves:

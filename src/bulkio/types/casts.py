@@ -62,12 +62,12 @@ class Cast:
 
 
 def without_opaque(arrow: pa.DataType) -> pa.DataType:
-    """Give what an arrow.opaque is stored as: its values have that layout, and nothing more is known of them."""
+    """Return what an arrow.opaque is stored as: its values have that layout, and nothing more is known of them."""
     return without_opaque(arrow.storage_type) if isinstance(arrow, pa.OpaqueType) else arrow
 
 
 def arrow_kind(arrow: pa.DataType) -> str:
-    """Give the family of an Arrow type that the table of pairs speaks of; the type's own text where it has none."""
+    """Return the family of an Arrow type that the table of pairs speaks of; the type's own text where it has none."""
     if isinstance(arrow, pa.UuidType):
         return "uuid"
     if is_json(arrow):
@@ -130,13 +130,13 @@ INTERVAL_STRUCT = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("mic
 
 
 def with_policies(how: Cast, policies: Policies) -> Cast:
-    """Give the same cast, and all below it, under the user's policies."""
+    """Return the same cast, and all below it, under the user's policies."""
     children = tuple(with_policies(child, policies) for child in how.children)
     return replace(how, children=children, policies=policies)
 
 
 def parent_of(how: Cast, children: Sequence[Cast]) -> Cast:
-    """Give the same node, of a cast from PostgreSQL, over other children; its Arrow type follows from theirs."""
+    """Return the same node, of a cast from PostgreSQL, over other children; its Arrow type follows from theirs."""
     if how.codec == "composite":
         names = [name for name, _ in how.pg.fields]
         arrow = pa.struct(list(zip(names, (child.arrow for child in children), strict=True)))
@@ -148,10 +148,10 @@ def parent_of(how: Cast, children: Sequence[Cast]) -> Cast:
 
 
 def range_struct(lower: pa.DataType, upper: pa.DataType | None = None) -> pa.DataType:
-    """Give the struct that a range becomes. An infinite bound is null; an empty range has no bounds."""
+    """Return the struct that a range becomes. An infinite bound is null; an empty range has no bounds."""
     return pa.struct(list(zip(RANGE_FIELDS, (lower, upper or lower, *[pa.bool_()] * 3), strict=True)))
 
 
 def with_charset(how: Cast, charset: Charset) -> Cast:
-    """Give the same cast, and all below it, for a database that keeps this encoding."""
+    """Return the same cast, and all below it, for a database that keeps this encoding."""
     return replace(how, charset=charset, children=tuple(with_charset(child, charset) for child in how.children))

@@ -39,7 +39,7 @@ class Charset:
         return _CHAR_BYTES.get(self.name, 0)
 
     def first_changed(self, text: str) -> str:
-        """Give the first character of a text that would not come back; "" where there is none.
+        """Return the first character of a text that would not come back; "" where there is none.
 
         >>> charset_of("EUC_JP").first_changed("a¦b"), charset_of("LATIN1").first_changed("a¦b")
         ('¦', '')
@@ -56,7 +56,7 @@ UTF8 = Charset("UTF8")
 
 @cache
 def charset_of(encoding: str) -> Charset:
-    """Give the encoding that a server calls by this name."""
+    """Return the encoding that a server calls by this name."""
     codes = array("I")
     end = 0
     for run in CHANGED.get(encoding, "").split():

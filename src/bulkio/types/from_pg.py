@@ -29,7 +29,7 @@ def cast_from_pg(pg: PgType) -> Cast:
 
 
 def with_leaves(how: Cast, change: Callable[[Cast], Cast]) -> Cast:
-    """Give the same cast with every leaf, at any depth, as `change` makes it."""
+    """Return the same cast with every leaf, at any depth, as `change` makes it."""
     if not how.children:
         return change(how)
     children = [with_leaves(child, change) for child in how.children]
@@ -37,12 +37,12 @@ def with_leaves(how: Cast, change: Callable[[Cast], Cast]) -> Cast:
 
 
 def interval_struct(leaf: Cast) -> Cast:
-    """Give an interval as a struct: Parquet cannot hold Arrow's own."""
+    """Return an interval as a struct: Parquet cannot hold Arrow's own."""
     return Cast("interval_struct", INTERVAL_STRUCT, leaf.pg) if leaf.codec == "interval" else leaf
 
 
 def numeric_as(leaf: Cast, arrow: pa.DataType) -> Cast:
-    """Give a numeric without precision as `arrow`, a decimal or float64, that a user asks for."""
+    """Return a numeric without precision as `arrow`, a decimal or float64, that a user asks for."""
     if leaf.codec != "numeric_text" or leaf.pg.precision is not None:
         return leaf
     return Cast("numeric_float" if pa.types.is_float64(arrow) else "decimal", arrow, leaf.pg)

@@ -35,7 +35,7 @@ EPSG_MAX = 32767
 
 
 def fixed_srid(pg: PgType) -> int | None:
-    """Give the SRID that every value of the column has; None where each value has its own.
+    """Return the SRID that every value of the column has; None where each value has its own.
 
     A geography without typmod counts as 4326, what PostGIS makes of a value that says nothing; another is found, and
     refused, when it is read.
@@ -53,7 +53,7 @@ def holds_points_only(pg: PgType) -> bool:
 
 
 def field_metadata(pg: PgType) -> dict[bytes, bytes]:
-    """Give the metadata of the Arrow field that a column of type `pg` becomes; none where no one SRID is fixed."""
+    """Return the metadata of the Arrow field that a column of type `pg` becomes; none where no one SRID is fixed."""
     srid = fixed_srid(pg)
     if srid is None:
         return {}
@@ -74,7 +74,7 @@ def arrow_extension(field: pa.Field) -> str | None:
 
 
 def field_typmod(field: pa.Field) -> int:
-    """Give the typmod that fixes the SRID which a geoarrow.wkb field's CRS names; -1 where it names none."""
+    """Return the typmod that fixes the SRID which a geoarrow.wkb field's CRS names; -1 where it names none."""
     srid = _crs_srid(_extension_metadata(field).get("crs"))
     return -1 if srid is None else srid << 8
 

@@ -29,7 +29,7 @@ _SHAPES = (
 
 
 def typmod_srid(typmod: int) -> int:
-    """Give the SRID in the typmod of a geometry or geography; 0 for none."""
+    """Return the SRID in the typmod of a geometry or geography; 0 for none."""
     return ((typmod & 0x0FFFFF00) - (typmod & 0x10000000)) >> 8
 
 

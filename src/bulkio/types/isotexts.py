@@ -27,7 +27,7 @@ ISO_CODECS = {
 
 
 def with_iso_texts(how: Cast) -> Cast:
-    """Give a column's cast, with bulkio's own parser in the server's place where the text is to be ISO's."""
+    """Return a column's cast, with bulkio's own parser in the server's place where the text is to be ISO's."""
     if how.codec == "dictionary":
         return replace(how, children=tuple(map(with_iso_texts, how.children)))
     if how.codec == SERVER_TEXT and how.pg.codec in ISO_CODECS:

@@ -250,12 +250,12 @@ _ARRAYS_BY_OID = {row.array_oid: row for row in BASE_TYPES}
 
 
 def base_type(name: str, typmod: int = -1) -> PgType:
-    """Give a type of `BASE_TYPES` by name. Raises KeyError."""
+    """Return a type of `BASE_TYPES` by name. Raises KeyError."""
     return replace(_BY_NAME[name], typmod=typmod)
 
 
 def array_of(element: PgType) -> PgType:
-    """Give the array type of `element`; an array's typmod is its elements', but for a domain's, which is its own."""
+    """Return the array type of `element`; an array's typmod is its elements', but for a domain's, which is its own."""
     if element.is_domain:
         return PgType(f"_{element.name}", element.array_oid, 0, ARRAY, element.schema, element=element)
     bare = replace(element, typmod=-1)
@@ -263,7 +263,7 @@ def array_of(element: PgType) -> PgType:
 
 
 def known_type(oid: int, typmod: int = -1) -> PgType | None:
-    """Give the type of `BASE_TYPES`, or the array of one, with this oid; None for any other."""
+    """Return the type of `BASE_TYPES`, or the array of one, with this oid; None for any other."""
     if oid in _BY_OID:
         return replace(_BY_OID[oid], typmod=typmod)
     if oid in _ARRAYS_BY_OID:
@@ -272,12 +272,12 @@ def known_type(oid: int, typmod: int = -1) -> PgType | None:
 
 
 def named_type(name: str, typmod: int = -1) -> PgType | None:
-    """Give the type of `BASE_TYPES` with this name (``int4``, ``_int4`` for its array), None for any other."""
+    """Return the type of `BASE_TYPES` with this name (``int4``, ``_int4`` for its array), None for any other."""
     if name.startswith("_") and name[1:] in _BY_NAME:
         return array_of(base_type(name[1:], typmod))
     return base_type(name, typmod) if name in _BY_NAME else None
 
 
 def numeric_typmod(precision: int, scale: int) -> int:
-    """Give the type modifier of numeric(precision, scale)."""
+    """Return the type modifier of numeric(precision, scale)."""
     return ((precision << 16) | (scale & 0x7FF)) + 4

@@ -29,7 +29,7 @@ def names_objects(oid: int, facts: Mapping[int, TypeFacts]) -> bool:
 
 
 def _parts(oid: int, facts: Mapping[int, TypeFacts]) -> set[int]:
-    """Give the oids of a type and of all that it is made of."""
+    """Return the oids of a type and of all that it is made of."""
     found: set[int] = set()
     wanted = [oid]
     while wanted:

@@ -137,7 +137,7 @@ def _cast(arrow: pa.DataType, pg: PgType, pairs: _Pairs) -> Cast | None:
 
 
 def _parts_of_text(pg: PgType) -> tuple[Cast, ...]:
-    """Give the casts by which the parts of a text are checked: what would encode each as a column of its own."""
+    """Return the casts by which the parts of a text are checked: what would encode each as a column of its own."""
     if pg.codec in ("geometry", "geography"):  # EWKB in hexadecimal digits, coordinates
         return Cast("geometry", pa.large_binary(), pg), _from_text(base_type("float8"))
     if pg.codec == SERVER_TEXT and pg.base_name in ("cid", "oidvector"):

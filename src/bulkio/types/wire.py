@@ -52,7 +52,7 @@ _POLICIES = Policies(infinity="sentinel")
 
 
 def wire_cast(how: Cast) -> Cast:
-    """Give the cast that decodes what `how`, a load's, has encoded."""
+    """Return the cast that decodes what `how`, a load's, has encoded."""
     return with_policies(_wire(how), _POLICIES)
 
 

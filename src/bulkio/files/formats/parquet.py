@@ -152,7 +152,7 @@ def _open(path: str, dictionary_columns: frozenset[str] = frozenset(), *, unit: 
 
 
 def _few_values(file: pq.ParquetFile) -> frozenset[str]:
-    """Give the top-level string columns that, in the sampled row groups, are wholly and tightly dictionary-encoded.
+    """Return the top-level string columns that, in the sampled row groups, are wholly and tightly dictionary-encoded.
 
     A column's list of encodings cannot tell: the dictionary page itself counts as PLAIN. Its sizes can.
     """

@@ -138,7 +138,7 @@ def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> 
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:
-    """Give `schema` back, or raise ValueError where a name in it, nested ones too, is not UTF-8."""
+    """Return `schema`, or raise ValueError where a name in it, nested ones too, is not UTF-8."""
     for field in schema:
         _read_names(field)
     return schema

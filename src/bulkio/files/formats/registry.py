@@ -76,7 +76,7 @@ FOLDER_SUFFIXES = frozenset(suffix for fmt in FORMATS if fmt.open_sink for suffi
 
 
 def format_of_file(path: str) -> Format:
-    """Give an existing file's format, from its name's ending, else from its first bytes.
+    """Return an existing file's format, from its name's ending, else from its first bytes.
 
     Raises `ConfigError` that lists the known endings, `FileError` if the file cannot be read.
     """
@@ -106,7 +106,7 @@ class FormattedFile:
 
 
 def format_of_dest(path: str, fmt: str | None) -> Format:
-    """Give the format to write: `fmt` by name, else by the path's ending. Raises `ConfigError`."""
+    """Return the format to write: `fmt` by name, else by the path's ending. Raises `ConfigError`."""
     if fmt is not None:
         for known in FORMATS:
             if known.name == fmt:

@@ -76,7 +76,7 @@ class StagedFile:
 
 
 def _replaceable_mode(final: Path) -> int | None:
-    """Give the permissions of the file that will be replaced, or None if there is none."""
+    """Return the permissions of the file that will be replaced, or None if there is none."""
     try:
         found = final.stat()
     except FileNotFoundError:

@@ -40,7 +40,7 @@ class Utf8Stream:
         self._head: bytes | None = b"" if at_start else None
 
     def feed(self, piece: bytes, *, final: bool = False) -> bytes:
-        """Give the UTF-8 of `piece`; a character that it cuts comes with the next one. Raises `BadBytesError`."""
+        """Return the UTF-8 of `piece`; a character that it cuts comes with the next one. Raises `BadBytesError`."""
         if self._raw_head is not None:
             piece = self._check_mark(piece, final=final)
         before = self._decoder.getstate()

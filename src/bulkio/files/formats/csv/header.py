@@ -17,7 +17,7 @@ _DELIMITERS = ",;\t|"
 
 
 def column_names(parser: Parser, options: CsvOptions) -> tuple[str, ...]:
-    """Give the names, after the parser has met the first record or the end. Raises `CsvError`."""
+    """Return the names, after the parser has met the first record or the end. Raises `CsvError`."""
     if options.has_header:
         if parser.header is None:
             raise CsvError("it is empty: it has no header", path=parser.name)

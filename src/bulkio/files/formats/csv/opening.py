@@ -29,7 +29,7 @@ class BinaryFile(Protocol):
     """What is read from: a file opened in binary mode, stdin's buffer, a socket's file."""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes, none at the end."""
+        """Return up to `size` bytes, none at the end."""
 
 
 class _Joined:

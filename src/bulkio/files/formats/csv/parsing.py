@@ -87,7 +87,7 @@ def probe(name: str, options: CsvOptions, pieces: Iterable[bytes]) -> Layout:
 
 
 def parse(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Generator[pa.RecordBatch | None, None, None]:
-    """Give the batches in `pieces`; None stands for one of which no column was wanted. Raises `CsvError`."""
+    """Yield the batches in `pieces`; None stands for one of which no column was wanted. Raises `CsvError`."""
     for text in _texts(parser, utf8, pieces):
         rest = memoryview(text)
         while rest:

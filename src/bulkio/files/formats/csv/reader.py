@@ -112,7 +112,7 @@ class CsvPart:
         return inference.types()
 
     def line_of_row(self, row: int) -> int:
-        """Give the line at which a row of data (from 1) begins. Reads the file again, up to there."""
+        """Return the line at which a row of data (from 1) begins. Reads the file again, up to there."""
         if row == 1:
             return self._layout.first_line
         parser = self._parser((), batch_rows=row - 1, batch_bytes=NO_LIMIT)
@@ -190,13 +190,13 @@ class CsvStream:
             yield from _wanted(parse(self._parser, Utf8Stream(self.options.encoding), pieces))
 
     def line_of_row(self, row: int) -> int | None:
-        """Give the line of a row that was read, None where it cannot be told: fields held line ends, which are gone."""
+        """Return the line of a row that was read; None where fields held line ends, which are gone."""
         if self._parser.broken_lines or row > self._parser.rows:
             return None
         return self._layout.first_line + row - 1
 
     def chunks(self, count: int) -> tuple[Chunk, ...]:
-        """Give the one chunk that a stream is. Raises `ConfigError` for less than one."""
+        """Return the one chunk that a stream is. Raises `ConfigError` for less than one."""
         check_number("chunks", count, 1)
         return (Chunk(0, first_row=1, rows=None),)
 
@@ -205,12 +205,12 @@ class CsvStream:
         return self.batches()
 
     def place_of_row(self, row: int) -> tuple[str, int] | None:
-        """Give the name of the stream and the line of a row that was read."""
+        """Return the name of the stream and the line of a row that was read."""
         line = self.line_of_row(row)
         return None if line is None else (self.name, line)
 
     def inferred_types(self) -> Mapping[str, str]:
-        """Give nothing: what can be read once cannot be looked at first."""
+        """Return nothing: what can be read once cannot be looked at first."""
         return {}
 
     def close(self) -> None:

@@ -59,9 +59,12 @@ async def _ask(session: Session, question: Question[Fact]) -> list[Fact]:
 
 
 @asynccontextmanager
-async def users_path(session: Session) -> AsyncIterator[None]:
-    """Let what is the user's run in this block. After an error the transaction is lost, and its settings with it."""
-    await session.execute(sql.USERS_PATH)
+async def users_path(session: Session, first: str = "") -> AsyncIterator[None]:
+    """Let what is the user's run in this block, `first` in the round trip that begins it.
+
+    After an error the transaction is lost, and its settings with it. One statement alone is for `sql.as_user`.
+    """
+    await session.execute(f"{sql.USERS_PATH}; {first}" if first else sql.USERS_PATH)
     yield
     await session.execute(sql.OWN_PATH)
 

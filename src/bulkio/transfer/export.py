@@ -205,8 +205,7 @@ async def _query_rows(session: Session, request: ReadRequest | ExportRequest) ->
         raise ConfigError(f"{show_option('columns')} can be chosen for a table only: name them in the query")
     text = sql.bind_literals(request.table_or_query, request.params)
     refuse_changed(charset_of(session.server_encoding), [text], "the query")
-    await session.execute(sql.as_user(sql.lock_for_export(text)))
-    async with users_path(session):
+    async with users_path(session, sql.lock_for_export(text)):
         columns = await session.describe(text)
     types = await find_types(session, [column.type_oid for column in columns])
     return Rows(session.driver, text, "query", columns, types)

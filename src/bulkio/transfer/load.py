@@ -84,7 +84,6 @@ async def load(request: LoadRequest) -> LoadReport:
         copied = await sender.run(session)
         _compare_counts(plan, copied, sender.rows)
         await _advance_sequences(session, plan)
-        await session.execute(sql.USERS_PATH)  # for the triggers that are deferred until COMMIT
         if request.progress is not None:
             request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
         await commit(session, request.dsn, request, tells_place=begun.tells_place)
@@ -231,8 +230,14 @@ async def _define(session: Session, plan: LoadPlan) -> None:
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
-    """Take the sequences of the columns that were loaded past their values: the next INSERT shall not meet one."""
+    """Take the sequences of the columns that were loaded past their values: the next INSERT shall not meet one.
+
+    The path is the user's before, and again after: COMMIT runs the triggers that are deferred until then.
+    """
     uses = plan.sequences
+    if not (uses or plan.creates):
+        return
+    await session.execute(sql.OWN_PATH)
     if plan.creates and (table := await find_table(session, TableName(plan.schema, plan.table))):
         uses = loaded_sequences(plan, await find_sequences(session, table))
     for use in uses:
@@ -241,6 +246,7 @@ async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
             [(last,)] = await session.fetch(sql.last_value(plan.schema, plan.table, use.column, use.options))
         if last is not None:
             await session.fetch(sql.advance_sequence(use.name, int(str(last)), ascends=use.options.ascends))
+    await session.execute(sql.USERS_PATH)
 
 
 def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:

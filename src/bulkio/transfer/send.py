@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 
 from bulkio import flow, sql
-from bulkio.catalog.lookup import users_path
 from bulkio.errors import BulkioError, DriverError, EncodeError, FileError
 from bulkio.files import open_source
 from bulkio.flow import shelter
@@ -80,7 +79,7 @@ class Sender:
         self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * BLOCK_BYTES))
 
     async def run(self, session: Session) -> int:
-        """Send every row; return the row count of the server's COPY tag."""
+        """Send every row under the user's search_path, which stays; return the row count of the server's COPY tag."""
         make = {"binary": self._binary, "csv": self._csv, "records": self._records}[self.plan.method]
         read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
         try:
@@ -113,13 +112,12 @@ class Sender:
 
     async def _send(self, session: Session) -> int:
         target = self.plan.target
-        if self.plan.method == "csv":
-            await session.execute(sql.PLAIN_MONEY)
         fmt: CopyFormat = "csv" if self.plan.method == "csv" else "binary"
-        async with users_path(session):
-            if self.plan.method == "records":
-                return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
-            return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
+        # Triggers run now, and deferred ones until COMMIT: the path stays the user's.
+        await session.execute(f"{sql.PLAIN_MONEY}; {sql.USERS_PATH}" if fmt == "csv" else sql.USERS_PATH)
+        if self.plan.method == "records":
+            return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
+        return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
 
     async def _counted(self) -> AsyncIterator[object]:
         """Yield the blocks, and count what was sent once the next one is asked for."""

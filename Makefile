@@ -156,14 +156,17 @@ $(LOWEST)/.built: $(LOWEST)/.installed setup.py $(shell find src -name '*.py' -o
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c "$$PREFLIGHT"
 	@command -v $${CC:-cc} >/dev/null || { echo "the codec is compiled, which needs a C compiler: apt-get install gcc"; exit 1; }
-	@echo "Setting up $(VENV) and compiling the codec: about a minute"
+	@echo "1/3 making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
+	@echo "2/3 fetching Cython and setuptools"
 	@$(PIP) install --upgrade 'setuptools>=77' 'Cython>=3.3'
+	@echo "3/3 fetching what bulkio needs and compiling the codec: a minute or two"
 	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[embedded]'
 	@touch $@
 
 # The editable install has compiled the codec already, by the same Cython: this compiles only what has changed since.
 $(BUILT): $(INSTALLED) setup.py $(CODEC)
+	@echo "Compiling what has changed of the codec"
 	@$(PY) setup.py --quiet build_ext --inplace
 	@touch $@
 

@@ -361,7 +361,7 @@ def test_what_asyncpg_cannot_honour_is_never_dropped(text: str) -> None:
         assert text.split("=", 1)[0] in str(error)  # noqa: PT017
         return
     key = "sslnegotiation" if "nego" in text else text.split("=", 1)[0]
-    with pytest.raises(ConfigError, match=rf"asyncpg cannot honour {key}.*--driver psycopg"):
+    with pytest.raises(ConfigError, match=rf"asyncpg cannot honour {key}.*driver='psycopg'"):
         choose_driver(info, "asyncpg")
     with pytest.raises(ConfigError, match=key):
         asyncpg_params.attempts(info)
@@ -493,7 +493,7 @@ def test_default_dsn(dsn: str | None, environ: dict[str, str], interactive: bool
 @pytest.mark.parametrize("dsn", [None, ""])
 def test_a_job_that_lost_its_dsn_fails(dsn: str | None) -> None:
     """Without a terminal nothing is guessed, and an empty variable counts as none."""
-    with pytest.raises(ConfigError, match=r"no database is named: give --dsn.*BULKIO_DSN.*--dsn embedded"):
+    with pytest.raises(ConfigError, match=r"no database is named: give dsn.*BULKIO_DSN.*dsn='embedded'"):
         default_dsn(dsn=dsn, environ={"PGHOST": "", "BULKIO_DSN": ""}, interactive=False)
 
 

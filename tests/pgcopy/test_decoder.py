@@ -325,7 +325,7 @@ BAD_FIELDS = {
         base_type("time"),
         struct.pack(">q", 86_400_000_000),
         "outside what Arrow's time64[us] can hold (24:00:00): select it as text (column::text),"
-        " or choose what becomes of it (--infinity)",
+        " or choose what becomes of it (infinity)",
     ),
     "NOT_IN_ARROW far": (base_type("timestamp"), struct.pack(">q", (1 << 63) - 2), "outside what Arrow's timestamp"),
     "NOT_IN_ARROW digits": (NUMERIC_5_2, _numeric(1, 0, 0, 0, 1000), "outside what Arrow's decimal128"),

@@ -364,5 +364,7 @@ def test_rounding_says_whether_it_can_be_allowed() -> None:
     """`allow_lossy` is named where it lets the value pass, and only there."""
     can = refusal(pa.array(["0", "1.005"]), numeric(10, 2))
     cannot = refusal(pa.array([0, 1.5]), base_type("int4"))
-    assert str(can).endswith("would be rounded by numeric(10,2): allow that (--allow-lossy), or round it in the source")
+    assert str(can).endswith(
+        "would be rounded by numeric(10,2): allow that (allow_lossy=True), or round it in the source"
+    )
     assert str(cannot).endswith("1.5 would be rounded by int4: round it in the source")

@@ -15,6 +15,7 @@ import asyncpg
 
 from bulkio.errors import BulkioError
 from bulkio.protocols import ResultColumn
+from bulkio.show import show_option
 from bulkio.sql import OWN_PATH
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg shows no 
             )
         columns = _row_description(bytes(heard))
         if columns is None:
-            raise BulkioError("the server's description of the query cannot be read: use --driver psycopg")
+            raise BulkioError(
+                f"the server's description of the query cannot be read: use {show_option('driver', 'psycopg')}"
+            )
         return columns
 
     @contextmanager

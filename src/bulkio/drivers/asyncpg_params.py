@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bulkio.drivers import keepalive, libpq, peer, tls
 from bulkio.errors import ConfigError
-from bulkio.show import printable
+from bulkio.show import printable, show_option
 
 if TYPE_CHECKING:
     import ssl
@@ -129,7 +129,9 @@ def refusals(info: ConnInfo) -> tuple[str, ...]:
 
 def refused(reasons: Sequence[str]) -> ConfigError:
     """Make the error for parameters that asyncpg cannot honour."""
-    return ConfigError(f"asyncpg cannot honour {'; '.join(reasons)}. Use --driver psycopg, or leave this out")
+    return ConfigError(
+        f"asyncpg cannot honour {'; '.join(reasons)}. Use {show_option('driver', 'psycopg')}, or leave this out"
+    )
 
 
 def _host_refusal(host: Host, sslmode: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.drivers import asyncpg_params
-from bulkio.drivers.conninfo import _NO_DATABASE, _SERVER_VARIABLES, ConnInfo
+from bulkio.drivers.conninfo import _SERVER_VARIABLES, ConnInfo, no_database
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,4 +45,4 @@ def default_dsn(*, dsn: str | None, environ: Mapping[str, str], interactive: boo
         return ""
     if interactive:
         return "embedded"
-    raise ConfigError(_NO_DATABASE)
+    raise no_database()

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from bulkio.drivers import keepalive, libpq
 from bulkio.errors import ConfigError
-from bulkio.show import printable
+from bulkio.show import printable, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,10 +33,12 @@ _BALANCING = frozenset({"disable", "random"})
 _SERVER_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGPASSWORD", "PGSERVICE")
 
 
-_NO_DATABASE = (
-    "no database is named: give --dsn, or set BULKIO_DSN, DATABASE_URL or libpq's PGHOST, PGDATABASE,"
-    " PGSERVICE..., or say --dsn embedded for the embedded server"
-)
+def no_database() -> ConfigError:
+    """Make the error for a call that names no database, in any of the ways to name one."""
+    return ConfigError(
+        f"no database is named: give {show_option('dsn')}, or set BULKIO_DSN, DATABASE_URL or libpq's PGHOST,"
+        f" PGDATABASE, PGSERVICE..., or say {show_option('dsn', 'embedded')} for the embedded server"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import EncodeError
-from bulkio.show import printable
+from bulkio.show import printable, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,8 @@ def _leaf_fault(units: _Units, *, lossy: bool) -> str:
     shown = _show_instant(seconds[index].as_py(), ns[index].as_py())
     if far[index].as_py():
         return f"{shown} is past the years that Arrow's microseconds hold"
-    return f"{shown} has nanoseconds, which would be rounded to microseconds: allow that (--allow-lossy), or round it"
+    allow = show_option("allow_lossy", value=True)
+    return f"{shown} has nanoseconds, which would be rounded to microseconds: allow that ({allow}), or round it"
 
 
 def _parts(array: pa.Array) -> list[pa.Array]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from bulkio.errors import SchemaError
-from bulkio.show import printable
+from bulkio.show import printable, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +38,7 @@ def refuse_dropped_partitions(
             raise SchemaError(
                 f"{printable(part.path)}: {printable(' and '.join(keys))} {stand} in its path and in no column of the"
                 " file, and would be dropped: write the files with that column, or leave it out by naming the columns"
-                " to load (--columns)",
+                f" to load ({show_option('columns')})",
                 columns=keys,
             )
 

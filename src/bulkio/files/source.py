@@ -14,7 +14,7 @@ from bulkio.files.chunks import cut
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
 from bulkio.files.partitions import refuse_dropped_partitions
-from bulkio.show import printable, show_name
+from bulkio.show import printable, show_name, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -161,7 +161,7 @@ def _refuse_faults(parts: Sequence[Part], chosen: list[str]) -> None:
         if faults:
             lines = "\n  ".join(f"{show_name(name)} {fault}" for name, fault in faults.items())
             head = f"{printable(part.path)}: columns cannot be loaded as what they are"
-            raise SchemaError(f"{head}\n  {lines}\nor leave them out (--columns)", columns=tuple(faults))
+            raise SchemaError(f"{head}\n  {lines}\nor leave them out ({show_option('columns')})", columns=tuple(faults))
 
 
 def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:

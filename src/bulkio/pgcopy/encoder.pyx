@@ -21,6 +21,7 @@ from dataclasses import replace
 from bulkio.errors import EncodeError, SchemaError
 from bulkio.pgcopy.messages import encode_message
 from bulkio.pgcopy.registry import build_encoder
+from bulkio.show import show_option
 from bulkio.types import with_policies
 
 def goes_lossy(field, batch, int column, int64_t row):
@@ -243,7 +244,8 @@ cdef class Encoder:
         message = encode_message(status, field, batch, self.bad_column, row)
         if status == Status.WOULD_ROUND and not field.cast.policies.allow_lossy:
             allowed = goes_lossy(field, batch, self.bad_column, row)
-            message += ": allow that (--allow-lossy), or round it in the source" if allowed else ": round it in the source"
+            allow = f"allow that ({show_option('allow_lossy', value=True)}), or " if allowed else ""
+            message += f": {allow}round it in the source"
         return EncodeError(message, column=field.name, row=self.next_row)
 
     def finish(self):

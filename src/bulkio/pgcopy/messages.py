@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.show import show_type, show_value
+from bulkio.show import show_option, show_type, show_value
 
 if TYPE_CHECKING:
     from bulkio.pgcopy.field import Field
@@ -55,7 +55,7 @@ _ENCODE = {
     CHANGED_CHAR: "{value} has a character that the database's encoding, {charset}, does not keep: the server would"
     " store another in its place",
     MEANS_INFINITY: "{value} has an infinite date or time, as DuckDB for one writes it (an extreme integer): load it as"
-    " {pg} has it (--infinity sentinel), or change it in the source",
+    " {pg} has it ({sentinel}), or change it in the source",
 }
 
 _DECODE = {
@@ -67,10 +67,10 @@ _DECODE = {
     BAD_LOWER_BOUND: "an array with lower bound {found} cannot go into a list without losing it",
     BAD_ELEMENT_TYPE: "an array of elements with oid {found}, expected oid {expected}",
     IS_INFINITE: "an infinity or NaN in {pg} has no counterpart in Arrow's {arrow}: select it as text (column::text),"
-    " or choose what becomes of it (--infinity, --nan)",
+    " or choose what becomes of it ({infinity}, {nan})",
     NOT_IN_ARROW: "a value of {pg} is outside what Arrow's {arrow} can hold: select it as text (column::text)",
     IS_DAYS_END: "a value of {pg} is outside what Arrow's {arrow} can hold (24:00:00): select it as text"
-    " (column::text), or choose what becomes of it (--infinity)",
+    " (column::text), or choose what becomes of it ({infinity})",
     BATCH_TOO_BIG: "a row is larger than the 2 GiB that an Arrow column of strings can hold",
     NOT_AS_DECLARED: "an array of {found} dimensions in a column that was declared to have {expected}",
     BAD_FIELD_COUNT: "a composite of {found} fields in {pg}, expected {expected}: was its type altered meanwhile?",
@@ -93,13 +93,20 @@ def encode_message(status: int, field: Field, batch: object, column_index: int, 
         enum=_enums(field.cast),
         is_not=is_not,
         charset=field.cast.charset.name,
+        sentinel=show_option("infinity", "sentinel"),
     )
 
 
 def refusal(status: int, cast: Cast, expected: int = 0, found: int = 0) -> str:
     """Say why a value cannot come out of PostgreSQL, by whatever method it travels."""
     return _DECODE[status].format(
-        pg=show_type(cast.pg.sql), arrow=show_type(cast.arrow), enum=_enums(cast), expected=expected, found=found
+        pg=show_type(cast.pg.sql),
+        arrow=show_type(cast.arrow),
+        enum=_enums(cast),
+        expected=expected,
+        found=found,
+        infinity=show_option("infinity"),
+        nan=show_option("nan"),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bulkio.plan.refusals import refuse
-from bulkio.show import printable, show_name
+from bulkio.show import printable, show_name, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,6 +41,11 @@ def with_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> LoadPlan:
         if not use.may_read_column:
             wanted.append(f"GRANT SELECT ({show_name(use.column)}) ON {show_name(plan.schema)}.{show_name(plan.table)}")
         if wanted:
-            faults.append((use.column, f"{' and '.join(wanted)} to this role, or leave the column out with --columns"))
+            faults.append(
+                (
+                    use.column,
+                    f"{' and '.join(wanted)} to this role, or leave the column out with {show_option('columns')}",
+                )
+            )
     refuse(faults, "the sequences of these columns have to be advanced past the values that are loaded")
     return plan

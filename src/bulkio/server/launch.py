@@ -1,12 +1,11 @@
 """Start one program as the account that may run PostgreSQL; run as a script, in an interpreter of its own.
 
-PostgreSQL's programs refuse the effective user id 0. This script gives up being root in one of two ways,
-then becomes the program:
+PostgreSQL's programs refuse the effective user id 0. This script stays as it is or gives up being root in
+one of two ways, then becomes the program:
 
-    plain            stay who we are map UID GID      a new user namespace in which our own ids are called
-    UID and GID. To the kernel we stay the same
-                     user, so folders with mode 0700 stay readable and nothing has to change its owner or
-                     its mode
+    plain            stay who we are
+    map UID GID      enter a new user namespace in which our own ids are called UID and GID. To the kernel we stay
+                     the same user, so folders with mode 0700 stay readable, and nothing has to change its owner or mode
     become UID GID   setgroups, setgid, setuid
 
     python -I -S launch.py plain|map|become UID GID LOG PROGRAM ARG...

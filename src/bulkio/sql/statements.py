@@ -1,4 +1,4 @@
-r"""SQL text. Every statement that bulkio sends is built here, and here alone.
+r"""SQL text. Statements that bulkio sends, but for DDL (`ddl`) and questions to the catalog (`bulkio.catalog`).
 
 Pure: strings in, strings out. Nothing is run, and nothing gets into SQL that did not pass `quote_ident` or
 `quote_literal`. The lexical rules are those of the PostgreSQL docs, section 4.1 "Lexical Structure".

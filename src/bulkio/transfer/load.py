@@ -1,7 +1,6 @@
 """The load: carry out a `LoadPlan` in one transaction, and report.
 
-Reading and encoding run in threads beside the driver, which sends the blocks. `flow.Stream` bounds in bytes what waits
-between them.
+`send` reads and encodes beside the driver, in one thread or two.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bulkio import catalog, sql
 from bulkio.catalog import Table, TableName
+from bulkio.catalog.facts import Facts
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
 from bulkio.show import nearest, printable, show_name
@@ -18,25 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from bulkio.catalog import NamedType, SequenceUse
+    from bulkio.catalog.facts import Wanted
     from bulkio.catalog.question import Question
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
 __all__ = [
     "Found",
-    "asked_types",
-    "children",
-    "extension_types",
     "find_sequences",
     "find_table",
-    "find_types",
+    "gather",
     "look_up",
-    "name_bytes",
-    "named_types",
-    "nullable_columns",
     "path_schemas",
     "similar_table",
-    "spelled_typmods",
     "users_path",
 ]
 
@@ -90,7 +85,7 @@ async def look_up(session: Session, text: str) -> Found:
 
 
 async def _refuse_long_name(session: Session, name: TableName) -> None:
-    for part, size in (await name_bytes(session, [part for part in (name.schema, name.name) if part])).items():
+    for part, size in (await _name_bytes(session, [part for part in (name.schema, name.name) if part])).items():
         if size > NAME_BYTES:
             raise ConfigError(
                 f"the name {printable(part)} is longer than PostgreSQL's {NAME_BYTES} bytes, and cut it could be"
@@ -98,7 +93,33 @@ async def _refuse_long_name(session: Session, name: TableName) -> None:
             )
 
 
-async def name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
+async def gather(session: Session, wanted: Wanted) -> Facts:
+    """Ask for all that a plan, a load's or an export's, needs to know of a database and of a table in it.
+
+    Raises:
+        ConfigError: the server does not know a type that the user has spelled.
+    """
+    table = wanted.table
+    asked = dict(zip(wanted.spelled, await _asked_types(session, wanted.spelled.values()), strict=True))
+    named = await _named_types(session, {(ref.schema, ref.name, ref.extension) for ref in wanted.recorded})
+    postgis = await _extension_types(session, "postgis") if wanted.postgis else {}
+    recorded = [(named[ref.key].oid_of(ref), ref.typmod) for ref in wanted.recorded if ref.key in named]
+    found = [oid for one in named.values() for oid in (one.oid, one.array_oid)]
+    oids = [*wanted.type_oids, *found, *postgis.values(), *(oid for oid, _ in asked.values())]
+    return Facts(
+        types=await _find_types(session, oids),
+        asked=asked,
+        named=named,
+        postgis=postgis,
+        typmods=await _spelled_typmods(session, [*asked.values(), *recorded]),
+        name_bytes=await _name_bytes(session, wanted.names),
+        sequences=await find_sequences(session, table) if table is not None and wanted.sequences else (),
+        nullable=await _nullable_columns(session, table) if table is not None and wanted.nullable else frozenset(),
+        children=await _children(session, table) if table is not None and wanted.children else (),
+    )
+
+
+async def _name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
     """Count the bytes that names have in the server's encoding; ASCII has the same in every one, and is not asked for.
 
     What has a NUL is no name, and left out.
@@ -137,14 +158,14 @@ async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, .
     return tuple(await _ask(session, catalog.sequences_query(table.oid)))
 
 
-async def nullable_columns(session: Session, table: Table) -> set[str]:
+async def _nullable_columns(session: Session, table: Table) -> set[str]:
     """Look up the columns that may hold NULLs in the rows that a SELECT from the table reads."""
     if not any(column.not_null for column in table.columns):
         return {column.name for column in table.columns}
     return set(await _ask(session, catalog.nullable_query(table.oid)))
 
 
-async def children(session: Session, table: Table) -> tuple[str, ...]:
+async def _children(session: Session, table: Table) -> tuple[str, ...]:
     """Look up the tables that inherit from a table, by their names for messages; partitions are none."""
     names = await _ask(session, catalog.children_query(table.oid))
     return tuple(f"{show_name(name.schema or '')}.{show_name(name.name)}" for name in names)
@@ -156,14 +177,14 @@ async def path_schemas(session: Session) -> set[str]:
         return set(await _ask(session, catalog.schemas_query()))
 
 
-async def find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:
+async def _find_types(session: Session, oids: Iterable[int]) -> Mapping[int, TypeFacts]:
     """Look up the types that bulkio does not know by heart, with all that they are made of."""
     # money is known, but not how many decimal places this server's has
     unknown = [oid for oid in oids if (known := known_type(oid)) is None or "money" in known.name]
     return {fact.oid: fact for fact in await _ask(session, catalog.types_query(unknown))} if unknown else {}
 
 
-async def named_types(session: Session, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], NamedType]:
+async def _named_types(session: Session, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], NamedType]:
     """Look up types by (schema, name, extension): by (schema, name) those that exist."""
     wanted = sorted(set(names))
     if not wanted:
@@ -183,7 +204,7 @@ async def _visible_types(session: Session, names: Iterable[str]) -> dict[str, in
         return {found.spelling: found.oid for found in await _ask(session, catalog.visible_types_query(wanted))}
 
 
-async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int, int]]:
+async def _asked_types(session: Session, types: Iterable[str]) -> list[tuple[int, int]]:
     """Look up types as a user spells them: the oid and typmod of each.
 
     Raises:
@@ -210,7 +231,7 @@ async def asked_types(session: Session, types: Iterable[str]) -> list[tuple[int,
 _TYPMOD = re.compile(r"(\([^()]*\))(?:\[\])?$")
 
 
-async def spelled_typmods(session: Session, types: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
+async def _spelled_typmods(session: Session, types: Iterable[tuple[int, int]]) -> dict[tuple[int, int], str]:
     """Look up how the server spells the typmods of types that bulkio does not know by heart, such as ``(3)``."""
     unknown = sorted({(oid, typmod) for oid, typmod in types if typmod >= 0 and known_type(oid) is None})
     found = await _ask(session, catalog.type_names_query(unknown)) if unknown else []
@@ -218,7 +239,7 @@ async def spelled_typmods(session: Session, types: Iterable[tuple[int, int]]) ->
     return {key: match[1] for key, match in matches.items() if match}
 
 
-async def extension_types(session: Session, extension: str) -> dict[str, int]:
+async def _extension_types(session: Session, extension: str) -> dict[str, int]:
     """Look up the oids of the types that an extension has brought, by name; none where it is not installed."""
     found = await _ask(session, catalog.extension_types_query(extension))
     return {spelled.spelling: spelled.oid for spelled in found}

@@ -12,6 +12,8 @@ from bulkio.types import TypeFacts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from bulkio.catalog.facts import TypeRef
+
 __all__ = [
     "NamedType",
     "SpelledType",
@@ -113,6 +115,10 @@ class NamedType:
     name: str
     oid: int
     array_oid: int
+
+    def oid_of(self, ref: TypeRef) -> int:
+        """Return the oid of what a file records: this type, or the array of it."""
+        return self.array_oid if ref.is_array else self.oid
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ at once. `--dry-run` prints `describe()`.
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
 from bulkio.plan.loads import LoadPlan, plan_load
 from bulkio.plan.newtypes import missing_types
-from bulkio.plan.recorded import recorded_names, recorded_typmods
+from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
 from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
@@ -26,8 +26,7 @@ __all__ = [
     "plan_csv_export",
     "plan_export",
     "plan_load",
-    "recorded_names",
-    "recorded_typmods",
+    "recorded_types",
     "refuse_changed",
     "table_columns",
     "with_sequences",

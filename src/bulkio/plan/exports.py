@@ -100,8 +100,8 @@ def plan_export(request: ReadRequest | ExportRequest, rows: Rows, dest: Destinat
     """Decide the Arrow schema for the columns of a result; a type without a codec comes as the server's text."""
     if not rows.columns:
         raise ConfigError(f"{printable(rows.name)} has no columns, so there is nothing to export")
-    not_null = {column.name for column in rows.table_columns} - rows.nullable
-    casts = [(c.name, _cast(c, rows.types, request.policies, dest)) for c in rows.columns]
+    not_null = {column.name for column in rows.table_columns} - rows.facts.nullable
+    casts = [(c.name, _cast(c, rows.facts.types, request.policies, dest)) for c in rows.columns]
     fields = [Field(name, cast, name not in not_null or _may_be_nulled(cast)) for name, cast in casts]
     refuse_odd_dimensions(request.policies, fields, rows.name)
     if request.method == "cursor":
@@ -123,7 +123,7 @@ def plan_export(request: ReadRequest | ExportRequest, rows: Rows, dest: Destinat
             pa.field(f.name, f.cast.arrow, f.nullable, metadata=record_column(f.cast.pg) | field_metadata(f.cast.pg))
             for f in fields
         ],
-        metadata=record_table(rows.table_columns, _kept_key(rows, fields), rows.sequences) or None,
+        metadata=record_table(rows.table_columns, _kept_key(rows, fields), rows.facts.sequences) or None,
     )
     if dest is not None:
         dest.refuse(schema)
@@ -161,7 +161,7 @@ def _text_pins(rows: Rows, columns: Sequence[ResultColumn]) -> tuple[str, ...]:
         SchemaError: it would not, for the search_path is the query's own.
     """
     pins = []
-    names = [column.name for column in columns if names_objects(column.type_oid, rows.types)]
+    names = [column.name for column in columns if names_objects(column.type_oid, rows.facts.types)]
     if rows.is_plain:
         pins += [sql.OWN_PATH] if names else []
     else:
@@ -170,7 +170,7 @@ def _text_pins(rows: Rows, columns: Sequence[ResultColumn]) -> tuple[str, ...]:
             [(name, why) for name in names],
             f"columns of {printable(rows.name)} name other objects in other sessions",
         )
-    if any(holds_money(column.type_oid, rows.types) for column in columns):
+    if any(holds_money(column.type_oid, rows.facts.types) for column in columns):
         pins.append(sql.PLAIN_MONEY)
     return tuple(pins)
 

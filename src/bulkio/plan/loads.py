@@ -94,7 +94,7 @@ def plan_load(request: LoadRequest, source: SourceFacts, database: Database) -> 
     Raises:
         SchemaError: with every column at fault and what to do about it.
     """
-    refuse_odd_names(source.schema, database.name_bytes)
+    refuse_odd_names(source.schema, database.facts.name_bytes)
     refuse_changed(database.charset, source.schema.names, "the column's name")
     refuse_changed(database.charset, database.made, "the statement")
     _refuse_unknown_types(request, source)
@@ -155,9 +155,9 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
         if column.generated:  # the server makes its values itself
             skipped.append(arrow.name)
             continue
-        pg = declared(resolve_type(column.type_oid, column.typmod, database.types), column.name, policies)
+        pg = declared(resolve_type(column.type_oid, column.typmod, database.facts.types), column.name, policies)
         cast = cast_to_pg(arrow.type, pg, policies)
-        if database.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
+        if database.facts.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
             faults.append(
                 (
                     arrow.name,
@@ -175,7 +175,11 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
     if not fields:
         refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {database.name}")
     plan = _load_plan(request, source, database, fields, (table.schema, table.name))
-    notes = (f"TRUNCATE empties what inherits, too: {', '.join(database.children)}",) if database.children else ()
+    notes = (
+        (f"TRUNCATE empties what inherits, too: {', '.join(database.facts.children)}",)
+        if database.facts.children
+        else ()
+    )
     return replace(plan, ddl=ddl, skipped=tuple(skipped), notes=plan.notes + notes)
 
 

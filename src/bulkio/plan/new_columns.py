@@ -28,7 +28,7 @@ def new_column(field: Field, recorded: RecordedTable, database: Database) -> sql
     pg = field.cast.pg
     type_sql = pg.ddl
     if pg.codec == SERVER_TEXT:
-        type_sql += database.typmods.get((pg.oid, pg.typmod), "")
+        type_sql += database.facts.typmods.get((pg.oid, pg.typmod), "")
     if field.name in recorded.serial and field.name not in recorded.identity and not pg.is_domain:
         type_sql = _SERIALS.get(pg.codec, type_sql)
     identity = recorded.identity.get(field.name, "") if pg.codec in _SERIALS and not pg.is_domain else ""
@@ -40,8 +40,8 @@ def new_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[
 
     The text is a note where it is another one than was recorded.
     """
-    if column.name in database.asked:
-        return *_with_cast(column, resolve_type(*database.asked[column.name], database.types), policies), ""
+    if column.name in database.facts.asked:
+        return *_with_cast(column, resolve_type(*database.facts.asked[column.name], database.facts.types), policies), ""
     recorded = recorded_type(column)
     if recorded is not None:
         found = _known_cast(column, recorded, database, policies)
@@ -61,10 +61,10 @@ def new_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[
 def _known_cast(
     column: pa.Field, recorded: RecordedType, database: Database, policies: Policies
 ) -> tuple[PgType, Cast] | None:
-    oid = recorded_oid(recorded, database.named)
+    oid = recorded_oid(recorded, database.facts.named)
     if oid is None:
         return None
-    return recorded_cast(column, recorded, resolve_type(oid, recorded.typmod, database.types), policies)
+    return recorded_cast(column, recorded, resolve_type(oid, recorded.typmod, database.facts.types), policies)
 
 
 def recorded_cast(
@@ -85,9 +85,9 @@ def _is_text(arrow: pa.DataType) -> bool:
 
 
 def _default_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[PgType | None, Cast | None]:
-    spatial = database.postgis.get(arrow_extension(column) or "")
+    spatial = database.facts.postgis.get(arrow_extension(column) or "")
     if spatial is not None:
-        return _with_cast(column, resolve_type(spatial, field_typmod(column), database.types), policies)
+        return _with_cast(column, resolve_type(spatial, field_typmod(column), database.facts.types), policies)
     pg = pg_type_for(column.type, policies.dimensions.get(column.name, 1))
     return (None, None) if pg is None else _with_cast(column, pg, policies)
 

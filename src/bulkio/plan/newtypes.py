@@ -38,7 +38,7 @@ def missing_types(
     made: dict[TypeName, str] = {}
     for column in source:
         recorded = recorded_type(column)
-        if recorded is None or column.name in database.asked:
+        if recorded is None or column.name in database.facts.asked:
             continue
         for one in (recorded, *(base for _, base in recorded.parts if recorded.kind == "domain")):
             pg = _type_to_be(one, database, schemas)
@@ -50,9 +50,9 @@ def missing_types(
 
 def _type_to_be(one: RecordedType, database: Database, schemas: Collection[str]) -> PgType | None:
     """Return the type as the database will have it, without an oid if it is still to be made; None if it cannot be."""
-    oid = recorded_oid(one, database.named)
+    oid = recorded_oid(one, database.facts.named)
     if oid is not None:
-        return resolve_type(oid, one.typmod, database.types)
+        return resolve_type(oid, one.typmod, database.facts.types)
     if one.element is not None:
         element = _type_to_be(one.element, database, schemas)
         return None if element is None else _array(element)
@@ -85,7 +85,7 @@ def _make(one: RecordedType, database: Database, made: dict[TypeName, str]) -> N
     if one.element is not None:
         _make(one.element, database, made)  # its array type comes with it
         return
-    if name in database.named or name in made:
+    if name in database.facts.named or name in made:
         return
     for _, part in one.parts:
         _make(part, database, made)

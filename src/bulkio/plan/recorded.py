@@ -8,12 +8,13 @@ What comes from a file is never put into SQL as it is: names are quoted, all els
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from bulkio import sql
+from bulkio.catalog.facts import TypeRef
 from bulkio.quote import NAME_BYTES, qualified
 from bulkio.show import show_name
 from bulkio.types import ARRAY, is_typmod
@@ -31,11 +32,10 @@ __all__ = [
     "TypeName",
     "record_column",
     "record_table",
-    "recorded_names",
     "recorded_oid",
     "recorded_table",
     "recorded_type",
-    "recorded_typmods",
+    "recorded_types",
 ]
 
 TYPE_NAME_KEY = b"ADBC:postgresql:typname"
@@ -266,22 +266,22 @@ def _typmod(schema: str, name: str, given: object) -> int:
     return typmod
 
 
-def recorded_names(schema: pa.Schema) -> set[tuple[str, str, str]]:
-    """Return (schema, name, extension) of all types that the fields record, and of their parts; arrays are no names."""
-    found = (one for top in _recorded(schema) for one in _with_parts(top) if one.element is None)
-    return {(one.schema, one.name, one.extension) for one in found}
+def recorded_types(schema: pa.Schema) -> tuple[TypeRef, ...]:
+    """Return the types that the fields record, with their typmods, and the parts of these."""
+    tops = list(_recorded(schema))
+    refs = [replace(_ref(top.element or top), is_array=top.element is not None, typmod=top.typmod) for top in tops]
+    parts = [_ref(part) for top in tops for part in _with_parts(top) if part.element is None]
+    return tuple(dict.fromkeys([*refs, *parts]))
+
+
+def _ref(one: RecordedType) -> TypeRef:
+    return TypeRef(one.schema, one.name, one.extension)
 
 
 def recorded_oid(one: RecordedType, known: Mapping[TypeName, NamedType]) -> int | None:
     """Return the oid that a recorded type has in this database; None where it is not there."""
     named = known.get((one.element.schema, one.element.name) if one.element else (one.schema, one.name))
     return None if named is None else named.array_oid if one.element else named.oid
-
-
-def recorded_typmods(schema: pa.Schema, known: Mapping[TypeName, NamedType]) -> list[tuple[int, int]]:
-    """Return (oid, typmod) of the types that the fields record, of those that the database has."""
-    tops = [(recorded_oid(top, known), top.typmod) for top in _recorded(schema)]
-    return [(oid, typmod) for oid, typmod in tops if oid is not None]
 
 
 def _recorded(schema: pa.Schema) -> Iterator[RecordedType]:

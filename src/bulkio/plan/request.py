@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from bulkio.types import UTF8
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
-
     import pyarrow as pa
 
-    from bulkio.catalog import Column, NamedType, SequenceUse, Table, TableName
+    from bulkio.catalog import Column, Table, TableName
+    from bulkio.catalog.facts import Facts
     from bulkio.choices import DriverName
     from bulkio.protocols import ResultColumn, Spelling
-    from bulkio.types import Cast, Charset, TypeFacts
+    from bulkio.types import Cast, Charset
 
 __all__ = ["Database", "Destination", "Rows", "SourceFacts"]
 
@@ -56,26 +55,14 @@ class Database:
     table: Table | None
     #: the schema in which a missing table is created; None where that does not exist
     new_schema: str | None
-    #: the types of the columns, existing or wanted, that bulkio does not know by heart
-    types: Mapping[int, TypeFacts]
-    #: oid and typmod of the types that the user asks for, by column
-    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    #: the types that the source's fields record, by (schema, name)
-    named: Mapping[tuple[str, str], NamedType] = field(default_factory=dict)
+    #: what the catalog says of the table and of the types that it has, or is to have
+    facts: Facts
     #: the statements that have made those of them that were missing
     made: tuple[str, ...] = ()
-    #: oids of the types that PostGIS has brought, by name
-    postgis: Mapping[str, int] = field(default_factory=dict)
-    #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
-    typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
     #: the encoding in which it keeps text
     charset: Charset = UTF8
-    #: the tables that inherit from it, as messages call them: TRUNCATE empties them, too
-    children: tuple[str, ...] = ()
     #: name of the table that is most like a missing one
     similar: str | None = None
-    #: bytes of the source's column names in the server's encoding
-    name_bytes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +76,14 @@ class Rows:
     #: what messages call it
     name: str
     columns: tuple[ResultColumn, ...]
-    #: the types of the columns that bulkio does not know by heart
-    types: Mapping[int, TypeFacts]
+    #: what the catalog says of their types, and of the table where it is one
+    facts: Facts
     #: reading runs no function of the user's, which may need the search_path
     is_plain: bool = False
     #: the table's, where it is a table
     table_columns: tuple[Column, ...] = ()
     #: the primary key of these
     key: tuple[str, ...] = ()
-    #: the table's columns that may hold NULLs
-    nullable: Set[str] = frozenset()
-    #: the sequences that its columns take their values from
-    sequences: tuple[SequenceUse, ...] = ()
 
 
 class Destination(Protocol):

@@ -18,12 +18,11 @@ import pyarrow as pa
 
 from bulkio import catalog, flow, sql
 from bulkio.catalog import TableName, bad_name, is_table_name
+from bulkio.catalog.facts import Wanted
 from bulkio.catalog.lookup import (
-    find_sequences,
     find_table,
-    find_types,
+    gather,
     look_up,
-    nullable_columns,
     similar_table,
     users_path,
 )
@@ -207,8 +206,8 @@ async def _query_rows(session: Session, request: ReadRequest | ExportRequest) ->
     refuse_changed(charset_of(session.server_encoding), [text], "the query")
     async with users_path(session, sql.lock_for_export(text)):
         columns = await session.describe(text)
-    types = await find_types(session, [column.type_oid for column in columns])
-    return Rows(session.driver, text, "query", columns, types)
+    facts = await gather(session, Wanted(type_oids=[column.type_oid for column in columns]))
+    return Rows(session.driver, text, "query", columns, facts)
 
 
 async def _table_rows(session: Session, request: ReadRequest | ExportRequest) -> Rows:
@@ -227,17 +226,16 @@ async def _table_rows(session: Session, request: ReadRequest | ExportRequest) ->
     columns = table_columns(known, request.columns)
     text = sql.select_columns(known.schema, known.name, [column.name for column in columns])
     await session.execute(sql.as_user(sql.lock_for_export(text)))
+    wanted = Wanted(known, type_oids=[column.type_oid for column in columns], sequences=True, nullable=True)
     return Rows(
         session.driver,
         text,
         f"{known.schema}.{known.name}",
         tuple(ResultColumn(column.name, column.type_oid, column.typmod) for column in columns),
-        await find_types(session, [column.type_oid for column in columns]),
+        await gather(session, wanted),
         is_plain=known.kind != "v",
         table_columns=columns,
         key=key_columns(known, [column.name for column in columns]),
-        nullable=await nullable_columns(session, known),
-        sequences=await find_sequences(session, known),
     )
 
 

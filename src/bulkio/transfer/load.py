@@ -14,20 +14,15 @@ import anyio
 import anyio.to_thread
 
 from bulkio import catalog, sql
-from bulkio.catalog import TableName
+from bulkio.catalog import Table, TableName
+from bulkio.catalog.facts import Wanted
 from bulkio.catalog.lookup import (
-    asked_types,
-    children,
-    extension_types,
     find_sequences,
     find_table,
-    find_types,
+    gather,
     look_up,
-    name_bytes,
-    named_types,
     path_schemas,
     similar_table,
-    spelled_typmods,
     users_path,
 )
 from bulkio.errors import CountError
@@ -38,8 +33,7 @@ from bulkio.plan import (
     loaded_sequences,
     missing_types,
     plan_load,
-    recorded_names,
-    recorded_typmods,
+    recorded_types,
     refuse_changed,
     with_sequences,
 )
@@ -53,7 +47,7 @@ from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     import pyarrow as pa
 
@@ -158,62 +152,47 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
         types = {name: kind for name, kind in inferred.items() if name in source.schema.names} | {**types}
         request = replace(request, types=types)
     known = found.table
-    database = Database(
-        session.driver,
-        found.name,
-        known,
-        found.new_schema,
-        types={},
-        asked=dict(zip(types, await asked_types(session, types.values()), strict=True)),
-        charset=charset,
-        name_bytes=await name_bytes(session, source.schema.names),
-    )
-    if known is None:
-        similar = await similar_table(session, found.name) if request.mode == "truncate" else None
-        database = await _for_new_table(session, request, source.schema, database)
-        return plan_load(request, source, replace(database, similar=similar))
-    if known.kind in catalog.WRITABLE and request.mode != "create":
+    if known is not None and known.kind in catalog.WRITABLE and request.mode != "create":
         await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name)))
         known = await find_table(session, TableName(known.schema, known.name)) or known
-    database = replace(
-        database,
-        table=known,
-        types=await find_types(session, [column.type_oid for column in known.columns]),
-        children=await children(session, known) if request.mode == "truncate" else (),
+    wanted = _wanted(known, source.schema, types, emptied=request.mode == "truncate")
+    database = Database(
+        session.driver, found.name, known, found.new_schema, await gather(session, wanted), charset=charset
     )
+    if known is None:
+        if request.mode == "truncate":
+            database = replace(database, similar=await similar_table(session, found.name))
+        database = await _with_missing_types(session, source.schema, request, database, wanted)
     plan = plan_load(request, source, database)
-    return with_sequences(plan, await find_sequences(session, known))
+    return with_sequences(plan, database.facts.sequences)
 
 
-async def _for_new_table(session: Session, request: LoadRequest, schema: pa.Schema, database: Database) -> Database:
-    """Look up the types that the source records; create those that are missing, needed and recorded in full."""
-    new_schema, asked, policies = database.new_schema, database.asked, request.policies
-    postgis = await extension_types(session, "postgis") if any(map(arrow_extension, schema)) else {}
-    others = [*postgis.values(), *(oid for oid, _ in asked.values())]
-    names = recorded_names(schema)
-    database = await _with_named(session, replace(database, postgis=postgis), names, others)
-    if len(database.named) < len(names) and new_schema is not None:
-        allowed = {new_schema} | await path_schemas(session)
-        if missing := sorted(missing_types(schema, database, policies, allowed)):
-            for name in missing:
-                await session.execute(sql.lock_creation("type", *name))
-            database = await _with_named(session, database, names, others)  # somebody else may have made them
-        ddl = tuple(missing_types(schema, database, policies, allowed).values())
-        for statement in ddl:
-            await session.execute(sql.as_user(statement))
-        if ddl:
-            database = await _with_named(session, replace(database, made=ddl), names, others)
-    typmods = await spelled_typmods(session, [*asked.values(), *recorded_typmods(schema, database.named)])
-    return replace(database, typmods=typmods)
+def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], *, emptied: bool) -> Wanted:
+    """Say what the plan wants to know: of the table, or of the types that the source records for a new one."""
+    if table is None:
+        postgis = any(map(arrow_extension, schema))
+        return Wanted(spelled=types, names=schema.names, recorded=recorded_types(schema), postgis=postgis)
+    oids = [column.type_oid for column in table.columns]
+    return Wanted(table, oids, types, names=schema.names, sequences=True, children=emptied)
 
 
-async def _with_named(
-    session: Session, database: Database, names: Iterable[tuple[str, str, str]], others: Iterable[int]
+async def _with_missing_types(
+    session: Session, schema: pa.Schema, request: LoadRequest, database: Database, wanted: Wanted
 ) -> Database:
-    """Look up the types of these names that there are, and what they and others are made of."""
-    named = await named_types(session, names)
-    recorded = [oid for found in named.values() for oid in (found.oid, found.array_oid)]
-    return replace(database, named=named, types=await find_types(session, [*recorded, *others]))
+    """Create the types that the new table needs, where they are missing and the source records them in full."""
+    if database.new_schema is None or {ref.key for ref in wanted.recorded} <= database.facts.named.keys():
+        return database
+    allowed = {database.new_schema} | await path_schemas(session)
+    missing = sorted(missing_types(schema, database, request.policies, allowed))
+    if not missing:
+        return database
+    for name in missing:
+        await session.execute(sql.lock_creation("type", *name))
+    database = replace(database, facts=await gather(session, wanted))  # somebody else may have made them
+    ddl = tuple(missing_types(schema, database, request.policies, allowed).values())
+    for statement in ddl:
+        await session.execute(sql.as_user(statement))
+    return replace(database, facts=await gather(session, wanted), made=ddl) if ddl else database
 
 
 async def _define(session: Session, plan: LoadPlan) -> None:

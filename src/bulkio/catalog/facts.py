@@ -1,0 +1,80 @@
+"""What a plan needs to know of a database, and how it says what it wants to know. Pure: `lookup.gather` asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence, Set
+
+    from bulkio.catalog.tables import SequenceUse, Table
+    from bulkio.catalog.types import NamedType
+    from bulkio.types import TypeFacts
+
+__all__ = ["Facts", "TypeRef", "Wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRef:
+    """A type that a file records, by its name in the database that it came from."""
+
+    #: the search_path decides where it is empty
+    schema: str
+    name: str
+    #: the extension that brought it, "" for none
+    extension: str = ""
+    #: the array of it is meant
+    is_array: bool = False
+    typmod: int = -1
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Schema and name."""
+        return self.schema, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a plan wants to know; nothing else is asked for."""
+
+    #: a table that exists
+    table: Table | None = None
+    #: oids of the types that a result's columns have
+    type_oids: Sequence[int] = ()
+    #: types as the user spells them, by column
+    spelled: Mapping[str, str] = field(default_factory=dict)
+    #: types that a source records
+    recorded: Sequence[TypeRef] = ()
+    #: names whose bytes count
+    names: Sequence[str] = ()
+    #: whether PostGIS's types are wanted
+    postgis: bool = False
+    #: … and of the table: its sequences, the columns that may hold NULLs, the tables that inherit from it
+    sequences: bool = False
+    nullable: bool = False
+    children: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a database is like, as far as it was `Wanted`."""
+
+    #: the types that bulkio does not know by heart, of columns and of all below, by oid
+    types: Mapping[int, TypeFacts] = field(default_factory=dict)
+    #: oid and typmod of the types that the user has spelled, by column
+    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: the recorded types that there are, by (schema, name)
+    named: Mapping[tuple[str, str], NamedType] = field(default_factory=dict)
+    #: oids of the types that PostGIS has brought, by name
+    postgis: Mapping[str, int] = field(default_factory=dict)
+    #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
+    typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    #: bytes of the names in the server's encoding
+    name_bytes: Mapping[str, int] = field(default_factory=dict)
+    #: the sequences that the table's columns take their values from
+    sequences: tuple[SequenceUse, ...] = ()
+    #: the table's columns that may hold NULLs
+    nullable: Set[str] = frozenset()
+    #: the tables that inherit from the table, as messages call them: TRUNCATE empties them, too
+    children: tuple[str, ...] = ()

@@ -527,3 +527,14 @@ def test_sequences_of_which_a_default_computes(dsn: str) -> None:
         for table in ("shards", "shared"):
             bulkio.load(pa.table({"id": [4007], "a": ["x"]}), table, dsn)
         assert conn.execute("SELECT nextval('s')::int, nextval('plain')::int").fetchone() == (1, 4008)
+
+
+def test_block_bytes(one_dsn: str) -> None:
+    """Smaller blocks are more blocks, and the same rows."""
+    rows = pa.table({"a": pa.array(range(10_000), pa.int64())})
+    sent: dict[int, list[bulkio.Progress]] = {4096: [], 1 << 20: []}
+    for size, seen in sent.items():
+        bulkio.load(rows, f"t{size}", one_dsn, block_bytes=size, progress=seen.append)
+    small, large = sent.values()
+    assert len(small) > 10 > len(large)
+    assert small[-1].rows == large[-1].rows == 10_000

@@ -143,6 +143,7 @@ class LoadRequest(_Shared):
     allow_lossy: Annotated[
         bool, Option("Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.")
     ] = False
+    block_bytes: Annotated[int, Option("COPY data sent at once; more suits a distant server.", least=1024)] = 256 << 10
     progress: Annotated[
         Callable[[Progress], None] | None, Option("Called after each block that was sent.", is_flag=False)
     ] = field(default=None, repr=False, compare=False)

@@ -76,7 +76,7 @@ class Sender:
         self.rows = 0
         self.bytes = 0
         self._lines = Lines()
-        self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * BLOCK_BYTES))
+        self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * plan.request.block_bytes))
 
     async def run(self, session: Session) -> int:
         """Send every row under the user's search_path, which stays; return the row count of the server's COPY tag."""
@@ -133,7 +133,9 @@ class Sender:
 
     def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
         spelling = self.source.spelling
-        for block in encode_batches(batches, self.plan.fields, block_bytes=BLOCK_BYTES, spelling=spelling):
+        for block in encode_batches(
+            batches, self.plan.fields, block_bytes=self.plan.request.block_bytes, spelling=spelling
+        ):
             yield block, block.rows
 
     def _csv(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[bytes, int]]:

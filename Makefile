@@ -159,7 +159,7 @@ $(INSTALLED): pyproject.toml
 	@echo "1/3 making $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@echo "2/3 fetching Cython and setuptools"
-	@$(PIP) install --upgrade 'setuptools>=77' 'Cython>=3.3'
+	@$(PIP) install --upgrade 'setuptools>=77.0.1' 'Cython>=3.3'
 	@echo "3/3 fetching what bulkio needs and compiling the codec: a minute or two"
 	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[embedded]'
 	@touch $@

@@ -112,6 +112,20 @@ def test_load_of_columns_that_are_prepared_before_they_are_encoded(one_dsn: str,
     assert found["source"]["rows"] == 3
 
 
+def test_load_of_a_column_that_the_server_parses(
+    one_dsn: str, connect: Callable[[str], psycopg.Connection], tmp_path: Path
+) -> None:
+    """Such a load travels as CSV, and so does its limit: a replay in binary was refused by the server."""
+    connect(one_dsn).execute(
+        "CREATE TABLE public.words AS SELECT i AS id, to_tsvector('simple', 'a b ' || i) AS v, i::money AS m"
+        " FROM generate_series(1, 50) AS i"
+    )
+    path = tmp_path / "words.arrow"
+    bulkio.export("public.words", path, one_dsn)
+    found = _run_json("load", str(path), "--dsn", one_dsn, "--pairs", "1", "--methods", "binary,csv")
+    assert {run["bytes"] for line in found["lines"] for run in line["runs"]} == {found["source"]["copy_bytes"]}
+
+
 def test_row_changed_by_the_server_stops_the_bench(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:
     """One value of one row that differs from the first run's is an error, and what was made is dropped."""
     conn = connect(one_dsn)

@@ -54,7 +54,8 @@ def replay(job: Job, driver: DriverName, block_bytes: int) -> tuple[int, int]:
 
 def _before_copy_in(job: Job) -> tuple[str, ...]:
     pins = "; ".join((*sql.session_pins(export=False), sql.LIFT_TIMEOUTS))
-    return sql.begin(read_only=False), pins, sql.truncate_table(job.schema, job.table)
+    money = (sql.PLAIN_MONEY,) if job.fmt == "csv" else ()
+    return sql.begin(read_only=False), pins, sql.truncate_table(job.schema, job.table), *money
 
 
 async def _replay_asyncpg(job: Job, block_bytes: int) -> tuple[int, int]:
@@ -72,7 +73,11 @@ async def _replay_asyncpg(job: Job, block_bytes: int) -> tuple[int, int]:
                     yield view[:size]
 
             tag = await conn.copy_to_table(
-                job.table, schema_name=job.schema, columns=job.columns, source=blocks(), format="binary"
+                job.table,
+                schema_name=job.schema,
+                columns=job.columns,
+                source=blocks(),
+                **asyncpg_params.copy_in_options(job.fmt),
             )
             size = file.tell()
         await conn.execute(sql.COMMIT)
@@ -88,7 +93,7 @@ def _replay_psycopg(job: Job, block_bytes: int) -> tuple[int, int]:
         buffer = bytearray(block_bytes)
         view = memoryview(buffer)
         with open(job.stream, "rb", buffering=0) as file:  # noqa: PTH123 - as above
-            with cursor.copy(sql.copy_from_stdin(job.target(), "binary")) as copy:
+            with cursor.copy(sql.copy_from_stdin(job.target(), job.fmt)) as copy:
                 while size := file.readinto(buffer):
                     copy.write(view[:size])
             rows, size = cursor.rowcount, file.tell()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from bulkio.bench.spec import Run
     from bulkio.choices import DriverName, LoadMethod
+    from bulkio.protocols import CopyFormat
 
 __all__ = ["LoadBench", "bench_load"]
 
@@ -79,7 +80,8 @@ class _Loads:
         if not self._rows:
             raise BulkioError(f"{printable(self._bench.source)} has no rows: there is nothing to measure")
         names = tuple(column.name for column in self._columns)
-        base = replace(self._job, source=prepared["source"], stream=prepared["stream"], columns=names)
+        fmt: CopyFormat = "csv" if prepared["method"] == "csv" else "binary"
+        base = replace(self._job, source=prepared["source"], stream=prepared["stream"], columns=names, fmt=fmt)
         tried: dict[str, float] = {}
         if is_csv_name(base.source):
             limit = Line("psql's \\copy", "limit", replace(base, action="psql"))

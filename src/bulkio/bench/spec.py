@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from bulkio.choices import DriverName
-    from bulkio.protocols import CopyTarget
+    from bulkio.protocols import CopyFormat, CopyTarget
 
 __all__ = ["Action", "Job", "Run"]
 
@@ -34,8 +34,9 @@ class Job:
     schema: str = ""
     table: str = ""
     columns: tuple[str, ...] = ()
-    #: a file of COPY BINARY
+    #: a file of what COPY FROM takes, and in which format: csv where the server has to parse a column
     stream: str = ""
+    fmt: CopyFormat = "binary"
     #: how much of it is sent at once
     block_bytes: int = 1 << 17
     #: the folder for what is written

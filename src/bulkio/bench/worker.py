@@ -17,7 +17,7 @@ from dataclasses import asdict
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bulkio.bench import limits, psql
 from bulkio.bench.spec import Job, Run
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
+    from typing_extensions import Buffer
 
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
@@ -112,6 +113,7 @@ def _prepare(job: Job) -> dict[str, object]:
         "sample": str(sample),
         "rows": rows,
         "bytes": stream.stat().st_size,
+        "method": plan.method,
         "columns": [[f.name, f.cast.pg.ddl, f.nullable] for f in plan.fields],
     }
 
@@ -139,19 +141,21 @@ def _head(job: Job) -> str:
 
 
 def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
-    """Encode the source as a load does; return its rows. A sample may end where any block does."""
+    """Write what a load would send, made by its own `Sender`; return its rows. A sample ends where any block does."""
+    from bulkio.options import LoadRequest
     from bulkio.pgcopy.encoder import TRAILER
+    from bulkio.transfer.send import Sender, open_to_load
 
-    rows = 0
-    with stream.open("wb") as out, sample.open("wb") as sample_out:
-        for block in _encoded(_batches(source), plan.fields):
-            rows += block.rows
-            out.write(block)
+    request, sent_rows = LoadRequest(source, "t"), 0
+    with closing(open_to_load(request)) as opened, stream.open("wb") as out, sample.open("wb") as sample_out:
+        for block, rows in Sender(plan, opened).blocks(opened.batches()):
+            sent_rows += rows
+            out.write(cast("Buffer", block))
             if sample_out.tell() < _SAMPLE_BYTES:
-                sample_out.write(block)
-        if sample_out.tell() < out.tell():
+                sample_out.write(cast("Buffer", block))
+        if plan.method == "binary" and sample_out.tell() < out.tell():
             sample_out.write(TRAILER)
-    return rows
+    return sent_rows
 
 
 def _calibrate(job: Job) -> dict[str, object]:

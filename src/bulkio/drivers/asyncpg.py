@@ -97,17 +97,13 @@ class AsyncpgSession:
 
     async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
         """Send `blocks` through `copy_to_table`; see the Protocol."""
-        # asyncpg writes the COPY statement itself; these are the options of `sql.copy_from_stdin`.
-        options = {"format": "binary"}
-        if fmt == "csv":
-            options = {"format": "csv", "delimiter": ",", "quote": '"', "escape": '"', "null": "", "encoding": "UTF8"}
         async with self._fed(blocks) as feed, aclosing(_pieces(feed, self._is_lost)) as pieces:
             tag = await self._conn.copy_to_table(
                 target.table,
                 source=pieces,
                 columns=target.columns,
                 schema_name=target.schema or None,
-                **options,
+                **asyncpg_params.copy_in_options(fmt),
             )
         return _tag_rows(tag)
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from bulkio.drivers.asyncpg_connection import Connection
     from bulkio.drivers.conninfo import ConnInfo, Host
+    from bulkio.protocols import CopyFormat
 
-__all__ = ["KEYS", "Key", "attempts", "connect", "refusals", "refused"]
+__all__ = ["KEYS", "Key", "attempts", "connect", "copy_in_options", "refusals", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,13 @@ _UNKNOWN = _limited("bulkio does not know how asyncpg would honour it")
 
 #: Variables that libpq itself sends to the server as settings (fe-protocol3.c, EnvironmentOptions).
 _SETTING_VARIABLES = {"PGDATESTYLE": "datestyle", "PGTZ": "timezone", "PGGEQO": "geqo"}
+
+
+def copy_in_options(fmt: CopyFormat) -> dict[str, str]:
+    """Return what `copy_to_table` needs: asyncpg writes the COPY itself; these are `sql.copy_from_stdin`'s options."""
+    if fmt == "binary":
+        return {"format": "binary"}
+    return {"format": "csv", "delimiter": ",", "quote": '"', "escape": '"', "null": "", "encoding": "UTF8"}
 
 
 def refusals(info: ConnInfo) -> tuple[str, ...]:

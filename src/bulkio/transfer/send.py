@@ -80,7 +80,6 @@ class Sender:
 
     async def run(self, session: Session) -> int:
         """Send every row under the user's search_path, which stays; return the row count of the server's COPY tag."""
-        make = {"binary": self._binary, "csv": self._csv, "records": self._records}[self.plan.method]
         read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
         try:
             async with anyio.create_task_group() as group:
@@ -88,7 +87,7 @@ class Sender:
                     batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
                     group.start_soon(flow.pump, self.source.batches, batches, batch_bytes)
                     read = partial(_taken, batches)
-                group.start_soon(flow.pump, lambda: make(read()), self._blocks, _block_bytes)
+                group.start_soon(flow.pump, lambda: self.blocks(read()), self._blocks, _block_bytes)
                 with self._blocks:
                     return await self._send(session)
         except BaseExceptionGroup as errors:
@@ -130,6 +129,11 @@ class Sender:
                 report(Progress(self.rows, self.bytes, self.plan.source_rows))
 
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
+
+    def blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
+        """Yield what the plan's method sends at once, with its rows."""
+        make = {"binary": self._binary, "csv": self._csv, "records": self._records}[self.plan.method]
+        return make(batches)
 
     def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
         spelling = self.source.spelling

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "column_lines",
     "did_you_mean",
-    "name_flags",
+    "naming_flags",
     "nearest",
     "printable",
     "show_flag",
@@ -73,9 +74,14 @@ class _Spelling:
     as_flags = False
 
 
-def name_flags() -> None:
-    """Let messages name options as the command line has them, from now on: the program says so at its start."""
-    _Spelling.as_flags = True
+@contextmanager
+def naming_flags() -> Iterator[None]:
+    """Let messages name options as the command line has them, while the program runs."""
+    before, _Spelling.as_flags = _Spelling.as_flags, True
+    try:
+        yield
+    finally:
+        _Spelling.as_flags = before
 
 
 def show_option(name: str, value: object = None) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import bulkio
-from bulkio.show import show_option
+from bulkio.show import naming_flags, show_option
 
 SOURCE = Path(bulkio.__file__).parent
 #: rooms of the program itself, and what starts other programs
@@ -22,13 +20,11 @@ def test_the_api_names_parameters() -> None:
 
 
 def test_the_program_names_flags() -> None:
-    """The same calls, once the program has said what it is."""
-    code = (
-        "from bulkio.show import name_flags, show_option; name_flags();"
-        "print(show_option('mode', 'append'), show_option('allow_lossy', value=True), show_option('lock_timeout'))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "--mode append --allow-lossy --lock-timeout\n"
+    """The same calls, while the program runs; afterwards all is as before."""
+    with naming_flags():
+        shown = show_option("mode", "append"), show_option("allow_lossy", value=True), show_option("lock_timeout")
+    assert shown == ("--mode append", "--allow-lossy", "--lock-timeout")
+    assert show_option("lock_timeout") == "lock_timeout"
 
 
 def test_no_message_below_the_program_spells_a_flag() -> None:

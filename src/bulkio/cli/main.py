@@ -15,7 +15,7 @@ from bulkio.cli.exits import Exit, exit_of
 from bulkio.cli.interrupts import Interrupted, catch_signals, ignore_signals, is_done, settle
 from bulkio.cli.output import prepare, say, show_json
 from bulkio.errors import BulkioError
-from bulkio.show import name_flags
+from bulkio.show import naming_flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,8 @@ _DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line")
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the program and exit."""
-    code = _run(list(sys.argv[1:] if args is None else args))
+    with naming_flags():
+        code = _run(list(sys.argv[1:] if args is None else args))
     settle(code)
     with contextlib.suppress(OSError, ValueError, AttributeError):  # Python tells of it when it flushes once more
         sys.stdout.flush()
@@ -48,7 +49,6 @@ class _Wishes:
 
 def _run(args: list[str]) -> int:
     prepare()
-    name_flags()
     options = args[: args.index("--")] if "--" in args else args
     wishes = _Wishes("--json" in options, "--debug" in options, options[:2] != ["server", "psql"])
     catch_signals()

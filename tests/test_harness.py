@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> object:
     """Run some tests under this conftest.py in another pytest; give its exit status and its output."""
     tests = tmp_path / "project" / "tests"
     tests.mkdir(parents=True)
-    for name in ("conftest.py", "gaps.py", "servers.py"):
+    for name in ("conftest.py", "gaps.py", "older_pyarrow.py", "servers.py"):
         shutil.copy(HERE / name, tests / name)
     (tests / "allowed_skips.txt").write_text("# a comment\ntests/test_it.py::test_allowed*\t*\n")
     shutil.copy(HERE.parent / "pyproject.toml", tests.parent / "pyproject.toml")

@@ -94,3 +94,8 @@ def __getattr__(name: str) -> object:
     value = getattr(import_module(f"bulkio.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    """Name what is public, loaded already or not: TAB shows it."""
+    return sorted([*__all__, "__version__", "aio", "errors"])

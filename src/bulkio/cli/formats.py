@@ -56,6 +56,8 @@ def format_options(*, load: bool) -> Callable[[Command], Command]:
         @functools.wraps(command)
         def call(**given: object) -> object:
             values = {name: given.pop(name) for name in names}
+            if values["delimiter"] == r"\t":  # no shell makes a tab of it
+                values["delimiter"] = "\t"
             return command(csv={name: value for name, value in values.items() if value is not None}, **given)
 
         wrapped: Callable[..., object] = call

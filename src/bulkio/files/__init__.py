@@ -82,11 +82,12 @@ def open_source(
     if isinstance(source, FormattedFile):
         fmt = source.format
         source = source.path
-    if source == "-" and (fmt == "arrows" or (fmt is None and begins_as_stream(stdin()))):
+    is_stdin = isinstance(source, str) and source == "-"
+    if is_stdin and (fmt == "arrows" or (fmt is None and begins_as_stream(stdin()))):
         return StreamSource(open_stream_reader(stdin(), "stdin"), batch_rows=batch_rows, columns=chosen)
-    if source == "-" and fmt is not None:
+    if is_stdin and fmt is not None:
         raise ConfigError(f"{fmt} cannot be read from a pipe: its end comes first; save it to a file, or use arrows")
-    if source == "-":
+    if is_stdin:
         raise ConfigError(
             "stdin has no name that tells its format: if it is CSV, say so (--format csv, bulkio.csv('-'))"
         )

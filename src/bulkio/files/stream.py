@@ -10,16 +10,17 @@ Errors of the object itself come through unchanged, except pyarrow's and the sys
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from bulkio.errors import ConfigError, FileError
+from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files.chunks import check_count
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import choose_columns
 from bulkio.protocols import Chunk
-from bulkio.show import printable
+from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,12 +46,14 @@ class StreamSource:
 
     def __init__(self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
         self.name = type(source).__name__
+        _refuse_addresses(source, self.name)
         self.rows: int | None = source.num_rows if isinstance(source, pa.Table | pa.RecordBatch) else None
         self._batch_rows = batch_rows
         self._reader = _open(source, self.name)
         self._read = False
         self._columns = columns
         schema: pa.Schema = self._reader.schema
+        _refuse_hidden_index(schema, self.name)
         self._schema = schema
         self.schema = schema if columns is None else _select(schema, choose_columns(schema, columns, self.name))
 
@@ -102,6 +105,29 @@ class StreamSource:
         """Release the stream, and with it what its producer holds."""
         self._read = True
         self._reader.close()
+
+
+def _refuse_addresses(source: object, name: str) -> None:
+    """Refuse polars' Object columns: their Arrow form is the addresses of Python objects, not their values."""
+    if type(source).__module__.partition(".")[0] != "polars":
+        return
+    dtypes = getattr(source, "schema", None) or {getattr(source, "name", ""): getattr(source, "dtype", None)}
+    odd = [column for column, dtype in dict(dtypes).items() if str(dtype) == "Object"]
+    if odd:
+        names = ", ".join(map(show_name, odd))
+        raise SchemaError(f"{name}: {names} holds Python objects (polars' Object): cast it first", columns=tuple(odd))
+
+
+def _refuse_hidden_index(schema: pa.Schema, name: str) -> None:
+    """Refuse a pandas index that has a name and evenly spaced values: pandas keeps it out of the columns."""
+    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    for index in described.get("index_columns", ()):
+        if isinstance(index, dict) and index.get("name") is not None:
+            column = str(index["name"])
+            raise SchemaError(
+                f"{name}: the index {show_name(column)} is not among the columns: use reset_index() to load it, or drop it",
+                columns=(column,),
+            )
 
 
 def _open(source: object, name: str) -> pa.RecordBatchReader:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Rewriter", "rewritten"]
 
 #: PostgreSQL's types by their names in pg_type, and in SQL
-_NUMBERS = frozenset({"numeric", "decimal", "float4", "real", "float8", "double precision"})
+_NUMBERS = frozenset({"numeric", "decimal", "float4", "real", "float8", "double precision", "money"})
 _DATES = frozenset({"date"})
 _STAMPS = frozenset({"timestamp", "timestamp without time zone"})
 _INSTANTS = frozenset({"timestamptz", "timestamp with time zone"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -91,6 +91,8 @@ def _mapping(name: str, value: object) -> object:
 def _sequence(name: str, value: object) -> object:
     if isinstance(value, str):  # it would be one item for each letter
         raise ConfigError(f"{show_option(name)} is one text, {value!r}: give a list of them")
+    if isinstance(value, Mapping | Set):
+        raise ConfigError(f"{show_option(name)} is a {type(value).__name__}, which has no order: give a list")
     return tuple(value)  # type: ignore[arg-type]  # what cannot be iterated over raises a TypeError that says so
 
 

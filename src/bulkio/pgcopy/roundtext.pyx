@@ -148,10 +148,26 @@ cdef int check_fields(const uint8_t* p, const uint8_t* end, int kept) noexcept n
     return Status.OK
 
 
+cdef bint commas_group(const uint8_t* p, const uint8_t* end) noexcept nogil:
+    """Tell whether three digits follow each comma: the server drops it, and of 1,50 it would make 150."""
+    cdef int i
+    while p < end:
+        if p[0] == c',':
+            if end - p < 4 or (end - p > 4 and is_digit(p[4])):
+                return False
+            for i in range(1, 4):
+                if not is_digit(p[i]):
+                    return False
+        p += 1
+    return True
+
+
 cdef int check_money(const uint8_t* p, const uint8_t* end, int places) noexcept nogil:
     """Take the last point or comma for the decimal point, as in some locale it is."""
     cdef const uint8_t* last = end
     cdef int digits = 0
+    if not commas_group(p, end):
+        return Status.BAD_SYNTAX
     while last > p and (last - 1)[0] != c'.' and (last - 1)[0] != c',':
         last -= 1
     if last == p:

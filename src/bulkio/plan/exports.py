@@ -56,6 +56,9 @@ class ExportPlan:
     #: None for a read, which hands the batches out
     dest: Destination | None = None
 
+    def __str__(self) -> str:
+        return self.describe()
+
     def describe(self) -> str:
         """Return the plan as text, for people."""
         dest = () if self.dest is None else (f"to {printable(self.dest.path)} ({self.dest.format_name})",)

@@ -71,6 +71,9 @@ class LoadPlan:
             tuple(row_oid(field.cast.pg) for field in self.fields),
         )
 
+    def __str__(self) -> str:
+        return self.describe()
+
     def describe(self) -> str:
         """Return the plan as text, for people."""
         rows = "an unknown number of rows" if self.source_rows is None else f"{self.source_rows:,} rows"

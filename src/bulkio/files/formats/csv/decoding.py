@@ -83,7 +83,7 @@ class Utf8Stream:
             message = f"it has characters that no text may hold ({exc.reason if hasattr(exc, 'reason') else exc})"
         if self._head is not None and piece.startswith(_UTF16_MARKS):
             return BadBytesError(f"{message}; the file begins as UTF-16 does: give that as its encoding", good)
-        return BadBytesError(f"{message}; if the file has another encoding, such as cp1252 or latin-1, give it", good)
+        return BadBytesError(f"{message}; if the file has another encoding, such as cp1252, give it", good)
 
     def _good_part(self, piece: bytes) -> bytes:
         """Decode byte by byte up to the fault: no other way is the same for every codec."""

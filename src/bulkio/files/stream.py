@@ -125,7 +125,7 @@ def _refuse_hidden_index(schema: pa.Schema, name: str) -> None:
         if isinstance(index, dict) and index.get("name") is not None:
             column = str(index["name"])
             raise SchemaError(
-                f"{name}: the index {show_name(column)} is not among the columns: use reset_index() to load it, or drop it",
+                f"{name}: the index {show_name(column)} is no column: use reset_index() to load it, or drop it",
                 columns=(column,),
             )
 

@@ -9,29 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
     from bulkio.catalog.tables import SequenceUse, Table
-    from bulkio.catalog.types import NamedType
+    from bulkio.catalog.types import NamedType, TypeRef
     from bulkio.types import TypeFacts
 
-__all__ = ["Facts", "TypeRef", "Wanted"]
-
-
-@dataclass(frozen=True, slots=True)
-class TypeRef:
-    """A type that a file records, by its name in the database that it came from."""
-
-    #: the search_path decides where it is empty
-    schema: str
-    name: str
-    #: the extension that brought it, "" for none
-    extension: str = ""
-    #: the array of it is meant
-    is_array: bool = False
-    typmod: int = -1
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Schema and name."""
-        return self.schema, self.name
+__all__ = ["Facts", "Wanted"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,10 @@ from bulkio.types import TypeFacts
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bulkio.catalog.facts import TypeRef
-
 __all__ = [
     "NamedType",
     "SpelledType",
+    "TypeRef",
     "column_types_query",
     "extension_types_query",
     "named_types_query",
@@ -25,11 +24,11 @@ __all__ = [
     "visible_types_query",
 ]
 
-
 _ATTRIBUTES = """
     FROM pg_catalog.pg_attribute AS a
     WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+
 
 _TYPE = {
     "oid": "t.oid::bigint",
@@ -206,3 +205,22 @@ def extension_types_query(extension: str) -> Question[SpelledType]:
           AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
         """,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRef:
+    """A type that a file records, by its name in the database that it came from."""
+
+    #: the search_path decides where it is empty
+    schema: str
+    name: str
+    #: the extension that brought it, "" for none
+    extension: str = ""
+    #: the array of it is meant
+    is_array: bool = False
+    typmod: int = -1
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Schema and name."""
+        return self.schema, self.name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pyarrow as pa
 
 from bulkio import sql
-from bulkio.catalog.facts import TypeRef
+from bulkio.catalog.types import TypeRef
 from bulkio.quote import NAME_BYTES, qualified
 from bulkio.show import show_name
 from bulkio.types import ARRAY, is_typmod

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from bulkio.errors import ConfigError
-from bulkio.files import open_sink, open_source
+from bulkio.files import file_dest, open_sink, open_source
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,11 @@ def test_a_url_as_destination() -> None:
     """An export is written here, and copied from here."""
     with pytest.raises(ConfigError, match=r"not URLs: export into a file here, and copy that there$"):
         open_sink("s3://bucket/a.parquet", pa.schema([("a", pa.int64())]))
+
+
+@pytest.mark.parametrize("text", ["postgresql://u:secret@h/d", "host=h password=secret", "dbname=d user=u"])
+def test_a_connection_string_is_not_shown(text: str) -> None:
+    """Where a file's name is expected it is refused, and its password stays unsaid."""
+    with pytest.raises(ConfigError, match="connection string") as error:
+        file_dest(text)
+    assert "secret" not in str(error.value)

@@ -40,9 +40,11 @@ def test_permission_denied_says_what_to_grant(role: tuple[str, str], driver: str
         lambda: bulkio.load(ORDERS, "orders", dsn, driver=driver): 'GRANT INSERT ON TABLE "orders"',
         lambda: bulkio.load(ORDERS, "orders", dsn, driver=driver, mode="truncate"): "GRANT INSERT, TRUNCATE ON TABLE",
         lambda: bulkio.load(ORDERS, "fresh", dsn, driver=driver): 'GRANT USAGE, CREATE ON SCHEMA "public"',
-        lambda: bulkio.plan_export("orders", dsn, driver=driver): 'GRANT SELECT ON TABLE "orders"',
-        lambda: bulkio.plan_export("select * from orders", dsn, driver=driver): 'GRANT SELECT ON TABLE "orders"',
-        lambda: bulkio.plan_export("closed.t", dsn, driver=driver): 'GRANT USAGE ON SCHEMA "closed"',
+        lambda: bulkio.plan_export("orders", "x.arrows", dsn, driver=driver): 'GRANT SELECT ON TABLE "orders"',
+        lambda: bulkio.plan_export(
+            "select * from orders", "x.arrows", dsn, driver=driver
+        ): 'GRANT SELECT ON TABLE "orders"',
+        lambda: bulkio.plan_export("closed.t", "x.arrows", dsn, driver=driver): 'GRANT USAGE ON SCHEMA "closed"',
     }
     for act, grant in cases.items():
         with pytest.raises(bulkio.DriverError) as caught:
@@ -85,7 +87,7 @@ def test_a_table_that_does_not_exist(one_dsn: str, typed: str, meant: str) -> No
     with connect(one_dsn) as conn:
         conn.execute("CREATE TABLE orders (id int8); CREATE SCHEMA other; CREATE TABLE other.elsewhere (id int8)")
     with pytest.raises(bulkio.SchemaError, match=rf"does not exist; did you mean {meant}\?$"):
-        bulkio.plan_export(typed, one_dsn)
+        bulkio.plan_export(typed, "x.arrows", one_dsn)
     with pytest.raises(bulkio.SchemaError, match=rf"did you mean {meant}\? If not, use --mode create or append$"):
         bulkio.load(ORDERS, typed, one_dsn, mode="truncate")
 
@@ -93,7 +95,7 @@ def test_a_table_that_does_not_exist(one_dsn: str, typed: str, meant: str) -> No
 def test_nothing_is_suggested_where_nothing_is_like_it(one_dsn: str) -> None:
     """No guess is better than a wild one."""
     with pytest.raises(bulkio.SchemaError, match=r"table zzz does not exist$"):
-        bulkio.plan_export("zzz", one_dsn)
+        bulkio.plan_export("zzz", "x.arrows", one_dsn)
 
 
 def test_columns_that_do_not_exist(one_dsn: str) -> None:
@@ -107,7 +109,7 @@ def test_columns_that_do_not_exist(one_dsn: str) -> None:
         lambda: bulkio.load(ORDERS, "orders", one_dsn, columns=["amont"]),
         lambda: bulkio.load(ORDERS, "fresh", one_dsn, types={"amont": "int8"}),
         lambda: bulkio.load(ORDERS, "orders", one_dsn, dimensions={"amont": 2}),
-        lambda: bulkio.plan_export("orders", one_dsn, columns=["amont"]),
+        lambda: bulkio.plan_export("orders", "x.arrows", one_dsn, columns=["amont"]),
     ):
         with pytest.raises(bulkio.SchemaError, match=meant):
             act()

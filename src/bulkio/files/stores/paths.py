@@ -9,6 +9,7 @@ import errno
 import glob
 import itertools
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,6 +75,9 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
     return Listing(paths, notes, tuple(root for listing in listings for root in listing.roots))
 
 
+#: a connection string of settings, as libpq takes them: a password, or two settings with a blank between
+_SETTINGS = re.compile(r"\bpassword\s*=|(?:^|\s)(?:host|port|dbname|user|service)=\S*\s+\w+=")
+
 #: what fetches a URL
 _FETCHERS = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "http": "curl -O", "https": "curl -O"}
 
@@ -81,10 +85,10 @@ _FETCHERS = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "http": "curl -O", "h
 def refuse_url(name: str, *, writing: bool = False) -> None:
     """Raise `ConfigError` for something like ``s3://…``, with what to do instead."""
     scheme, separator, _ = name.partition("://")
+    if scheme in ("postgresql", "postgres") or _SETTINGS.search(name):  # it may hold a password, and is not shown
+        raise ConfigError("a connection string stands where a file's name is expected: give it as dsn")
     if not separator:
         return
-    if scheme in ("postgresql", "postgres"):  # it may hold a password
-        raise ConfigError("a connection string stands where a file's name is expected: give it as dsn")
     what = f"{printable(name)}: only files of this machine can be read and written, not URLs"
     if scheme == "file":
         raise ConfigError(f"{what}: name the file by its path")

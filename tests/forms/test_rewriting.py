@@ -131,9 +131,10 @@ def test_what_concerns_an_option():
     """A column is touched only where an option speaks of its type."""
     rewriter = Rewriter(Spelling(decimal_comma=True, timezone="UTC"))
     assert [
-        rewriter.concerns(name) for name in ("numeric(3,1)", "pg_catalog.float8", "timestamp(0) with time zone")
-    ] == [True] * 3
-    assert not any(rewriter.concerns(name) for name in ("int4", "date", "timestamp", "text", "numeric[]", "money"))
+        rewriter.concerns(name)
+        for name in ("numeric(3,1)", "pg_catalog.float8", "money", "timestamp(0) with time zone")
+    ] == [True] * 4
+    assert not any(rewriter.concerns(name) for name in ("int4", "date", "timestamp", "text", "numeric[]"))
 
 
 @settings(deadline=None)

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import ast
+import copy
+import inspect
+import pickle
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import bulkio
+from bulkio import errors
 from bulkio.errors import BulkioError, CountError, DecodeError, DriverError, EncodeError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SOURCES = Path(bulkio.__file__).parent
+KINDS = [getattr(errors, name) for name in errors.__all__]
+#: arguments for what a constructor asks for, or may be told, by keyword
+KEYWORDS: dict[str, object] = {
+    "column": 'a"',
+    "columns": ("a", "b"),
+    "expected": 3,
+    "found": 2,
+    "line": 8,
+    "number": 2,
+    "offset": 17,
+    "path": "odd\nname.csv",
+    "retryable": True,
+    "row": 7,
+    "sqlstate": "08006",
+}
 PLACED = (EncodeError, DecodeError, DriverError)
 
 
@@ -64,3 +87,26 @@ def test_counts_that_differ() -> None:
     error = CountError("the row counts differ", expected=3, found=2)
     assert (error.expected, error.found, error.retryable) == (3, 2, False)
     assert CountError.__bases__ == (BulkioError,)
+
+
+def example(kind: type[BulkioError]) -> BulkioError:
+    """Return an error of a kind, of which everything that its constructor takes is told."""
+    taken = inspect.signature(kind.__init__).parameters.values()
+    return kind("it is odd", **{each.name: KEYWORDS[each.name] for each in taken if each.kind is each.KEYWORD_ONLY})
+
+
+def pickled(error: BulkioError) -> BulkioError:
+    """Return what another process gets."""
+    return pickle.loads(pickle.dumps(error))  # noqa: S301 - bytes of its own
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_an_error_survives_pickle_and_copy(kind: type[BulkioError], copied: Callable[..., BulkioError]) -> None:
+    """Whoever catches it in another process (Spark, Airflow, a pool) has the same error, with its notes."""
+    error = example(kind)
+    error.add_note("in task 3")
+    again = copied(error)
+    assert type(again) is kind
+    assert (str(again), again.args, vars(again)) == (str(error), error.args, vars(error))
+    assert again.__notes__ == ["in task 3"]

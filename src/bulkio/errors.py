@@ -41,6 +41,17 @@ class BulkioError(Exception):
     #: True where the same call may succeed later without any change.
     retryable: bool = False
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own calls the constructor with `args` alone, without the keywords that it asks for.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[BulkioError], args: tuple[object, ...], facts: dict[str, object]) -> BulkioError:
+    """Return an error that was pickled or copied, as it was made."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(facts)
+    return error
+
 
 class ConfigError(BulkioError):
     """An option, a DSN or an environment variable is wrong or missing; nothing was tried."""

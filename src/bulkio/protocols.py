@@ -23,6 +23,7 @@ __all__ = [
     "CopyTarget",
     "CsvForm",
     "File",
+    "Fingerprint",
     "PartRange",
     "Progress",
     "ResultColumn",
@@ -141,6 +142,17 @@ class Spelling:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells a file from every other; its name does not count."""
+
+    #: absolute path, for people: what a terminal could not show is escaped
+    name: str
+    bytes: int
+    #: hash of its bytes, in hexadecimal digits
+    xxh3_128: str
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a load or an export has come."""
 
@@ -249,6 +261,13 @@ class Source(Protocol):
 
     def inferred_types(self) -> Mapping[str, str]:
         """Read all of its texts and return the PostgreSQL type of each column; empty where nobody asked for it."""
+
+    def fingerprints(self, stopped: Callable[[], bool]) -> tuple[Fingerprint, ...] | None:
+        """Read all files and return what tells each from others, in order; None for a stream, which is read once.
+
+        What is loaded later is what was hashed, or an error. Runs in a worker thread; raises `FileError`, also where
+        `stopped`, which is asked after each block, says so.
+        """
 
     def close(self) -> None:
         """Release files and streams."""

@@ -12,7 +12,8 @@ import pyarrow as pa
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.chunks import cut
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
+from bulkio.files.formats.part import ReadOptions, changed, choose_columns, file_state
+from bulkio.files.identity import fingerprint
 from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.show import printable, show_name, show_option
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part
-    from bulkio.protocols import Chunk, PartRange, Spelling
+    from bulkio.protocols import Chunk, Fingerprint, PartRange, Spelling
 
 __all__ = ["FileSource"]
 
@@ -95,6 +96,12 @@ class FileSource:
             name: kind if all(other[name] == kind for other in found) else "text" for name, kind in found[0].items()
         }
 
+    def fingerprints(self, stopped: Callable[[], bool]) -> tuple[Fingerprint, ...] | None:
+        """Read all files; return what tells each from others, or None where a stream was copied into one."""
+        if self._release is not None:
+            return None
+        return tuple(fingerprint(part.path, part.state, stopped) for part in self._parts)
+
     def close(self) -> None:
         """Close the files that are open, if any."""
         for running in list(self._running):
@@ -150,8 +157,7 @@ def _refuse_changed(part: Part) -> None:
     with reading(part.path):
         same = file_state(part.path) == part.state
     if not same:
-        message = "was changed or replaced while it was being loaded: load it again, once it is written"
-        raise FileError(f"{part.path}: {message}", path=part.path)
+        raise changed(part.path)
 
 
 def _refuse_faults(parts: Sequence[Part], chosen: list[str]) -> None:

@@ -23,7 +23,7 @@ from bulkio.protocols import Chunk
 from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from bulkio.protocols import Spelling
 
@@ -100,6 +100,9 @@ class StreamSource:
     def inferred_types(self) -> Mapping[str, str]:
         """Return nothing: its columns have types."""
         return {}
+
+    def fingerprints(self, _: Callable[[], bool]) -> None:
+        """Return None: an object is read once."""
 
     def close(self) -> None:
         """Release the stream, and with it what its producer holds."""

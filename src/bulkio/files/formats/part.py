@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from bulkio.errors import SchemaError
+from bulkio.errors import FileError, SchemaError
 from bulkio.protocols import PartRange
 from bulkio.show import did_you_mean, printable
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Generator, Mapping, Sequence
 
     from bulkio.protocols import Spelling
@@ -24,10 +25,12 @@ __all__ = [
     "Part",
     "ReadOptions",
     "TypedPart",
+    "changed",
     "choose_columns",
     "even_ranges",
     "file_state",
     "readable_schema",
+    "state_of",
 ]
 
 #: what tells that a file is still the one that it was: device, inode, size, time of the last change
@@ -36,8 +39,18 @@ FileState = tuple[int, int, int, int]
 
 def file_state(path: str) -> FileState:
     """Return what `path` is now; links are followed. Raises OSError."""
-    found = Path(path).stat()
+    return state_of(Path(path).stat())
+
+
+def state_of(found: os.stat_result) -> FileState:
+    """Return the state in which a file was found."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def changed(path: str) -> FileError:
+    """Return the error about a file that is not in its first state any more."""
+    message = "was changed or replaced while it was being loaded: load it again, once it is written"
+    return FileError(f"{path}: {message}", path=path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from bulkio.forms.inference import Inference
 from bulkio.protocols import Chunk, PartRange
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.csv.opening import BinaryFile
     from bulkio.files.formats.csv.parser import Parser
@@ -212,6 +212,9 @@ class CsvStream:
     def inferred_types(self) -> Mapping[str, str]:
         """Return nothing: what can be read once cannot be looked at first."""
         return {}
+
+    def fingerprints(self, _: Callable[[], bool]) -> None:
+        """Return None: a stream is read once."""
 
     def close(self) -> None:
         """Let go of what decompresses."""

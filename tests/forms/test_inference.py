@@ -8,15 +8,17 @@ import pyarrow as pa
 import pytest
 
 from bulkio.forms.inference import Inference
+from bulkio.forms.rewriting import Rewriter
 from bulkio.forms.spellings import ALL, TYPES, spellings
+from bulkio.protocols import Spelling
 
 
-def inferred(*values: str | None) -> str:
+def inferred(*values: str | None, spelling: Spelling | None = None) -> str:
     """Give the type of one column."""
-    inference = Inference(("c",))
+    inference = Inference(("c",), spelling)
     for value in values:  # one batch each: they add up
         inference.feed(pa.record_batch([pa.array([value], pa.string())], ["c"]))
-    together = Inference(("c",))
+    together = Inference(("c",), spelling)
     together.feed(pa.record_batch([pa.array([None, *values], pa.string()).slice(1)], ["c"]))
     assert inference.types() == together.types()
     return inference.types()["c"]
@@ -98,6 +100,55 @@ def test_types(wanted, columns):
     """Each column gets its type, whatever the batches; NULLs are allowed everywhere."""
     for values in columns:
         assert inferred(*values) == wanted, values
+
+
+COMMA = Spelling(decimal_comma=True)
+GERMAN = Spelling(date_format="DD.MM.YYYY")
+BERLIN = Spelling(timezone="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "wanted", "columns"),
+    [
+        (COMMA, "numeric", [["1,50", "2"], ["-0,5", None], ["9223372036854775808"]]),
+        (COMMA, "bigint", [["12", "-1"]]),
+        (COMMA, "date", [["2025-12-31"]]),
+        (COMMA, "timestamp", [["2025-12-31 12:00:00.5"]]),
+        (COMMA, "text", [["1.50"], ["1,5", "1.5"], ["01,50"], ["1,50", "1,5e3"], ["1,2,3"], [",5"], ["5,"], ["1;5"]]),
+        (COMMA, "text", [["1.234,50"], ["2025-12-31 12:00:00,5"], [None]]),
+        (GERMAN, "date", [["31.12.2025", None, "01.02.2025"]]),
+        (GERMAN, "timestamp", [["31.12.2025 23:59:59"], ["31.12.2025 12:00:00.5", "01.01.2025 00:00:00"]]),
+        (GERMAN, "text", [["2025-12-31"], ["1.2.2025"], ["30.02.2025"], ["31.12.2025", "31.12.2025 12:00:00"], [""]]),
+        (GERMAN, "text", [["31.12.2025 9:00:00"], ["31.12.2025T09:00:00"], ["31.12.25"], ["31.12.2025 09:00"]]),
+        (GERMAN, "numeric", [["31.12"]]),
+        (Spelling(date_format="YYYYMMDD"), "date", [["20251231"]]),
+        (Spelling(date_format="YYYYMMDD"), "bigint", [["20251231", "20251232"]]),
+        (Spelling(date_format="YYYYMMDD"), "timestamp", [["20251231 10:00:00"]]),
+        (BERLIN, "timestamptz", [["2025-12-31 12:00:00"]]),
+        (BERLIN, "date", [["2025-12-31"]]),
+        (Spelling(date_format="MM/DD/YYYY", timezone="UTC"), "timestamptz", [["12/31/2025 10:00:00", None]]),
+    ],
+)
+def test_types_of_a_spelling(spelling, wanted, columns):
+    """A type is taken where it prints back what the declared rewriting makes of every value."""
+    for values in columns:
+        assert inferred(*values, spelling=spelling) == wanted, values
+
+
+@pytest.mark.parametrize("spelling", [COMMA, GERMAN, Spelling(True, "DD.MM.YYYY", "UTC")])  # noqa: FBT003
+def test_what_is_inferred_is_rewritten(spelling):
+    """Of drawn texts, none of which a type is inferred is one that the rewriting refuses."""
+    texts = [text.replace("2025-12-31", "31.12.2025") for text in drawn_texts(random.Random(6))[:1000]]  # noqa: S311
+    rewriter = Rewriter(spelling)
+    met = set()
+    for text in texts + [text.replace(".", ",") for text in texts]:
+        inference = Inference(("c",), spelling)
+        inference.feed(pa.record_batch([pa.array([text])], ["c"]))
+        kind = inference.types()["c"]
+        done = rewriter.rewrite(pa.array([text]), pg_type=kind, column="c")
+        assert kind in ("text", "timestamptz") or inferred(*done.to_pylist()) == kind
+        met.add(kind)
+    assert len(met) > 3
 
 
 def drawn_texts(rng: random.Random) -> list[str]:

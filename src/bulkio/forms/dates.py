@@ -41,6 +41,12 @@ class DateFormat:
         patterns = [f"(?P<{_NAMES[name]}>{digits[name]})" for name in fields]
         marks = [re.escape(mark) for mark in between]
         self._date = marks[0] + "".join(p + mark for p, mark in zip(patterns, marks[1:], strict=True))
+        self._full_date = self._date.replace(r"\d{1,2}", r"\d{2}")
+
+    def one_spelling(self, texts: pa.Array) -> pa.Array:
+        """Write as ISO 8601 what has each digit: 01.02.2025, where `iso` takes 1.2.2025, too. Null for all else."""
+        full = pc.match_substring_regex(texts, rf"^{self._full_date}(?: \d{{2}}:.+)?$")
+        return self.iso(pc.if_else(full, texts, pa.scalar(None, texts.type)), with_time=True)
 
     def iso(self, texts: pa.Array, *, with_time: bool = False) -> pa.Array:
         """Write `texts` as ISO 8601 does; return null for what is not written so. No calendar is looked at."""

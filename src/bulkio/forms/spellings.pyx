@@ -27,6 +27,9 @@ TYPES = (
     (IS_TIMESTAMP, "timestamp"), (IS_UUID, "uuid"),
 )
 ALL = 127
+#: bits of those types that a source's own spelling concerns
+NUMBERS = IS_BIGINT | IS_NUMERIC
+MOMENTS = IS_DATE | IS_TIMESTAMP
 
 cdef const uint8_t* BIGINT_MAX = b"9223372036854775807"
 cdef const uint8_t* BIGINT_MIN = b"9223372036854775808"

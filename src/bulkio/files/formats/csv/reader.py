@@ -105,7 +105,7 @@ class CsvPart:
         """Read all of it and give the type of each column; nothing where that was not asked for. Raises `FileError`."""
         if not self.options.infer:
             return {}
-        inference = Inference(self._layout.names)
+        inference = Inference(self._layout.names, self.options.spelling)
         with reading(self.path):
             for batch in self.batches(ReadOptions(INFERENCE_ROWS, None, frozenset())):
                 inference.feed(batch)

@@ -172,6 +172,21 @@ def test_ranges_of_a_file_without_rows(write):
     assert CsvPart(write(b"a,b\n")).ranges(3) == []
 
 
+@pytest.mark.parametrize(
+    ("encoding", "windows"),
+    [("latin-1", "cp1252"), ("iso8859-15", "cp1252"), ("iso-8859-2", "cp1250"), ("iso-8859-9", "cp1254")],
+)
+def test_latin_1_from_windows(encoding, windows):
+    """A euro sign of Windows is not the control character that latin-1 has in its place."""
+    with pytest.raises(CsvError) as caught:
+        rows_of(CsvStream(io.BytesIO(b"a,b\n1,x\n2,5 \x80\n"), CsvOptions(encoding=encoding)).batches())
+    assert (caught.value.line, caught.value.row) == (3, 2)
+    assert f"byte 80 is a control character in {encoding}" in str(caught.value)
+    assert f"such as {windows}" in str(caught.value)
+    whole = CsvStream(io.BytesIO(b"a\n\xe4\xa0\n"), CsvOptions(encoding=encoding))
+    assert len(rows_of(whole.batches())) == 1
+
+
 def test_a_stream_is_read_once():
     """What is gone cannot be read again; nor can its lines be told where fields held line ends."""
     stream = CsvStream(io.BytesIO(b"a\n1\n2\n"))

@@ -7,6 +7,7 @@ where the text is ASCII, in 0.4 s where it is not (measured), and the bytes go o
 from __future__ import annotations
 
 import codecs
+import re
 
 __all__ = ["BadBytesError", "Utf8Stream"]
 
@@ -14,6 +15,17 @@ _BOM = "\ufeff".encode()
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 #: encodings of which the mark at the beginning tells the order of bytes; Python takes the machine's without one
 _MARKED = {"utf-16": _UTF16_MARKS, "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
+
+#: encodings that have control characters from 80 to 9f, and which of Windows' is like each, with letters there
+_OF_WINDOWS = {
+    "iso8859-1": "cp1252",
+    "iso8859-2": "cp1250",
+    "iso8859-5": "cp1251",
+    "iso8859-7": "cp1253",
+    "iso8859-9": "cp1254",
+    "iso8859-15": "cp1252",
+}
+_CONTROLS = re.compile(rb"[\x80-\x9f]")
 
 
 class BadBytesError(ValueError):
@@ -35,12 +47,19 @@ class Utf8Stream:
         self._passes = codec.name in ("utf-8", "utf-8-sig", "ascii")
         # Never utf-8-sig itself: the mark is skipped here, whatever the encoding.
         self._decoder = codecs.getincrementaldecoder("utf-8" if codec.name == "utf-8-sig" else encoding)("strict")
+        self._windows = _OF_WINDOWS.get(codec.name)
         self._marks: tuple[bytes, ...] = _MARKED.get(codec.name, ())
         self._raw_head: bytes | None = b"" if at_start and self._marks else None
         self._head: bytes | None = b"" if at_start else None
 
     def feed(self, piece: bytes, *, final: bool = False) -> bytes:
         """Return the UTF-8 of `piece`; a character that it cuts comes with the next one. Raises `BadBytesError`."""
+        if self._windows is not None and (control := _CONTROLS.search(piece)):
+            message = (
+                f"byte {control[0].hex()} is a control character in {self.encoding}, and a letter or sign in files"
+                f" from Windows: give their encoding, such as {self._windows}; if it is meant, make the file UTF-8"
+            )
+            raise BadBytesError(message, self.feed(piece[: control.start()]))
         if self._raw_head is not None:
             piece = self._check_mark(piece, final=final)
         before = self._decoder.getstate()

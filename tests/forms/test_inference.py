@@ -135,7 +135,7 @@ def test_types_of_a_spelling(spelling, wanted, columns):
         assert inferred(*values, spelling=spelling) == wanted, values
 
 
-@pytest.mark.parametrize("spelling", [COMMA, GERMAN, Spelling(True, "DD.MM.YYYY", "UTC")])  # noqa: FBT003
+@pytest.mark.parametrize("spelling", [COMMA, GERMAN, Spelling(True, "DD.MM.YYYY", "UTC")])
 def test_what_is_inferred_is_rewritten(spelling):
     """Of drawn texts, none of which a type is inferred is one that the rewriting refuses."""
     texts = [text.replace("2025-12-31", "31.12.2025") for text in drawn_texts(random.Random(6))[:1000]]  # noqa: S311

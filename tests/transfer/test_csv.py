@@ -82,6 +82,42 @@ def test_spelling(dsn: str, conn: psycopg.Connection, tmp_path: Path) -> None:
     assert conn.execute("SELECT t::text FROM t").fetchone() == ('(1234.5,2025-12-31,"2025-07-01 10:00:00+00",ß)',)
 
 
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+@pytest.mark.parametrize(
+    ("options", "kind", "own"),
+    [
+        ({"date_format": "DD.MM.YYYY"}, "date", "30.02.2025"),
+        ({"date_format": "DD.MM.YYYY"}, "timestamp", "30.02.2025 12:00"),
+        ({"date_format": "DD.MM.YYYY", "timezone": "Europe/Berlin"}, "timestamptz", "26.10.2025 02:30"),
+        ({"decimal_comma": True, "delimiter": ";"}, "numeric(3,1)", "1234,5"),
+    ],
+)
+def test_errors_show_the_files_own_text(
+    dsn: str, tmp_path: Path, options: dict[str, object], kind: str, own: str, method: str
+) -> None:
+    """A value that was rewritten is shown as the file has it."""
+    source = tmp_path / "x.csv"
+    source.write_text(f"a\n{own}\n")
+    with pytest.raises(EncodeError) as caught:
+        bulkio.load(bulkio.csv(str(source), **options), "t", dsn, types={"a": kind}, method=method)
+    assert f"'{own}'" in str(caught.value)
+    assert (caught.value.row, caught.value.column, caught.value.line) == (1, "a", 2)
+
+
+@pytest.mark.parametrize("kind", ["numeric[]", "float8[]", "money[]", "numrange", "point", "pair", "many"])
+def test_decimal_comma_between_values(dsn: str, conn: psycopg.Connection, tmp_path: Path, kind: str) -> None:
+    """Where commas part a column's values, {1,50} could be one number or two: it is refused, and nothing is stored."""
+    conn.execute("CREATE TYPE pair AS (a int, b numeric); CREATE DOMAIN many AS numeric(9,2)[]")
+    conn.execute(f"CREATE TABLE t (i int, a {kind})")
+    source = tmp_path / "x.csv"
+    source.write_text('i;a\n1;"{1,50}"\n')
+    with pytest.raises(SchemaError, match="decimal comma") as caught:
+        bulkio.load(bulkio.csv(str(source), delimiter=";", decimal_comma=True), "t", dsn)
+    assert caught.value.columns == ("a",)
+    bulkio.load(bulkio.csv(str(source), delimiter=";", decimal_comma=True), "u", dsn, types={"a": "int[]"})
+    assert conn.execute("SELECT a FROM u").fetchall() == [([1, 50],)]
+
+
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
 def test_compressed(dsn: str, conn: psycopg.Connection, ending: str, tmp_path: Path) -> None:
     """A name's ending compresses what is written; what is read tells by itself that it is compressed."""

@@ -3,8 +3,8 @@
 Nothing is sampled, so that nothing is found out too late. An integer is bigint, whatever its size: a table outlives the
 file that it was made for. A column without any value is text.
 
-Where the source has a spelling of its own, its numbers and dates are looked at as `rewriting` will hand them on, and what
-that would refuse does not count: with a decimal comma 1,50 is numeric, and 1.50 is text.
+Where the source has a spelling of its own, its numbers and dates are looked at as `rewriting` will hand them on, and
+what that would refuse does not count: with a decimal comma 1,50 is numeric, and 1.50 is text.
 """
 
 from __future__ import annotations

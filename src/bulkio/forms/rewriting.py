@@ -6,6 +6,7 @@ reads and checks it. Nothing is guessed: a text that is not surely in the spelli
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,18 +18,22 @@ from bulkio.forms.zones import Zone
 from bulkio.show import show_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from bulkio.pgcopy import Field
     from bulkio.protocols import Spelling
+    from bulkio.types import PgType
 
-__all__ = ["Rewriter", "rewritten"]
+__all__ = ["BatchRewriter", "Rewriter", "has_commas"]
 
 #: PostgreSQL's types by their names in pg_type, and in SQL
 _NUMBERS = frozenset({"numeric", "decimal", "float4", "real", "float8", "double precision", "money"})
 _DATES = frozenset({"date"})
 _STAMPS = frozenset({"timestamp", "timestamp without time zone"})
 _INSTANTS = frozenset({"timestamptz", "timestamp with time zone"})
+#: types whose text has several numbers with commas between
+_SEVERAL = frozenset({"point", "line", "lseg", "box", "path", "polygon", "circle", "cube"})
+_VECTORS = frozenset({"vector", "halfvec", "sparsevec"})
 #: what may stand in a file of decimal commas: no digits, such as NaN, or digits without a mark, or with one comma
 _COMMA_NUMBER = r"^([^.,]*|\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*)$"
 
@@ -64,7 +69,7 @@ class Rewriter:
         """
         if not self.concerns(pg_type):
             return texts
-        base = _base(pg_type)
+        base, given = _base(pg_type), texts
         try:
             if base in _NUMBERS:
                 return _with_points(texts)
@@ -73,26 +78,57 @@ class Rewriter:
             return texts if self._zone is None or base not in _INSTANTS else self._zone.complete(texts)
         except ValueError as exc:
             row, reason = exc.args
-            message = f"{show_value(texts[row].as_py())} {reason}"
+            message = f"{show_value(given[row].as_py())} {reason}"
             raise EncodeError(message, column=column, row=first_row + row) from None
 
 
-def rewritten(
-    batches: Iterable[pa.RecordBatch], fields: Sequence[Field], spelling: Spelling | None, *, first_row: int = 1
-) -> Iterator[pa.RecordBatch]:
-    """Rewrite all batches of a source, which may have more columns than `fields`. Raises `EncodeError`."""
-    rewriter = Rewriter(spelling) if spelling is not None else None
-    types = {f.name: f.cast.pg.base.name for f in fields if rewriter and rewriter.concerns(f.cast.pg.base.name)}
-    if rewriter is None or not types:
-        yield from batches
-        return
-    for batch in batches:
+class BatchRewriter:
+    """Rewrites the batches of one source, which may have more columns than `fields`; without a `spelling` none."""
+
+    def __init__(self, fields: Sequence[Field], spelling: Spelling | None) -> None:
+        self._rewriter = Rewriter(spelling) if spelling is not None else None
+        types = {field.name: field.cast.pg.base.name for field in fields}
+        self._types = {name: kind for name, kind in types.items() if self._rewriter and self._rewriter.concerns(kind)}
+
+    def rewrite(self, batch: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
+        """Return a batch as PostgreSQL spells it. Raises `EncodeError` with the row, counted from `first_row`."""
+        rewriter = self._rewriter
+        if rewriter is None or not self._types:
+            return batch
         columns = [
-            rewriter.rewrite(column, pg_type=types[name], column=name, first_row=first_row) if name in types else column
+            rewriter.rewrite(column, pg_type=self._types[name], column=name, first_row=first_row)
+            if name in self._types
+            else column
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ]
-        yield pa.record_batch(columns, schema=batch.schema)
-        first_row += batch.num_rows
+        return pa.record_batch(columns, schema=batch.schema)
+
+    @contextmanager
+    def own_texts(self, source: pa.RecordBatch, first_row: int) -> Iterator[None]:
+        """Let an `EncodeError` about a value that was rewritten show the `source`'s own text."""
+        try:
+            yield
+        except EncodeError as error:
+            if self._rewriter is None or error.row is None or error.column not in self._types:
+                raise
+            text = source.column(error.column).slice(error.row - first_row, 1)
+            sent = self._rewriter.rewrite(text, pg_type=self._types[error.column], column=error.column)
+            message = _shown_as(str(error.args[0]), sent[0].as_py(), text[0].as_py())
+            raise EncodeError(message, column=error.column, row=error.row) from None
+
+
+def _shown_as(message: str, sent: str, own: str) -> str:
+    quoted = message.replace(show_value(sent), show_value(own))
+    return quoted if quoted != message else message.replace(show_value(sent).strip("'"), show_value(own))
+
+
+def has_commas(pg: PgType) -> bool:
+    """Tell whether the text of a type has numbers with fractions and, outside these, commas: {1,50} is two numbers."""
+    base = pg.base
+    if base.name in _SEVERAL | _VECTORS:
+        return True
+    parts = [base.element] if base.element is not None else [kind for _, kind in base.fields]
+    return any(part.base.name in _NUMBERS or has_commas(part) for part in parts)
 
 
 def _base(pg_type: str) -> str:

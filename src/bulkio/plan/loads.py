@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio import sql
 from bulkio.catalog import READABLE, WRITABLE, Column, SequenceUse, Table
 from bulkio.errors import SchemaError
+from bulkio.forms.rewriting import has_commas
 from bulkio.forms.rows import row_oid, unsupported
 from bulkio.pgcopy import Field
 from bulkio.plan.new_columns import declared, new_cast, new_column
@@ -195,6 +196,8 @@ def _load_plan(
     request: LoadRequest, source: SourceFacts, database: Database, fields: Sequence[Field], table: tuple[str, str]
 ) -> LoadPlan:
     if source.spelling is not None:
+        if source.spelling.decimal_comma:
+            _refuse_commas(fields)
         fields = [replace(field, cast=with_iso_texts(field.cast)) for field in fields]
     return LoadPlan(
         request=request,
@@ -207,6 +210,14 @@ def _load_plan(
         method=_method(request, fields),
         notes=source.notes,
     )
+
+
+def _refuse_commas(fields: Sequence[Field]) -> None:
+    """Refuse columns in whose text nobody can tell a decimal comma from one between two values."""
+    mend = "write points there, or load it as text"
+    kinds = [(field.name, field.cast.pg) for field in fields if has_commas(field.cast.pg)]
+    faults = [(name, f"in {show_type(pg.sql)} a comma parts the values: {mend}") for name, pg in kinds]
+    refuse(faults, f"a decimal comma ({show_option('decimal_comma')}) cannot be read in these columns")
 
 
 def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:

@@ -15,7 +15,7 @@ from bulkio.files import open_source
 from bulkio.flow import shelter
 from bulkio.forms.copy_csv import Lines, csv_block
 from bulkio.forms.prepare import prepare_batch, prepared_fields
-from bulkio.forms.rewriting import rewritten
+from bulkio.forms.rewriting import BatchRewriter
 from bulkio.forms.rows import to_rows
 from bulkio.forms.sizes import batch_bytes
 from bulkio.forms.wire import wire_batches, wire_fields
@@ -61,8 +61,11 @@ def encode_batches(
     nothing but text. Raises EncodeError for the first value that cannot go.
     """
     encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes, first_row=first_row)
-    for batch in rewritten(batches, fields, spelling, first_row=first_row):
-        yield from encoder.encode(prepare_batch(batch, fields, encoder.next_row))
+    rewriter = BatchRewriter(fields, spelling)
+    for batch in batches:
+        row = encoder.next_row
+        with rewriter.own_texts(batch, row):
+            yield from encoder.encode(prepare_batch(rewriter.rewrite(batch, row), fields, row))
     yield encoder.finish()
 
 

@@ -47,7 +47,6 @@ from bulkio.protocols import Progress, ResultColumn
 from bulkio.show import show_option
 from bulkio.transfer import open_reads
 from bulkio.transfer.report import ExportReport
-from bulkio.transfer.send import first_error
 from bulkio.transfer.session import open_session, transaction
 from bulkio.types import charset_of
 
@@ -143,28 +142,24 @@ async def open_batches(
 ) -> AsyncIterator[BatchStream]:
     """Plan, and read in the background; leaving early cancels the COPY on the server."""
     _names_table(request)  # what is neither a table nor a query is told without a connection
-    try:
-        async with (
-            open_session(request.dsn, request) as session,
-            transaction(session, read_only=True, lock_timeout=request.lock_timeout) as begun,
-            open_reads.opened(session) as read,
-        ):
-            stream = BatchStream(await plan_in(session, request, dest), begun.lifted, read)
-            if isinstance(request, ExportRequest) and request.progress is not None:
-                stream.estimated_rows = await _estimate(session, request)
-            for pin in (sql.USERS_PATH, *stream.plan.pins):
-                await session.execute(pin)
-            async with anyio.create_task_group() as group:
-                work = _read_cursor if stream.plan.method == "cursor" else _read_binary
-                group.start_soon(work, session, stream)
-                try:
-                    yield stream
-                finally:
-                    stream._batches.stop()
-                    group.cancel_scope.cancel()
-    except BaseExceptionGroup as errors:
-        first = first_error(errors)
-        raise first from first.__cause__
+    async with (
+        open_session(request.dsn, request) as session,
+        transaction(session, read_only=True, lock_timeout=request.lock_timeout) as begun,
+        open_reads.opened(session) as read,
+    ):
+        stream = BatchStream(await plan_in(session, request, dest), begun.lifted, read)
+        if isinstance(request, ExportRequest) and request.progress is not None:
+            stream.estimated_rows = await _estimate(session, request)
+        for pin in (sql.USERS_PATH, *stream.plan.pins):
+            await session.execute(pin)
+        async with flow.task_group() as group:
+            work = _read_cursor if stream.plan.method == "cursor" else _read_binary
+            group.start_soon(work, session, stream)
+            try:
+                yield stream
+            finally:
+                stream._batches.stop()
+                group.cancel_scope.cancel()
 
 
 async def _estimate(session: Session, request: ExportRequest) -> int | None:
@@ -292,7 +287,7 @@ async def _decode_apart(session: Session, stream: BatchStream, decoding: _Decodi
     """Decode in a thread, while the driver goes on reading."""
     pieces: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
     copied: list[int] = []
-    async with anyio.create_task_group() as group:
+    async with flow.task_group() as group:
         group.start_soon(flow.pump, lambda: _decoded(pieces, decoding, copied), stream._batches, batch_bytes)
         try:
             with _types_checked(stream.plan):

@@ -6,8 +6,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
 from bulkio import flow, sql
 from bulkio.errors import BulkioError
 from bulkio.files import csv_dest, file_dest
@@ -16,7 +14,6 @@ from bulkio.flow import shelter
 from bulkio.protocols import Progress
 from bulkio.transfer.export import QUEUE_BYTES, in_thread, plan_in, publish
 from bulkio.transfer.report import ExportReport
-from bulkio.transfer.send import first_error
 from bulkio.transfer.session import open_session, transaction
 
 if TYPE_CHECKING:
@@ -43,7 +40,7 @@ async def export_csv(request: ExportRequest) -> ExportReport:
             for pin in (sql.USERS_PATH, *plan.pins):
                 await session.execute(pin)
             chunks: flow.Stream[bytes] = flow.Stream(QUEUE_BYTES)
-            async with anyio.create_task_group() as group:
+            async with flow.task_group() as group:
                 group.start_soon(_write, chunks, writing)
                 try:
                     copied = await session.copy_out(
@@ -53,10 +50,9 @@ async def export_csv(request: ExportRequest) -> ExportReport:
                 except BaseException as error:
                     chunks.fail(error)
                     raise
-    except BaseException as error:
+    except BaseException:
         await shelter.finish(in_thread(writing.abort))
-        first = first_error(error) if isinstance(error, BaseExceptionGroup) else error
-        raise first from first.__cause__
+        raise
     await shelter.conclude(publish(writing.commit))
     return ExportReport(
         rows=copied,

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from bulkio import flow, sql
-from bulkio.errors import BulkioError, DriverError, EncodeError, FileError
+from bulkio.errors import DriverError, EncodeError, FileError
 from bulkio.files import open_source
 from bulkio.flow import shelter
 from bulkio.forms.copy_csv import Lines, csv_block
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bulkio.plan import LoadPlan
     from bulkio.protocols import CopyFormat, Row, Session, Source, Spelling
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "encode_batches", "first_error", "open_to_load"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "encode_batches", "open_to_load"]
 
 #: what may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
@@ -83,29 +83,31 @@ class Sender:
 
     async def run(self, session: Session) -> int:
         """Send every row under the user's search_path, which stays; return the row count of the server's COPY tag."""
-        read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
         try:
-            async with anyio.create_task_group() as group:
-                if flow.processors() > flow.SCARCE_PROCESSORS:
-                    batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
-                    group.start_soon(flow.pump, self.source.batches, batches, batch_bytes)
-                    read = partial(_taken, batches)
-                group.start_soon(flow.pump, lambda: self.blocks(read()), self._blocks, _block_bytes)
-                with self._blocks:
-                    return await self._send(session)
-        except BaseExceptionGroup as errors:
-            error = first_error(errors)
-            if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
-                error = error.at_row(self._lines.row_of(error.row))
-            raise await self._with_place(error) from None
-        raise AssertionError("a task group that ends without an error has returned")
+            return await self._run(session)
+        except (EncodeError, DriverError) as error:
+            raise await self._with_place(error) from error.__cause__
 
-    async def _with_place(self, error: BaseException) -> BaseException:
+    async def _run(self, session: Session) -> int:
+        read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
+        async with flow.task_group() as group:
+            if flow.processors() > flow.SCARCE_PROCESSORS:
+                batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
+                group.start_soon(flow.pump, self.source.batches, batches, batch_bytes)
+                read = partial(_taken, batches)
+            group.start_soon(flow.pump, lambda: self.blocks(read()), self._blocks, _block_bytes)
+            with self._blocks:
+                copied = await self._send(session)
+        return copied
+
+    async def _with_place(self, error: EncodeError | DriverError) -> EncodeError | DriverError:
         """Return an error about a row with the file and line of that row, where the source has lines.
 
         Only now are they looked for: that reads the file again.
         """
-        if not isinstance(error, EncodeError | DriverError) or error.row is None:
+        if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
+            error = error.at_row(self._lines.row_of(error.row))
+        if error.row is None:
             return error
         place = None
         with suppress(FileError):  # the file has changed, or is gone
@@ -168,24 +170,6 @@ def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yield what another thread reads; the end of this iterator stops it."""
     with batches:
         yield from batches
-
-
-def first_error(errors: BaseExceptionGroup) -> BaseException:
-    """Return the error that a task group's others followed from: bulkio's own before signals between the parties."""
-    leaves = list(_leaves(errors))
-    for wanted in (BulkioError, Exception):
-        for error in leaves:
-            if isinstance(error, wanted) and not isinstance(error, flow.Closed):
-                return error
-    return leaves[0]
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for child in error.exceptions:
-            yield from _leaves(child)
-    else:
-        yield error
 
 
 def _block_bytes(item: tuple[object, int]) -> int:

@@ -114,6 +114,12 @@ def test_no_submodule_has_a_public_name() -> None:
     assert not modules & set(bulkio.__all__)
 
 
+@pytest.mark.parametrize("module", MODULES[1:])
+def test_public_modules_are_attributes(module: str) -> None:
+    """What dir() shows is there, imported already or not."""
+    assert python(f"import bulkio; print({module}.__name__)") == f"{module}\n"
+
+
 def test_unknown_name() -> None:
     """A name that is not there is an AttributeError, as anywhere."""
     with pytest.raises(AttributeError, match="has no attribute 'laod'"):

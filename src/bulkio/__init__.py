@@ -88,7 +88,13 @@ __all__ = [
 ]
 
 
+#: modules that users reach as attributes
+_MODULES = ("aio", "errors")
+
+
 def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f"bulkio.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'bulkio' has no attribute {name!r}")
     value = getattr(import_module(f"bulkio.{_HOMES[name]}"), name)
@@ -98,4 +104,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """Name what is public, loaded already or not: TAB shows it."""
-    return sorted([*__all__, "__version__", "aio", "errors"])
+    return sorted([*__all__, *_MODULES, "__version__"])

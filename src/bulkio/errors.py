@@ -18,6 +18,9 @@ is worded here, and nowhere else. The CLI alone turns these into exit codes.
 
 from __future__ import annotations
 
+import types
+from copy import copy
+
 from bulkio.show import printable, show_name
 
 __all__ = [
@@ -44,6 +47,26 @@ class BulkioError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own calls the constructor with `args` alone, without the keywords that it asks for.
         return _restored, (type(self), self.args, vars(self))
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython, and so Jupyter, shows: the lines of the user's own, and the message.
+
+        Everything else stands in the error still; `traceback.print_exception(error)` shows it.
+        """
+        from IPython import get_ipython  # it is the caller
+
+        alone = copy(self)  # of what it followed from, the message tells what the user can do about
+        lines: list[str] = get_ipython().InteractiveTB.structured_traceback(
+            type(self), alone, _callers(self.__traceback__), tb_offset=1
+        )
+        return lines
+
+
+def _callers(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """Return the part of a traceback that lies outside of bulkio: whoever called it."""
+    if trace is None or trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        return None
+    return types.TracebackType(_callers(trace.tb_next), trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
 
 
 def _restored(kind: type[BulkioError], args: tuple[object, ...], facts: dict[str, object]) -> BulkioError:

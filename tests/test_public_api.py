@@ -135,7 +135,7 @@ def test_version_is_the_package_s() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "fast"}, "mode is 'fast', and can be 'append', 'create' or 'truncate'"),
+        ({"mode": "fast"}, "mode is 'fast', and can be 'append', 'create', "),
         ({"method": "x"}, "method is 'x', and can be 'binary', 'csv' or 'records'"),
         ({"driver": "pg8000"}, "driver is 'pg8000', and can be 'auto', 'asyncpg' or 'psycopg'"),
         ({"nul": "Strip"}, "nul is 'Strip', and can be 'error', 'strip' or 'replace'"),

@@ -13,7 +13,9 @@ __all__ = [
     "BoundsPolicy",
     "DriverChoice",
     "DriverName",
+    "Duplicates",
     "ExportMethod",
+    "IfEmpty",
     "InfinityPolicy",
     "LoadInfinity",
     "LoadMethod",
@@ -24,20 +26,23 @@ __all__ = [
     "check_flag",
     "check_number",
     "check_params",
+    "check_share",
     "milliseconds",
+    "share_of",
 ]
 
 
 _REPLACING = (
     "truncate replaces the rows of a table that exists, all or none; to change its columns, too, DROP it and use create"
 )
-_MERGING = "append into an empty table of its own, then run INSERT INTO … SELECT … ON CONFLICT from there"
+_MERGING = "upsert inserts new rows and updates those whose key is there, insert-new leaves these as they are"
 
 #: words that other tools have for a mode, and what fits here
 MODE_ADVICE = {
     **dict.fromkeys(("replace", "overwrite", "full", "recreate"), _REPLACING),
-    **dict.fromkeys(("upsert", "merge", "update", "insert-new", "ignore"), _MERGING),
+    **dict.fromkeys(("merge", "update", "ignore", "insert_new", "insert-ignore"), _MERGING),
     **dict.fromkeys(("insert", "add"), "append adds rows"),
+    **dict.fromkeys(("replace_where", "delete-insert", "backfill"), "replace-where replaces the rows of a condition"),
 }
 
 
@@ -107,6 +112,25 @@ def milliseconds(name: str, value: object) -> int:
     return limit
 
 
+_SHARE = re.compile(r"(\d{1,18})(%?)")
+
+
+def check_share(name: str, value: object) -> None:
+    """Refuse what is neither a number of rows nor a percentage of them."""
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or (match[2] and int(match[1]) > 100):
+        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a text such as '1000' (rows) or '10%'")
+
+
+def share_of(share: str, rows: int) -> int:
+    """Return how many of `rows` a share is, at most.
+
+    >>> share_of("10%", 25), share_of("7", 25)
+    (2, 7)
+    """
+    return rows * int(share[:-1]) // 100 if share.endswith("%") else int(share)
+
+
 DriverName = Literal["asyncpg", "psycopg"]
 
 
@@ -119,7 +143,15 @@ LoadMethod = Literal["binary", "csv", "records"]
 ExportMethod = Literal["binary", "cursor"]
 
 
-Mode = Literal["append", "create", "truncate"]
+Mode = Literal["append", "create", "truncate", "upsert", "insert-new", "replace-where"]
+
+
+#: what becomes of rows of one source that have one key
+Duplicates = Literal["error", "first", "last"]
+
+
+#: whether a source without rows may empty a table
+IfEmpty = Literal["error", "ok"]
 
 
 InfinityPolicy = Literal["error", "null", "sentinel"]

@@ -77,6 +77,10 @@ class CopyTarget:
     columns: tuple[str, ...]
     #: type oids of the columns, in the same order
     type_oids: tuple[int, ...]
+    #: SQL of the condition that rows must meet to be stored; "" for none
+    where: str = ""
+    #: whether rows are stored as if all could see them already: for a table made or emptied in this transaction
+    freeze: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +193,10 @@ class Session(Protocol):
     @property
     def server_encoding(self) -> str:
         """The encoding that the database keeps text in, as the server spells it."""
+
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number, such as 180003."""
 
     async def execute(self, sql: str) -> str:
         """Run one statement; return its command tag, such as ``COPY 10``."""

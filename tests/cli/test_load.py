@@ -55,6 +55,10 @@ def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver
         "lifted": [],
         "rows_before": 0,
         "rows_before_estimated": False,
+        "inserted": 1000,
+        "updated": 0,
+        "skipped": 0,
+        "deleted": 0,
     }
     assert len(snapshot(db)["orders"]) == 1000
 

@@ -1,5 +1,6 @@
 """What PostgreSQL's catalog says of tables and types: the questions, in SQL, and the facts that answer them."""
 
+from bulkio.catalog.keys import UniqueKey, key_columns_query, unique_keys
 from bulkio.catalog.names import (
     TableName,
     bad_name,
@@ -42,12 +43,14 @@ __all__ = [
     "SequenceUse",
     "Table",
     "TableName",
+    "UniqueKey",
     "bad_name",
     "children_query",
     "column_types_query",
     "columns_query",
     "extension_types_query",
     "is_table_name",
+    "key_columns_query",
     "name_bytes_query",
     "name_query",
     "named_types_query",
@@ -61,5 +64,6 @@ __all__ = [
     "tables_query",
     "type_names_query",
     "types_query",
+    "unique_keys",
     "visible_types_query",
 ]

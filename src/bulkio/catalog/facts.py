@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
+    from bulkio.catalog.keys import UniqueKey
     from bulkio.catalog.tables import SequenceUse, Table
     from bulkio.catalog.types import NamedType, TypeRef
     from bulkio.types import TypeFacts
@@ -31,10 +32,11 @@ class Wanted:
     names: Sequence[str] = ()
     #: whether PostGIS's types are wanted
     postgis: bool = False
-    #: … and of the table: its sequences, the columns that may hold NULLs, the tables that inherit from it
+    #: … and of the table: its sequences, the columns that may hold NULLs, the tables that inherit from it, its keys
     sequences: bool = False
     nullable: bool = False
     children: bool = False
+    keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,5 @@ class Facts:
     nullable: Set[str] = frozenset()
     #: the tables that inherit from the table, as messages call them: TRUNCATE empties them, too
     children: tuple[str, ...] = ()
+    #: the table's unique keys, the primary one first
+    keys: tuple[UniqueKey, ...] = ()

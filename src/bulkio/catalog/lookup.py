@@ -18,7 +18,7 @@ from bulkio.types import known_type
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
-    from bulkio.catalog import NamedType, SequenceUse
+    from bulkio.catalog import NamedType, SequenceUse, UniqueKey
     from bulkio.catalog.facts import Wanted
     from bulkio.catalog.question import Question
     from bulkio.protocols import Session
@@ -116,6 +116,7 @@ async def gather(session: Session, wanted: Wanted) -> Facts:
         sequences=await find_sequences(session, table) if table is not None and wanted.sequences else (),
         nullable=await _nullable_columns(session, table) if table is not None and wanted.nullable else frozenset(),
         children=await _children(session, table) if table is not None and wanted.children else (),
+        keys=await _unique_keys(session, table) if table is not None and wanted.keys else (),
     )
 
 
@@ -169,6 +170,11 @@ async def _children(session: Session, table: Table) -> tuple[str, ...]:
     """Look up the tables that inherit from a table, by their names for messages; partitions are none."""
     names = await _ask(session, catalog.children_query(table.oid))
     return tuple(f"{show_name(name.schema or '')}.{show_name(name.name)}" for name in names)
+
+
+async def _unique_keys(session: Session, table: Table) -> tuple[UniqueKey, ...]:
+    """Look up a table's unique indexes, with what keeps one from telling whether a row is there."""
+    return catalog.unique_keys(await _ask(session, catalog.key_columns_query(table.oid)))
 
 
 async def path_schemas(session: Session) -> set[str]:

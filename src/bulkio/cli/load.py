@@ -9,7 +9,7 @@ import click
 
 from bulkio.cli.formats import format_options, named_file
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import Output, request_options, use_dsn
+from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.progress import progress_bar
 from bulkio.options import LoadRequest
 from bulkio.show import printable
@@ -19,10 +19,22 @@ __all__ = ["load"]
 
 @click.command()
 @click.argument("names", metavar="SOURCE... TABLE", nargs=-1, required=True)
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    metavar="VALUE",
+    help=r"A value for $1, then $2, ... of --where; \N is NULL (and \\N the text \N).",
+)
 @format_options(load=True)
 @request_options(LoadRequest)
 def load(
-    names: tuple[str, ...], fmt: str | None, csv: dict[str, object], options: dict[str, Any], output: Output
+    names: tuple[str, ...],
+    params: tuple[str, ...],
+    fmt: str | None,
+    csv: dict[str, object],
+    options: dict[str, Any],
+    output: Output,
 ) -> None:
     """Load files into a table.
 
@@ -43,6 +55,7 @@ def load(
       bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
     """  # noqa: D301 (\b is click's)
     sources, table = _sources_and_table(names)
+    options["params"] = [parse_param(param) for param in params]
     options["dsn"] = use_dsn(options["dsn"], quiet=output.quiet)
     source = named_file(sources, fmt, csv)
     from bulkio import sync

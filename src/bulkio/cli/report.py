@@ -24,10 +24,19 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         more: dict[str, object] = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}
         more |= {"rows_before": report.rows_before, "rows_before_estimated": report.rows_before_estimated}
+        more |= {name: getattr(report, name) for name in ("inserted", "updated", "skipped", "deleted")}
         _written(lambda: show_json({**_numbers(report), **more}))
     elif not quiet:
-        what = f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{_before(report)}"
+        what = f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{_changes(report)}{_before(report)}"
         _written(lambda: show(what))
+
+
+def _changes(report: LoadReport) -> str:
+    """Say what became of the rows, where it is more than that all are new."""
+    if report.inserted == report.rows and not report.deleted:
+        return ""
+    counts = {name: getattr(report, name) for name in ("inserted", "updated", "skipped", "deleted")}
+    return ": " + ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name == "inserted")
 
 
 def _before(report: LoadReport) -> str:
@@ -107,6 +116,7 @@ def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
             "mode": plan.request.mode,
             "creates": plan.creates,
             "ddl": [*plan.types_ddl, *plan.ddl],
+            "statements": [*plan.statements, *(plan.work.merge.statements if plan.work.merge else ())],
             "notes": list(plan.notes),
             **_how(plan),
             "batch_rows": plan.request.batch_rows,

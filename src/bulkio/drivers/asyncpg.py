@@ -80,6 +80,12 @@ class AsyncpgSession:
         """The encoding that the database keeps text in; the server reports it when a session begins."""
         return str(getattr(self._conn.get_settings(), "server_encoding", "UTF8"))
 
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number, such as 180003."""
+        version = self._conn.get_server_version()
+        return int(version.major) * 10_000 + int(version.minor)
+
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); return the last one's command tag."""
         with self._mapped():
@@ -103,6 +109,8 @@ class AsyncpgSession:
                 source=pieces,
                 columns=target.columns,
                 schema_name=target.schema or None,
+                freeze=target.freeze or None,
+                where=target.where or None,
                 **asyncpg_params.copy_in_options(fmt),
             )
         return _tag_rows(tag)
@@ -124,6 +132,7 @@ class AsyncpgSession:
                     records=records,
                     columns=target.columns,
                     schema_name=target.schema or None,
+                    where=target.where or None,
                 )
             except _ENCODER_ERRORS as exc:
                 if isinstance(exc, asyncpg.InterfaceError):

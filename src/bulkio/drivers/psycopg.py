@@ -84,6 +84,11 @@ class PsycopgSession:
         """The encoding that the database keeps text in; the server reports it when a session begins."""
         return self._conn.info.parameter_status("server_encoding") or "UTF8"
 
+    @property
+    def server_version(self) -> int:
+        """The server's version as a number, such as 180003."""
+        return self._conn.info.server_version
+
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); return the last one's command tag."""
         return await self._run(partial(_execute, self._conn, sql))

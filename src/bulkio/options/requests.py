@@ -15,7 +15,9 @@ from bulkio.choices import (
     MODE_ADVICE,
     BoundsPolicy,
     DriverChoice,
+    Duplicates,
     ExportMethod,
+    IfEmpty,
     InfinityPolicy,
     LoadInfinity,
     LoadMethod,
@@ -23,6 +25,7 @@ from bulkio.choices import (
     NanPolicy,
     NulPolicy,
     check_params,
+    check_share,
     milliseconds,
 )
 from bulkio.options.option import Option, fields_of
@@ -114,11 +117,61 @@ class LoadRequest(_Shared):
     mode: Annotated[
         Mode,
         Option(
-            "append: add rows, and create a missing table; create: the table must not exist; truncate: replace its"
-            " rows.",
+            "append: add rows; create: the table must not exist; truncate: replace all rows; upsert: insert new rows"
+            " and update those whose key is there; insert-new: insert new rows only; replace-where: replace the rows"
+            " of a condition. All but truncate create a missing table.",
             advice=MODE_ADVICE,
         ),
     ] = "append"
+    key: Annotated[
+        Sequence[str] | None,
+        Option(
+            "upsert and insert-new: the columns of the unique key that tells which rows are new.",
+            metavar="NAME,...",
+            default="the primary key",
+        ),
+    ] = None
+    duplicates: Annotated[
+        Duplicates,
+        Option("upsert and insert-new: what to do where rows of the source have one key: refuse, or keep which one."),
+    ] = "error"
+    order_by: Annotated[
+        str | None,
+        Option(
+            "upsert and insert-new: the column that tells which of the duplicates is first or last.",
+            metavar="NAME",
+            default="the source's order",
+        ),
+    ] = None
+    update: Annotated[
+        Sequence[str] | None,
+        Option("upsert: update only these columns of rows that are there.", metavar="NAME,...", default="all"),
+    ] = None
+    delete_missing: Annotated[bool, Option("upsert: delete the rows whose key the source lacks, up to max_delete.")] = (
+        False
+    )
+    max_delete: Annotated[
+        str,
+        Option(
+            "The rows that delete_missing may delete at most: a number, or a percentage of the table's rows.",
+            metavar="N|P%",
+            check=check_share,
+        ),
+    ] = "10%"
+    where: Annotated[
+        str | None,
+        Option(
+            "replace-where: the condition, in SQL, of the rows that are replaced; all rows loaded must meet it.",
+            metavar="SQL",
+        ),
+    ] = None
+    params: Annotated[
+        Sequence[str | None],
+        Option("Values for $1, $2, … of the condition, as text; None is NULL.", is_flag=False, check=check_params),
+    ] = ()
+    if_empty: Annotated[
+        IfEmpty, Option("Whether a source without rows may empty the table, where the mode deletes rows.")
+    ] = "error"
     method: Annotated[LoadMethod, Option("How rows travel. All store the same rows; binary is by far the fastest.")] = (
         "binary"
     )

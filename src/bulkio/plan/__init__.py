@@ -5,7 +5,9 @@ at once. `--dry-run` prints `describe()`.
 """
 
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
-from bulkio.plan.loads import LoadPlan, plan_load
+from bulkio.plan.loads import LoadPlan, empty_source, plan_load
+from bulkio.plan.merge import Merge
+from bulkio.plan.modes import MODES, empties, lock_of, refuse_stray_options
 from bulkio.plan.newtypes import missing_types
 from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
@@ -13,21 +15,27 @@ from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [
+    "MODES",
     "Database",
     "Destination",
     "ExportPlan",
     "LoadPlan",
+    "Merge",
     "Rows",
     "SourceFacts",
     "cursor_query",
+    "empties",
+    "empty_source",
     "key_columns",
     "loaded_sequences",
+    "lock_of",
     "missing_types",
     "plan_csv_export",
     "plan_export",
     "plan_load",
     "recorded_types",
     "refuse_changed",
+    "refuse_stray_options",
     "table_columns",
     "with_sequences",
 ]

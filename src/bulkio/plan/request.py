@@ -63,6 +63,8 @@ class Database:
     charset: Charset = UTF8
     #: name of the table that is most like a missing one
     similar: str | None = None
+    #: the server's version as a number, such as 180003
+    server_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,18 @@ __all__ = [
     "USERS_PATH",
     "XACT_ID",
     "XACT_ID_AND_PLACE",
+    "TableLock",
     "advance_sequence",
+    "analyze",
     "as_user",
     "begin",
+    "bracketed",
     "close_cursor",
     "copy_from_stdin",
     "copy_to_stdout",
     "count_rows",
     "declare_cursor",
+    "delete_where",
     "fetch_forward",
     "holders_of",
     "last_value",
@@ -56,6 +60,10 @@ __all__ = [
     "with_types_checked",
     "xact_status",
 ]
+
+#: locks that let readers go on
+TableLock = Literal["SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"]
+
 
 COMMIT = "COMMIT"
 
@@ -78,7 +86,9 @@ def copy_from_stdin(target: CopyTarget, fmt: CopyFormat) -> str:
         "binary": "FORMAT binary",
         "csv": "FORMAT csv, HEADER false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULL '', ENCODING 'UTF8'",
     }[fmt]
-    return f"COPY {qualified(target.schema, target.table)} ({name_list(target.columns)}) FROM STDIN ({options})"
+    freeze = ", FREEZE" if target.freeze else ""
+    into = f"{qualified(target.schema, target.table)} ({name_list(target.columns)})"
+    return f"COPY {into} FROM STDIN ({options}{freeze})" + (f" WHERE {target.where}" if target.where else "")
 
 
 def copy_to_stdout(query: str, csv: CsvForm | None = None) -> str:
@@ -341,12 +351,36 @@ def lock_creation(kind: Literal["table", "type"], schema: str, name: str) -> str
     return f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(digest, 'big', signed=True):d})"
 
 
-def lock_for_load(schema: str, table: str) -> str:
-    """Build a statement that takes the lock of an INSERT and checks its privilege, without inserting.
+def lock_for_load(schema: str, table: str, lock: TableLock | None = None) -> str:
+    """Build a statement that takes a lock; without one, that of an INSERT, with a check of its privilege.
 
-    LOCK TABLE would ask for more privileges than COPY does (UPDATE or DELETE, before PostgreSQL 16).
+    For that, LOCK TABLE would ask for more privileges than COPY does (UPDATE or DELETE, before PostgreSQL 16).
+
+    >>> lock_for_load("public", "trips", "SHARE ROW EXCLUSIVE")
+    'LOCK TABLE "public"."trips" IN SHARE ROW EXCLUSIVE MODE'
     """
+    if lock is not None:
+        return f"LOCK TABLE {qualified(schema, table)} IN {lock} MODE"
     return f"EXPLAIN INSERT INTO {qualified(schema, table)} DEFAULT VALUES"
+
+
+def delete_where(schema: str, table: str, condition: str) -> str:
+    """Build DELETE of the rows that meet a condition, as `bracketed` gives it."""
+    return f"DELETE FROM {qualified(schema, table)} WHERE {condition}"  # noqa: S608 - the user's SQL, with his rights
+
+
+def bracketed(condition: str, params: Sequence[str | None] = ()) -> str:
+    """Return a condition of the user's with its parameters bound, in brackets that no comment at its end swallows.
+
+    Raises:
+        ConfigError: it is not one expression, or its parameters are not as many as it uses.
+    """
+    return f"(\n{bind_literals(condition, params)}\n)"
+
+
+def analyze(schema: str, table: str) -> str:
+    """Build ANALYZE."""
+    return f"ANALYZE {qualified(schema, table)}"
 
 
 def lock_for_export(query: str) -> str:

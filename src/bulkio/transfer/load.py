@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from bulkio import catalog, sql
+from bulkio import sql
 from bulkio.catalog import Table, TableName
 from bulkio.catalog.facts import Wanted
 from bulkio.catalog.lookup import (
@@ -28,17 +28,24 @@ from bulkio.catalog.lookup import (
 from bulkio.errors import CountError
 from bulkio.flow import shelter
 from bulkio.plan import (
+    MODES,
     Database,
     LoadPlan,
+    empties,
+    empty_source,
     loaded_sequences,
+    lock_of,
     missing_types,
     plan_load,
     recorded_types,
     refuse_changed,
+    refuse_stray_options,
     with_sequences,
 )
 from bulkio.protocols import Progress
+from bulkio.show import show_option
 from bulkio.transfer import open_reads
+from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
@@ -52,9 +59,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.options import LoadRequest
+    from bulkio.plan.modes import ModeRule
     from bulkio.protocols import Session, Source
 
 __all__ = ["load", "load_plan"]
+
+#: pg_class.relkind of what LOCK TABLE takes, and a load can be into
+_LOCKABLE = "rp"
 
 
 async def load(request: LoadRequest) -> LoadReport:
@@ -63,20 +74,17 @@ async def load(request: LoadRequest) -> LoadReport:
     Raises any `BulkioError`; then the table is unchanged, except where it is `OutcomeUnknown`.
     """
     started = time.perf_counter()
+    refuse_stray_options(request)
+    rule = MODES[request.mode]
     async with (
         _opened(request) as source,
         open_session(request.dsn, request) as session,
-        transaction(
-            session, read_only=False, lock_timeout=request.lock_timeout, truncates=request.mode == "truncate"
-        ) as begun,
+        transaction(session, read_only=False, lock_timeout=request.lock_timeout, privileges=rule.privileges) as begun,
     ):
         plan = await _plan(session, source, request)
         rows, is_estimate = await rows_before(session, plan)
-        await _define(session, plan)
         sender = Sender(plan, source)
-        copied = await sender.run(session)
-        _compare_counts(plan, copied, sender.rows)
-        await _advance_sequences(session, plan)
+        copied, changes = await _store(session, plan, sender)
         if request.progress is not None:
             request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
         await commit(session, request.dsn, request, tells_place=begun.tells_place)
@@ -93,15 +101,39 @@ async def load(request: LoadRequest) -> LoadReport:
         lifted=begun.lifted,
         rows_before=rows,
         rows_before_estimated=is_estimate,
+        inserted=changes.inserted,
+        updated=changes.updated,
+        skipped=copied - changes.inserted - changes.updated,
+        deleted=changes.deleted,
     )
+
+
+async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, Changes]:
+    """Send the rows, with what the server does before and after them; return their number, and what has changed."""
+    deleted = await _prepare_table(session, plan)
+    copied = await sender.run(session)
+    _compare_counts(plan, copied, sender.rows)
+    changes = Changes(copied, 0, deleted)
+    if plan.work.merge is not None:
+        changes = await merge(session, plan, plan.work.merge)
+    await _advance_sequences(session, plan)
+    if plan.work.freezes and copied:
+        await session.execute(sql.analyze(plan.schema, plan.table))
+    return copied, changes
 
 
 async def load_plan(request: LoadRequest) -> LoadPlan:
     """Plan a load and change nothing."""
+    refuse_stray_options(request)
     async with (
         _opened(request) as source,
         open_session(request.dsn, request) as session,
-        transaction(session, read_only=False, lock_timeout=request.lock_timeout),
+        transaction(
+            session,
+            read_only=False,
+            lock_timeout=request.lock_timeout,
+            privileges=MODES[request.mode].privileges,
+        ),
     ):
         plan = await _plan(session, source, request, waits=False)
         await session.execute(sql.ROLLBACK)
@@ -144,7 +176,8 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
     refuse_changed(charset, [request.table], "the table's name")
     refuse_changed(charset, types.values(), "the type")
     found = await look_up(session, request.table)
-    if waits and found.table is None and found.new_schema is not None and request.mode != "truncate":
+    rule = MODES[request.mode]
+    if waits and found.table is None and found.new_schema is not None and rule.creates:
         await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
         found = await look_up(session, request.table)  # somebody else may have created it meanwhile
     if found.table is None:
@@ -152,28 +185,35 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
         types = {name: kind for name, kind in inferred.items() if name in source.schema.names} | {**types}
         request = replace(request, types=types)
     known = found.table
-    if known is not None and known.kind in catalog.WRITABLE and request.mode != "create":
-        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name)))
+    if known is not None and known.kind in rule.kinds and rule.loads_existing:
+        lock = lock_of(request) if waits and known.kind in _LOCKABLE else None
+        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name, lock)))
         known = await find_table(session, TableName(known.schema, known.name)) or known
-    wanted = _wanted(known, source.schema, types, emptied=request.mode == "truncate")
+    wanted = _wanted(known, source.schema, types, rule)
     database = Database(
-        session.driver, found.name, known, found.new_schema, await gather(session, wanted), charset=charset
+        session.driver,
+        found.name,
+        known,
+        found.new_schema,
+        await gather(session, wanted),
+        charset=charset,
+        server_version=session.server_version,
     )
     if known is None:
-        if request.mode == "truncate":
+        if not rule.creates:
             database = replace(database, similar=await similar_table(session, found.name))
         database = await _with_missing_types(session, source.schema, request, database, wanted)
     plan = plan_load(request, source, database)
     return with_sequences(plan, database.facts.sequences)
 
 
-def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], *, emptied: bool) -> Wanted:
+def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], rule: ModeRule) -> Wanted:
     """Say what the plan wants to know: of the table, or of the types that the source records for a new one."""
     if table is None:
         postgis = any(map(arrow_extension, schema))
         return Wanted(spelled=types, names=schema.names, recorded=recorded_types(schema), postgis=postgis)
     oids = [column.type_oid for column in table.columns]
-    return Wanted(table, oids, types, names=schema.names, sequences=True, children=emptied)
+    return Wanted(table, oids, types, names=schema.names, sequences=True, children=rule.truncates, keys=rule.by_key)
 
 
 async def _with_missing_types(
@@ -195,16 +235,24 @@ async def _with_missing_types(
     return replace(database, facts=await gather(session, wanted), made=ddl) if ddl else database
 
 
-async def _define(session: Session, plan: LoadPlan) -> None:
-    """Run the plan's DDL. TRUNCATE waits for every reader, but not for one that waits for this load."""
+async def _prepare_table(session: Session, plan: LoadPlan) -> int | None:
+    """Run what comes before the rows; return how many rows it deleted, or None where nobody counts them.
+
+    TRUNCATE waits for every reader, but not for one that waits for this load.
+    """
+    truncates = MODES[plan.request.mode].truncates
     readers = []
     name = f"{plan.schema}.{plan.table}"
-    if plan.request.mode == "truncate" and open_reads.any_open():
+    if truncates and open_reads.any_open():
         readers = open_reads.among(await session.fetch(sql.holders_of(plan.schema, plan.table)))
         open_reads.refuse_source(readers, plan.request.source, name)
-    for statement in plan.ddl:
+    for statement in plan.ddl + plan.work.before:
         work = partial(session.execute, sql.as_user(statement))
         await (open_reads.watch(readers, work, name) if readers else work())
+    if not plan.work.delete:
+        return None if truncates else 0
+    async with users_path(session):
+        return tag_rows(await session.execute(plan.work.delete))
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
@@ -230,6 +278,15 @@ async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
 def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:
     """Compare what the server says it stored, what was sent, and what the source promised."""
     promised = sent if plan.source_rows is None else plan.source_rows
+    if sent == 0 and empties(plan.request) and plan.request.if_empty == "error":
+        raise empty_source(plan.request, plan.source)
+    if sent == promised and copied < sent and plan.work.where:
+        raise CountError(
+            f"{sent - copied} of the source's {sent} rows do not meet the condition {show_option('where')}, so nothing"
+            " was loaded",
+            expected=sent,
+            found=copied,
+        )
     if not copied == sent == promised:
         raise CountError(
             f"the row counts differ, so nothing was loaded: the source promised {promised}, {sent} were sent,"

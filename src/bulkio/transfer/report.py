@@ -34,6 +34,13 @@ class LoadReport:
     rows_before: int | None = None
     #: whether that is the planner's estimate, as it is for a large table
     rows_before_estimated: bool = False
+    #: rows of the table that are new, and that were changed
+    inserted: int = 0
+    updated: int = 0
+    #: rows of the source that changed nothing: they are there already, or others of the same key were kept
+    skipped: int = 0
+    #: rows of the table that were deleted; None where nobody has counted them (truncate)
+    deleted: int | None = 0
 
     @property
     def rows_per_s(self) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio import catalog, sql
+from bulkio.plan import MODES
 
 if TYPE_CHECKING:
     from bulkio.plan import LoadPlan
@@ -25,7 +26,7 @@ async def rows_before(session: Session, plan: LoadPlan) -> tuple[int | None, boo
     """Return how many rows the plan's table has, and whether that is an estimate; (None, False) where it is unknown."""
     if plan.creates:
         return 0, False
-    if plan.request.mode != "append":
+    if not MODES[plan.request.mode].repeats:
         return None, False
     question = catalog.size_query(plan.schema, plan.table)
     [size] = question.read(await session.fetch(question.sql))

@@ -97,11 +97,11 @@ class Transaction:
 
 @asynccontextmanager
 async def transaction(
-    session: Session, *, read_only: bool, lock_timeout: str | None = None, truncates: bool = False
+    session: Session, *, read_only: bool, lock_timeout: str | None = None, privileges: str = "SELECT"
 ) -> AsyncIterator[Transaction]:
     """Begin and pin the session's settings; roll back at the end unless the body has committed.
 
-    Where the server denies the body a permission, the error says what to GRANT to whom.
+    Where the server denies the body a permission, the error says what to GRANT to whom: `privileges` of its table.
     """
     limit_ms = None if lock_timeout is None else milliseconds("lock_timeout", lock_timeout)
     pins = sql.session_pins(export=read_only, lock_timeout_ms=limit_ms)
@@ -110,8 +110,7 @@ async def transaction(
         yield begun
     except DriverError as error:
         await _roll_back(session)
-        needed = "SELECT" if read_only else "INSERT, TRUNCATE" if truncates else "INSERT"
-        if error.sqlstate == _DENIED and (advice := await _advice(session, error, needed)):
+        if error.sqlstate == _DENIED and (advice := await _advice(session, error, privileges)):
             raise DriverError(f"{error.args[0]}: {advice}", sqlstate=_DENIED) from error
         raise
     except BaseException:

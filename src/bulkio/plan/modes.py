@@ -1,0 +1,166 @@
+"""Load modes: one row for each, with what it asks of the table and what it has the server do around the rows.
+
+Pure. A new mode is its word in `choices.Mode`, a row here, and the function that builds its statements.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkio import sql
+from bulkio.errors import ConfigError
+from bulkio.plan.merge import Merge, plan_insert_new, plan_upsert
+from bulkio.show import show_option
+from bulkio.sql.merge import STAGING, create_staging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bulkio.choices import Mode
+    from bulkio.options import LoadRequest
+    from bulkio.plan.target import Target
+    from bulkio.sql import TableLock
+
+__all__ = ["MODES", "ModeRule", "Work", "empties", "lock_of", "refuse_stray_options"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the server does around the rows, beside COPY."""
+
+    #: statements before the rows
+    before: tuple[str, ...] = ()
+    #: … and DELETE of the rows that the source's replace; "" for none
+    delete: str = ""
+    #: schema and name of the table that COPY fills, where that is not the load's own
+    staging: tuple[str, str] | None = None
+    #: condition that every row must meet, in brackets; "" for none
+    where: str = ""
+    #: what brings the rows from the staging table into the table
+    merge: Merge | None = None
+    #: whether the rows are stored as frozen, and the table analyzed: it is new or empty
+    freezes: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that no NULL may be in."""
+        return () if self.merge is None else tuple(column.name for column in self.merge.insert.key)
+
+
+@dataclass(frozen=True, slots=True)
+class ModeRule:
+    """One mode."""
+
+    #: builds what the server does
+    work: Callable[[LoadRequest, Target], Work]
+    #: options that this mode takes, of those that only some modes take
+    options: frozenset[str] = frozenset()
+    #: options without which it has nothing to do
+    needs: frozenset[str] = frozenset()
+    #: whether a missing table is created, and whether there may be one
+    creates: bool = True
+    loads_existing: bool = True
+    #: pg_class.relkind of the tables that it can load
+    kinds: str = "rpf"
+    #: lock that it takes before it looks at the table; None is INSERT's own
+    lock: TableLock | None = None
+    #: privileges on the table that it takes
+    privileges: str = "INSERT"
+    #: whether it deletes rows that the source does not have: a source without rows is refused then
+    empties: bool = False
+    #: … by TRUNCATE, which waits for every reader, and empties what inherits
+    truncates: bool = False
+    #: whether loading the same rows again stores them twice
+    repeats: bool = False
+    #: whether the table's unique keys decide
+    by_key: bool = False
+
+
+def _append(_request: LoadRequest, target: Target) -> Work:
+    return Work(freezes=target.is_new)
+
+
+def _truncate(_request: LoadRequest, target: Target) -> Work:
+    return Work(before=(sql.truncate_table(target.schema, target.name),), freezes=target.kind == "r")
+
+
+def _upsert(request: LoadRequest, target: Target) -> Work:
+    return _merging(target, plan_upsert(request, target))
+
+
+def _insert_new(request: LoadRequest, target: Target) -> Work:
+    return _merging(target, plan_insert_new(request, target))
+
+
+def _merging(target: Target, merge: Merge) -> Work:
+    staging = create_staging(target.schema, target.name, target.columns)
+    return Work(before=(staging,), staging=STAGING, merge=merge)
+
+
+def _replace_where(request: LoadRequest, target: Target) -> Work:
+    where = sql.bracketed(request.where or "", request.params)
+    delete = "" if target.is_new else sql.delete_where(target.schema, target.name, where)
+    return Work(delete=delete, where=where)
+
+
+_KEYED = frozenset({"key", "duplicates", "order_by"})
+
+MODES: Mapping[Mode, ModeRule] = {
+    "append": ModeRule(_append, repeats=True),
+    "create": ModeRule(_append, loads_existing=False),
+    "truncate": ModeRule(
+        _truncate,
+        frozenset({"if_empty"}),
+        creates=False,
+        lock="SHARE ROW EXCLUSIVE",
+        empties=True,
+        truncates=True,
+        privileges="INSERT, TRUNCATE",
+    ),
+    "upsert": ModeRule(
+        _upsert,
+        _KEYED | {"update", "delete_missing", "max_delete", "if_empty"},
+        kinds="rp",
+        by_key=True,
+        privileges="SELECT, INSERT, UPDATE",
+    ),
+    "insert-new": ModeRule(_insert_new, _KEYED, kinds="rp", by_key=True, privileges="SELECT, INSERT"),
+    "replace-where": ModeRule(
+        _replace_where,
+        frozenset({"where", "params", "if_empty"}),
+        needs=frozenset({"where"}),
+        kinds="rp",
+        lock="SHARE ROW EXCLUSIVE",
+        empties=True,
+        privileges="SELECT, INSERT, DELETE",
+    ),
+}
+
+
+def lock_of(request: LoadRequest) -> TableLock | None:
+    """Return the lock that a load takes before it looks at the table; None is INSERT's own."""
+    return "SHARE ROW EXCLUSIVE" if request.delete_missing else MODES[request.mode].lock
+
+
+def empties(request: LoadRequest) -> bool:
+    """Tell whether a source without rows would delete rows."""
+    return MODES[request.mode].empties or request.delete_missing
+
+
+def refuse_stray_options(request: LoadRequest) -> None:
+    """Refuse options that the mode does not take, and those that are missing.
+
+    Raises:
+        ConfigError: with the modes that take it.
+    """
+    rule, mode = MODES[request.mode], show_option("mode", request.mode)
+    some_modes = frozenset().union(*(each.options for each in MODES.values()))
+    for field in dataclasses.fields(request):
+        if field.name in some_modes - rule.options and getattr(request, field.name) != field.default:
+            takers = [show_option("mode", word) for word, each in MODES.items() if field.name in each.options]
+            raise ConfigError(f"{show_option(field.name)} is for {' or '.join(takers)}, not for {mode}")
+    for name in sorted(rule.needs):
+        if getattr(request, name) is None:
+            raise ConfigError(f"{mode} needs {show_option(name)}")

@@ -1,0 +1,43 @@
+"""The table that a load goes into, as the modes need to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkio.catalog import Table, UniqueKey
+
+__all__ = ["Target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One table, and the columns of it that are loaded."""
+
+    schema: str
+    name: str
+    #: columns in stream order: the source's
+    columns: tuple[str, ...]
+    #: the table; None where this load creates it
+    existing: Table | None
+    #: its unique keys, the primary one first
+    keys: tuple[UniqueKey, ...]
+    #: the server's version as a number, such as 180003
+    server_version: int
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether this load creates it."""
+        return self.existing is None
+
+    @property
+    def kind(self) -> str:
+        """pg_class.relkind."""
+        return "r" if self.existing is None else self.existing.kind
+
+    @property
+    def always_identity(self) -> frozenset[str]:
+        """The columns that are GENERATED ALWAYS AS IDENTITY: they can be inserted, and not updated."""
+        columns = () if self.existing is None else self.existing.columns
+        return frozenset(column.name for column in columns if column.identity == "ALWAYS")

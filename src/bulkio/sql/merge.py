@@ -1,0 +1,171 @@
+"""From a staging table into the table: the statements of upsert and insert-new.
+
+Rows go in by INSERT … ON CONFLICT: MERGE takes no part in unique violations, and UPDATE … FROM of a large staging table
+takes minutes where this takes a second. The staging table is a temporary one, in which the order of the rows is that of
+their ctids: COPY only appends to a table that its own transaction has made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkio.quote import name_list, qualified, quote_ident
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "STAGING",
+    "KeyColumn",
+    "StagedInsert",
+    "create_staging",
+    "delete_missing",
+    "doubled_keys",
+    "doubled_rows",
+]
+
+#: schema and name of the staging table
+STAGING = ("pg_temp", "bulkio_staging")
+_STAGED = f"{STAGING[0]}.{STAGING[1]}"
+
+# Aliases that no column of a user's is likely to have; a column that has one is quoted and qualified all the same.
+_TABLE, _NEW, _OLD = "bulkio_table", "bulkio_new", "bulkio_old"
+
+#: version from which RETURNING gives the row that was there
+_RETURNS_OLD = 18_00_00
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumn:
+    """One column of a unique key, and how its index compares it."""
+
+    name: str
+    #: COLLATE and the index's collation, with a blank before it, where it is not the column's
+    collate: str = ""
+    #: the index's equality operator, as OPERATOR() has it
+    equals: str = "pg_catalog.="
+
+
+def create_staging(schema: str, table: str, columns: Sequence[str]) -> str:
+    """Build the staging table, with columns of the table's types and none of its constraints.
+
+    >>> create_staging("public", "t", ["id"])
+    'CREATE TEMPORARY TABLE bulkio_staging ON COMMIT DROP AS SELECT "id" FROM "public"."t" WITH NO DATA'
+    """
+    columns_of = f"SELECT {name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+    return f"CREATE TEMPORARY TABLE {STAGING[1]} ON COMMIT DROP AS {columns_of} WITH NO DATA"
+
+
+def doubled_keys(key: Sequence[KeyColumn], limit: int) -> str:
+    """Ask whether rows have one key: of each such key its columns as text."""
+    return (
+        f"SELECT {_texts(key)} FROM {_STAGED} GROUP BY {_grouped(key)}"  # noqa: S608 - names are quoted
+        f" HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT {limit:d}"
+    )
+
+
+def doubled_rows(key: Sequence[KeyColumn], limit: int) -> str:
+    """Ask which rows have one key: the row's number, from 1, and the key's columns as text.
+
+    This numbers all rows, which takes its time: it is for the message.
+    """
+    numbered = (
+        f"SELECT {_texts(key)}, pg_catalog.row_number() OVER (ORDER BY ctid),"  # noqa: S608 - names are quoted
+        f" pg_catalog.count(*) OVER (PARTITION BY {_grouped(key)}),"
+        f" pg_catalog.min(ctid) OVER (PARTITION BY {_grouped(key)}) FROM {_STAGED}"
+    )
+    names = [f"k{number}" for number in range(len(key))]
+    return (
+        f"SELECT row_number, {', '.join(names)} FROM ({numbered})"  # noqa: S608 - names are quoted
+        f" AS numbered({', '.join(names)}, row_number, row_count, first_ctid)"
+        f" WHERE row_count OPERATOR(pg_catalog.>) 1 ORDER BY first_ctid, row_number LIMIT {limit:d}"
+    )
+
+
+def delete_missing(schema: str, table: str, key: Sequence[KeyColumn], *, only: bool) -> str:
+    """Build DELETE of the rows whose key is not staged; `only` leaves the tables that inherit as they are."""
+    target = f"{'ONLY ' if only else ''}{qualified(schema, table)}"
+    same = _same(key, _NEW, _TABLE)
+    return f"DELETE FROM {target} AS {_TABLE} WHERE NOT EXISTS (SELECT FROM {_STAGED} AS {_NEW} WHERE {same})"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class StagedInsert:
+    """INSERT of the staged rows, and what becomes of those whose key is there."""
+
+    schema: str
+    table: str
+    columns: Sequence[str]
+    key: Sequence[KeyColumn]
+    #: what decides between rows of one key, as ORDER BY has it; "" takes all rows
+    order: str = ""
+    #: whether it gives values to an identity column that is GENERATED ALWAYS
+    overriding: bool = False
+
+    def do_nothing(self) -> str:
+        """Build the statement that leaves them as they are."""
+        return f"{self._on_conflict()} DO NOTHING"
+
+    def do_update(self, columns: Sequence[str]) -> str:
+        """Build the statement that updates these columns, where the row's image would change.
+
+        IS DISTINCT FROM would skip 12.3 to 12.30, fail on json, and call the user's `=`.
+        """
+        sets = ", ".join(f"{quote_ident(name)} = EXCLUDED.{quote_ident(name)}" for name in columns)
+        before, after = (
+            ", ".join(f"{alias}.{quote_ident(name)}" for name in columns) for alias in (_TABLE, "EXCLUDED")
+        )
+        differs = f"ROW({before})::pg_catalog.record OPERATOR(pg_catalog.*<>) ROW({after})::pg_catalog.record"
+        return f"{self._on_conflict()} DO UPDATE SET {sets} WHERE {differs}"
+
+    def do_update_counted(self, columns: Sequence[str], server_version: int) -> str:
+        """Build `do_update` as a query of how many rows are new, and how many were updated.
+
+        Before PostgreSQL 18 a new row's xmax tells it, which a partitioned table does not give.
+        """
+        is_new = f"WITH (OLD AS {_OLD}) {_OLD}.{quote_ident(self.key[0].name)} IS NULL"
+        if server_version < _RETURNS_OLD:
+            is_new = f"{_TABLE}.xmax OPERATOR(pg_catalog.=) 0"
+        return (
+            f"WITH written AS ({self.do_update(columns)} RETURNING {is_new} AS is_new)"  # noqa: S608
+            " SELECT pg_catalog.count(*) FILTER (WHERE is_new), pg_catalog.count(*) FILTER (WHERE NOT is_new)"
+            " FROM written"
+        )
+
+    def do_nothing_and_unstage(self) -> str:
+        """Build `do_nothing` as a query of how many rows are new; those leave the staging table."""
+        keys = name_list([column.name for column in self.key])
+        return (
+            f"WITH written AS ({self.do_nothing()} RETURNING {keys}), unstaged AS ("  # noqa: S608 - names are quoted
+            f"DELETE FROM {_STAGED} AS {_NEW} USING written WHERE {_same(self.key, _NEW, 'written')})"
+            " SELECT pg_catalog.count(*) FROM written"
+        )
+
+    def _on_conflict(self) -> str:
+        distinct = f"DISTINCT ON ({_grouped(self.key)}) " if self.order else ""
+        order = f" ORDER BY {_grouped(self.key)}, {self.order}" if self.order else ""
+        overriding = " OVERRIDING SYSTEM VALUE" if self.overriding else ""
+        names, keys = name_list(self.columns), name_list([column.name for column in self.key])
+        return (
+            f"INSERT INTO {qualified(self.schema, self.table)} AS {_TABLE} ({names}){overriding}"  # noqa: S608
+            f" SELECT {distinct}{names} FROM {_STAGED}{order} ON CONFLICT ({keys})"
+        )
+
+
+def _texts(key: Sequence[KeyColumn]) -> str:
+    return ", ".join(f"pg_catalog.format('%s', {quote_ident(column.name)})" for column in key)
+
+
+def _grouped(key: Sequence[KeyColumn]) -> str:
+    return ", ".join(quote_ident(column.name) + column.collate for column in key)
+
+
+def _same(key: Sequence[KeyColumn], left: str, right: str) -> str:
+    """Build the comparison of the key's columns in two tables, as the index compares them."""
+    pairs = [
+        f"{left}.{name}{column.collate} OPERATOR({column.equals}) {right}.{name}{column.collate}"
+        for column in key
+        for name in [quote_ident(column.name)]
+    ]
+    return " AND ".join(pairs)

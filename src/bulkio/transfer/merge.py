@@ -1,0 +1,110 @@
+"""From the staging table into the table: carry out a `Merge`, and count what it has done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bulkio import sql
+from bulkio.choices import share_of
+from bulkio.errors import SchemaError
+from bulkio.show import show_name, show_option, show_value
+from bulkio.sql.merge import doubled_keys, doubled_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkio.plan import LoadPlan, Merge
+    from bulkio.protocols import Row, Session
+
+__all__ = ["Changes", "merge", "tag_rows"]
+
+#: rows that a message names, at most
+_NAMED_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Rows of the table that a load has changed."""
+
+    inserted: int = 0
+    updated: int = 0
+    #: None where nobody has counted them
+    deleted: int | None = 0
+
+
+async def merge(session: Session, plan: LoadPlan, work: Merge) -> Changes:
+    """Bring the staged rows into the table, under the user's search_path, which triggers and defaults need.
+
+    Raises:
+        SchemaError: rows of the source have one key, or more rows would be deleted than may be.
+    """
+    if await session.fetch(doubled_keys(work.insert.key, limit=1)):
+        if work.duplicates == "error":
+            raise await _doubled(session, work)
+    else:
+        work = replace(work, insert=replace(work.insert, order=""))
+    deleted = await _delete(session, plan, work) if work.delete else 0
+    inserted, updated = await _insert(session, work)
+    return Changes(inserted, updated, deleted)
+
+
+async def _delete(session: Session, plan: LoadPlan, work: Merge) -> int:
+    """Delete what the source lacks, up to the limit. Nobody else writes: the table is locked."""
+    deleted = tag_rows(await session.execute(work.delete))
+    if not deleted:
+        return 0
+    rows = deleted
+    if work.max_delete.endswith("%"):
+        [(left,)] = await session.fetch(sql.count_rows(plan.schema, plan.table))
+        rows += int(str(left))
+    if deleted > share_of(work.max_delete, rows):
+        of_all = f" of {rows:,}" if work.max_delete.endswith("%") else ""
+        raise SchemaError(
+            f"the source lacks the keys of {deleted:,}{of_all} rows of the table, and"
+            f" {show_option('max_delete')} allows {work.max_delete} to be deleted: if they shall go, allow more"
+        )
+    return deleted
+
+
+async def _insert(session: Session, work: Merge) -> tuple[int, int]:
+    """Insert, and perhaps update; return how many rows were new, and how many were updated."""
+    insert = work.insert
+    if not work.updates:
+        return tag_rows(await session.execute(insert.do_nothing())), 0
+    if not work.in_two_steps:
+        [(inserted, updated)] = await session.fetch(insert.do_update_counted(work.updates, work.server_version))
+        return int(str(inserted)), int(str(updated))
+    [(inserted,)] = await session.fetch(insert.do_nothing_and_unstage())
+    return int(str(inserted)), tag_rows(await session.execute(insert.do_update(work.updates)))
+
+
+async def _doubled(session: Session, work: Merge) -> SchemaError:
+    """Return the error for rows of one key, which names the first of them."""
+    rows = await session.fetch(doubled_rows(work.insert.key, _NAMED_ROWS))
+    names = tuple(column.name for column in work.insert.key)
+    first, last = show_option("duplicates", "first"), show_option("duplicates", "last")
+    return SchemaError(
+        f"rows of the source have one key ({', '.join(map(show_name, names))}):"
+        + "".join(f"\n  {line}" for line in _by_key(rows))
+        + f"\nkeep one of them with {first} or {last}",
+        columns=names,
+    )
+
+
+def _by_key(rows: Sequence[Row]) -> list[str]:
+    """Show which rows have which key: of the last one that is shown there may be more."""
+    numbers: dict[tuple[object, ...], list[str]] = {}
+    for number, *key in rows:
+        numbers.setdefault(tuple(key), []).append(str(number))
+    lines = [f"{', '.join(map(show_value, key))}: rows {', '.join(found)}" for key, found in numbers.items()]
+    return [*lines, "..."] if len(rows) == _NAMED_ROWS else lines
+
+
+def tag_rows(tag: str) -> int:
+    """Return the number of rows of a command tag.
+
+    >>> tag_rows("INSERT 0 5"), tag_rows("DELETE 2")
+    (5, 2)
+    """
+    return int(tag.rpartition(" ")[2])

@@ -14,7 +14,7 @@ What each function takes is defined in `bulkio.options`: one request for `load` 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import AbstractAsyncContextManager  # noqa: TC003 - signatures show it
 
 from bulkio.files import file_dest
 from bulkio.options import ExportRequest, LoadRequest, ReadRequest, taking
@@ -26,9 +26,6 @@ from bulkio.transfer.export_csv import export_csv
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.report import ExportReport, LoadReport
-
-if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
 
 __all__ = [
     "BatchStream",

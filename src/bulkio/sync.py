@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from bulkio import aio
 from bulkio.flow.portal import LoopThread, opened
-from bulkio.options import ReadRequest, described
+from bulkio.options import LoadRequest, ReadRequest, described, refuse_wrong_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -30,17 +30,38 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """Return a function that runs a coroutine function to its end."""
-
-    @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        return LoopThread(functools.partial(function, *args, **kwargs)).run()
-
+def _public(run: Callable[P, T], function: Callable[P, object], doc: str | None = None) -> Callable[P, T]:
+    """Let a function look as what it is to its users: `bulkio`'s own, not another of `bulkio.aio`."""
+    functools.update_wrapper(run, function)
+    run.__module__ = __package__
+    run.__doc__ = doc or function.__doc__
+    del run.__wrapped__  # type: ignore[attr-defined]  # a coroutine function
     return run
 
 
-load = _blocking(aio.load)
+def _blocking(function: Callable[P, Coroutine[Any, Any, T]], doc: str | None = None) -> Callable[P, T]:
+    """Return a function that runs a coroutine function to its end."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        refuse_wrong_call(function, args, kwargs)
+        return LoopThread(functools.partial(function, *args, **kwargs)).run()
+
+    return _public(run, function, doc)
+
+
+_LOAD = """Load a source into a table, in one transaction: all of it, or nothing.
+
+>>> bulkio.load("trips.parquet", "public.trips", "postgresql://localhost/db").rows  # doctest: +SKIP
+1000000
+
+Raises:
+    ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
+    OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it.
+    KeyboardInterrupt: Ctrl-C. The table is unchanged, unless its `__cause__` is a `Finished`, whose `result` is the
+        report of a load that was done already, or an `OutcomeUnknown`.
+"""
+
+load = _blocking(aio.load, described(_LOAD, LoadRequest))
 export = _blocking(aio.export)
 plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)
@@ -55,20 +76,21 @@ def _batches(
         yield from stream
 
 
-def _streaming(function: Callable[P, AbstractAsyncContextManager[BatchStream]]) -> Callable[P, pa.RecordBatchReader]:
+def _streaming(
+    function: Callable[P, AbstractAsyncContextManager[BatchStream]], doc: str
+) -> Callable[P, pa.RecordBatchReader]:
     """Return a function that opens the stream and hands it out as a reader."""
 
-    @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> pa.RecordBatchReader:
         batches = _batches(function(*args, **kwargs))
         stream = cast("BatchStream", next(batches))
         return stream.hand_out(pa.RecordBatchReader.from_batches(stream.schema, batches))
 
-    run.__doc__ = described(_READ, ReadRequest)
-    run.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
-        return_annotation="pa.RecordBatchReader"
+    public = _public(run, function, doc)
+    public.__signature__ = inspect.signature(function).replace(  # type: ignore[attr-defined]
+        return_annotation=pa.RecordBatchReader
     )
-    return run
+    return public
 
 
 _READ = """Stream a table or a query as a `pyarrow.RecordBatchReader`.
@@ -78,5 +100,4 @@ is dropped (del) before its end cancels the COPY on the server and closes the co
 not. Memory is bounded.
 """
 
-
-read = _streaming(aio.read)
+read = _streaming(aio.read, described(_READ, ReadRequest))

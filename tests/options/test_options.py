@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
+import pydoc
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import click
+import pyarrow as pa
 import pytest
 
 import bulkio
@@ -20,6 +24,7 @@ from bulkio.options import ExportRequest, LoadRequest, Option, ReadRequest, fiel
 from bulkio.plan import MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FACES = {
@@ -75,10 +80,58 @@ def test_coroutine_functions_say_that_they_are(name: str) -> None:
     assert not inspect.iscoroutinefunction(getattr(bulkio, name))
 
 
+@pytest.mark.parametrize("name", FACES)
+def test_help_is_bulkio_s(name: str) -> None:
+    """The sync functions are bulkio's, return what they say, and tell nothing of coroutines."""
+    function = getattr(bulkio, name)
+    assert (function.__module__, function.__qualname__) == ("bulkio", name)
+    text = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    assert text.startswith(f"Python Library Documentation: function {name} in module bulkio\n")
+    assert not re.search("await|asyncio|Cancelled|coroutine", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "returned"),
+    [
+        ("load", bulkio.LoadReport),
+        ("plan_load", bulkio.LoadPlan),
+        ("export", bulkio.ExportReport),
+        ("plan_export", bulkio.ExportPlan),
+        ("read", pa.RecordBatchReader),
+    ],
+)
+def test_help_shows_what_is_returned(name: str, returned: type) -> None:
+    """It is the class itself, which editors can follow, and its public name in help()."""
+    assert inspect.signature(getattr(bulkio, name)).return_annotation is returned
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bulkio.load("x", "t", mod="append"), "load() has no option 'mod'; did you mean \"mode\"?"),
+        (lambda: bulkio.load("x", "t", if_exists="x"), "load() has no option 'if_exists'"),
+        (lambda: bulkio.load("x", "t", dry_run=True), "load() has no option 'dry_run': use plan_load()"),
+        (lambda: bulkio.export("t", "x", dry_run=True), "export() has no option 'dry_run': use plan_export()"),
+        (lambda: bulkio.read("t", batchrows=1), "read() has no option 'batchrows'; did you mean \"batch_rows\"?"),
+        (lambda: asyncio.run(bulkio.aio.load("x", "t", dry_run=1)), "load() has no option 'dry_run': use plan_load()"),
+    ],
+)
+def test_an_option_that_is_not_there(call: Callable[[], object], message: str) -> None:
+    """It is a TypeError, as of any Python function, and names what was meant."""
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_a_wrong_call_is_an_error_at_once() -> None:
+    """No thread and no loop stand between the caller and the error."""
+    with pytest.raises(TypeError) as caught:
+        bulkio.load("x.parquet", "t", mod="append")
+    assert len(caught.traceback) <= 3
+
+
 def test_a_wrong_call_names_the_function() -> None:
     """As any other Python function's error does."""
-    with pytest.raises(TypeError, match=r"load\(\): got an unexpected keyword argument 'mod'"):
-        bulkio.load("x.parquet", "t", mod="append")
     with pytest.raises(TypeError, match=r"read\(\): missing a required argument: 'table_or_query'"):
         bulkio.read()
 

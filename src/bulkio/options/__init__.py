@@ -5,7 +5,7 @@ of `LoadRequest`, `ReadRequest` and `ExportRequest`. Imports neither pyarrow nor
 before it knows what it is to do.
 """
 
-from bulkio.options.calls import described, taking
+from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.option import Option, OptionField, fields_of
 from bulkio.options.requests import ExportRequest, LoadRequest, ReadRequest
 
@@ -17,5 +17,6 @@ __all__ = [
     "ReadRequest",
     "described",
     "fields_of",
+    "refuse_wrong_call",
     "taking",
 ]

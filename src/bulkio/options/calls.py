@@ -8,18 +8,21 @@ import textwrap
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, cast
 
 from bulkio.options.option import fields_of
+from bulkio.show import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from bulkio.options.option import OptionField
 
-__all__ = ["described", "taking"]
+__all__ = ["described", "refuse_wrong_call", "taking"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+#: names that other tools have for an option that plans and does nothing
+_PLANNING = ("dry_run", "dryrun", "explain", "plan", "plan_only")
 #: columns of a docstring's text
 _WIDTH = 116
 
@@ -35,10 +38,7 @@ def taking(request: Callable[P, R]) -> Callable[[Callable[[R], T]], Callable[P, 
         signature = _signature(request, function)
 
         def made(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{function.__name__}(): {error}") from None
+            refuse_wrong_call(call, args, kwargs)
             return request(*args, **kwargs)
 
         if inspect.iscoroutinefunction(function):
@@ -60,6 +60,27 @@ def taking(request: Callable[P, R]) -> Callable[[Callable[[R], T]], Callable[P, 
         return call
 
     return wrap
+
+
+def refuse_wrong_call(function: Callable[..., object], args: tuple[object, ...], kwargs: Mapping[str, object]) -> None:
+    """Raise TypeError for a call that does not fit a function; where an option is not there, say what is meant."""
+    signature = inspect.signature(function)
+    name = function.__name__
+    for option in kwargs:
+        if option not in signature.parameters:
+            raise TypeError(f"{name}() has no option {option!r}{_instead(option, name, signature.parameters)}")
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}") from None
+
+
+def _instead(option: str, name: str, known: Iterable[str]) -> str:
+    """Return the end of a message: what to use instead of an option; nothing where there is no such thing."""
+    if option in _PLANNING and name in ("load", "export"):
+        return f": use plan_{name}()"
+    near = did_you_mean(option, known)
+    return f"; {near}" if near else ""
 
 
 def described(doc: str | None, request: Callable[..., object]) -> str:
@@ -84,4 +105,5 @@ def _signature(request: Callable[..., object], function: Callable[..., object]) 
         inspect.Parameter(each.name, kinds[each.is_keyword], default=each.default, annotation=each.hint)
         for each in fields_of(request)
     ]
-    return inspect.Signature(parameters, return_annotation=inspect.signature(function).return_annotation)
+    returned = inspect.signature(function, eval_str=True).return_annotation
+    return inspect.Signature(parameters, return_annotation=returned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from difflib import get_close_matches
+from shlex import quote
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ __all__ = [
     "show_flag",
     "show_name",
     "show_option",
+    "show_rows",
     "show_type",
+    "show_typed",
     "show_value",
 ]
 
@@ -102,6 +105,24 @@ def show_flag(name: str) -> str:
     '--allow-lossy'
     """
     return "--" + name.replace("_", "-")
+
+
+def show_typed(text: str) -> str:
+    """Show a text that is to be typed: an argument of the API as it is, for the program as a shell takes it.
+
+    >>> show_typed('"my-table"')
+    '"my-table"'
+    """
+    return quote(text) if _Spelling.as_flags else text
+
+
+def show_rows(count: int) -> str:
+    """Show a number of rows.
+
+    >>> show_rows(1), show_rows(1500)
+    ('1 row', '1,500 rows')
+    """
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def column_lines(columns: Iterable[tuple[str, str, str, bool]]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.catalog.question import Question
 from bulkio.errors import ConfigError
 from bulkio.quote import UNQUOTED_NAME, quote_ident, quote_literal
-from bulkio.show import printable
+from bulkio.show import printable, show_typed
 from bulkio.sql import begins_query
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ def bad_name(text: str, *, or_query: bool = False) -> ConfigError:
     if begins_query(text):
         return ConfigError(f"{text!r} is a query, not a table's name: give table or schema.table")
     quoted = quoted_spelling(text)
-    advice = f"the name as {quoted}" if quoted else "a name that is not plain letters, digits and _ in double quotes"
+    advice = (
+        f"the name as {show_typed(quoted)}"
+        if quoted
+        else "a name that is not plain letters, digits and _ in double quotes"
+    )
     query = "; or begin a query with SELECT, VALUES, TABLE or WITH" if or_query else ""
     return ConfigError(f"{text!r} is not a table's name: give table or schema.table, {advice}{query}")
 

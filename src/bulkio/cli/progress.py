@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bulkio.cli.output import count_bytes, escape
+from bulkio.show import show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def progress_bar(title: str, *, shown: bool) -> Iterator[Callable[[Progress], No
             speed = task.finished_speed or task.speed
             rate = f"{speed:,.0f} rows/s" if speed else "- rows/s"
             size = count_bytes(task.fields["bytes"])
-            return Text(f"{int(task.completed):,} rows  {size}  {rate}", no_wrap=True)
+            return Text(f"{show_rows(int(task.completed))}  {size}  {rate}", no_wrap=True)
 
     class Percent(progress.TaskProgressColumn):
         """Percent of the rows; of an estimated total it is marked, and while COMMIT runs there is none."""

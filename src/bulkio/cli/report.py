@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from bulkio.cli.output import count_bytes, say, show, show_json
-from bulkio.show import printable
+from bulkio.show import printable, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
         more |= {name: getattr(report, name) for name in ("inserted", "updated", "skipped", "deleted")}
         _written(lambda: show_json({**_numbers(report), **more}))
     elif not quiet:
-        what = f"loaded {report.rows:,} rows into {_table(report)} {_speed(report)}{_changes(report)}{_before(report)}"
+        what = f"loaded {show_rows(report.rows)} into {_table(report)} {_speed(report)}{_changes(report)}{_before(report)}"
         _written(lambda: show(what))
 
 
@@ -46,8 +46,7 @@ def _before(report: LoadReport) -> str:
     if not report.rows_before:
         return ""
     about, marked = ("about ", " (estimated)") if report.rows_before_estimated else ("", "")
-    rows = "1 row" if report.rows_before == 1 else f"{report.rows_before:,} rows"
-    return f"; the table already had {about}{rows}{marked}"
+    return f"; the table already had {about}{show_rows(report.rows_before)}{marked}"
 
 
 def show_export(report: ExportReport, path: str, *, as_json: bool, quiet: bool) -> None:
@@ -63,7 +62,7 @@ def show_export(report: ExportReport, path: str, *, as_json: bool, quiet: bool) 
 
 
 def _exported(report: ExportReport, path: str) -> str:
-    what = f"{report.rows:,} rows from {_table(report)} to {printable(path)}"
+    what = f"{show_rows(report.rows)} from {_table(report)} to {printable(path)}"
     return f"exported {what} {_speed(report)}; {count_bytes(report.bytes)}"
 
 

@@ -15,7 +15,7 @@ from bulkio.files.faults import reading
 from bulkio.files.formats.part import ReadOptions, changed, choose_columns, file_state
 from bulkio.files.identity import fingerprint
 from bulkio.files.partitions import refuse_dropped_partitions
-from bulkio.show import printable, show_name, show_option
+from bulkio.show import printable, show_name, show_option, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -126,7 +126,7 @@ class FileSource:
                     if batch.num_rows:
                         yield _conform(batch, self.schema)
             if found.rows is not None and seen != found.rows:
-                message = f"gave {seen} rows where its own metadata promises {found.rows}: it is damaged"
+                message = f"gave {show_rows(seen)} where its own metadata promises {found.rows}: it is damaged"
                 raise FileError(f"{part.path}: {message}", path=part.path)
             row += seen
 

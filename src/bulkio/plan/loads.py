@@ -19,7 +19,7 @@ from bulkio.plan.refusals import refuse, refuse_changed, refuse_odd_dimensions
 from bulkio.plan.target import Target
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
-from bulkio.show import column_lines, did_you_mean, printable, show_name, show_option, show_type
+from bulkio.show import column_lines, did_you_mean, printable, show_name, show_option, show_rows, show_type
 from bulkio.sql import KeyColumn
 from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type, with_charset
 from bulkio.types.isotexts import with_iso_texts
@@ -90,7 +90,7 @@ class LoadPlan:
 
     def describe(self) -> str:
         """Return the plan as text, for people."""
-        rows = "an unknown number of rows" if self.source_rows is None else f"{self.source_rows:,} rows"
+        rows = "an unknown number of rows" if self.source_rows is None else show_rows(self.source_rows)
         lines = [
             f"load {printable(self.source)} ({rows})",
             f"into {show_name(self.schema)}.{show_name(self.table)}"
@@ -296,9 +296,12 @@ def _refuse_unknown_types(request: LoadRequest, source: SourceFacts) -> None:
     """Refuse types for columns that the source does not have."""
     known = set(source.schema.names)
     option = show_option("types")
-    faults = [
-        (n, f"{option} names it; {did_you_mean(n, known)}".rstrip("; ")) for n in request.types or {} if n not in known
-    ]
+    faults = []
+    for name in request.types or {}:
+        if name not in known:
+            several = f"repeat {option} for each column" if "=" in name and "," in name else ""
+            mend = did_you_mean(name, known) or several
+            faults.append((name, f"{option} names it; {mend}".rstrip("; ")))
     refuse(faults, "the source has no such columns")
 
 

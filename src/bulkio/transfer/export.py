@@ -44,7 +44,7 @@ from bulkio.plan import (
     table_columns,
 )
 from bulkio.protocols import Progress, ResultColumn
-from bulkio.show import show_option
+from bulkio.show import show_option, show_rows
 from bulkio.transfer import open_reads
 from bulkio.transfer.report import ExportReport
 from bulkio.transfer.session import open_session, transaction
@@ -324,7 +324,7 @@ class _Decoding:
         last = [pa.record_batch(batch) for batch in self._decoder.finish()]
         if copied != self._decoder.rows:
             raise CountError(
-                f"the row counts differ, so nothing was written: the server counted {copied} rows,"
+                f"the row counts differ, so nothing was written: the server counted {show_rows(copied)},"
                 f" {self._decoder.rows} arrived (a broken connection or proxy?): export again",
                 expected=copied,
                 found=self._decoder.rows,

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
         (["load", "a.parquet", "a", "--mode", "upsert"], "there is no mode upsert: append into an empty table"),
         (["load", "a.parquet", "a", "--mode", "odd"], "'odd' is not one of 'append', 'create', 'truncate'"),
         (["export", "select 1", "a.parquet"], "give it with --query"),
+        (["import", "a.csv", "a"], "No such command 'import'. Did you mean 'load'?"),
+        (["dump", "a", "a.csv"], "Did you mean 'export'?"),
+        (["load", "a.csv", "a", "--sep", ";"], "No such option: --sep; use --delimiter"),
+        (["load", "a.csv", "a", "--trunc"], "No such option: --trunc; use --mode truncate"),
+        (["load", "a.csv", "a", "--replace"], "use --mode truncate, which replaces the rows"),
+        (["export", "a", "a.csv", "--encoding", "cp1252"], "an export is UTF-8"),
+        (["export", "a", "a.csv", "--decimal-comma"], "--query \"SELECT replace(price::text, '.', ',')"),
+        (["export", "a", "a.csv", "--date-format", "DD.MM.YYYY"], "to_char(day, 'DD.MM.YYYY')"),
+        (["load", "a.csv", "a", "--dsn", "embeded"], "'embeded' is not a connection string; did you mean embedded?"),
+        (["export", "my-table", "a.csv"], """the name as '"my-table"'"""),
         (["load", "s3://b/a.parquet", "a", "--dsn", "host=/nowhere"], "aws s3 cp"),
     ],
 )
@@ -33,6 +43,13 @@ def test_a_slip(bulkio_alone: Program, args: list[str], words: str) -> None:
     assert done.code == 2
     assert done.out == ""
     assert words in done.err
+
+
+def test_types_in_one_list(bulkio: Program, orders: Path) -> None:
+    """Several types are several options."""
+    done = bulkio("load", orders, "t", "--types", "id=bigint,note=text")
+    assert done.code == 6
+    assert '"id=bigint,note": --types names it; repeat --types for each column' in done.err
 
 
 def test_a_file_that_is_there_is_no_table(bulkio_alone: Program, orders: Path) -> None:

@@ -10,7 +10,7 @@ import click
 
 from bulkio import __version__
 from bulkio.cli.exits import MEANINGS
-from bulkio.show import nearest
+from bulkio.cli.slips import near_command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command itself, because it is going to be called."""
         if args and not args[0].startswith("-") and args[0] not in self._rows:
-            near = nearest(args[0], self._rows)
+            near = near_command(args[0], self._rows)
             ctx.fail(f"No such command {args[0]!r}." + ("" if near is None else f" Did you mean {near!r}?"))
         name, command, rest = super().resolve_command(ctx, args)
         row = self._rows.get(name or "")
@@ -68,13 +68,30 @@ class LazyGroup(click.Group):
         return name, command, rest
 
 
-_EXITS = "\n".join(f"  {code:>3}  {meaning}" for code, meaning in MEANINGS.items())
+def _show_exits(ctx: click.Context, _option: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value:
+        click.echo("\n".join(f"{code:>3}  {meaning}" for code, meaning in MEANINGS.items()))
+        ctx.exit()
+
 
 app = LazyGroup(
     name="bulkio",
-    help="Move bulk data in and out of PostgreSQL through COPY, without ever changing a value.",
-    epilog=f"\b\nExit codes:\n{_EXITS}",
+    help="""Move bulk data in and out of PostgreSQL through COPY, without ever changing a value.
+
+\b
+  bulkio load orders.parquet orders
+  bulkio load sales.csv sales --dsn postgresql://me@host/db
+  bulkio export orders orders.parquet
+""",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
 )
 click.version_option(__version__, "-V", "--version", prog_name="bulkio", message="%(prog)s %(version)s")(app)
+click.option(
+    "--exit-codes",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_exits,
+    help="Show what the exit codes mean and exit.",
+)(app)

@@ -14,6 +14,7 @@ from bulkio.cli.app import app
 from bulkio.cli.exits import Exit, exit_of
 from bulkio.cli.interrupts import Interrupted, catch_signals, ignore_signals, is_done, settle
 from bulkio.cli.output import prepare, say, show_json
+from bulkio.cli.slips import no_option
 from bulkio.errors import BulkioError
 from bulkio.show import naming_flags
 
@@ -24,6 +25,9 @@ __all__ = ["main"]
 
 #: what of an error goes into its JSON object, null where there is none
 _DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line")
+
+#: what click raises where a group is called without a command; before 8.2 it ends by itself
+_NO_ARGS: type[Exception] = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -67,6 +71,9 @@ def _tell(error: BaseException, wishes: _Wishes) -> int:
     if isinstance(error, BulkioError) and isinstance(error.__cause__, BrokenPipeError):
         settle(Exit.DONE)  # whoever reads stdout (`| head`) has what it wanted
         return Exit.DONE
+    if isinstance(error, _NO_ARGS):  # its message is the help
+        say(str(error))
+        return Exit.USAGE
     code, message = _judge(error)
     if (
         code == Exit.FAILED
@@ -96,6 +103,8 @@ def _judge(error: BaseException) -> tuple[Exit, str]:
             return error.exit, f"interrupted: {error.outcome}"
         case BulkioError():
             return exit_of(error), str(error)
+        case click.NoSuchOption():
+            return Exit.USAGE, no_option(error)
         case click.ClickException():
             return Exit.USAGE, error.format_message()
         case MemoryError():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bulkio.drivers import asyncpg_params
 from bulkio.drivers.conninfo import _SERVER_VARIABLES, ConnInfo, no_database
 from bulkio.errors import ConfigError
+from bulkio.show import nearest, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from bulkio.choices import DriverChoice, DriverName
 
 __all__ = ["choose_driver", "default_dsn"]
+
+#: what names the embedded server in a DSN's place
+EMBEDDED = "embedded"
 
 
 def choose_driver(info: ConnInfo, requested: DriverChoice) -> DriverName:
@@ -40,9 +44,16 @@ def default_dsn(*, dsn: str | None, environ: Mapping[str, str], interactive: boo
     """
     named = dsn or environ.get("BULKIO_DSN") or environ.get("DATABASE_URL")
     if named:
+        _refuse_misspelled(named)
         return named
     if any(environ.get(name) for name in _SERVER_VARIABLES):
         return ""
     if interactive:
-        return "embedded"
+        return EMBEDDED
     raise no_database()
+
+
+def _refuse_misspelled(dsn: str) -> None:
+    """Refuse a word that is most likely to mean the embedded server: libpq would only miss a `=` in it."""
+    if dsn != EMBEDDED and not set(dsn) & set("=:/") and nearest(dsn, [EMBEDDED]):
+        raise ConfigError(f"{show_value(dsn)} is not a connection string; did you mean {EMBEDDED}?")

@@ -39,7 +39,7 @@ a second later, does not wait for the server any longer. NO_COLOR is respected.
 def page() -> str:
     """Give the whole page."""
     exits = "\n".join(f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items())
-    parts = [HEAD.format(help=app.help, exits=exits)]
+    parts = [HEAD.format(help=_text(app.help or ""), exits=exits)]
     for name, row in COMMANDS.items():
         parts += _sections(f"bulkio {name}", getattr(import_module(row.module), row.attribute), 2)
     return "\n".join(parts)

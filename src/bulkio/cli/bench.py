@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from bulkio.cli.formats import FILES
 from bulkio.cli.options import debug_option
 from bulkio.cli.output import say
 from bulkio.show import printable
@@ -73,13 +74,16 @@ def _shared_options(
 def bench() -> None:
     """Compare every driver and method with what the server itself can do.
 
+    It makes a schema of its own in the database, which it drops in the end, and runs CHECKPOINT between the runs where
+    the role may: not for a server that others work on.
+
     Each run has a process of its own and stands next to a run of its limit; what it moved is compared before the
     next one starts. Ratios are medians over the pairs; with fewer than 15 they are not for publication.
     """
 
 
 @bench.command("load")
-@click.argument("source")
+@click.argument("source", type=FILES)
 @click.option("--rows", type=click.IntRange(1), help="Load only the first rows of SOURCE (one Parquet file).")
 @_shared_options(_LOAD_METHODS, _LOAD_METHODS)
 def load(

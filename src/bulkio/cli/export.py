@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
-from bulkio.cli.formats import format_options, named_file
+from bulkio.cli.formats import FILES, format_options, named_file
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.progress import progress_bar
@@ -17,7 +18,7 @@ __all__ = ["export"]
 
 
 @click.command()
-@click.argument("names", metavar="[TABLE] DEST", nargs=-1, required=True)
+@click.argument("names", metavar="[TABLE] DEST", nargs=-1, required=True, type=FILES)
 @click.option("--query", metavar="SQL", help="Export the rows of this SELECT instead of a table.")
 @click.option(
     "--param",
@@ -39,6 +40,12 @@ def export(
 ) -> None:
     """Export a table or a query into a file.
 
+    \b
+    Examples:
+      bulkio export orders orders.parquet
+      bulkio export orders - --format csv | head
+      bulkio export --query 'select * from orders where id = $1' --param 7 a.csv
+
     All rows come from one snapshot. The file appears under its name when it is complete and on disk; until then, a file
     that was there before stays as it is.
 
@@ -47,15 +54,11 @@ def export(
 
     Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
     of them is set, it is the embedded server.
-
-    \b
-    Examples:
-      bulkio export orders orders.parquet
-      bulkio export --query 'select * from orders where o_custkey = $1' --param 370 one.parquet
     """  # noqa: D301 (\b is click's)
     table, dest = _table_and_dest(names, query)
     if params and query is None:
         raise click.UsageError("--param goes with --query only")
+    _spare_terminal(dest, fmt)
     target: Any = named_file([dest], fmt, csv)
     options["dsn"] = use_dsn(options["dsn"], quiet=output.quiet)
     options["params"] = [parse_param(param) for param in params]
@@ -73,6 +76,13 @@ def export(
             f"the export was cancelled, {printable(dest)} was not written",
         )
     report.show_export(done, dest, as_json=output.as_json, quiet=output.quiet)
+
+
+def _spare_terminal(dest: str, fmt: str | None) -> None:
+    """Refuse to write to a terminal what is not text, as gzip and curl do."""
+    if dest == "-" and fmt not in (None, "csv") and sys.stdout is not None and sys.stdout.isatty():
+        mend = "name a file, or send it on (| or >); --format csv is text"
+        raise click.UsageError(f"{fmt} is binary, and is not written to a terminal: {mend}")
 
 
 def _table_and_dest(names: tuple[str, ...], query: str | None) -> tuple[str, str]:

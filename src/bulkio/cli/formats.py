@@ -12,8 +12,10 @@ from bulkio.cli.options import parse_columns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FORMATS", "format_options", "named_file"]
+__all__ = ["FILES", "FORMATS", "format_options", "named_file"]
 
+#: type of arguments that may be files: shells complete them; what is wrong with one is not click's to say
+FILES = click.Path(allow_dash=True, readable=False)
 FORMATS = ("parquet", "arrow", "arrows", "csv")
 
 Command = TypeVar("Command", bound="Callable[..., object]")

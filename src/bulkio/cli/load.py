@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bulkio.cli.formats import format_options, named_file
+from bulkio.cli.formats import FILES, format_options, named_file
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
+from bulkio.cli.output import say
 from bulkio.cli.progress import progress_bar
 from bulkio.options import LoadRequest
-from bulkio.show import printable
+from bulkio.quote import quote_ident
+from bulkio.show import printable, show_typed
 
 __all__ = ["load"]
 
 
 @click.command()
-@click.argument("names", metavar="SOURCE... TABLE", nargs=-1, required=True)
+@click.argument("names", metavar="SOURCE... TABLE", nargs=-1, required=True, type=FILES)
 @click.option(
     "--param",
     "params",
@@ -38,6 +41,14 @@ def load(
 ) -> None:
     """Load files into a table.
 
+    \b
+    Examples:
+      bulkio load orders.parquet orders
+      bulkio load sales.csv sales --infer --delimiter ';' --decimal-comma
+      cat sales.csv | bulkio load - sales --format csv
+      bulkio load trips/*.parquet public.trips --mode truncate
+      bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
+
     All rows are loaded in one transaction, or none. Columns go by their names; a value that does not fit its column
     unchanged is an error that names its row and column.
 
@@ -46,18 +57,13 @@ def load(
 
     Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
     of them is set, it is the embedded server.
-
-    \b
-    Examples:
-      bulkio load orders.parquet orders
-      bulkio load export.csv sales --delimiter ';' --decimal-comma --date-format DD.MM.YYYY
-      bulkio load trips/*.parquet public.trips --mode truncate --dsn service=warehouse
-      bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
     """  # noqa: D301 (\b is click's)
     sources, table = _sources_and_table(names)
     options["params"] = [parse_param(param) for param in params]
     options["dsn"] = use_dsn(options["dsn"], quiet=output.quiet)
     source = named_file(sources, fmt, csv)
+    if sources == ("-",) and fmt is not None and sys.stdin is not None and sys.stdin.isatty():
+        say(f"reading {fmt} from the terminal: Ctrl-D ends it")
     from bulkio import sync
     from bulkio.cli import report
 
@@ -82,6 +88,6 @@ def _sources_and_table(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     if "." in table and Path(table).is_file():
         raise click.UsageError(
             f"the last argument names the table, and {table!r} is a file"
-            " (a table of this name can be given in double quotes)"
+            f" (a table of this name is {show_typed(quote_ident(table))})"
         )
     return tuple(sources), table

@@ -27,7 +27,8 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
         more |= {name: getattr(report, name) for name in ("inserted", "updated", "skipped", "deleted")}
         _written(lambda: show_json({**_numbers(report), **more}))
     elif not quiet:
-        what = f"loaded {show_rows(report.rows)} into {_table(report)} {_speed(report)}{_changes(report)}{_before(report)}"
+        more_said = _changes(report) + _before(report)
+        what = f"loaded {show_rows(report.rows)} into {_table(report)} {_speed(report)}{more_said}"
         _written(lambda: show(what))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["server"]
 
-#: as `pg_ctl status` has it; no work is partly done here
+#: as `pg_ctl status` has it
 NOT_RUNNING = 3
 
 

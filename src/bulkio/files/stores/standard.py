@@ -5,14 +5,31 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import IO
+from typing import IO, cast
 
 __all__ = ["StdoutFile", "stdin"]
 
 
 def stdin() -> IO[bytes]:
     """Return standard input, in binary."""
-    return sys.stdin.buffer
+    buffer = sys.stdin.buffer
+    return cast("IO[bytes]", _Typed(buffer)) if buffer.isatty() else buffer
+
+
+class _Typed:
+    """A terminal, which is not asked again after its end: it would wait for one more Ctrl-D each time."""
+
+    closed = False
+
+    def __init__(self, terminal: IO[bytes]) -> None:
+        self._terminal = getattr(terminal, "raw", terminal)  # a buffered file reads on to fill its buffer
+        self._has_ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return what was typed up to the end of a line, nothing at the end."""
+        data: bytes = b"" if self._has_ended else self._terminal.read(size)
+        self._has_ended = not data
+        return data
 
 
 class StdoutFile:

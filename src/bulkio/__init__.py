@@ -3,7 +3,7 @@
     import bulkio
 
     report = bulkio.load("trips.parquet", "public.trips", "postgresql://localhost/db")
-    reader = bulkio.read("select * from trips where fare > $1", params=["10"])
+    reader = bulkio.read("select * from trips where fare > $1", params=[10])
     report = bulkio.export("public.trips", "trips.parquet")
 
 `bulkio.aio` has the same functions for asyncio; `bulkio.errors` draws the tree of errors.

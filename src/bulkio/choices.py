@@ -25,7 +25,6 @@ __all__ = [
     "check_choice",
     "check_flag",
     "check_number",
-    "check_params",
     "check_share",
     "milliseconds",
     "share_of",
@@ -67,13 +66,6 @@ def check_flag(name: str, value: object) -> None:
     """Refuse what is neither True nor False: a text, even "false", would count as True."""
     if not isinstance(value, bool):
         raise ConfigError(f"{show_option(name)} is {value!r}, and can be True or False")
-
-
-def check_params(_name: str, values: object) -> None:
-    """Refuse a query's parameters that are not text."""
-    for number, value in enumerate(values if isinstance(values, tuple) else (), 1):
-        if not isinstance(value, str | None):
-            raise ConfigError(f"parameter ${number} is {value!r}: give it as text, as the server shall read it")
 
 
 def check_number(name: str, value: object, least: int, most: int | None = None) -> None:

@@ -7,6 +7,7 @@ before it knows what it is to do.
 
 from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.option import Option, OptionField, fields_of
+from bulkio.options.params import Param, param_text
 from bulkio.options.requests import ExportRequest, LoadRequest, ReadRequest
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "LoadRequest",
     "Option",
     "OptionField",
+    "Param",
     "ReadRequest",
     "described",
     "fields_of",
+    "param_text",
     "refuse_wrong_call",
     "taking",
 ]

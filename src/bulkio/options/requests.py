@@ -24,11 +24,11 @@ from bulkio.choices import (
     Mode,
     NanPolicy,
     NulPolicy,
-    check_params,
     check_share,
     milliseconds,
 )
 from bulkio.options.option import Option, fields_of
+from bulkio.options.params import Param, check_params
 from bulkio.protocols import File, Progress
 
 if TYPE_CHECKING:
@@ -207,9 +207,9 @@ class _Reading(_Shared):
     """The options of whatever reads a table or a query."""
 
     params: Annotated[
-        Sequence[str | None],
+        Sequence[Param],
         Option(
-            "Values for $1, $2, … of a query, as text; None is NULL.",
+            "Values for $1, $2, … of a query: text, numbers, dates, times, bytes; None is NULL.",
             is_flag=False,
             check=check_params,
         ),

@@ -6,10 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
+from bulkio.options import param_text
 from bulkio.quote import UNQUOTED_NAME, quote_literal, refuse_nul
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from bulkio.options import Param
 
 __all__ = ["begins_query", "bind_literals"]
 
@@ -57,7 +60,7 @@ def begins_query(text: str) -> bool:
     return kind == "word" and token.lower() in _QUERY_WORDS
 
 
-def bind_literals(query: str, params: Sequence[str | None] = ()) -> str:
+def bind_literals(query: str, params: Sequence[Param] = ()) -> str:
     """Put quoted literals of unknown type in the places of ``$1`` … ``$n``; check that it is one statement.
 
     COPY takes no parameters, so they travel as text; as with a real parameter, the context decides the type.
@@ -128,16 +131,16 @@ def _comment_end(query: str, start: int) -> int:
     raise ConfigError(f"the query leaves the comment at character {start + 1} open")
 
 
-def _literal(token: str, params: Sequence[str | None], used: set[int]) -> str:
+def _literal(token: str, params: Sequence[Param], used: set[int]) -> str:
     number = int(token[1:])
     if not 1 <= number <= len(params):
         raise ConfigError(f"the query uses {token}, but {len(params)} parameters were given")
     used.add(number)
     # The brackets keep it apart from its neighbours: two literals on two lines would be one string.
-    return f"({quote_literal(params[number - 1])})"
+    return f"({quote_literal(param_text(params[number - 1], number))})"
 
 
-def _refuse_unused(params: Sequence[str | None], used: set[int]) -> None:
+def _refuse_unused(params: Sequence[Param], used: set[int]) -> None:
     unused = [f"${number}" for number in range(1, len(params) + 1) if number not in used]
     if unused:
         raise ConfigError(f"the query does not use {', '.join(unused)}; give as many parameters as it has")

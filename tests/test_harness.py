@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,16 +26,17 @@ def run(tmp_path: Path) -> object:
     """Run some tests under this conftest.py in another pytest; give its exit status and its output."""
     tests = tmp_path / "project" / "tests"
     tests.mkdir(parents=True)
-    for name in ("conftest.py", "gaps.py", "older_pyarrow.py", "servers.py"):
+    for name in ("conftest.py", "gaps.py", "older_pyarrow.py", "printed_matrix.py", "servers.py", "tally.py"):
         shutil.copy(HERE / name, tests / name)
     (tests / "allowed_skips.txt").write_text("# a comment\ntests/test_it.py::test_allowed*\t*\n")
     shutil.copy(HERE.parent / "pyproject.toml", tests.parent / "pyproject.toml")
 
-    def run_one(code: str, *, by: tuple[str, ...] = (), **env: str) -> tuple[int, str]:
+    def run_one(code: str, *options: str, by: tuple[str, ...] = (), **env: str) -> tuple[int, str]:
         (tests / "test_it.py").write_text("import pytest\n" + code)
-        pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}"]
+        own = ["-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'base'}", *options]
+        command = [*by, sys.executable, "-m", "pytest", *own]
         pipes = {"capture_output": True, "text": True, "timeout": 600}
-        done = subprocess.run([*by, *pytest_run], cwd=tests.parent, env={**os.environ, **env}, check=False, **pipes)
+        done = subprocess.run(command, cwd=tests.parent, env={**os.environ, **env}, check=False, **pipes)
         return done.returncode, done.stdout + done.stderr
 
     return run_one
@@ -115,6 +117,54 @@ def test_what_a_machine_lacks(run: object, code: str, ci: str, status: int, said
     assert said in output
     assert got == status, output
     assert ("needs PostGIS: " in output) == (code == NOWHERE)
+
+
+# --- over several workers ----------------------------------------------------------------------
+
+#: tests of a pair of types, and a cell of the matrix; an edge is a number in EDGES
+COUNTED = """
+import types
+from printed_matrix import note
+
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("case", [types.SimpleNamespace(id="int8->int8")], ids=["pair"])
+def test_trips(case, n, tally):
+    tally.add(case.id, [n, None], [n] if n in EDGES else [])
+    note("texts", f"type {n}", "pg18", "ok")
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        (
+            "EDGES = [1]\n" + COUNTED + SOMEWHERE,
+            len(servers.found_servers()) < 2,
+            [r"int8 +2 +2 +1  \(1 pairs\)", r"=+ texts =+\n +pg18\ntype 1  ok\ntype 2  ok", "3 passed, 1 skipped in "],
+        ),
+        (
+            "EDGES = []\n" + COUNTED + NOWHERE,
+            1,
+            [
+                "NEVER TRIED: int8->int8",
+                r"NOT COVERED .*::test_allowed\[pg15-a\]: needs PostGIS",
+                "2 passed, 2 skipped in ",
+            ],
+        ),
+        (
+            "import tempfile\ndef test_a(): tempfile.mkdtemp()\ndef test_b(): pytest.skip('why')",
+            1,
+            ["temporary files are left", r"NOT ALLOWED .*::test_b: why", "1 passed, 1 skipped, 1 error in "],
+        ),
+    ],
+    ids=["all well", "gaps", "faults"],
+)
+def test_workers_are_judged_together(run: object, code: str, status: int, said: list[str]) -> None:
+    """What any worker skipped, left behind, counted or noted is known at the end, above pytest's own line."""
+    got, output = run(code, "--numprocesses=2", "--dist=load", CI="true")  # type: ignore[operator]
+    assert [words for words in said if not re.search(words, output)] == []
+    assert got == status, output
+    assert said[-1] in output.strip().splitlines()[-1]
 
 
 def test_a_lone_server_is_a_gap() -> None:

@@ -1,4 +1,4 @@
-"""One database for each server, and the printed matrix of types."""
+"""One database for each server, and how many random tables the long run makes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
-from matrix_check import RESULTS, Place
+from matrix_check import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,15 +33,3 @@ def place(server: servers.TestServer, _places: dict[str, Place]) -> Place:
         _places[server.id] = Place(server)
         _places[server.id].create_extensions()
     return _places[server.id]
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what each server did with each type, by section; `-` says that it has no such type."""
-    for section, results in RESULTS.items():
-        terminalreporter.section(section)
-        ways = sorted({way for found in results.values() for way in found})
-        width = max(map(len, results))
-        terminalreporter.write_line(f"{'':{width}}  " + "  ".join(ways))
-        for name, found in results.items():
-            line = f"{name:{width}}  " + "  ".join(f"{found.get(way, ''):{len(way)}}" for way in ways)
-            terminalreporter.write_line(line.rstrip())

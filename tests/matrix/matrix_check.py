@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 FORMATS = ("parquet", "arrow", "arrows", "reader")
 DRIVERS = ("asyncpg", "psycopg")
 
-#: by section: what each way (server and format, mostly) did with each type, in order
-RESULTS: dict[str, dict[str, dict[str, str]]] = {}
-
-
-def note(section: str, name: str, way: str, what: str) -> None:
-    """Put a cell into the printed matrix."""
-    RESULTS.setdefault(section, {}).setdefault(name, {})[way] = what
-
-
 _FACTS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.atttypmod, a.attnotnull, a.attidentity,
        (SELECT array_position(i.indkey::int2[], a.attnum) FROM pg_index i

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, FORMATS, Place, Way, note, round_trip
+from matrix_check import DRIVERS, FORMATS, Place, Way, round_trip
 
 import bulkio
+from printed_matrix import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

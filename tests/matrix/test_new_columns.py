@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, Place, arrow_array, note
+from matrix_check import DRIVERS, Place, arrow_array
 from new_columns import COLUMNS, FAULTS, Fault, NewColumn
 from promise import NEW_TABLE_ROWS, row_of
 
 import bulkio
 from gaps import lacking
+from printed_matrix import note
 
 DOCS = Path(__file__).parents[2] / "docs"
 SECTION = "new tables by server and driver"

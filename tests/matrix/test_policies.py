@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, FORMATS, Place, Way, carry, folder, note
+from matrix_check import DRIVERS, FORMATS, Place, Way, carry, folder
 
 import bulkio
 from gaps import lacking
+from printed_matrix import note
 
 
 @dataclass(frozen=True)

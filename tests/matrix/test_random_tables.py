@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
-from matrix_check import note
 from random_tables import KINDS, check_table, tables
 from random_values import scalars
 
 from gaps import lacking
+from printed_matrix import note
 from servers import found_servers
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, Place, arrow_array, note
+from matrix_check import DRIVERS, Place, arrow_array
 
 import bulkio
 from bulkio.types import BASE_TYPES
 from bulkio.types.casts import INTERVAL_STRUCT, arrow_kind, range_struct
 from bulkio.types.to_pg import _ENCODERS, _LOSSY
 from gaps import lacking
+from printed_matrix import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from matrix_check import DRIVERS, FORMATS, Place, Way, folder, note, round_trip
+from matrix_check import DRIVERS, FORMATS, Place, Way, folder, round_trip
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import bulkio
+from printed_matrix import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

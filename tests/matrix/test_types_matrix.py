@@ -5,13 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 from cases import CASES, TABLES, Case, TableCase
-from matrix_check import DRIVERS, Place, Way, folder, note, round_trip
+from matrix_check import DRIVERS, Place, Way, folder, round_trip
 from promise import ROWS
 from psycopg.conninfo import conninfo_to_dict
 
 import bulkio
 from bulkio.types import SERVER_TEXT
 from gaps import lacking
+from printed_matrix import note
 
 #: for each case; the others for all the cases together
 FORMATS = ("parquet", "arrow")

@@ -12,9 +12,15 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 TOOLS := $(VENV)/.tools
 READY := $(BUILT) $(TOOLS)
+# Whole runs use every core. A file's tests stay in one worker and in order: what a module's fixtures made is made once.
+PARALLEL := --numprocesses auto --dist loadfile
 LOWEST := .venv-lowest
 LOWEST_TESTS := -q tests/files/test_source.py tests/files/test_sink.py tests/forms/test_sizes.py \
     tests/drivers/test_session.py tests/transfer/test_load.py -k 'not pg15 and not damage_gives and not string_view-.parquet'
+# The environment of another Python, like .venv-python3.12; and the tests that depend on it: the codec, and the program's ways.
+OTHER := .venv-$(notdir $(PYTHON))
+PYTHON_TESTS := tests/pgcopy tests/types tests/forms tests/files tests/flow tests/cli/test_load.py tests/cli/test_export.py \
+    tests/transfer/test_load.py tests/transfer/test_round_trips.py tests/test_public_api.py tests/test_imports.py
 # rooms with compiled modules
 ROOMS := pgcopy forms files/formats/csv
 CODEC := $(wildcard $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.pyx .pxd .h)))
@@ -26,7 +32,8 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-lowest test-lowest-all lint format types layers check wheel fuzz csv-fuzz random-tables cancellations asan bench codec-bench clean distclean
+.PRECIOUS: .venv-%/.installed
+.PHONY: help demo install test test-lowest test-lowest-all test-python lint format types layers check wheel fuzz csv-fuzz random-tables cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,7 +51,7 @@ demo: $(BUILT) ## Load a Parquet file into PostgreSQL, look at it, export it aga
 install: $(READY) ## Make .venv with bulkio in it, editable, its codec compiled
 
 test: $(READY) ## Run all tests, on real PostgreSQL servers (ARGS='-k numeric' picks some)
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(or $(ARGS),$(PARALLEL))
 
 # The oldest releases that pyproject.toml admits, in an environment of their own: what people bring whom another package pins.
 # CI runs a part of the tests there, `ARGS=tests` all.
@@ -52,7 +59,10 @@ test-lowest: $(LOWEST)/.built ## Run tests on the lowest versions of all depende
 	$(LOWEST)/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),$(LOWEST_TESTS))
 
 test-lowest-all: ## Run all tests on the lowest versions
-	@$(MAKE) test-lowest ARGS='tests $(ARGS)'
+	@$(MAKE) test-lowest ARGS='$(PARALLEL) tests $(ARGS)'
+
+test-python: $(OTHER)/.built ## Run the codec's and the program's tests on another Python (PYTHON=python3.13)
+	$(OTHER)/bin/python -m pytest -q -p no:cacheprovider $(or $(ARGS),$(PARALLEL) $(PYTHON_TESTS))
 
 check: lint types layers test ## Everything CI looks at
 
@@ -101,10 +111,10 @@ clean: ## Remove what was built, and the demo with its server; .venv stays
 	@if [ -x $(BULKIO) ] && [ -d demo ]; then $(BULKIO) server stop; fi
 	rm -rf build dist demo src/bulkio.egg-info $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.c .so)) $(BUILT)
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	find . -path ./$(VENV) -prune -o -path ./$(LOWEST) -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . -path ./$(VENV) -prune -o -path './.venv-*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 distclean: clean ## ... and .venv too
-	rm -rf $(VENV) $(LOWEST)
+	rm -rf $(VENV) .venv-*
 
 define PREFLIGHT
 import os, sys, sysconfig
@@ -123,34 +133,35 @@ with open("pyproject.toml", "rb") as file:
 endef
 $(TOOLS): export DEV := $(DEV)
 
-# What bulkio and its tests need, each at its lower bound; not the tools that only look at the code.
+# What bulkio and its tests need, but for the tools that only look at the code: in `lowest` each at its lower bound.
 define PINS
-import re, tomllib
+import re, sys, tomllib
 with open("pyproject.toml", "rb") as file:
     facts = tomllib.load(file)
 extras = facts["project"]["optional-dependencies"]
 wanted = facts["project"]["dependencies"] + extras["embedded"] + extras["dev"]
 tools = ("bulkio", "import-linter", "mypy", "ruff")
-print(*(pin.replace(">=", "==") for pin in wanted if re.split(r"[\[>]", pin)[0] not in tools), sep="\n")
+relation = "==" if sys.argv[1] == "lowest" else ">="
+print(*(pin.replace(">=", relation) for pin in wanted if re.split(r"[\[>]", pin)[0] not in tools), sep="\n")
 endef
-$(LOWEST)/.installed: export PINS := $(PINS)
+.venv-%/.installed: export PINS := $(PINS)
 
-$(LOWEST)/.installed: pyproject.toml
-	@echo "Setting up $(LOWEST) and compiling the codec: about two minutes"
-	@$(PYTHON) -m venv $(LOWEST)
-	@$(PYTHON) -c "$$PINS" >$(LOWEST)/pins.txt
-	@$(LOWEST)/bin/python -m pip -qq --disable-pip-version-check install --requirement $(LOWEST)/pins.txt
-	@mkdir -p $(LOWEST)/source && $(COPY_SOURCE)
-	@$(LOWEST)/bin/python -m pip -qq --disable-pip-version-check install --no-build-isolation --no-deps --editable $(LOWEST)/source
+.venv-%/.installed: pyproject.toml
+	@echo "Setting up .venv-$* and compiling the codec: about two minutes"
+	@$(PYTHON) -m venv .venv-$*
+	@$(PYTHON) -c "$$PINS" $* >.venv-$*/pins.txt
+	@.venv-$*/bin/python -m pip -qq --disable-pip-version-check install --requirement .venv-$*/pins.txt
+	@$(COPY_SOURCE)
+	@.venv-$*/bin/python -m pip -qq --disable-pip-version-check install --no-build-isolation --no-deps --editable .venv-$*/source
 	@touch $@
 
-# A copy of the sources, so that two Cythons do not share what they make.
-COPY_SOURCE = tar --exclude='*.so' --exclude='*.c' --exclude=__pycache__ --exclude='*.egg-info' \
-    -cf - pyproject.toml setup.py README.md LICENSE src | tar -xf - -C $(LOWEST)/source
+# A copy of the sources, so that two Cythons, or two Pythons, do not share what they make.
+COPY_SOURCE = mkdir -p .venv-$*/source && tar --exclude='*.so' --exclude='*.c' --exclude=__pycache__ --exclude='*.egg-info' \
+    -cf - pyproject.toml setup.py README.md LICENSE src | tar -xf - -C .venv-$*/source
 
-$(LOWEST)/.built: $(LOWEST)/.installed setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+.venv-%/.built: .venv-%/.installed setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 	@$(COPY_SOURCE)
-	@cd $(LOWEST)/source && ../bin/python setup.py --quiet build_ext --inplace
+	@cd .venv-$*/source && ../bin/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(INSTALLED): pyproject.toml

@@ -33,7 +33,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo install test test-lowest test-lowest-all test-python lint format types layers check wheel fuzz csv-fuzz random-tables cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all test-python lint format types layers check wheel fuzz csv-fuzz random-tables races cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ csv-fuzz: $(READY) ## Compare 100,000 damaged CSVs with what the servers read
 
 random-tables: $(READY) ## Send 5,000 random tables there and back (about ten minutes)
 	$(PY) -m pytest tests/matrix/test_random_tables.py --hypothesis-profile=random-tables $(ARGS)
+
+races: $(READY) ## Let two loads of each mode run at once, 200 times each
+	RACES=100 $(PY) -m pytest -q tests/transfer/test_modes_model.py -k two_runs $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pyarrow as pa
 import pytest
 
 import bulkio
+from gaps import lacking
 from servers import connect, fetch
 
 if TYPE_CHECKING:
@@ -163,3 +165,209 @@ def test_one_of_the_duplicates_is_kept(dsn: str, mode: Mode, duplicates: str, or
     report = bulkio.load(rows, "t", dsn, mode=mode, duplicates=duplicates, order_by=order_by)
     assert counts(report) == (5, 2, 0, 3, 0)
     assert fetch(dsn, "SELECT * FROM t ORDER BY 1") == [(1, kept), (2, "x")]
+
+
+def test_keys_that_cannot_decide_are_listed(dsn: str) -> None:
+    """No primary key, and none of the unique indexes fits: the message lists them with what is wrong."""
+    make(dsn, "CREATE TABLE t (id bigint, v text, w int)")
+    with pytest.raises(bulkio.SchemaError, match=r"has no primary key .* with key; it has none: CREATE UNIQUE INDEX"):
+        bulkio.load(table((1, "a")), "t", dsn, mode="upsert")
+    with connect(dsn) as conn:
+        conn.execute("CREATE UNIQUE INDEX partial ON t (id) WHERE w = 1")
+        conn.execute("CREATE UNIQUE INDEX expression ON t (lower(v), id)")
+        conn.execute("ALTER TABLE t ADD CONSTRAINT late UNIQUE (id) DEFERRABLE")
+        conn.execute("CREATE UNIQUE INDEX two ON t (v, id) INCLUDE (w)")
+    with pytest.raises(bulkio.SchemaError) as caught:
+        bulkio.load(table((1, "a")), "t", dsn, mode="upsert", key=["id"])
+    assert str(caught.value) == (
+        'table "public"."t" has no unique key on "id" that mode upsert can use; it has:\n'
+        '  "id" (index "expression", which is on an expression)\n'
+        '  "id" (index "late", which is deferrable)\n'
+        '  "id" (index "partial", which covers some rows only)\n'
+        '  "v", "id" (index "two")'
+    )
+    assert bulkio.load(table((1, "a")), "t", dsn, mode="upsert", key=["id", "v"]).inserted == 1
+
+
+def test_a_key_needs_its_columns(one_dsn: str) -> None:
+    """The source lacks a column of the key, or of the options that name one: the nearest is told."""
+    make(one_dsn, "CREATE TABLE t (id bigint, v text, k int UNIQUE)")
+    source = table((1, "a"))
+    for options, message in (
+        ({"key": ["k"]}, 'the source has no column "k", and the key has it'),
+        ({"key": ["k"], "update": ["v"]}, 'the source has no column "k", and the key has it'),
+    ):
+        with pytest.raises(bulkio.SchemaError, match=message):
+            bulkio.load(source, "t", one_dsn, mode="upsert", **options)
+    with connect(one_dsn) as conn:
+        conn.execute("ALTER TABLE t DROP COLUMN k; ALTER TABLE t ADD PRIMARY KEY (id)")
+    for options, message in (
+        ({"update": ["V"]}, 'the source has no column "V", and update names it; did you mean v?'),
+        ({"duplicates": "last", "order_by": "x"}, 'the source has no column "x", and order_by names it'),
+    ):
+        with pytest.raises(bulkio.SchemaError, match=message):
+            bulkio.load(source, "t", one_dsn, mode="upsert", **options)
+    with pytest.raises(bulkio.SchemaError, match=r'table "public"."u" does not exist, and the source records no'):
+        bulkio.load(source, "u", one_dsn, mode="upsert")
+
+
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+def test_a_null_in_the_key_is_refused(one_dsn: str, method: str) -> None:
+    """It would never be found again: the error names its row."""
+    make(one_dsn, "CREATE TABLE t (id bigint UNIQUE, v text)")
+    with pytest.raises(bulkio.EncodeError, match=r'^row 2, column "id": '):
+        bulkio.load(table((1, "a"), (None, "b")), "t", one_dsn, mode="upsert", key=["id"], method=method)
+    assert fetch(one_dsn, "SELECT * FROM t") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key": ["id"]}, r"^key is for mode='upsert' or mode='insert-new', not for mode='append'"),
+        ({"mode": "insert-new", "update": ["v"]}, r"^update is for mode='upsert', not for mode='insert-new'"),
+        ({"mode": "truncate", "where": "true"}, r"^where is for mode='replace-where', not for mode='truncate'"),
+        ({"mode": "replace-where"}, r"^mode='replace-where' needs where"),
+        ({"mode": "append", "if_empty": "ok"}, r"^if_empty is for mode='truncate' or mode='upsert'"),
+        ({"mode": "upsert", "max_delete": "101%"}, r"^max_delete is '101%', and must be a text such as '1000'"),
+        ({"mode": "replace-where", "where": "id = $1"}, r"the query uses \$1, but 0 parameters were given"),
+        ({"mode": "replace-where", "where": "true) or (true"}, "closes a bracket that it did not open"),
+        ({"mode": "replace-where", "where": "true; drop table t"}, "more than one statement"),
+    ],
+)
+def test_options_of_other_modes_are_refused(one_dsn: str, options: dict[str, object], message: str) -> None:
+    """An option that would have no effect, or no meaning, is an error and not ignored."""
+    make(one_dsn, "CREATE TABLE t (id bigint, v text)")
+    with pytest.raises(bulkio.ConfigError, match=message):
+        bulkio.load(table((1, "a")), "t", one_dsn, **options)
+
+
+@pytest.mark.parametrize("options", [
+    {"mode": "truncate"}, {"mode": "replace-where", "where": "true"}, {"mode": "upsert", "delete_missing": True},
+])  # fmt: skip
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_an_empty_source_empties_nothing(one_dsn: str, options: dict[str, object], is_counted: bool) -> None:
+    """Unless it is told to: a feed that failed upstream is often an empty file."""
+    make(one_dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    bulkio.load(table((1, "a")), "t", one_dsn)
+
+    def empty() -> object:
+        return table() if is_counted else table().to_reader()
+
+    with pytest.raises(bulkio.SchemaError, match=r"has no rows, and mode='.*' would delete .* with if_empty='ok'"):
+        bulkio.load(empty(), "t", one_dsn, **options)
+    assert fetch(one_dsn, "SELECT count(*) FROM t") == [(1,)]
+    if options.get("delete_missing"):
+        options = {**options, "max_delete": "100%"}
+    bulkio.load(empty(), "t", one_dsn, if_empty="ok", **options)
+    assert fetch(one_dsn, "SELECT count(*) FROM t") == [(0,)]
+
+
+def test_what_has_another_image_is_updated(dsn: str) -> None:
+    """12.3 becomes 12.30, json is compared as it is written, -0 and 0 differ, NULLs are equal: by image, not by `=`."""
+    make(dsn, "CREATE TABLE t (id numeric PRIMARY KEY, n numeric, j json, f float8, x text)")
+    old = pa.table({"id": ["1.0", "2", "3"], "n": ["12.3", "1", None], "j": ["{}", "[1]", None], "f": [0.0, 1.0, 2.0],
+                    "x": [None, "a", "b"]})  # fmt: skip
+    new = pa.table({"id": ["1.00", "2", "3"], "n": ["12.30", "1", None], "j": ["{}", "[1 ]", None],
+                    "f": [0.0, 1.0, -0.0], "x": [None, "a", "b"]})  # fmt: skip
+    bulkio.load(old, "t", dsn)
+    assert counts(bulkio.load(old, "t", dsn, mode="upsert")) == (3, 0, 0, 3, 0)
+    assert counts(bulkio.load(new, "t", dsn, mode="upsert")) == (3, 0, 3, 0, 0)
+    assert fetch(dsn, "SELECT id::text, n::text, j::text, f::text FROM t ORDER BY 1") == [
+        ("1.00", "12.30", "{}", "0"),
+        ("2", "1", "[1 ]", "1"),
+        ("3", None, None, "-0"),
+    ]
+
+
+def test_update_limits_the_columns(dsn: str) -> None:
+    """Only these columns change, and only where they differ."""
+    make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text, w text)", (1, "a", "a"), (2, "b", "b"))
+    new = pa.table({"id": [1, 2, 3], "v": ["x", "b", "c"], "w": ["y", "y", "c"]})
+    assert counts(bulkio.load(new, "t", dsn, mode="upsert", update=["v"])) == (3, 1, 1, 1, 0)
+    assert fetch(dsn, "SELECT * FROM t ORDER BY 1") == [(1, "x", "a"), (2, "b", "b"), (3, "c", "c")]
+
+
+def test_identity_and_generated_columns(dsn: str) -> None:
+    """A key that the server makes ALWAYS is taken from the source; the next one of its own comes behind."""
+    make(
+        dsn,
+        "CREATE TABLE t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text,"
+        " n int GENERATED ALWAYS AS (length(v)) STORED)",
+    )
+    rows = table((5, "aa"), (7, "b"))
+    assert counts(bulkio.load(rows, "t", dsn, mode="upsert")) == (2, 2, 0, 0, 0)
+    assert counts(bulkio.load(table((5, "a"), (8, "c")), "t", dsn, mode="upsert")) == (2, 1, 1, 0, 0)
+    with connect(dsn) as conn:
+        conn.execute("INSERT INTO t (v) VALUES ('own')")
+        conn.execute("ALTER TABLE t ADD k text UNIQUE")
+    assert fetch(dsn, "SELECT * FROM t ORDER BY 1") == [
+        (5, "a", 1, None), (7, "b", 1, None), (8, "c", 1, None), (9, "own", 3, None),
+    ]  # fmt: skip
+    keyed = pa.table({"id": [9], "k": ["x"]})
+    with pytest.raises(bulkio.SchemaError, match='column "id" is GENERATED ALWAYS AS IDENTITY, which no update can'):
+        bulkio.load(keyed, "t", dsn, mode="upsert", key=["k"])
+
+
+def test_keys_are_compared_as_the_index_compares_them(dsn: str) -> None:
+    """A collation without case makes A and a one key: they are duplicates, and one is not missing for the other."""
+    with connect(dsn) as conn:
+        try:
+            conn.execute("CREATE SCHEMA c")
+            conn.execute("CREATE COLLATION c.loose (provider=icu, locale='und-u-ks-level2', deterministic=false)")
+        except psycopg.errors.FeatureNotSupported:
+            lacking("ICU")
+        conn.execute("CREATE TABLE t (k text, v text); CREATE UNIQUE INDEX ON t (k COLLATE c.loose)")
+    rows = pa.table({"k": ["a", "b"], "v": ["1", "1"]})
+    bulkio.load(rows, "t", dsn)
+    with pytest.raises(bulkio.SchemaError, match="rows 1, 2"):
+        bulkio.load(pa.table({"k": ["A", "a"], "v": ["2", "3"]}), "t", dsn, mode="upsert", key=["k"])
+    new = pa.table({"k": ["A", "b"], "v": ["1", "1"]})
+    report = bulkio.load(new, "t", dsn, mode="upsert", key=["k"], delete_missing=True)
+    assert counts(report) == (2, 0, 1, 1, 0)
+    assert fetch(dsn, 'SELECT k FROM t ORDER BY k COLLATE "C"') == [("A",), ("b",)]
+
+
+def test_triggers_count_and_run_under_the_users_path(dsn: str) -> None:
+    """What a BEFORE trigger drops is skipped; what it changes is stored as it says."""
+    make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)", (1, "a"))
+    with connect(dsn) as conn:
+        conn.execute("CREATE FUNCTION mark(text) RETURNS text LANGUAGE sql AS $$ SELECT $1 || '!' $$")
+        conn.execute("""
+            CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF new.v = 'drop' THEN RETURN NULL; END IF;
+                new.v = mark(new.v);
+                RETURN new;
+            END $$;
+            CREATE TRIGGER f BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()""")
+    report = bulkio.load(table((1, "x"), (2, "drop"), (3, "c")), "t", dsn, mode="upsert")
+    assert counts(report) == (3, 1, 1, 1, 0)
+    assert fetch(dsn, "SELECT * FROM t ORDER BY 1") == [(1, "x!!"), (3, "c!")]
+
+
+def test_rows_of_all_sizes_keep_their_numbers(dsn: str) -> None:
+    """The staging table's order is the source's: rows are appended to it, and never put into a gap."""
+    make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    sizes = [(i * 7919) % 8000 for i in range(5000)]
+    rows = pa.table(
+        {"id": [i if i not in (17, 4321) else -1 for i in range(5000)], "v": ["x" * size for size in sizes]}
+    )
+    with pytest.raises(bulkio.SchemaError, match=r"'-1': rows 18, 4322"):
+        bulkio.load(rows, "t", dsn, mode="upsert")
+    bulkio.load(rows, "t", dsn, mode="upsert", duplicates="last")
+    assert fetch(dsn, "SELECT length(v) FROM t WHERE id = -1") == [(sizes[4321],)]
+
+
+@pytest.mark.parametrize("mode", ["upsert", "insert-new", "replace-where"])
+def test_views_and_foreign_tables_are_refused(one_dsn: str, mode: Mode) -> None:
+    """ON CONFLICT and LOCK TABLE know tables only."""
+    make(one_dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE VIEW w AS SELECT * FROM t")
+        conn.execute("CREATE EXTENSION file_fdw; CREATE SERVER s FOREIGN DATA WRAPPER file_fdw")
+        conn.execute("CREATE FOREIGN TABLE f (id bigint, v text) SERVER s OPTIONS (filename '/dev/null')")
+    options = {"where": "true"} if mode == "replace-where" else {"key": ["id"]}
+    with pytest.raises(bulkio.SchemaError, match="w is a view: COPY can only load into tables"):
+        bulkio.load(table((1, "a")), "w", one_dsn, mode=mode, **options)
+    with pytest.raises(bulkio.SchemaError, match=f"f is a foreign table, which mode='{mode}' cannot load"):
+        bulkio.load(table((1, "a")), "f", one_dsn, mode=mode, **options)

@@ -92,6 +92,26 @@ def test_loads_spring_no_trap(trapped: str, driver: str) -> None:
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+def test_modes_spring_no_trap(trapped: str, driver: str) -> None:
+    """Keys are compared by the index's own operators, and images by the server's."""
+    for mode in ("upsert", "insert-new"):
+        bulkio.load(ROWS, "t", trapped, driver=driver, mode=mode)
+    changed = ROWS.set_column(2, "s", pa.array(["y", "z"]))
+    for options in ({}, {"duplicates": "last", "order_by": "s"}, {"delete_missing": True}):
+        bulkio.load(changed, "t", trapped, driver=driver, mode="upsert", **options)
+    with pytest.raises(bulkio.SchemaError, match="rows 1, 3"):
+        bulkio.load(pa.concat_tables([ROWS, ROWS]), "t", trapped, driver=driver, mode="upsert")
+    with pytest.raises(bulkio.SchemaError, match="max_delete allows 10%"):
+        bulkio.load(changed.slice(0, 1), "t", trapped, driver=driver, mode="upsert", delete_missing=True)
+    where = "id OPERATOR(pg_catalog.<) $1"
+    bulkio.load(ROWS, "t", trapped, driver=driver, mode="replace-where", where=where, params=["10"])
+    with pytest.raises(bulkio.SchemaError, match="has no unique key on"):
+        bulkio.load(ROWS, "t", trapped, driver=driver, mode="upsert", key=["s"])
+    read = "SELECT id, s FROM public.t"
+    assert fetch(traps.with_path(trapped, "pg_catalog,public"), read) == [(1, "x"), (2, None)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_exports_spring_no_trap(trapped: str, driver: str, tmp_path: Path) -> None:
     """Tables, views, queries and both methods; what was recorded is made again in a new table."""
     with connect(traps.with_path(trapped, "pg_catalog,public")) as conn:

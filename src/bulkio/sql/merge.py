@@ -57,29 +57,30 @@ def create_staging(schema: str, table: str, columns: Sequence[str]) -> str:
     return f"CREATE TEMPORARY TABLE {STAGING[1]} ON COMMIT DROP AS {columns_of} WITH NO DATA"
 
 
-def doubled_keys(key: Sequence[KeyColumn], limit: int) -> str:
-    """Ask whether rows have one key: of each such key its columns as text."""
+def doubled_keys(key: Sequence[KeyColumn]) -> str:
+    """Ask whether rows have one key: a row where there are such."""
     return (
-        f"SELECT {_texts(key)} FROM {_STAGED} GROUP BY {_grouped(key)}"  # noqa: S608 - names are quoted
-        f" HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT {limit:d}"
+        f"SELECT 1 FROM {_STAGED} GROUP BY {_grouped(key)}"  # noqa: S608 - names are quoted
+        " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1"
     )
 
 
 def doubled_rows(key: Sequence[KeyColumn], limit: int) -> str:
-    """Ask which rows have one key: the row's number, from 1, and the key's columns as text.
+    """Ask which rows have one key: the first such row's place, the row's number (from 1), and the key as text.
 
     This numbers all rows, which takes its time: it is for the message.
     """
+    names = [f"k{number}" for number in range(len(key))]
+    texts = ", ".join(f"pg_catalog.format('%s', {quote_ident(column.name)})" for column in key)
     numbered = (
-        f"SELECT {_texts(key)}, pg_catalog.row_number() OVER (ORDER BY ctid),"  # noqa: S608 - names are quoted
+        f"SELECT {texts}, pg_catalog.row_number() OVER (ORDER BY ctid),"  # noqa: S608 - names are quoted
         f" pg_catalog.count(*) OVER (PARTITION BY {_grouped(key)}),"
         f" pg_catalog.min(ctid) OVER (PARTITION BY {_grouped(key)}) FROM {_STAGED}"
     )
-    names = [f"k{number}" for number in range(len(key))]
     return (
-        f"SELECT row_number, {', '.join(names)} FROM ({numbered})"  # noqa: S608 - names are quoted
-        f" AS numbered({', '.join(names)}, row_number, row_count, first_ctid)"
-        f" WHERE row_count OPERATOR(pg_catalog.>) 1 ORDER BY first_ctid, row_number LIMIT {limit:d}"
+        f"SELECT first_place::pg_catalog.text, row_number, {', '.join(names)} FROM ({numbered})"  # noqa: S608
+        f" AS numbered({', '.join(names)}, row_number, row_count, first_place)"
+        f" WHERE row_count OPERATOR(pg_catalog.>) 1 ORDER BY first_place, row_number LIMIT {limit:d}"
     )
 
 
@@ -151,10 +152,6 @@ class StagedInsert:
             f"INSERT INTO {qualified(self.schema, self.table)} AS {_TABLE} ({names}){overriding}"  # noqa: S608
             f" SELECT {distinct}{names} FROM {_STAGED}{order} ON CONFLICT ({keys})"
         )
-
-
-def _texts(key: Sequence[KeyColumn]) -> str:
-    return ", ".join(f"pg_catalog.format('%s', {quote_ident(column.name)})" for column in key)
 
 
 def _grouped(key: Sequence[KeyColumn]) -> str:

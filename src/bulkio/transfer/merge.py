@@ -39,7 +39,7 @@ async def merge(session: Session, plan: LoadPlan, work: Merge) -> Changes:
     Raises:
         SchemaError: rows of the source have one key, or more rows would be deleted than may be.
     """
-    if await session.fetch(doubled_keys(work.insert.key, limit=1)):
+    if await session.fetch(doubled_keys(work.insert.key)):
         if work.duplicates == "error":
             raise await _doubled(session, work)
     else:
@@ -93,11 +93,13 @@ async def _doubled(session: Session, work: Merge) -> SchemaError:
 
 
 def _by_key(rows: Sequence[Row]) -> list[str]:
-    """Show which rows have which key: of the last one that is shown there may be more."""
-    numbers: dict[tuple[object, ...], list[str]] = {}
-    for number, *key in rows:
-        numbers.setdefault(tuple(key), []).append(str(number))
-    lines = [f"{', '.join(map(show_value, key))}: rows {', '.join(found)}" for key, found in numbers.items()]
+    """Show which rows have which key, in the first row's spelling: of the last one that is shown there may be more."""
+    numbers: dict[object, list[str]] = {}
+    keys: dict[object, str] = {}
+    for place, number, *key in rows:
+        numbers.setdefault(place, []).append(str(number))
+        keys.setdefault(place, ", ".join(map(show_value, key)))
+    lines = [f"{keys[place]}: rows {', '.join(found)}" for place, found in numbers.items()]
     return [*lines, "..."] if len(rows) == _NAMED_ROWS else lines
 
 

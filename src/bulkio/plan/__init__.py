@@ -7,7 +7,7 @@ at once. `--dry-run` prints `describe()`.
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
 from bulkio.plan.loads import LoadPlan, empty_source, plan_load
 from bulkio.plan.merge import Merge
-from bulkio.plan.modes import MODES, empties, lock_of, refuse_stray_options
+from bulkio.plan.modes import MODES, empties, lock_of, privileges_of, refuse_stray_options
 from bulkio.plan.newtypes import missing_types
 from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
@@ -33,6 +33,7 @@ __all__ = [
     "plan_csv_export",
     "plan_export",
     "plan_load",
+    "privileges_of",
     "recorded_types",
     "refuse_changed",
     "refuse_stray_options",

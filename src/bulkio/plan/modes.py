@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bulkio.plan.target import Target
     from bulkio.sql import TableLock
 
-__all__ = ["MODES", "ModeRule", "Work", "empties", "lock_of", "refuse_stray_options"]
+__all__ = ["MODES", "ModeRule", "Work", "empties", "lock_of", "privileges_of", "refuse_stray_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,11 @@ MODES: Mapping[Mode, ModeRule] = {
 def lock_of(request: LoadRequest) -> TableLock | None:
     """Return the lock that a load takes before it looks at the table; None is INSERT's own."""
     return "SHARE ROW EXCLUSIVE" if request.delete_missing else MODES[request.mode].lock
+
+
+def privileges_of(request: LoadRequest) -> str:
+    """Return the privileges on its table that a load takes, as GRANT has them."""
+    return MODES[request.mode].privileges + (", DELETE" if request.delete_missing else "")
 
 
 def empties(request: LoadRequest) -> bool:

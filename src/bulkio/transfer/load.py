@@ -37,6 +37,7 @@ from bulkio.plan import (
     lock_of,
     missing_types,
     plan_load,
+    privileges_of,
     recorded_types,
     refuse_changed,
     refuse_stray_options,
@@ -75,11 +76,12 @@ async def load(request: LoadRequest) -> LoadReport:
     """
     started = time.perf_counter()
     refuse_stray_options(request)
-    rule = MODES[request.mode]
     async with (
         _opened(request) as source,
         open_session(request.dsn, request) as session,
-        transaction(session, read_only=False, lock_timeout=request.lock_timeout, privileges=rule.privileges) as begun,
+        transaction(
+            session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
+        ) as begun,
     ):
         plan = await _plan(session, source, request)
         rows, is_estimate = await rows_before(session, plan)
@@ -132,7 +134,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
             session,
             read_only=False,
             lock_timeout=request.lock_timeout,
-            privileges=MODES[request.mode].privileges,
+            privileges=privileges_of(request),
         ),
     ):
         plan = await _plan(session, source, request, waits=False)

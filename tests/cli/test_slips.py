@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         (["load", "a/b.parquet"], "TABLE is missing: give the files, then the table, as in bulkio load a.parquet a"),
         (["load", "orders"], "SOURCE or TABLE is missing: give the files"),
         (["load", "a.parquet", "a", "--mode", "replace"], "there is no mode replace: truncate replaces the rows"),
-        (["load", "a.parquet", "a", "--mode", "upsert"], "there is no mode upsert: append into an empty table"),
+        (["load", "a.parquet", "a", "--mode", "merge"], "there is no mode merge: upsert inserts new rows"),
         (["load", "a.parquet", "a", "--mode", "odd"], "'odd' is not one of 'append', 'create', 'truncate'"),
         (["export", "select 1", "a.parquet"], "give it with --query"),
         (["import", "a.csv", "a"], "No such command 'import'. Did you mean 'load'?"),

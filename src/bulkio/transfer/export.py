@@ -6,7 +6,6 @@ between them.
 
 from __future__ import annotations
 
-import time
 import weakref
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -43,23 +42,24 @@ from bulkio.plan import (
     refuse_changed,
     table_columns,
 )
-from bulkio.protocols import Progress, ResultColumn
+from bulkio.protocols import ResultColumn
 from bulkio.show import show_option, show_rows
 from bulkio.transfer import open_reads
-from bulkio.transfer.report import ExportReport
 from bulkio.transfer.session import open_session, transaction
+from bulkio.transfer.writing import FileWriter, in_thread
 from bulkio.types import charset_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from bulkio.files import FileDest
     from bulkio.options import ReadRequest
     from bulkio.plan import Destination
-    from bulkio.protocols import Row, Session, Sink
+    from bulkio.protocols import Row, Session
     from bulkio.transfer.open_reads import OpenRead
+    from bulkio.transfer.report import ExportReport
 
-__all__ = ["QUEUE_BYTES", "BatchStream", "export", "export_plan", "in_thread", "open_batches", "plan_in", "publish"]
+__all__ = ["QUEUE_BYTES", "BatchStream", "estimate_rows", "export", "export_plan", "open_batches", "plan_in"]
 
 #: of COPY data and of batches, that may wait between two of the three parties
 QUEUE_BYTES = 8 << 20
@@ -103,26 +103,28 @@ class BatchStream:
 
 async def export(request: ExportRequest) -> ExportReport:
     """Export into a file: the whole result appears under its name, or nothing does."""
-    started = time.perf_counter()
-    writer = _Writer(file_dest(request.dest), request.progress)
+    writer = FileWriter(request.progress)
+    dest = file_dest(request.dest)
     try:
-        async with open_batches(request, writer.dest) as stream:
+        async with open_batches(request, dest) as stream:
             # The writer's thread waits for batches: only the stream's end, good or bad, lets it go.
-            await shelter.finish(in_thread(partial(writer.write_all, stream)), on_cancel=stream._batches.stop)
+            work = partial(_write_all, stream, dest, writer)
+            await shelter.finish(in_thread(work), on_cancel=stream._batches.stop)
     except BaseException:
-        await shelter.finish(in_thread(writer.abort))
+        await writer.discard()
         raise
-    await shelter.conclude(publish(writer.commit))
-    plan = stream.plan
-    return ExportReport(
-        rows=writer.rows,
-        bytes=writer.bytes,
-        seconds=time.perf_counter() - started,
-        driver=plan.driver,
-        method=plan.method,
-        table=plan.name,
-        lifted=stream.lifted,
-    )
+    await writer.publish()
+    return writer.report(stream.plan, writer.rows, stream.lifted)
+
+
+def _write_all(stream: BatchStream, dest: FileDest, writer: FileWriter) -> None:
+    """Open the file and write every batch."""
+    sink = writer.open(open_sink(dest, stream.schema))
+    writer.estimated_rows = stream.estimated_rows
+    for batch in stream:
+        sink.write(batch)
+        writer.rows += batch.num_rows
+        writer.tell()
 
 
 async def export_plan(request: ExportRequest) -> ExportPlan:
@@ -149,7 +151,7 @@ async def open_batches(
     ):
         stream = BatchStream(await plan_in(session, request, dest), begun.lifted, read)
         if isinstance(request, ExportRequest) and request.progress is not None:
-            stream.estimated_rows = await _estimate(session, request)
+            stream.estimated_rows = await estimate_rows(session, request)
         for pin in (sql.USERS_PATH, *stream.plan.pins):
             await session.execute(pin)
         async with flow.task_group() as group:
@@ -162,7 +164,7 @@ async def open_batches(
                 group.cancel_scope.cancel()
 
 
-async def _estimate(session: Session, request: ExportRequest) -> int | None:
+async def estimate_rows(session: Session, request: ExportRequest) -> int | None:
     """Return how many rows a table has by the planner's estimate; None for queries, views, and where there is none."""
     found = (await look_up(session, request.table_or_query)).table if _names_table(request) else None
     if found is None or found.kind not in ("r", "p"):
@@ -351,55 +353,3 @@ async def _read_cursor(session: Session, stream: BatchStream) -> None:
 
 def _cursor_batch(rows: Sequence[Row], plan: ExportPlan, first_row: int) -> pa.RecordBatch:
     return from_rows(rows, plan.fields, plan.arrow_schema, first_row=first_row)
-
-
-class _Writer:
-    """Write the batches into a file, in a thread."""
-
-    def __init__(self, dest: FileDest, progress: Callable[[Progress], None] | None) -> None:
-        self.dest = dest
-        self._report = progress
-        self._sink: Sink | None = None
-        self.rows = 0
-
-    @property
-    def bytes(self) -> int:
-        """Bytes written so far."""
-        return self._sink.bytes_written if self._sink is not None else 0
-
-    def write_all(self, stream: BatchStream) -> None:
-        """Open the file and write every batch."""
-        self._sink = sink = open_sink(self.dest, stream.schema)
-        total = stream.estimated_rows
-        for batch in stream:
-            sink.write(batch)
-            self.rows += batch.num_rows
-            if self._report is not None:
-                self._report(Progress(self.rows, sink.bytes_written, total, total_estimated=total is not None))
-
-    def commit(self) -> None:
-        """Give the file its name."""
-        if self._sink is not None:
-            self._sink.commit()
-
-    def abort(self) -> None:
-        """Remove what was written."""
-        if self._sink is not None:
-            self._sink.abort()
-
-
-async def publish(commit: Callable[[], None]) -> None:
-    """Give the file its name, and tell the watch."""
-    tell = shelter.decision_watch.get()
-    tell("awaited")
-    try:
-        await in_thread(commit)
-    except BaseException:
-        tell("undone")
-        raise
-    tell("done")
-
-
-async def in_thread(work: Callable[[], None]) -> None:
-    """Run what blocks in a thread of its own."""
-    await anyio.to_thread.run_sync(work, limiter=anyio.CapacityLimiter(1))

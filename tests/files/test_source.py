@@ -253,7 +253,8 @@ def test_errors_of_a_reader_come_through():
     for error, expected in (
         (LookupError("mine"), LookupError),
         (FileError("x", path="y"), FileError),
-        (OSError(5, "x"), FileError),
+        (OSError(5, "mine"), OSError),
+        (pa.ArrowInvalid("x"), FileError),
     ):
 
         def batches(error=error):

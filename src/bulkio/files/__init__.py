@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.files.arrow_stream import begins_as_stream, open_stream_reader
+from bulkio.files.batches import reader_of
 from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvStream
 from bulkio.files.formats.registry import (
@@ -26,7 +27,7 @@ from bulkio.files.formats.registry import (
 )
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.source import FileSource
-from bulkio.files.spool import spooled
+from bulkio.files.spool import own_path, spooled, spooled_csv
 from bulkio.files.stores.paths import ending, list_files, refuse_url
 from bulkio.files.stores.standard import stdin
 from bulkio.files.stream import StreamSource, is_stream
@@ -34,6 +35,7 @@ from bulkio.files.stream import StreamSource, is_stream
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from bulkio.files.formats.csv.opening import BinaryFile
     from bulkio.types import Cast
 
 __all__ = [
@@ -61,12 +63,12 @@ def open_source(
 ) -> FileSource | StreamSource | CsvStream:
     """Open what the user wants to load; read metadata only.
 
-    `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these,
-    or an object with `__arrow_c_stream__`. Batches have at most `batch_rows` rows, and only `columns`, in
-    that order, where given. `allow_lossy` drops the nanoseconds of timestamps for which a file has more than
-    64 bits (INT96 of Parquet): they are handed on in microseconds. Raises `FileError` (missing, unreadable or
-    damaged), `SchemaError` (files that do not fit together, unknown columns), `ConfigError` (nothing that can
-    be read).
+    `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these, an object
+    with `__arrow_c_stream__`, a Dataset, an iterable of batches, or a file that is open in binary mode. Batches have at
+    most `batch_rows` rows, and only `columns`, in that order, where given. `allow_lossy` drops the nanoseconds of
+    timestamps for which a file has more than 64 bits (INT96 of Parquet): they are handed on in microseconds. Raises
+    `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together, unknown columns),
+    `ConfigError` (nothing that can be read).
 
     >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
     15000
@@ -76,21 +78,22 @@ def open_source(
     chosen = None if columns is None else tuple(columns)
     if is_stream(source):
         return StreamSource(source, batch_rows=batch_rows, columns=chosen)
+    if (reader := reader_of(source, batch_rows=batch_rows, columns=chosen)) is not None:
+        return StreamSource(reader, batch_rows=batch_rows, columns=chosen, name=type(source).__name__)
     if isinstance(source, CsvFile):
         return _open_csv(source, batch_rows, chosen)
+    if hasattr(source, "read"):
+        path = own_path(source)
+        if path is None:
+            name = str(getattr(source, "name", type(source).__name__))
+            return spooled(cast("BinaryFile", source), name, batch_rows=batch_rows, columns=chosen)
+        source = path
     fmt = None
     if isinstance(source, FormattedFile):
         fmt = source.format
         source = source.path
-    is_stdin = isinstance(source, str) and source == "-"
-    if is_stdin and (fmt == "arrows" or (fmt is None and begins_as_stream(stdin()))):
-        return StreamSource(open_stream_reader(stdin(), "stdin"), batch_rows=batch_rows, columns=chosen)
-    if is_stdin and fmt is not None:
-        raise ConfigError(f"{fmt} cannot be read from a pipe: its end comes first; save it to a file, or use arrows")
-    if is_stdin:
-        raise ConfigError(
-            "stdin has no name that tells its format: if it is CSV, say so (--format csv, bulkio.csv('-'))"
-        )
+    if isinstance(source, str) and source == "-":
+        return _open_stdin(fmt, batch_rows, chosen)
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
     parts = [known.open_part(path) for known, path in zip(formats, listing.paths, strict=True)]
@@ -99,12 +102,20 @@ def open_source(
     )
 
 
+def _open_stdin(fmt: str | None, batch_rows: int, columns: tuple[str, ...] | None) -> StreamSource:
+    if fmt == "arrows" or (fmt is None and begins_as_stream(stdin())):
+        return StreamSource(open_stream_reader(stdin(), "stdin"), batch_rows=batch_rows, columns=columns)
+    if fmt is not None:
+        raise ConfigError(f"{fmt} cannot be read from a pipe: its end comes first; save it to a file, or use arrows")
+    raise ConfigError("stdin has no name that tells its format: if it is CSV, say so (--format csv, bulkio.csv('-'))")
+
+
 def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
     path = source.path
     if path == "-" or hasattr(path, "read"):
         file, name = (stdin(), "stdin") if path == "-" else (path, getattr(path, "name", type(path).__name__))
         if source.infer:
-            return spooled(file, source.options, batch_rows=batch_rows, columns=columns)
+            return spooled_csv(file, str(name), source.options, batch_rows=batch_rows, columns=columns)
         return CsvStream(file, source.options, name=str(name), batch_rows=batch_rows, columns=columns)
     listing = list_files(_named(path), frozenset({".csv"}))
     parts = [source.open_part(path) for path in listing.paths]
@@ -199,4 +210,7 @@ def _named(source: object) -> list[str | os.PathLike[str]]:
             return named
         if not named:
             raise ConfigError("no file was named")
-    raise ConfigError(f"cannot read from a {type(source).__name__}: give paths, or an object with __arrow_c_stream__")
+    raise ConfigError(
+        f"cannot read from a {type(source).__name__}: give paths, an open file, batches, or an object with"
+        " __arrow_c_stream__"
+    )

@@ -9,20 +9,20 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
+from bulkio.files.formats.ipc import STREAM_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["begins_as_stream", "open_stream_reader"]
 
-#: what each message begins with, and how a stream ends (Arrow columnar format, "IPC Streaming Format")
-_CONTINUATION = b"\xff\xff\xff\xff"
-_END = _CONTINUATION + bytes(4)
+#: how a stream ends (Arrow columnar format, "IPC Streaming Format")
+_END = STREAM_MAGIC + bytes(4)
 
 
 def begins_as_stream(file: IO[bytes]) -> bool:
     """Look at the first bytes, which stay to be read."""
-    return isinstance(file, io.BufferedReader) and file.peek(4)[:4] == _CONTINUATION
+    return isinstance(file, io.BufferedReader) and file.peek(4)[:4] == STREAM_MAGIC
 
 
 class _Watched:

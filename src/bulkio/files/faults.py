@@ -14,7 +14,7 @@ from bulkio.errors import FileError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["reading", "writing"]
+__all__ = ["is_pyarrow_s", "reading", "writing"]
 
 #: What pyarrow raises on bad input, beside its own classes: OSError, UnicodeDecodeError (a ValueError) for names, and
 #: MemoryError or OverflowError for absurd lengths.
@@ -44,11 +44,14 @@ def writing(path: str) -> Iterator[None]:
         raise FileError(f"{path}: cannot be written: {_reason(exc)}", path=path) from exc
 
 
+def is_pyarrow_s(exc: BaseException) -> bool:
+    """Tell whether an exception is of one of pyarrow's classes, not each of which is an ArrowException."""
+    return any(kind.__module__.partition(".")[0] == "pyarrow" for kind in type(exc).__mro__)
+
+
 def _is_foreign(exc: BaseException) -> bool:
-    """Tell whether an exception is pyarrow's or the system's. Not each of pyarrow's classes is an ArrowException."""
-    return isinstance(exc, _BUILT_IN) or any(
-        kind.__module__.partition(".")[0] == "pyarrow" for kind in type(exc).__mro__
-    )
+    """Tell whether an exception is pyarrow's or the system's."""
+    return isinstance(exc, _BUILT_IN) or is_pyarrow_s(exc)
 
 
 def _reason(exc: BaseException) -> str:

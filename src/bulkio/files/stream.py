@@ -4,20 +4,22 @@ What an object of this process says of its buffers' lengths is trusted, as Arrow
 Offsets, sizes and views are not: the codec follows none that leads out of the array (`bytesview.pxd`, `listview.pxd` of
 `pgcopy`), and what pyarrow makes JSON of is validated first (`prepare`).
 
-Errors of the object itself come through unchanged, except pyarrow's and the system's, which become
-`FileError`.
+Errors of pyarrow's and of the system's become `FileError`. What else the user's own Python raises, such as a generator
+of batches, comes through as it is.
 """
 
 from __future__ import annotations
 
 import json
+import traceback
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files.chunks import check_count
-from bulkio.files.faults import reading
+from bulkio.files.faults import is_pyarrow_s, reading
 from bulkio.files.formats.part import choose_columns
 from bulkio.protocols import Chunk
 from bulkio.show import printable, show_name
@@ -44,8 +46,10 @@ class StreamSource:
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
 
-    def __init__(self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
-        self.name = type(source).__name__
+    def __init__(
+        self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None, name: str | None = None
+    ) -> None:
+        self.name = name or type(source).__name__
         _refuse_addresses(source, self.name)
         self.rows: int | None = source.num_rows if isinstance(source, pa.Table | pa.RecordBatch) else None
         self._batch_rows = batch_rows
@@ -62,7 +66,7 @@ class StreamSource:
         if self._read:
             raise FileError(f"{self.name}: a stream can be read once only", path=self.name)
         self._read = True
-        with reading(self.name):
+        with _reading(self.name):
             for number, batch in enumerate(self._reader, 1):
                 self._refuse_other(batch, number)
                 batch.validate()
@@ -108,6 +112,20 @@ class StreamSource:
         """Release the stream, and with it what its producer holds."""
         self._read = True
         self._reader.close()
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turn foreign errors into `FileError`, but for those that were raised by the user's own code."""
+    try:
+        yield
+    except Exception as exc:
+        *_, (frame, _) = traceback.walk_tb(exc.__traceback__)
+        raised_in = frame.f_globals.get("__name__", "").partition(".")[0]
+        if raised_in not in ("bulkio", "pyarrow") and not is_pyarrow_s(exc):
+            raise
+        with reading(name):
+            raise
 
 
 def _refuse_addresses(source: object, name: str) -> None:

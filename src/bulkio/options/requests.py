@@ -104,8 +104,10 @@ class LoadRequest(_Shared):
         object,
         Option(
             "A path, a list of paths, a folder or a glob pattern of Parquet, Arrow IPC or CSV files; `bulkio.csv(…)`;"
-            " or any object with"
-            " `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), which is read once.",
+            " any object with `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), a pyarrow Dataset or Scanner,"
+            " or an iterable of RecordBatches or Tables, each of which is read once, as it comes; a file that is open"
+            " in binary mode, from where it stands to its end, which its content tells to be Parquet or Arrow IPC (of a"
+            " CSV, `bulkio.csv(file)`).",
             is_flag=False,
         ),
     ] = field(repr=False, compare=False)

@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 
     from bulkio.files.formats.part import ReadOptions
 
-__all__ = ["FILE_MAGIC", "IpcPart", "open_file_sink", "open_stream_sink"]
+__all__ = ["FILE_MAGIC", "STREAM_MAGIC", "IpcPart", "open_file_sink", "open_stream_sink"]
 
 #: first bytes of the file format (Arrow columnar format, "IPC File Format")
 FILE_MAGIC = b"ARROW1"
+#: first bytes of the stream format: the marker that a message follows; before Arrow 0.15 there was none
+#: (Arrow columnar format, "Encapsulated message format")
+STREAM_MAGIC = b"\xff\xff\xff\xff"
 #: Feather version 1, which is another format altogether
 _FEATHER_1_MAGIC = b"FEA1"
 #: the end of a stream: the marker that a message follows, and no length; before Arrow 0.15 no length alone
 #: (Arrow columnar format, "IPC Streaming Format")
-_END_MARKERS = (b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0")
+_END_MARKERS = (STREAM_MAGIC + bytes(4), b"\0\0\0\0")
 #: pages read so far are given back to the system each time this much was read
 _RELEASE_BYTES = 64 << 20
 _COMPRESSION = "lz4"

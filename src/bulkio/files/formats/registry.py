@@ -63,7 +63,7 @@ FORMATS = (
         adapt=interval_struct,
     ),
     Format("arrow", (".arrow", ".feather", ".ipc"), ipc.FILE_MAGIC, ipc.IpcPart, ipc.open_file_sink),
-    Format("arrows", (".arrows",), None, ipc.IpcPart, ipc.open_stream_sink),
+    Format("arrows", (".arrows",), ipc.STREAM_MAGIC, ipc.IpcPart, ipc.open_stream_sink),
     # Never told by its content: any text is CSV.
     Format("csv", (".csv",), None, CsvPart, None),
 )

@@ -30,6 +30,7 @@ KEYWORDS: dict[str, object] = {
     "line": 8,
     "number": 2,
     "offset": 17,
+    "query": "select false",
     "path": "odd\nname.csv",
     "retryable": True,
     "row": 7,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bulkio.errors import (
         BulkioError,
+        CheckError,
         ConfigError,
         ConnectError,
         CountError,
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 # Imported when they are first used: `bulkio --help` needs neither pyarrow nor a driver.
 _HOMES = {
     "BulkioError": "errors",
+    "CheckError": "errors",
     "ConfigError": "errors",
     "ConnectError": "errors",
     "CountError": "errors",
@@ -64,6 +66,7 @@ _HOMES = {
 
 __all__ = [
     "BulkioError",
+    "CheckError",
     "ConfigError",
     "ConnectError",
     "CountError",

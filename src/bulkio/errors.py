@@ -8,6 +8,7 @@
      ├── FileError              .path: a file cannot be read or written
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
      ├── CountError             .expected .found: as many rows as were promised did not arrive
+     ├── CheckError             .query: a check of the user's did not hold
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more
@@ -25,6 +26,7 @@ from bulkio.show import printable, show_name
 
 __all__ = [
     "BulkioError",
+    "CheckError",
     "ConfigError",
     "ConnectError",
     "CountError",
@@ -194,6 +196,14 @@ class CountError(BulkioError):
         self.found = found
 
 
+class CheckError(BulkioError):
+    """A check that the user has given with a load is not true; nothing was stored. `query` is the check's text."""
+
+    def __init__(self, message: str, *, query: str) -> None:
+        super().__init__(message)
+        self.query = query
+
+
 class DriverError(BulkioError):
     """The server or the driver refused. `sqlstate` is PostgreSQL's five-character code, where there is one.
 
@@ -234,6 +244,10 @@ class DriverError(BulkioError):
             path=path,
             line=line,
         )
+
+    def about(self, what: str) -> DriverError:
+        """Return this error as one about something that the message names first."""
+        return type(self)(f"{what}: {self.args[0]}", sqlstate=self.sqlstate, retryable=self.retryable)
 
     def at_row(self, row: int | None) -> DriverError:
         """Return this error as one about another row, or about none that is known."""

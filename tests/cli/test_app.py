@@ -92,6 +92,7 @@ def test_every_error_has_its_exit_code() -> None:
     assert set(MEANINGS) == set(Exit)
     codes = {
         errors.BulkioError("x"): 1,
+        errors.CheckError("x", query="q"): 6,
         errors.ConfigError("x"): 2,
         errors.ConnectError("x"): 5,
         errors.CountError("x", expected=1, found=0): 1,

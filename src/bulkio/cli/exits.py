@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from bulkio.errors import ConfigError, ConnectError, DriverError, EncodeError, OutcomeUnknown, SchemaError
+from bulkio.errors import CheckError, ConfigError, ConnectError, DriverError, EncodeError, OutcomeUnknown, SchemaError
 
 if TYPE_CHECKING:
     from bulkio.errors import BulkioError
@@ -50,6 +50,7 @@ _EXITS = (
     (OutcomeUnknown, Exit.UNKNOWN),
     (ConnectError, Exit.CONNECTION),
     (SchemaError, Exit.SCHEMA),
+    (CheckError, Exit.SCHEMA),
     (EncodeError, Exit.SCHEMA),
     (ConfigError, Exit.USAGE),
 )

@@ -113,6 +113,8 @@ def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[...,
     text = field.option.help
     if field.shape is bool:
         return click.option(show_flag(field.name), field.name, is_flag=True, help=text)
+    if field.option.is_text:
+        return flag(multiple=True, help=f"{text} May be repeated.")
     if field.shape in (Mapping, Sequence):
         read = functools.partial(_read_several, field)
         shape = "" if field.shape is Mapping else " Such as a,b or '\"odd, name\"'."

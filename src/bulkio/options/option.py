@@ -35,6 +35,8 @@ class Option:
     check: Callable[[str, object], object] | None = None
     #: presence on the command line as a flag
     is_flag: bool = True
+    #: whether each of several values is a text of any kind, such as SQL; one alone needs no list around it
+    is_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class OptionField:
         elif self.shape is Mapping:
             value = _mapping(self.name, value)
         elif self.shape is Sequence and value is not None:
-            value = _sequence(self.name, value)
+            value = (_texts if self.option.is_text else _sequence)(self.name, value)
         if self.option.check is not None and value is not None:
             self.option.check(self.name, value)
         return value
@@ -88,7 +90,15 @@ def _mapping(name: str, value: object) -> object:
     return dict(value or {})
 
 
-def _sequence(name: str, value: object) -> object:
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    texts = (value,) if isinstance(value, str) else _sequence(name, value)
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigError(f"{show_option(name)} has {text!r}, and must be a text, or a list of texts")
+    return texts
+
+
+def _sequence(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):  # it would be one item for each letter
         raise ConfigError(f"{show_option(name)} is one text, {value!r}: give a list of them")
     if isinstance(value, Mapping | Set):

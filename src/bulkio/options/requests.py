@@ -174,6 +174,28 @@ class LoadRequest(_Shared):
     if_empty: Annotated[
         IfEmpty, Option("Whether a source without rows may empty the table, where the mode deletes rows.")
     ] = "error"
+    before: Annotated[
+        Sequence[str],
+        Option(
+            "A statement to run in the load's transaction before the rows, and before the mode deletes any; several run"
+            " in their order.",
+            metavar="SQL",
+            is_text=True,
+        ),
+    ] = ()
+    after: Annotated[
+        Sequence[str],
+        Option("A statement to run in the load's transaction once the rows are stored.", metavar="SQL", is_text=True),
+    ] = ()
+    check: Annotated[
+        Sequence[str],
+        Option(
+            "A query to ask last, whose one row must have true in its first column: otherwise nothing is loaded, and"
+            " the message shows the row.",
+            metavar="SQL",
+            is_text=True,
+        ),
+    ] = ()
     method: Annotated[LoadMethod, Option("How rows travel. All store the same rows; binary is by far the fastest.")] = (
         "binary"
     )

@@ -4,6 +4,7 @@ Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mi
 at once. `--dry-run` prints `describe()`.
 """
 
+from bulkio.plan.around import Around, Statement, plan_around
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
 from bulkio.plan.loads import LoadPlan, empty_source, plan_load
 from bulkio.plan.merge import Merge
@@ -16,6 +17,7 @@ from bulkio.plan.sequences import loaded_sequences, with_sequences
 
 __all__ = [
     "MODES",
+    "Around",
     "Database",
     "Destination",
     "ExportPlan",
@@ -23,6 +25,7 @@ __all__ = [
     "Merge",
     "Rows",
     "SourceFacts",
+    "Statement",
     "cursor_query",
     "empties",
     "empty_source",
@@ -30,6 +33,7 @@ __all__ = [
     "loaded_sequences",
     "lock_of",
     "missing_types",
+    "plan_around",
     "plan_csv_export",
     "plan_export",
     "plan_load",

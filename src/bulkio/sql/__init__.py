@@ -14,6 +14,7 @@ from bulkio.sql.statements import (
     ROLLBACK,
     TYPES_CHANGED,
     USERS_PATH,
+    VALUE_PINS,
     XACT_ID,
     XACT_ID_AND_PLACE,
     TableLock,
@@ -29,6 +30,7 @@ from bulkio.sql.statements import (
     declare_cursor,
     delete_where,
     fetch_forward,
+    first_texts,
     holders_of,
     last_value,
     lock_creation,
@@ -43,7 +45,7 @@ from bulkio.sql.statements import (
     with_types_checked,
     xact_status,
 )
-from bulkio.sql.user_query import begins_query, bind_literals
+from bulkio.sql.user_query import begins_query, bind_literals, is_copy_of_client, transaction_command
 
 __all__ = [
     "BACKEND",
@@ -57,6 +59,7 @@ __all__ = [
     "ROLLBACK",
     "TYPES_CHANGED",
     "USERS_PATH",
+    "VALUE_PINS",
     "XACT_ID",
     "XACT_ID_AND_PLACE",
     "KeyColumn",
@@ -82,7 +85,9 @@ __all__ = [
     "declare_cursor",
     "delete_where",
     "fetch_forward",
+    "first_texts",
     "holders_of",
+    "is_copy_of_client",
     "last_value",
     "lock_creation",
     "lock_for_export",
@@ -90,6 +95,7 @@ __all__ = [
     "null_columns",
     "select_columns",
     "session_pins",
+    "transaction_command",
     "truncate_table",
     "with_array_shapes",
     "with_texts",

@@ -31,6 +31,7 @@ __all__ = [
     "ROLLBACK",
     "TYPES_CHANGED",
     "USERS_PATH",
+    "VALUE_PINS",
     "XACT_ID",
     "XACT_ID_AND_PLACE",
     "TableLock",
@@ -46,6 +47,7 @@ __all__ = [
     "declare_cursor",
     "delete_where",
     "fetch_forward",
+    "first_texts",
     "holders_of",
     "last_value",
     "lock_creation",
@@ -152,6 +154,15 @@ def with_types_checked(query: str, type_oids: Sequence[int]) -> str:
         f" ELSE pg_catalog.format({quote_literal(TYPES_CHANGED + '%s')},"
         f" ARRAY[{types}]::pg_catalog.regtype[])::boolean END"
     )
+
+
+def first_texts(query: str, width: int, *, rows: int) -> str:
+    r"""Wrap a query of `width` columns: the first rows of its result, each value as the server's text.
+
+    >>> first_texts("select true", 1, rows=2).splitlines()[1:]
+    ['select true', ') AS q("c0") LIMIT 2']
+    """
+    return f"{with_texts(query, width, dict.fromkeys(range(width), ''))} LIMIT {rows:d}"
 
 
 def null_columns(types: Sequence[str]) -> str:
@@ -282,6 +293,10 @@ _VALUE_PINS = (
     # Off makes the text {NULL} an array that holds the word NULL.
     "SET LOCAL array_nulls = on",
 )
+
+
+#: Set again what a value means, whatever the user's own statements have set meanwhile.
+VALUE_PINS = "; ".join(_VALUE_PINS)
 
 
 #: Before a COPY of text, out or in: money is written as the C locale reads it. Only then, after the catalog's answers:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bulkio.options import Param
 
-__all__ = ["begins_query", "bind_literals"]
+__all__ = ["begins_query", "bind_literals", "is_copy_of_client", "transaction_command"]
 
 # PostgreSQL's scanner (src/backend/parser/scan.l), as far as it takes to know where a $n or a semicolon is
 # one. The order of the alternatives matters: the first that matches at a place wins.
@@ -58,6 +58,40 @@ def begins_query(text: str) -> bool:
     except (StopIteration, ConfigError):  # the end, or a comment without one
         return False
     return kind == "word" and token.lower() in _QUERY_WORDS
+
+
+#: the first words of the commands that begin, end or part a transaction
+_TRANSACTION_WORDS = frozenset({"abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"})
+
+
+def transaction_command(text: str) -> str:
+    """Return the command that a statement is, where it begins, ends or parts a transaction; "" for any other.
+
+    >>> transaction_command("/* now */ commit"), transaction_command("PREPARE TRANSACTION 'x'")
+    ('COMMIT', 'PREPARE TRANSACTION')
+    >>> transaction_command("DO $$ BEGIN NULL; END $$")
+    ''
+    """
+    words = _words(text)
+    first = next(words, "")
+    if first == "prepare" and next(words, "") == "transaction":
+        return "PREPARE TRANSACTION"
+    return first.upper() if first in _TRANSACTION_WORDS else ""
+
+
+def is_copy_of_client(text: str) -> bool:
+    """Tell whether a statement is COPY between the server and its client.
+
+    >>> is_copy_of_client("copy t from stdin"), is_copy_of_client("COPY t FROM '/srv/stdin'")
+    (True, False)
+    """
+    words = list(_words(text))
+    return words[:1] == ["copy"] and not {"stdin", "stdout"}.isdisjoint(words)
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield the words outside of quotes and comments, in lower case."""
+    return (token.lower() for kind, token in _tokens(text) if kind == "word")
 
 
 def bind_literals(query: str, params: Sequence[Param] = ()) -> str:

@@ -36,6 +36,7 @@ from bulkio.plan import (
     loaded_sequences,
     lock_of,
     missing_types,
+    plan_around,
     plan_load,
     privileges_of,
     recorded_types,
@@ -46,6 +47,7 @@ from bulkio.plan import (
 from bulkio.protocols import Progress
 from bulkio.show import show_option
 from bulkio.transfer import open_reads
+from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.rows_before import rows_before
@@ -76,6 +78,7 @@ async def load(request: LoadRequest) -> LoadReport:
     """
     started = time.perf_counter()
     refuse_stray_options(request)
+    plan_around(request)  # what cannot run is refused before anything is tried
     async with (
         _opened(request) as source,
         open_session(request.dsn, request) as session,
@@ -85,8 +88,10 @@ async def load(request: LoadRequest) -> LoadReport:
     ):
         plan = await _plan(session, source, request)
         rows, is_estimate = await rows_before(session, plan)
+        await run_before(session, plan)
         sender = Sender(plan, source)
         copied, changes = await _store(session, plan, sender)
+        await run_after(session, plan)
         if request.progress is not None:
             request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
         await commit(session, request.dsn, request, tells_place=begun.tells_place)
@@ -127,6 +132,7 @@ async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int,
 async def load_plan(request: LoadRequest) -> LoadPlan:
     """Plan a load and change nothing."""
     refuse_stray_options(request)
+    plan_around(request)
     async with (
         _opened(request) as source,
         open_session(request.dsn, request) as session,

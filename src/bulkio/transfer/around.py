@@ -1,0 +1,120 @@
+"""Run the user's own statements around the rows, in the load's transaction and under the user's search_path."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bulkio import sql
+from bulkio.catalog import TableName
+from bulkio.catalog.lookup import find_table
+from bulkio.errors import CheckError, ConfigError, DriverError, SchemaError
+from bulkio.protocols import ROW_TYPE_OIDS
+from bulkio.show import printable, show_name, show_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bulkio.plan import LoadPlan, Statement
+    from bulkio.protocols import Session
+
+__all__ = ["run_after", "run_before", "run_checks", "run_statements"]
+
+#: characters of a query that a message shows, and columns of its result
+_SHOWN_CHARS = 300
+_SHOWN_COLUMNS = 20
+
+
+async def run_before(session: Session, plan: LoadPlan) -> None:
+    """Run what stands before the rows. The plan was made before it, so the table's columns must stay as they are.
+
+    Raises:
+        SchemaError: they did not.
+    """
+    if not plan.around.before:
+        return
+    name = TableName(plan.schema, plan.table)
+    planned = await find_table(session, name)
+    await run_statements(session, plan.around.before)
+    # What a value means shall not depend on what the user has set: only then do the rows come.
+    await session.execute(f"{sql.OWN_PATH}; {sql.VALUE_PINS}")
+    if await find_table(session, name) != planned:
+        options = " and ".join(statement.name for statement in plan.around.before)
+        raise SchemaError(
+            f"{options} made or changed table {show_name(plan.schema)}.{show_name(plan.table)}, for which the load was"
+            " planned already: do that in a transaction of its own, ahead of the load"
+        )
+
+
+async def run_after(session: Session, plan: LoadPlan) -> None:
+    """Run what stands behind the rows, and last the checks. The user's search_path stays, for COMMIT's triggers.
+
+    Raises:
+        CheckError: a check is not true.
+    """
+    await run_statements(session, plan.around.after)
+    await run_checks(session, plan.around.check)
+
+
+async def run_statements(session: Session, statements: Sequence[Statement]) -> None:
+    """Run statements of the user's. The user's search_path stays.
+
+    Raises:
+        DriverError: the server refused one; the message names it.
+        ConfigError: one has ended the transaction, in spite of all.
+    """
+    if not statements:
+        return
+    begun = await session.fetch(sql.XACT_ID)
+    for statement in statements:
+        with _named(statement):
+            await session.execute(f"{sql.USERS_PATH}; {statement.text}\n; {sql.USERS_PATH}")
+        if await session.fetch(sql.XACT_ID) != begun:
+            raise ConfigError(f"{statement.name} has ended the load's transaction: what came before it may be stored")
+
+
+async def run_checks(session: Session, checks: Sequence[Statement]) -> None:
+    """Ask each check. The user's search_path stays.
+
+    Raises:
+        CheckError: the first one that does not give one row, whose first column is true.
+    """
+    for check in checks:
+        with _named(check):
+            await session.execute(sql.USERS_PATH)
+            await _check(session, check)
+
+
+async def _check(session: Session, check: Statement) -> None:
+    columns = await session.describe(check.text)
+    if not columns or columns[0].type_oid != ROW_TYPE_OIDS["bool"]:
+        raise _failed(check, "the first column of its result must be boolean, and is not")
+    rows = await session.fetch(sql.first_texts(check.text, len(columns), rows=2))
+    if not rows:
+        raise _failed(check, "it gave no row")
+    values = [f"{show_name(column.name)}: {_shown(text)}" for column, text in zip(columns, rows[0], strict=True)]
+    shown = ", ".join(values[:_SHOWN_COLUMNS] + ["..."] * (len(values) > _SHOWN_COLUMNS))
+    if len(rows) > 1:
+        raise _failed(check, f"it gave more than one row, the first being {shown}")
+    if rows[0][0] != "t":
+        raise _failed(check, f"it gave {shown}")
+
+
+def _shown(text: object) -> str:
+    return "NULL" if text is None else show_value(text)
+
+
+def _failed(check: Statement, why: str) -> CheckError:
+    number = f" {check.number}" if check.number else ""
+    return CheckError(
+        f"check{number} failed, so nothing was loaded: {why}\n  {printable(check.text, _SHOWN_CHARS)}", query=check.text
+    )
+
+
+@contextmanager
+def _named(statement: Statement) -> Iterator[None]:
+    """Let the server's error say which statement it is about."""
+    try:
+        yield
+    except DriverError as error:
+        raise error.about(statement.name) from error.__cause__

@@ -66,7 +66,13 @@ def output_options(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help=json_help)(debug_option(command))
 
 
-class WordChoice(click.Choice[str]):
+if TYPE_CHECKING:
+    _Choice = click.Choice[str]
+else:  # click before 8.2 knows choices of strings alone, and takes no type for them
+    _Choice = click.Choice
+
+
+class WordChoice(_Choice):
     """A choice of words; of a word that other tools have for one, it says which of bulkio's comes near."""
 
     def __init__(self, words: Sequence[str], advice: Mapping[str, str]) -> None:

@@ -1,7 +1,7 @@
-"""pyarrow before 19, in tests: what it lacks and the tests spell is what comes nearest to it there.
+"""Older pyarrows, in tests: what they lack and the tests spell is what comes nearest to it there.
 
-Such a pyarrow has no narrow decimals at all, so that nobody can hand them to bulkio: the tests make wide ones. For JSON
-bulkio brings a type of its own.
+A pyarrow before 19 has no narrow decimals at all, so that nobody can hand them to bulkio: the tests make wide ones. For
+JSON bulkio brings a type of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,37 @@ import pyarrow as pa
 
 from bulkio.types.arrow_json import json_type
 
+__all__ = ["VIEWS_IN_EXTENSIONS", "halves"]
+
 if not hasattr(pa, "json_"):
     pa.json_ = json_type
     pa.decimal32 = pa.decimal64 = pa.decimal128
+
+#: whether extension types over string views can be handed over: before 20 the sizes of their buffers stay behind, and
+#: bulkio refuses them as damaged (docs/support.md)
+VIEWS_IN_EXTENSIONS = int(pa.__version__.split(".")[0]) >= 20
+
+
+def _takes_floats() -> bool:
+    """Tell whether pyarrow makes float16 of Python's numbers; an older one wants NumPy's."""
+    try:
+        pa.array([1.0], pa.float16())
+    except pa.ArrowTypeError:
+        return False
+    return True
+
+
+_TAKES_FLOATS = _takes_floats()
+
+
+def halves(values: list[object], arrow: pa.DataType) -> pa.Array:
+    """Return an array of Python's values, whose numbers may go into float16 at any depth."""
+    return pa.array(values if _TAKES_FLOATS else _of_numpy(values), arrow)
+
+
+def _of_numpy(value: object) -> object:
+    import numpy as np
+
+    if isinstance(value, list):
+        return [_of_numpy(each) for each in value]
+    return np.float16(value) if isinstance(value, float) else value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from bulkio.types import INTERVAL_STRUCT, PgType, base_type
+from older_pyarrow import halves
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,9 @@ class Edges:
 
     def array(self, values: Sequence[Value]) -> pa.Array:
         """Make an Arrow array of some of them."""
+        half = pa.types.is_list(self.arrow) or pa.types.is_fixed_size_list(self.arrow)
+        if half and self.arrow.value_type == pa.float16():
+            return halves(values, self.arrow)
         return pa.array(values, self.arrow)
 
 

@@ -20,6 +20,7 @@ from bulkio.types.geo import field_metadata
 from bulkio.types.pgtypes import EXTENSION_CODECS
 from cells import csv_of
 from gaps import lacking
+from older_pyarrow import halves
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +179,7 @@ def test_vector_limits_are_the_servers(dsn: str, connect: Connect, name: str) ->
     conn = with_extension(dsn, connect, "vector")
     conn.execute(f"CREATE TABLE a (c {name})")
     pg = column_type(conn, "a")
-    array = pa.array([[1.5] * 16000, [0.25, -3.0]], pa.list_(pa.float16()))
+    array = halves([[1.5] * 16000, [0.25, -3.0]], pa.list_(pa.float16()))
     copy_in(conn, "a", encode(array, pg))
     counted = conn.execute(f"SELECT count(*) FILTER (WHERE c = '[0.25,-3]'::{name}), max(vector_dims(c)) FROM a")
     assert counted.fetchone() == (1, 16000)

@@ -82,9 +82,9 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     ("source", "message"),
     [
         (iter([]), "the list_iterator yields nothing"),
-        (iter([1]), "item 1 of the list_iterator is a int, not a RecordBatch"),
-        (iter([{"a": 1}]), r"item 1 .* is a dict, .*; give rows as a list"),
-        ([TABLE, 1], "item 2 of the list is a int, not a RecordBatch"),
+        (iter([1]), "item 1 of the list_iterator is of type int, not a RecordBatch"),
+        (iter([{"a": 1}]), r"item 1 .* is of type dict, .*; give rows as a list"),
+        ([TABLE, 1], "item 2 of the list is of type int, not a RecordBatch"),
     ],
 )
 def test_what_yields_no_batches(source: object, message: str) -> None:

@@ -26,6 +26,7 @@ from bulkio.files.formats.registry import (
     format_of_file,
 )
 from bulkio.files.formats.sink import FileSink
+from bulkio.files.rows import RowSource, are_rows
 from bulkio.files.source import FileSource
 from bulkio.files.spool import own_path, spooled, spooled_csv
 from bulkio.files.stores.paths import ending, list_files, refuse_url
@@ -45,6 +46,7 @@ __all__ = [
     "FileSink",
     "FileSource",
     "FormattedFile",
+    "RowSource",
     "StreamSource",
     "csv",
     "csv_dest",
@@ -60,15 +62,15 @@ csv = CsvFile
 
 def open_source(
     source: object, *, batch_rows: int, columns: Sequence[str] | None = None, allow_lossy: bool = False
-) -> FileSource | StreamSource | CsvStream:
+) -> FileSource | StreamSource | CsvStream | RowSource:
     """Open what the user wants to load; read metadata only.
 
     `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these, an object
-    with `__arrow_c_stream__`, a Dataset, an iterable of batches, or a file that is open in binary mode. Batches have at
-    most `batch_rows` rows, and only `columns`, in that order, where given. `allow_lossy` drops the nanoseconds of
-    timestamps for which a file has more than 64 bits (INT96 of Parquet): they are handed on in microseconds. Raises
-    `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together, unknown columns),
-    `ConfigError` (nothing that can be read).
+    with `__arrow_c_stream__`, a Dataset, a list of dicts or of batches, an iterator of batches, or a file that is open
+    in binary mode. Batches have at most `batch_rows` rows, and only `columns`, in that order, where given.
+    `allow_lossy` drops the nanoseconds of timestamps for which a file has more than 64 bits (INT96 of Parquet): they
+    are handed on in microseconds. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not
+    fit together, unknown columns), `EncodeError` (a row that is not a dict), `ConfigError` (nothing that can be read).
 
     >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
     15000
@@ -78,6 +80,8 @@ def open_source(
     chosen = None if columns is None else tuple(columns)
     if is_stream(source):
         return StreamSource(source, batch_rows=batch_rows, columns=chosen)
+    if are_rows(source):
+        return RowSource(cast("Sequence[object]", source), batch_rows=batch_rows, columns=chosen)
     if (reader := reader_of(source, batch_rows=batch_rows, columns=chosen)) is not None:
         return StreamSource(reader, batch_rows=batch_rows, columns=chosen, name=type(source).__name__)
     if isinstance(source, CsvFile):
@@ -211,6 +215,6 @@ def _named(source: object) -> list[str | os.PathLike[str]]:
         if not named:
             raise ConfigError("no file was named")
     raise ConfigError(
-        f"cannot read from a {type(source).__name__}: give paths, an open file, batches, or an object with"
-        " __arrow_c_stream__"
+        f"cannot read from a {type(source).__name__}: give paths, an open file, a list of dicts, batches, or an"
+        " object with __arrow_c_stream__"
     )

@@ -67,6 +67,5 @@ def _flattened(items: Iterable[object], name: str) -> Iterator[pa.RecordBatch]:
 def _schema(item: object, name: str, number: int) -> pa.Schema:
     if isinstance(item, pa.RecordBatch | pa.Table):
         return item.schema
-    advice = "; give rows as a list: list(…)" if isinstance(item, Mapping) else ""
-    kind = type(item).__name__
-    raise ConfigError(f"item {number} of the {name} is a {kind}, not a RecordBatch or a Table of pyarrow's{advice}")
+    what = f"item {number} of the {name} is of type {type(item).__name__}, not a RecordBatch or a Table of pyarrow's"
+    raise ConfigError(f"{what}; give rows as a list: list(…)" if isinstance(item, Mapping) else what)

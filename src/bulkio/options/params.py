@@ -40,8 +40,8 @@ def param_text(value: object, number: int = 1) -> str | None:
     Raises:
         ConfigError: the value is of a type that has no one text.
     """
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
+    if type(value).__module__ == "numpy" and type(value).__name__ not in ("datetime64", "timedelta64", "ndarray"):
+        value = value.item()  # type: ignore[attr-defined]  # numpy's numbers and texts as Python's
     if value is None or isinstance(value, str):
         return None if value is None else str.__str__(value)
     for kind, text in _TEXTS:

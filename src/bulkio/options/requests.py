@@ -103,11 +103,12 @@ class LoadRequest(_Shared):
     source: Annotated[
         object,
         Option(
-            "A path, a list of paths, a folder or a glob pattern of Parquet, Arrow IPC or CSV files; `bulkio.csv(…)`;"
-            " any object with `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), a pyarrow Dataset or Scanner,"
-            " or an iterable of RecordBatches or Tables, each of which is read once, as it comes; a file that is open"
-            " in binary mode, from where it stands to its end, which its content tells to be Parquet or Arrow IPC (of a"
-            " CSV, `bulkio.csv(file)`).",
+            "A path, a list of paths, a folder or a glob pattern of Parquet, Arrow IPC or CSV files; `bulkio.csv(…)`; a"
+            " list of dicts, whose values go into the target's types as they are: a key that a row lacks is NULL, a str"
+            " in json is JSON text, and in a new table each column has values of one type. Read once, as they come: any"
+            " object with `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), a pyarrow Dataset or Scanner, an"
+            " iterable of RecordBatches or Tables, and a file that is open in binary mode, which its content tells to"
+            " be Parquet or Arrow IPC (of a CSV, `bulkio.csv(file)`).",
             is_flag=False,
         ),
     ] = field(repr=False, compare=False)

@@ -14,6 +14,7 @@ from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
 from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
+from bulkio.plan.targets import target_casts
 
 __all__ = [
     "MODES",
@@ -42,5 +43,6 @@ __all__ = [
     "refuse_changed",
     "refuse_stray_options",
     "table_columns",
+    "target_casts",
     "with_sequences",
 ]

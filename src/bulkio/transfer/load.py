@@ -26,6 +26,7 @@ from bulkio.catalog.lookup import (
     users_path,
 )
 from bulkio.errors import CountError
+from bulkio.files import RowSource
 from bulkio.flow import shelter
 from bulkio.plan import (
     MODES,
@@ -42,6 +43,7 @@ from bulkio.plan import (
     recorded_types,
     refuse_changed,
     refuse_stray_options,
+    target_casts,
     with_sequences,
 )
 from bulkio.protocols import Progress
@@ -211,6 +213,8 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
         if not rule.creates:
             database = replace(database, similar=await similar_table(session, found.name))
         database = await _with_missing_types(session, source.schema, request, database, wanted)
+    if isinstance(source, RowSource):
+        await shelter.finish(anyio.to_thread.run_sync(source.set_types, target_casts(request, database)))
     plan = plan_load(request, source, database)
     return with_sequences(plan, database.facts.sequences)
 

@@ -75,10 +75,10 @@ def check_number(name: str, value: object, least: int, most: int | None = None) 
         raise ConfigError(f"{show_option(name)} is {value!r}, and must be a whole number, {span}")
 
 
-_TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|h|d)")
+_TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|m|h|d)")
 
 
-_UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 #: PostgreSQL's settings are 32-bit integers
@@ -99,7 +99,7 @@ def milliseconds(name: str, value: object) -> int:
         return 0
     if not 0 <= limit <= _MOST_MS:
         raise ConfigError(
-            f"{show_option(name)} is {value!r}, and must be a text with a unit (ms, s, min, h, d), such as '10s'"
+            f"{show_option(name)} is {value!r}, and must be a text with a unit (ms, s, m, h, d), such as '10s'"
         )
     return limit
 

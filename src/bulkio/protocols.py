@@ -251,6 +251,8 @@ class Source(Protocol):
     notes: tuple[str, ...]
     #: spelling of its values where it has nothing but text, as a CSV; None where its types are Arrow's
     spelling: Spelling | None
+    #: whether opening it again would not give the same rows again
+    reads_once: bool
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order. Runs in a worker thread. Raises `FileError` for unreadable files."""

@@ -66,9 +66,10 @@ class _Verdict:
     def note(self, decision: Decision) -> None:
         """Take note of how far the work's outcome is decided."""
         match decision:
-            case "awaited":
-                self.gate.acquire()
+            case "awaited":  # after "unknown", by another try of the same work, it is locked still
+                self.gate.acquire(blocking=False)
             case "undone":
+                self.code = None
                 self.gate.release()
             case "done":
                 self.code = Exit.DONE

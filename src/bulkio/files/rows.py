@@ -43,6 +43,7 @@ class RowSource:
 
     def __init__(self, rows: Sequence[object], *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
         self.name = f"a {type(rows).__name__} of dicts"
+        self.reads_once = False
         self._rows = [_checked(row, number) for number, row in enumerate(rows, 1)]
         self.rows: int | None = len(self._rows)
         self._batch_rows = batch_rows

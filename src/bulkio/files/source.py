@@ -46,6 +46,8 @@ class FileSource:
     ) -> None:
         first = parts[0]
         self._release = release
+        #: a file of bulkio's own, which goes with the source, holds what was a stream
+        self.reads_once = release is not None
         self.notes = notes
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)

@@ -52,6 +52,7 @@ class StreamSource:
         self.name = name or type(source).__name__
         _refuse_addresses(source, self.name)
         self.rows: int | None = source.num_rows if isinstance(source, pa.Table | pa.RecordBatch) else None
+        self.reads_once = self.rows is None
         self._batch_rows = batch_rows
         self._reader = _open(source, self.name)
         self._read = False

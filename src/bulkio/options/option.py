@@ -69,6 +69,8 @@ class OptionField:
         Raises:
             ConfigError: it is not one that this option takes.
         """
+        if value is None and self.default is None and self.shape is not Mapping:
+            return None
         if self.words:
             check_choice(self.name, value, self.kind)
         elif self.shape is bool:

@@ -221,6 +221,24 @@ class LoadRequest(_Shared):
     allow_lossy: Annotated[
         bool, Option("Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.")
     ] = False
+    retries: Annotated[
+        int | None,
+        Option(
+            "How often to try again where the connection is lost or the server ends the load for another's sake"
+            " (deadlock, shutdown); never for errors of data, nor of what can be read once.",
+            default="0, or without limit within retry_for",
+            least=0,
+        ),
+    ] = None
+    retry_for: Annotated[
+        str | None,
+        Option(
+            "How long to go on trying, such as 10m.",
+            metavar="TIME",
+            default="as often as retries says",
+            check=milliseconds,
+        ),
+    ] = None
     block_bytes: Annotated[int, Option("COPY data sent at once; more suits a distant server.", least=1024)] = 256 << 10
     progress: Annotated[
         Callable[[Progress], None] | None, Option("Called after each block that was sent.", is_flag=False)

@@ -52,6 +52,7 @@ from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.report import LoadReport
+from bulkio.transfer.retry import Retries
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, transaction
@@ -78,25 +79,32 @@ async def load(request: LoadRequest) -> LoadReport:
 
     Raises any `BulkioError`; then the table is unchanged, except where it is `OutcomeUnknown`.
     """
-    started = time.perf_counter()
     refuse_stray_options(request)
     plan_around(request)  # what cannot run is refused before anything is tried
-    async with (
-        _opened(request) as source,
-        open_session(request.dsn, request) as session,
-        transaction(
-            session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
-        ) as begun,
-    ):
-        plan = await _plan(session, source, request)
-        rows, is_estimate = await rows_before(session, plan)
-        await run_before(session, plan)
-        sender = Sender(plan, source)
-        copied, changes = await _store(session, plan, sender)
-        await run_after(session, plan)
-        if request.progress is not None:
-            request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
-        await commit(session, request.dsn, request, tells_place=begun.tells_place)
+    retries = Retries(request)
+    return await retries.run(partial(_load, request, retries))
+
+
+async def _load(request: LoadRequest, retries: Retries) -> LoadReport:
+    """Try once."""
+    started = time.perf_counter()
+    async with _opened(request) as source:
+        retries.reads_once = source.reads_once
+        async with (
+            open_session(request.dsn, request) as session,
+            transaction(
+                session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
+            ) as begun,
+        ):
+            plan = await _plan(session, source, request)
+            rows, is_estimate = await rows_before(session, plan)
+            await run_before(session, plan)
+            sender = Sender(plan, source)
+            copied, changes = await _store(session, plan, sender)
+            await run_after(session, plan)
+            if request.progress is not None:
+                request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
+            await commit(session, request.dsn, request, tells_place=begun.tells_place)
     return LoadReport(
         rows=copied,
         bytes=sender.bytes,

@@ -164,6 +164,7 @@ class CsvStream:
         columns: Sequence[str] | None = None,
     ) -> None:
         self.name = name
+        self.reads_once = True
         self.options = options or CsvOptions()
         self.spelling: Spelling | None = self.options.spelling
         self._opened = ExitStack()

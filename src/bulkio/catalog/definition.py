@@ -1,0 +1,226 @@
+"""The whole definition of a table, as `replace` carries it over to the table that it puts in its place.
+
+Pure: `definition_query` asks for these facts. Every text of SQL in them comes from the server's own deparse functions,
+asked under the path `pg_catalog, pg_temp`: whatever is not in pg_catalog has its schema before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkio.sql import SequenceOptions
+
+__all__ = [
+    "ColumnDefinition",
+    "ConstraintDefinition",
+    "Definition",
+    "Dependent",
+    "Grant",
+    "Hook",
+    "IndexDefinition",
+    "SequenceDefinition",
+    "StatisticsDefinition",
+    "TableDefinition",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TableDefinition:
+    """What is the table's own, and no part's."""
+
+    oid: int
+    schema: str
+    name: str
+    #: pg_class.relkind
+    kind: str
+    #: p, u or t: permanent, unlogged, temporary
+    persistence: str
+    access_method: str
+    #: "" for the database's own
+    tablespace: str
+    #: texts such as ``fillfactor=70``
+    options: tuple[str, ...]
+    toast_options: tuple[str, ...]
+    owner: str
+    #: role that asks, and whether it may act as the owner
+    role: str
+    is_owner: bool
+    #: whether its privileges are other than those that every new table has
+    has_grants: bool
+    comment: str | None
+    row_security: bool
+    forces_row_security: bool
+    #: pg_class.relreplident
+    replica_identity: str
+    #: what it is or has that no other table can take over, as messages call it
+    oddities: tuple[str, ...]
+    #: roles that may get privileges on this role's new tables and sequences here, where ALTER DEFAULT PRIVILEGES says
+    #: anything of them: the role itself, too; "" is PUBLIC
+    default_grantees: tuple[str, ...]
+    #: default_tablespace of the transaction
+    users_tablespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDefinition:
+    """One column."""
+
+    name: str
+    type_sql: str
+    #: qualified and quoted, "" for the type's own
+    collation: str
+    not_null: bool
+    default: str | None
+    #: a or d (ALWAYS, BY DEFAULT), "" for none
+    identity: str
+    #: s or v (STORED, VIRTUAL), "" for none
+    generated: str
+    #: STORAGE in a word, "" for the type's own
+    storage: str
+    #: COMPRESSION in a word, "" for the server's default
+    compression: str
+    #: statistics target, -1 for the server's default
+    statistics: int
+    options: tuple[str, ...]
+    comment: str | None
+    #: other columns that the default, or what generates it, reads
+    needs: tuple[str, ...]
+    #: oids of sequences that the default names
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDefinition:
+    """One index, a constraint's too."""
+
+    oid: int
+    name: str
+    is_unique: bool
+    #: what follows the table's name in CREATE INDEX; None where it is not understood
+    tail: str | None
+    options: tuple[str, ...]
+    tablespace: str
+    #: whether it is to be made with its constraint, for no CREATE INDEX makes one like it
+    is_exclusion: bool
+    is_valid: bool
+    is_clustered: bool
+    is_replica_identity: bool
+    comment: str | None
+    #: numbers of its columns that have statistics targets, and these
+    statistics: tuple[tuple[int, int], ...]
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConstraintDefinition:
+    """One constraint."""
+
+    name: str
+    #: pg_constraint.contype
+    kind: str
+    definition: str
+    #: of a foreign key to the table itself: what stands before and behind the table's name; empty where not understood
+    self_parts: tuple[str, ...]
+    is_self_reference: bool
+    #: oid of the index that keeps it, 0 for none
+    index: int
+    deferrable: bool
+    deferred: bool
+    is_validated: bool
+    #: whether triggers of a foreign key are switched off, or on for replicas too
+    has_odd_triggers: bool
+    #: whether it reads the whole row, by the table's name
+    reads_rows: bool
+    comment: str | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One trigger or rule: what the server does beside a statement."""
+
+    #: TRIGGER or RULE
+    kind: str
+    name: str
+    #: statement that makes it, with the table's final name in it
+    definition: str
+    #: O, D, R or A: enabled, disabled, for replicas, always
+    enabled: str
+    comment: str | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatisticsDefinition:
+    """One extended statistics object."""
+
+    oid: int
+    schema: str
+    name: str
+    #: what stands between its name and FROM; None where it is not understood
+    middle: str | None
+    owner: str
+    #: statistics target, -1 for the server's default
+    target: int
+    comment: str | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceDefinition:
+    """One sequence that belongs to a column: an identity's, or a serial's, which can be handed on."""
+
+    oid: int
+    schema: str
+    name: str
+    column: str
+    is_identity: bool
+    options: SequenceOptions
+    #: whether its type or persistence is not its column's and table's
+    is_odd: bool
+    has_grants: bool
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One privilege on the table, on a column, or on an identity's sequence."""
+
+    #: oid of the sequence; 0 for the table and its columns
+    sequence: int
+    #: "" for all
+    column: str
+    #: whether the owner has granted it
+    is_owners: bool
+    grantor: str
+    #: "" is PUBLIC
+    grantee: str
+    privilege: str
+    with_option: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """What depends on the table, or on what is the table's, and is no part of it."""
+
+    #: name of its catalog, or of a kind that is told apart: view, materialized view, foreign key, child
+    kind: str
+    #: what the server calls it
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """All of it."""
+
+    table: TableDefinition
+    columns: tuple[ColumnDefinition, ...]
+    indexes: tuple[IndexDefinition, ...]
+    constraints: tuple[ConstraintDefinition, ...]
+    hooks: tuple[Hook, ...]
+    statistics: tuple[StatisticsDefinition, ...]
+    sequences: tuple[SequenceDefinition, ...]
+    grants: tuple[Grant, ...]
+    dependents: tuple[Dependent, ...]

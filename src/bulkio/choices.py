@@ -32,13 +32,14 @@ __all__ = [
 
 
 _REPLACING = (
-    "truncate replaces the rows of a table that exists, all or none; to change its columns, too, DROP it and use create"
+    "replace puts a new table with the source's columns in the table's place; truncate keeps the table and replaces its"
+    " rows"
 )
 _MERGING = "upsert inserts new rows and updates those whose key is there, insert-new leaves these as they are"
 
 #: words that other tools have for a mode, and what fits here
 MODE_ADVICE = {
-    **dict.fromkeys(("replace", "overwrite", "full", "recreate"), _REPLACING),
+    **dict.fromkeys(("overwrite", "full", "recreate"), _REPLACING),
     **dict.fromkeys(("merge", "update", "ignore", "insert_new", "insert-ignore"), _MERGING),
     **dict.fromkeys(("insert", "add"), "append adds rows"),
     **dict.fromkeys(("replace_where", "delete-insert", "backfill"), "replace-where replaces the rows of a condition"),
@@ -135,7 +136,7 @@ LoadMethod = Literal["binary", "csv", "records"]
 ExportMethod = Literal["binary", "cursor"]
 
 
-Mode = Literal["append", "create", "truncate", "upsert", "insert-new", "replace-where"]
+Mode = Literal["append", "create", "truncate", "replace", "upsert", "insert-new", "replace-where"]
 
 
 #: what becomes of rows of one source that have one key

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         (["load", "a.parquet", "a", "--colums", "x"], "--columns"),
         (["load", "a/b.parquet"], "TABLE is missing: give the files, then the table, as in bulkio load a.parquet a"),
         (["load", "orders"], "SOURCE or TABLE is missing: give the files"),
-        (["load", "a.parquet", "a", "--mode", "replace"], "there is no mode replace: truncate replaces the rows"),
+        (["load", "a.parquet", "a", "--mode", "overwrite"], "there is no mode overwrite: replace puts a new table"),
         (["load", "a.parquet", "a", "--mode", "merge"], "there is no mode merge: upsert inserts new rows"),
         (["load", "a.parquet", "a", "--mode", "odd"], "'odd' is not one of 'append', 'create', 'truncate'"),
         (["export", "select 1", "a.parquet"], "give it with --query"),

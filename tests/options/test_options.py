@@ -184,7 +184,7 @@ asyncio.run(aio.load("x.parquet", "t", nul="strip")).rows
 {wrong}
 """
 WRONG = {
-    'bulkio.load("x.parquet", "t", mode="replace")': "replace",
+    'bulkio.load("x.parquet", "t", mode="merge")': "replace",
     'bulkio.load("x.parquet", "t", infinity="null")': "null",
     'bulkio.load("x.parquet", "t", mod="append")': "mod",
     'bulkio.load("x.parquet")': "Too few arguments",

@@ -227,7 +227,7 @@ def test_a_null_in_the_key_is_refused(one_dsn: str, method: str) -> None:
         ({"mode": "insert-new", "update": ["v"]}, r"^update is for mode='upsert', not for mode='insert-new'"),
         ({"mode": "truncate", "where": "true"}, r"^where is for mode='replace-where', not for mode='truncate'"),
         ({"mode": "replace-where"}, r"^mode='replace-where' needs where"),
-        ({"mode": "append", "if_empty": "ok"}, r"^if_empty is for mode='truncate' or mode='upsert'"),
+        ({"mode": "append", "if_empty": "ok"}, r"^if_empty is for mode='truncate' or mode='replace' or mode='upsert'"),
         ({"mode": "upsert", "max_delete": "101%"}, r"^max_delete is '101%', and must be a text such as '1000'"),
         ({"mode": "replace-where", "where": "id = $1"}, r"the query uses \$1, but 0 parameters were given"),
         ({"mode": "replace-where", "where": "true) or (true"}, "closes a bracket that it did not open"),

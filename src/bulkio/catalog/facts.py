@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
+    from bulkio.catalog.definition import Definition
     from bulkio.catalog.keys import UniqueKey
     from bulkio.catalog.tables import SequenceUse, Table
     from bulkio.catalog.types import NamedType, TypeRef
@@ -37,6 +38,8 @@ class Wanted:
     nullable: bool = False
     children: bool = False
     keys: bool = False
+    #: … and all that it is, with what depends on it
+    definition: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +66,5 @@ class Facts:
     children: tuple[str, ...] = ()
     #: the table's unique keys, the primary one first
     keys: tuple[UniqueKey, ...] = ()
+    #: all that the table is, with what depends on it
+    definition: Definition | None = None

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from bulkio import catalog, sql
-from bulkio.catalog import Table, TableName
+from bulkio.catalog import Table, TableName, definition_query
+from bulkio.catalog.definition import Definition
+from bulkio.catalog.dependents import dependents_query
 from bulkio.catalog.facts import Facts
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Found",
+    "find_definition",
     "find_sequences",
     "find_table",
     "gather",
@@ -117,6 +120,7 @@ async def gather(session: Session, wanted: Wanted) -> Facts:
         nullable=await _nullable_columns(session, table) if table is not None and wanted.nullable else frozenset(),
         children=await _children(session, table) if table is not None and wanted.children else (),
         keys=await _unique_keys(session, table) if table is not None and wanted.keys else (),
+        definition=await find_definition(session, table.oid) if table is not None and wanted.definition else None,
     )
 
 
@@ -157,6 +161,22 @@ async def _table(session: Session, table: TableName | int) -> Table | None:
 async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, ...]:
     """Look up the sequences that a table's columns take their values from."""
     return tuple(await _ask(session, catalog.sequences_query(table.oid)))
+
+
+async def find_definition(session: Session, oid: int) -> Definition:
+    """Look up all that a table is, and what depends on it."""
+    [table] = await _ask(session, definition_query.table_definition_query(oid))
+    return Definition(
+        table=table,
+        columns=tuple(await _ask(session, definition_query.column_definitions_query(oid))),
+        indexes=tuple(await _ask(session, definition_query.index_definitions_query(oid))),
+        constraints=tuple(await _ask(session, definition_query.constraint_definitions_query(oid))),
+        hooks=tuple(await _ask(session, definition_query.hooks_query(oid))),
+        statistics=tuple(await _ask(session, definition_query.statistics_definitions_query(oid))),
+        sequences=tuple(await _ask(session, definition_query.sequence_definitions_query(oid))),
+        grants=tuple(await _ask(session, definition_query.grants_query(oid))),
+        dependents=tuple(await _ask(session, dependents_query(oid))),
+    )
 
 
 async def _nullable_columns(session: Session, table: Table) -> set[str]:

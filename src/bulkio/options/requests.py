@@ -120,9 +120,10 @@ class LoadRequest(_Shared):
     mode: Annotated[
         Mode,
         Option(
-            "append: add rows; create: the table must not exist; truncate: replace all rows; upsert: insert new rows"
-            " and update those whose key is there; insert-new: insert new rows only; replace-where: replace the rows"
-            " of a condition. All but truncate create a missing table.",
+            "append: add rows; create: the table must not exist; truncate: replace all rows; replace: replace"
+            " the table by one with the source's columns; upsert: insert new rows and update those whose key is there;"
+            " insert-new: insert new rows only; replace-where: replace the rows of a condition. All but truncate create"
+            " a missing table.",
             advice=MODE_ADVICE,
         ),
     ] = "append"

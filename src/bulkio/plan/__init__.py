@@ -12,6 +12,7 @@ from bulkio.plan.modes import MODES, empties, lock_of, privileges_of, refuse_str
 from bulkio.plan.newtypes import missing_types
 from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
+from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
 from bulkio.plan.targets import target_casts
@@ -24,6 +25,7 @@ __all__ = [
     "ExportPlan",
     "LoadPlan",
     "Merge",
+    "Replacement",
     "Rows",
     "SourceFacts",
     "Statement",
@@ -38,6 +40,7 @@ __all__ = [
     "plan_csv_export",
     "plan_export",
     "plan_load",
+    "plan_replacement",
     "privileges_of",
     "recorded_types",
     "refuse_changed",

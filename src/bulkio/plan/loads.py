@@ -16,13 +16,14 @@ from bulkio.plan.around import Around, plan_around
 from bulkio.plan.modes import MODES, Work, empties
 from bulkio.plan.new_columns import declared, new_cast, new_column
 from bulkio.plan.recorded import recorded_table
-from bulkio.plan.refusals import refuse, refuse_changed, refuse_odd_dimensions
+from bulkio.plan.refusals import misfit, refuse, refuse_changed, refuse_odd_dimensions, unlike
+from bulkio.plan.replaced_columns import replaced_columns
 from bulkio.plan.target import Target
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
 from bulkio.show import column_lines, did_you_mean, printable, show_name, show_option, show_rows, show_type
 from bulkio.sql import KeyColumn
-from bulkio.types import ARRAY, arrow_kind, cast_to_pg, resolve_type, with_charset
+from bulkio.types import cast_to_pg, resolve_type, with_charset
 from bulkio.types.isotexts import with_iso_texts
 
 if TYPE_CHECKING:
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from bulkio.catalog.definition import Definition
     from bulkio.choices import DriverName, LoadMethod
     from bulkio.options import LoadRequest
     from bulkio.plan.request import Database, SourceFacts
-    from bulkio.types import PgType
 
 __all__ = ["LoadPlan", "empty_source", "plan_load"]
 
@@ -73,7 +74,8 @@ class LoadPlan:
     @property
     def target(self) -> CopyTarget:
         """The COPY's target: the table, or the one that the rows are staged in."""
-        schema, table = self.work.staging or (self.schema, self.table)
+        hidden = self.work.replacement and self.work.replacement.hidden
+        schema, table = self.work.staging or hidden or (self.schema, self.table)
         return CopyTarget(
             schema,
             table,
@@ -86,7 +88,8 @@ class LoadPlan:
     @property
     def statements(self) -> tuple[str, ...]:
         """What runs before the rows, in this order."""
-        return (*self.ddl, *self.work.before, *([self.work.delete] if self.work.delete else []))
+        hidden = () if self.work.replacement is None else self.work.replacement.before
+        return (*self.ddl, *self.work.before, *hidden, *([self.work.delete] if self.work.delete else []))
 
     def __str__(self) -> str:
         return self.describe()
@@ -117,6 +120,12 @@ class LoadPlan:
         if self.work.merge is not None:
             yield "  COPY into the staging table, then"
             yield from (f"  {printable(statement)}" for statement in self.work.merge.statements)
+        if self.work.replacement is not None:
+            yield "  COPY into the new table, then"
+            yield from (f"  {printable(statement)}" for statement in self.work.replacement.after)
+            yield "  and, as soon as nobody uses the old table"
+            swap = (self.work.replacement.lock, *self.work.replacement.drop, *self.work.replacement.swap)
+            yield from (f"  {printable(statement)}" for statement in swap)
 
 
 def plan_load(request: LoadRequest, source: SourceFacts, database: Database) -> LoadPlan:
@@ -167,10 +176,9 @@ def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> 
         if cast is not None:
             fields.append(Field(column.name, cast, column.nullable))
         elif pg is not None:
-            faults.append((column.name, _misfit(column, pg, pg.sql)))
+            faults.append((column.name, misfit(column, pg, pg.sql)))
         else:
-            mend = f"ask for one with {show_option('types')}"
-            faults.append((column.name, f"no PostgreSQL type is like Arrow's {show_type(column.type)}: {mend}"))
+            faults.append((column.name, unlike(column)))
     refuse(faults, f"table {database.name} cannot be created")
     refuse_odd_dimensions(policies, fields, "the source")
     recorded = recorded_table(source.schema)
@@ -200,6 +208,8 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
         raise SchemaError(f"{database.name} is {what}: COPY can only load into tables")
     if table.kind not in MODES[request.mode].kinds:
         raise SchemaError(f"{database.name} is a {kind}, which {show_option('mode', request.mode)} cannot load")
+    if database.facts.definition is not None:
+        return _plan_replaced(request, source, table, database.facts.definition, database)
     columns = {column.name: column for column in table.columns}
     fields, faults, skipped = [], [], []
     policies, types = request.policies, request.types or {}
@@ -221,7 +231,7 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
                 )
             )
         elif cast is None:
-            faults.append((arrow.name, _misfit(arrow, pg, column.type_name)))
+            faults.append((arrow.name, misfit(arrow, pg, column.type_name)))
         else:
             fields.append(Field(arrow.name, cast, not column.not_null))
     faults += _missing_columns(source.schema.names, table)
@@ -244,6 +254,21 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
         else ()
     )
     return replace(plan, skipped=tuple(skipped), notes=plan.notes + notes)
+
+
+def _plan_replaced(
+    request: LoadRequest, source: SourceFacts, table: Table, definition: Definition, database: Database
+) -> LoadPlan:
+    replaced = replaced_columns(request, source.schema, table, definition, database)
+    refuse_odd_dimensions(request.policies, replaced.fields, "the source")
+    if not replaced.fields:
+        faults = [(name, "the column is generated") for name in replaced.skipped]
+        refuse(faults, f"nothing can be loaded into {database.name}")
+    names = tuple(field.name for field in replaced.fields)
+    target = Target(table.schema, table.name, names, table, (), database.server_version, replaced)
+    plan = _load_plan(request, source, database, replaced.fields, target)
+    gone = () if plan.work.replacement is None else plan.work.replacement.notes
+    return replace(plan, skipped=replaced.skipped, notes=(*plan.notes, *replaced.notes, *gone))
 
 
 def _kept_in(fields: Sequence[Field], database: Database) -> list[Field]:
@@ -329,13 +354,6 @@ def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
 def _unknown_column(name: str, columns: dict[str, Column]) -> str:
     mend = did_you_mean(name, columns) or f"leave it out with {show_option('columns')}"
     return f"the table has no such column; {mend}"
-
-
-def _misfit(arrow: pa.Field, pg: PgType, type_name: str) -> str:
-    nested = arrow_kind(arrow.type) == "list" and arrow_kind(arrow.type.value_type) == "list"
-    deep = nested and pg.codec == ARRAY and pg.dimensions == 1
-    mend = f"say how many dimensions it has ({show_option('dimensions')})" if deep else "cast it in the source first"
-    return f"Arrow's {show_type(arrow.type)} does not go into {show_type(type_name)} unchanged: {mend}"
 
 
 def _missing_columns(names: Sequence[str], table: Table) -> list[tuple[str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bulkio import sql
 from bulkio.errors import ConfigError
 from bulkio.plan.merge import Merge, plan_insert_new, plan_upsert
+from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.show import show_option
 from bulkio.sql.merge import STAGING, create_staging
 
@@ -40,6 +41,8 @@ class Work:
     where: str = ""
     #: what brings the rows from the staging table into the table
     merge: Merge | None = None
+    #: what puts a new table in the table's place
+    replacement: Replacement | None = None
     #: whether the rows are stored as frozen, and the table analyzed: it is new or empty
     freezes: bool = False
 
@@ -72,6 +75,8 @@ class ModeRule:
     empties: bool = False
     #: … by TRUNCATE, which waits for every reader, and empties what inherits
     truncates: bool = False
+    #: … with the table itself: another takes its place
+    replaces: bool = False
     #: whether loading the same rows again stores them twice
     repeats: bool = False
     #: whether the table's unique keys decide
@@ -105,6 +110,13 @@ def _replace_where(request: LoadRequest, target: Target) -> Work:
     return Work(delete=delete, where=where)
 
 
+def _replace(_request: LoadRequest, target: Target) -> Work:
+    if target.replaced is None:
+        return Work(freezes=True)
+    replacement = plan_replacement(target.replaced.definition, target.replaced.columns)
+    return Work(replacement=replacement, freezes=True)
+
+
 _KEYED = frozenset({"key", "duplicates", "order_by"})
 
 MODES: Mapping[Mode, ModeRule] = {
@@ -118,6 +130,15 @@ MODES: Mapping[Mode, ModeRule] = {
         empties=True,
         truncates=True,
         privileges="INSERT, TRUNCATE",
+    ),
+    "replace": ModeRule(
+        _replace,
+        frozenset({"if_empty"}),
+        kinds="r",
+        lock="SHARE UPDATE EXCLUSIVE",
+        empties=True,
+        replaces=True,
+        privileges="",
     ),
     "upsert": ModeRule(
         _upsert,

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, SchemaError
-from bulkio.show import did_you_mean, show_name, show_type, show_value
+from bulkio.show import did_you_mean, show_name, show_option, show_type, show_value
+from bulkio.types import ARRAY, arrow_kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bulkio.pgcopy import Field
-    from bulkio.types import Charset, Policies
+    import pyarrow as pa
 
-__all__ = ["refuse", "refuse_changed", "refuse_odd_dimensions"]
+    from bulkio.pgcopy import Field
+    from bulkio.types import Charset, PgType, Policies
+
+__all__ = ["misfit", "refuse", "refuse_changed", "refuse_odd_dimensions", "unlike"]
 
 
 def refuse(faults: Sequence[tuple[str, str]], what: str) -> None:
@@ -21,6 +24,19 @@ def refuse(faults: Sequence[tuple[str, str]], what: str) -> None:
     if faults:
         lines = "".join(f"\n  {show_name(name)}: {fault}" for name, fault in faults)
         raise SchemaError(f"{what}:{lines}", columns=tuple(name for name, _ in faults))
+
+
+def misfit(arrow: pa.Field, pg: PgType, type_name: str) -> str:
+    """Say that a source's column does not go into a type, and what to do."""
+    nested = arrow_kind(arrow.type) == "list" and arrow_kind(arrow.type.value_type) == "list"
+    deep = nested and pg.codec == ARRAY and pg.dimensions == 1
+    mend = f"say how many dimensions it has ({show_option('dimensions')})" if deep else "cast it in the source first"
+    return f"Arrow's {show_type(arrow.type)} does not go into {show_type(type_name)} unchanged: {mend}"
+
+
+def unlike(arrow: pa.Field) -> str:
+    """Say that there is no type for a source's column, and what to do."""
+    return f"no PostgreSQL type is like Arrow's {show_type(arrow.type)}: ask for one with {show_option('types')}"
 
 
 def refuse_changed(charset: Charset, texts: Iterable[str], what: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bulkio.catalog import Table, UniqueKey
+    from bulkio.plan.replaced_columns import ReplacedColumns
 
 __all__ = ["Target"]
 
@@ -25,6 +26,8 @@ class Target:
     keys: tuple[UniqueKey, ...]
     #: the server's version as a number, such as 180003
     server_version: int
+    #: columns of the table that takes its place, in a replace of one that exists
+    replaced: ReplacedColumns | None = None
 
     @property
     def is_new(self) -> bool:

@@ -245,6 +245,10 @@ LIFT_TIMEOUTS = (
 )
 
 
+#: Ask how long this transaction waits for a lock; 0 is for ever.
+LOCK_TIMEOUT_MS = "SELECT setting FROM pg_catalog.pg_settings WHERE name OPERATOR(pg_catalog.=) 'lock_timeout'"
+
+
 #: Ask for the role whose privileges count.
 CURRENT_USER = "SELECT current_user::pg_catalog.text"
 

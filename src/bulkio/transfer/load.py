@@ -51,6 +51,7 @@ from bulkio.show import show_option
 from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.merge import Changes, merge, tag_rows
+from bulkio.transfer.replacing import begin_replacement, finish_replacement
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.rows_before import rows_before
@@ -131,6 +132,9 @@ async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int,
     copied = await sender.run(session)
     _compare_counts(plan, copied, sender.rows)
     changes = Changes(copied, 0, deleted)
+    if plan.work.replacement is not None:
+        await finish_replacement(session, plan, plan.work.replacement)
+        return copied, changes
     if plan.work.merge is not None:
         changes = await merge(session, plan, plan.work.merge)
     await _advance_sequences(session, plan)
@@ -198,9 +202,11 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
     if waits and found.table is None and found.new_schema is not None and rule.creates:
         await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
         found = await look_up(session, request.table)  # somebody else may have created it meanwhile
-    if found.table is None:
+    if found.table is None or rule.replaces:
+        there = () if found.table is None else [column.name for column in found.table.columns]
         inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
-        types = {name: kind for name, kind in inferred.items() if name in source.schema.names} | {**types}
+        new = set(source.schema.names).difference(there)
+        types = {name: kind for name, kind in inferred.items() if name in new} | {**types}
         request = replace(request, types=types)
     known = found.table
     if known is not None and known.kind in rule.kinds and rule.loads_existing:
@@ -229,11 +235,20 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
 
 def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], rule: ModeRule) -> Wanted:
     """Say what the plan wants to know: of the table, or of the types that the source records for a new one."""
+    wanted = Wanted(spelled=types, names=schema.names)
+    if table is None or rule.replaces:
+        wanted = replace(wanted, recorded=recorded_types(schema), postgis=any(map(arrow_extension, schema)))
     if table is None:
-        postgis = any(map(arrow_extension, schema))
-        return Wanted(spelled=types, names=schema.names, recorded=recorded_types(schema), postgis=postgis)
-    oids = [column.type_oid for column in table.columns]
-    return Wanted(table, oids, types, names=schema.names, sequences=True, children=rule.truncates, keys=rule.by_key)
+        return wanted
+    return replace(
+        wanted,
+        table=table,
+        type_oids=[column.type_oid for column in table.columns],
+        sequences=True,
+        children=rule.truncates,
+        keys=rule.by_key,
+        definition=rule.replaces,
+    )
 
 
 async def _with_missing_types(
@@ -260,6 +275,9 @@ async def _prepare_table(session: Session, plan: LoadPlan) -> int | None:
 
     TRUNCATE waits for every reader, but not for one that waits for this load.
     """
+    if plan.work.replacement is not None:
+        await begin_replacement(session, plan, plan.work.replacement)
+        return None
     truncates = MODES[plan.request.mode].truncates
     readers = []
     name = f"{plan.schema}.{plan.table}"

@@ -146,7 +146,7 @@ async def _begin(session: Session, begin: str, *, asks_place: bool) -> Transacti
 async def _advice(session: Session, error: DriverError, on_table: str) -> str:
     """Say what is to be granted, and to whom; nothing where the words do not tell, or nobody can be asked.
 
-    `on_table` is what the work needs of its table.
+    `on_table` is what the work needs of its table, "" where no privilege is enough.
     """
     match = _DENIED_WORDS.fullmatch(error.args[0])
     if match is None or session.closed:
@@ -159,6 +159,8 @@ async def _advice(session: Session, error: DriverError, on_table: str) -> str:
     on_schema = "USAGE" if on_table == "SELECT" else "USAGE, CREATE"
     grants = {"schema": (on_schema, "SCHEMA"), **_GRANTS}
     privileges, what = grants.get(kind, (on_table, "TABLE"))
+    if not privileges:
+        return "only the table's owner can do this"
     grantee = quote_ident(str(role))
     return f"role {grantee} lacks it; its owner can GRANT {privileges} ON {what} {quote_ident(name)} TO {grantee}"
 

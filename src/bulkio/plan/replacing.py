@@ -1,0 +1,319 @@
+"""What `replace` has the server do: a hidden table with all that the old one has, and the swap of the two.
+
+The work is done while others read and write the old table: the rows, the indexes behind them, ANALYZE. Only the swap
+needs the table for itself: it drops the old one, renames the new one and makes what is quick to make, the triggers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from bulkio.catalog.definition import ColumnDefinition
+from bulkio.plan.obstacles import refuse_obstacles
+from bulkio.quote import NAME_BYTES, qualified, quote_ident
+from bulkio.show import show_name
+from bulkio.sql import replacing as sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bulkio.catalog.definition import ConstraintDefinition, Definition, Hook, IndexDefinition, SequenceDefinition
+    from bulkio.sql import NewColumn
+
+__all__ = ["Replacement", "plan_replacement"]
+
+_KEYS = {"p": "PRIMARY KEY", "u": "UNIQUE"}
+_IDENTITIES = {"a": "ALWAYS", "d": "BY DEFAULT"}
+_GENERATED = {"s": "STORED", "v": "VIRTUAL"}
+_ENABLED = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """The statements of one replace, all of them for the path `pg_catalog, pg_temp`."""
+
+    #: the table that is replaced
+    definition: Definition
+    #: schema and name of the table that COPY fills
+    hidden: tuple[str, str]
+    #: statements before the rows
+    before: tuple[str, ...]
+    #: statements behind the rows, while the old table is read and written
+    after: tuple[str, ...]
+    #: statement that waits until nobody uses the old table, and keeps everybody out
+    lock: str
+    #: statements that drop it; they may have to wait for those that use tables it refers to
+    drop: tuple[str, ...]
+    #: statements that put the new one in its place
+    swap: tuple[str, ...]
+    #: what of the old table is gone
+    notes: tuple[str, ...]
+
+
+def plan_replacement(definition: Definition, columns: Sequence[ColumnDefinition | NewColumn]) -> Replacement:
+    """Decide what puts a table with these columns, those that are kept and new ones, in the place of an old one.
+
+    Raises:
+        SchemaError: with everything that the table in its place could not have.
+    """
+    refuse_obstacles(definition, columns)
+    return _Builder(definition, columns).replacement()
+
+
+class _Builder:
+    """The parts that the statements have in common: the names of the table and of the hidden one, the columns."""
+
+    def __init__(self, definition: Definition, columns: Sequence[ColumnDefinition | NewColumn]) -> None:
+        self.definition = definition
+        self.columns = columns
+        self.table = definition.table
+        self.kept = {column.name: column for column in columns if isinstance(column, ColumnDefinition)}
+        self.names = {column.name for column in columns}
+        self.old = qualified(self.table.schema, self.table.name)
+        self.hidden_name = sql.hidden_name(self.table.oid)
+        self.hidden = qualified(self.table.schema, self.hidden_name)
+        self.sequences = [one for one in definition.sequences if one.column in self.names]
+        self.identities = [one for one in self.sequences if one.is_identity]
+        self.not_nulls = {
+            one.needs[0]: one
+            for one in definition.constraints
+            if one.kind == "n" and one.is_validated and one.needs[0] in self.names
+        }
+
+    def replacement(self) -> Replacement:
+        gone = [show_name(column.name) for column in self.definition.columns if column.name not in self.names]
+        return Replacement(
+            definition=self.definition,
+            hidden=(self.table.schema, self.hidden_name),
+            before=tuple(self._before()),
+            after=tuple(self._after()),
+            lock=sql.lock_table(self.old, "ACCESS EXCLUSIVE"),
+            drop=tuple(self._drop()),
+            swap=tuple(self._swap()),
+            notes=(f"the source does not have these columns of the table, which go: {', '.join(gone)}",)
+            if gone
+            else (),
+        )
+
+    # --- Before the rows ------------------------------------------------------------------------------------
+
+    def _before(self) -> Iterator[str]:
+        table = self.table
+        yield sql.set_local("default_tablespace", "")
+        options = [sql.option_list(table.options), sql.option_list(table.toast_options, "toast")]
+        yield sql.create_hidden(
+            self.hidden,
+            [*map(self._column, self.columns), *self._checks()],
+            unlogged=table.persistence == "u",
+            access_method=table.access_method,
+            options=", ".join(filter(None, options)),
+            tablespace=table.tablespace,
+        )
+        if table.default_grantees:
+            yield sql.grant(f"TABLE {self.hidden}", ["ALL"], "", table.role, with_option=False)
+        if actions := [action for column in self.kept.values() for action in _column_actions(column)]:
+            yield sql.alter_table(self.hidden, actions)
+
+    def _column(self, column: ColumnDefinition | NewColumn) -> str:
+        words = [quote_ident(column.name), column.type_sql]
+        if isinstance(column, ColumnDefinition):
+            words += [f"COLLATE {column.collation}"] if column.collation else []
+            words += self._values(column)
+        return " ".join([*words, *self._not_null(column)])
+
+    def _values(self, column: ColumnDefinition) -> list[str]:
+        """Return where the column's values come from when an INSERT has none."""
+        if column.generated:
+            return [f"GENERATED ALWAYS AS ({column.default}) {_GENERATED[column.generated]}"]
+        if column.identity:
+            [sequence] = [one for one in self.identities if one.column == column.name]
+            return [sql.identity(_IDENTITIES[column.identity], self._hidden_sequence(sequence), sequence.options)]
+        return [] if column.default is None else [f"DEFAULT {column.default}"]
+
+    def _not_null(self, column: ColumnDefinition | NewColumn) -> list[str]:
+        """Return NOT NULL with its constraint's name; before PostgreSQL 18 it has none, and the name does nothing."""
+        if constraint := self.not_nulls.get(column.name):
+            inherits = " NO INHERIT" if constraint.definition.endswith(" NO INHERIT") else ""
+            return [f"CONSTRAINT {quote_ident(constraint.name)} NOT NULL{inherits}"]
+        if isinstance(column, ColumnDefinition):
+            unnamed = any(one.kind == "n" and one.needs == (column.name,) for one in self.definition.constraints)
+            return ["NOT NULL"] if column.not_null and not unnamed else []
+        if column.nullable and not self._was_not_null(column.name):
+            return []
+        name = f"{self.table.name}_{column.name}_not_null"
+        taken = any(one.name == name for one in self.definition.constraints)
+        fits = len(name.encode()) <= NAME_BYTES and not taken
+        return [f"CONSTRAINT {quote_ident(name)} NOT NULL" if fits else "NOT NULL"]
+
+    def _was_not_null(self, name: str) -> bool:
+        return any(column.not_null for column in self.definition.columns if column.name == name)
+
+    def _checks(self) -> Iterator[str]:
+        """Yield the checks that COPY shall make: it names the row."""
+        for constraint in self.definition.constraints:
+            if constraint.kind == "c" and constraint.is_validated:
+                yield f"CONSTRAINT {quote_ident(constraint.name)} {constraint.definition}"
+
+    # --- Behind the rows ------------------------------------------------------------------------------------
+
+    def _after(self) -> Iterator[str]:
+        table = self.table
+        if table.owner != table.role:
+            yield sql.alter_table(self.hidden, [f"OWNER TO {quote_ident(table.owner)}"])
+        for index in self.definition.indexes:
+            yield from self._index(index)
+        yield from self._statistics()
+        yield sql.analyze(self.hidden)
+        # last, for they lock other tables against writers
+        for constraint in self.definition.constraints:
+            is_late = constraint.kind == "f" or (constraint.kind in "cn" and not constraint.is_validated)
+            if is_late and self.names.issuperset(constraint.needs):
+                yield self._constraint(constraint)
+        if table.replica_identity in "fn":
+            yield sql.alter_table(self.hidden, [f"REPLICA IDENTITY {_REPLICA_IDENTITIES[table.replica_identity]}"])
+        yield from self._comments()
+        yield from self._grants()
+
+    def _index(self, index: IndexDefinition) -> Iterator[str]:
+        name = sql.hidden_name(index.oid)
+        if index.tablespace:
+            yield sql.set_local("default_tablespace", index.tablespace)
+        key = next((one for one in self.definition.constraints if one.index == index.oid), None)
+        if key is not None and index.is_exclusion:
+            yield sql.add_constraint(self.hidden, name, key.definition)
+            if key.kind in _KEYS and index.options:  # the definition of a key does not tell them
+                yield f"ALTER INDEX {self._hidden_index(index)} SET ({sql.option_list(index.options)})"
+        else:
+            yield sql.create_index(name, self.hidden, index.tail or "", unique=index.is_unique)
+            if key is not None:
+                when = {"deferrable": key.deferrable, "deferred": key.deferred}
+                yield sql.add_key(self.hidden, _KEYS[key.kind], name, **when)
+        if index.tablespace:
+            yield sql.set_local("default_tablespace", "")
+        yield from self._index_settings(index, name)
+
+    def _index_settings(self, index: IndexDefinition, name: str) -> Iterator[str]:
+        actions = [f"CLUSTER ON {quote_ident(name)}"] if index.is_clustered else []
+        actions += [f"REPLICA IDENTITY USING INDEX {quote_ident(name)}"] if index.is_replica_identity else []
+        for action in actions:
+            yield sql.alter_table(self.hidden, [action])
+        for number, target in index.statistics:
+            yield f"ALTER INDEX {self._hidden_index(index)} ALTER COLUMN {number:d} SET STATISTICS {target:d}"
+
+    def _hidden_index(self, index: IndexDefinition) -> str:
+        return qualified(self.table.schema, sql.hidden_name(index.oid))
+
+    def _hidden_sequence(self, sequence: SequenceDefinition) -> str:
+        return qualified(sequence.schema, sql.hidden_name(sequence.oid))
+
+    def _statistics(self) -> Iterator[str]:
+        for one in self.definition.statistics:
+            name = qualified(one.schema, sql.hidden_name(one.oid))
+            yield sql.create_statistics(name, one.middle or "", self.hidden)
+            if one.target >= 0:
+                yield f"ALTER STATISTICS {name} SET STATISTICS {one.target:d}"
+            if one.owner != self.table.role:
+                yield f"ALTER STATISTICS {name} OWNER TO {quote_ident(one.owner)}"
+            if one.comment is not None:
+                yield sql.comment_on(f"STATISTICS {name}", one.comment)
+
+    def _constraint(self, constraint: ConstraintDefinition) -> str:
+        definition = constraint.definition
+        if constraint.is_self_reference:
+            head, tail = constraint.self_parts
+            definition = f"{head}{self.hidden}{tail}"
+        return sql.add_constraint(self.hidden, constraint.name, definition)
+
+    def _comments(self) -> Iterator[str]:
+        definition, hidden = self.definition, self.hidden
+        keys = {one.index: sql.hidden_name(one.index) for one in definition.constraints if one.index}
+        comments = [
+            (f"TABLE {hidden}", self.table.comment),
+            *(
+                (f"COLUMN {hidden}.{quote_ident(one.name)}", one.comment)
+                for one in definition.columns
+                if one.name in self.names
+            ),
+            *((f"INDEX {self._hidden_index(one)}", one.comment) for one in definition.indexes),
+            *(
+                (f"CONSTRAINT {quote_ident(keys.get(one.index, one.name))} ON {hidden}", one.comment)
+                for one in definition.constraints
+                if one.kind != "n" or one.needs[0] in self.names
+            ),
+            *((f"SEQUENCE {self._hidden_sequence(one)}", one.comment) for one in self.identities),
+        ]
+        for what, comment in comments:
+            if comment is not None:
+                yield sql.comment_on(what, comment)
+
+    def _grants(self) -> Iterator[str]:
+        """Yield what makes the privileges those of the old table, whatever ALTER DEFAULT PRIVILEGES has given."""
+        changed = {0: f"TABLE {self.hidden}"} if self.table.has_grants or self.table.default_grantees else {}
+        for one in self.identities:
+            if one.has_grants or self.table.default_grantees:
+                changed[one.oid] = f"SEQUENCE {self._hidden_sequence(one)}"
+        for what in changed.values():
+            for grantee in dict.fromkeys([*self.table.default_grantees, self.table.owner]):
+                yield sql.revoke_all(what, grantee)
+        alike = groupby(self.definition.grants, lambda one: (one.sequence, one.column, one.grantee, one.with_option))
+        for (sequence, column, grantee, with_option), grants in alike:
+            what = f"TABLE {self.hidden}" if column else changed.get(sequence, "")
+            if what and (not column or column in self.names):
+                yield sql.grant(what, [one.privilege for one in grants], column, grantee, with_option=with_option)
+
+    # --- The swap -------------------------------------------------------------------------------------------
+
+    def _drop(self) -> Iterator[str]:
+        for one in self.identities:
+            yield sql.copy_position(_name(one), self._hidden_sequence(one))
+        for one in self.sequences:
+            if not one.is_identity:
+                yield sql.own_sequence(_name(one), self.hidden, one.column)
+        yield sql.drop_table(self.old)
+
+    def _swap(self) -> Iterator[str]:
+        schema = self.table.schema
+        yield sql.rename("TABLE", schema, self.hidden_name, self.table.name)
+        for index in self.definition.indexes:
+            yield sql.rename("INDEX", schema, sql.hidden_name(index.oid), index.name)
+        for one in self.definition.statistics:
+            yield sql.rename("STATISTICS", one.schema, sql.hidden_name(one.oid), one.name)
+        for sequence in self.identities:
+            yield sql.rename("SEQUENCE", sequence.schema, sql.hidden_name(sequence.oid), sequence.name)
+        for hook in self.definition.hooks:
+            yield from self._hook(hook)
+        if self.table.row_security:
+            yield sql.alter_table(self.old, ["ENABLE ROW LEVEL SECURITY"])
+        if self.table.forces_row_security:
+            yield sql.alter_table(self.old, ["FORCE ROW LEVEL SECURITY"])
+        yield sql.set_local("default_tablespace", self.table.users_tablespace)
+
+    def _hook(self, hook: Hook) -> Iterator[str]:
+        name = quote_ident(hook.name)
+        yield hook.definition
+        if hook.enabled in _ENABLED:
+            yield sql.alter_table(self.old, [f"{_ENABLED[hook.enabled]} {hook.kind} {name}"])
+        if hook.comment is not None:
+            yield sql.comment_on(f"{hook.kind} {name} ON {self.old}", hook.comment)
+
+
+_REPLICA_IDENTITIES = {"f": "FULL", "n": "NOTHING"}
+
+
+def _name(sequence: SequenceDefinition) -> str:
+    return qualified(sequence.schema, sequence.name)
+
+
+def _column_actions(column: ColumnDefinition) -> Iterator[str]:
+    """Yield the ALTER TABLE actions for what CREATE TABLE cannot say of a column on every server."""
+    head = f"ALTER COLUMN {quote_ident(column.name)}"
+    if column.storage:
+        yield f"{head} SET STORAGE {column.storage}"
+    if column.compression:
+        yield f"{head} SET COMPRESSION {column.compression}"
+    if column.statistics >= 0:
+        yield f"{head} SET STATISTICS {column.statistics:d}"
+    if column.options:
+        yield f"{head} SET ({sql.option_list(column.options)})"

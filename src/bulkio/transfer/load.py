@@ -56,7 +56,7 @@ from bulkio.transfer.report import LoadReport
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
-from bulkio.transfer.session import commit, open_session, transaction
+from bulkio.transfer.session import commit, open_session, server_judge, transaction
 from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
@@ -105,7 +105,7 @@ async def _load(request: LoadRequest, retries: Retries) -> LoadReport:
             await run_after(session, plan)
             if request.progress is not None:
                 request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
-            await commit(session, request.dsn, request, tells_place=begun.tells_place)
+            await commit(session, await server_judge(session, request.dsn, request, tells_place=begun.tells_place))
     return LoadReport(
         rows=copied,
         bytes=sender.bytes,

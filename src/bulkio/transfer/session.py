@@ -27,10 +27,17 @@ if TYPE_CHECKING:
     from bulkio.choices import DriverChoice
     from bulkio.protocols import Session
 
-    #: finds out what became of a COMMIT that got no reply
-    Settle = Callable[[ConnectError], Awaitable[None]]
-
-__all__ = ["commit", "open_session", "resolve_dsn", "transaction"]
+__all__ = [
+    "IN_PROGRESS",
+    "STANDBY",
+    "UNREACHABLE",
+    "Judge",
+    "commit",
+    "open_session",
+    "resolve_dsn",
+    "server_judge",
+    "transaction",
+]
 
 EMBEDDED = "embedded"
 
@@ -181,43 +188,70 @@ async def _roll_back_or_close(session: Session) -> None:
     await session.close()
 
 
-async def commit(session: Session, dsn: str | None, options: ConnectOptions, *, tells_place: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Who tells what became of a COMMIT that got no reply."""
+
+    #: asks a new session: "committed" or "aborted" from a server that surely knows, or why there is no such answer
+    ask: Callable[[], Awaitable[str]]
+    #: what is asked about, such as "transaction 743"
+    subject: str
+    #: what to do where the outcome stays unknown
+    advice: str
+    #: whether to load again is right, whatever the outcome
+    retryable: bool = False
+
+    def unknown(self, what: str, lost: ConnectError | None = None) -> OutcomeUnknown:
+        """Return the error about an outcome that stays unknown; the message begins with `what`."""
+        tail = "" if lost is None else f" ({lost})"
+        sqlstate = None if lost is None else lost.sqlstate
+        return OutcomeUnknown(f"{what}; {self.advice}{tail}", sqlstate=sqlstate, retryable=self.retryable)
+
+
+async def server_judge(session: Session, dsn: str | None, options: ConnectOptions, *, tells_place: bool) -> Judge:
+    """Return the judge that asks the server for the running transaction's number; for a session about to commit."""
+    xact_id, place = await _xact_id_and_place(session, tells_place=tells_place)
+
+    async def ask() -> str:
+        return _NO_PLACE if place is None else await _ask(xact_id, place, dsn, options)
+
+    advice = f"look at the table, and whether transaction {xact_id} is still in progress, before you load again"
+    return Judge(ask, f"transaction {xact_id}", advice)
+
+
+async def commit(session: Session, judge: Judge) -> None:
     """Commit, know whether it took effect, and close the session: what follows a COMMIT may not fail any more.
 
     A cancellation that comes once COMMIT is sent is held back until the outcome is known. Where the transaction was
     committed the cancellation is forgotten.
 
     Raises:
-        ConnectError: the connection was lost, and the server says that nothing was changed.
+        ConnectError: the connection was lost, and the judge says that nothing was changed.
         CancelledError: the caller was cancelled meanwhile, and nothing was changed.
-        OutcomeUnknown: the connection was lost, and the server could not be asked, has forgotten, or does not tell its
-            place; or the caller was cancelled, and there was no answer within `OUTCOME_TIMEOUT_S` from then on.
+        OutcomeUnknown: the connection was lost, and the judge does not know; or the caller was cancelled, and there was
+            no answer within `OUTCOME_TIMEOUT_S` from then on.
     """
-    xact_id, place = await _xact_id_and_place(session, tells_place=tells_place)
     patience = anyio.CancelScope()
 
     def limit_patience() -> None:
         patience.deadline = anyio.current_time() + OUTCOME_TIMEOUT_S
 
-    async def settle(lost: ConnectError) -> None:
-        await _settle(xact_id, place, lost, dsn, options)
-
-    await shelter.conclude(_decide(session, xact_id, settle, patience), on_cancel=limit_patience)
+    await shelter.conclude(_decide(session, judge, patience), on_cancel=limit_patience)
 
 
-async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyio.CancelScope) -> None:
+async def _decide(session: Session, judge: Judge, patience: anyio.CancelScope) -> None:
     """Commit, tell the watch what has become of it, and close the session."""
     tell = shelter.decision_watch.get()
     tell("awaited")
     try:
         with patience:
-            await _commit(session, settle)
+            await _commit(session, judge)
         if patience.cancelled_caught:
-            raise _unknown(xact_id, f"had no answer within {OUTCOME_TIMEOUT_S:g} s of the cancellation")
+            raise _unknown(judge, f"had no answer within {OUTCOME_TIMEOUT_S:g} s of the cancellation")
         tell("done")
     except asyncio.CancelledError as error:  # the event loop ends, and takes every task with it
         tell("unknown")
-        raise _unknown(xact_id, "was cut off by the end of the event loop") from error
+        raise _unknown(judge, "was cut off by the end of the event loop") from error
     except OutcomeUnknown:
         tell("unknown")
         raise
@@ -226,26 +260,44 @@ async def _decide(session: Session, xact_id: str, settle: Settle, patience: anyi
         raise
     except Exception as error:  # COMMIT may have been sent: nobody can say that nothing was changed
         tell("unknown")
-        raise _unknown(xact_id, f"ended with an unexpected {type(error).__name__} ({error})") from error
+        raise _unknown(judge, f"ended with an unexpected {type(error).__name__} ({error})") from error
     finally:
         await session.close()
 
 
-def _unknown(xact_id: str, what: str) -> OutcomeUnknown:
-    return OutcomeUnknown(
-        f"COMMIT {what} and its outcome is unknown: look at the table, and whether transaction {xact_id} is still in"
-        " progress, before you load again"
-    )
+def _unknown(judge: Judge, what: str) -> OutcomeUnknown:
+    return judge.unknown(f"COMMIT {what} and its outcome is unknown")
 
 
-async def _commit(session: Session, settle: Settle) -> None:
+async def _commit(session: Session, judge: Judge) -> None:
     try:
         tag = await session.execute(sql.COMMIT)
     except ConnectError as lost:
-        await settle(lost)
+        await _settle(judge, lost)
         return
     if tag != "COMMIT":
         raise BulkioError(f"the server answered COMMIT with {tag}: nothing was changed")
+
+
+async def _settle(judge: Judge, lost: ConnectError) -> None:
+    """Ask until the time is up what became of a COMMIT that got no reply."""
+    answer = UNREACHABLE
+    with anyio.move_on_after(OUTCOME_TIMEOUT_S):
+        while True:
+            answer = await judge.ask()
+            if answer not in _NOT_YET:
+                break
+            await anyio.sleep(OUTCOME_RETRY_S)
+    if answer == "committed":
+        return
+    if answer == "aborted":
+        raise ConnectError(
+            f"the connection was lost during COMMIT; the server says that nothing was changed ({lost})",
+            sqlstate=lost.sqlstate,
+            retryable=True,
+        ) from lost
+    what = f"the connection was lost during COMMIT and the outcome of {judge.subject} is unknown: {answer}"
+    raise judge.unknown(what, lost) from lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,39 +338,13 @@ async def _xact_id_and_place(session: Session, *, tells_place: bool) -> tuple[st
     return str(xact_id), _place_of(place) if tells_place else None
 
 
-async def _settle(
-    xact_id: str, place: _Place | None, lost: ConnectError, dsn: str | None, options: ConnectOptions
-) -> None:
-    """Ask a new session what became of a transaction whose COMMIT got no reply."""
-    answer = _UNREACHABLE if place is not None else _NO_PLACE
-    with anyio.move_on_after(OUTCOME_TIMEOUT_S):
-        while place is not None:
-            answer = await _ask(xact_id, place, dsn, options)
-            if answer not in _NOT_YET:
-                break
-            await anyio.sleep(OUTCOME_RETRY_S)
-    if answer == "committed":
-        return
-    if answer == "aborted":
-        raise ConnectError(
-            f"the connection was lost during COMMIT; the server says that nothing was changed ({lost})",
-            sqlstate=lost.sqlstate,
-            retryable=True,
-        ) from lost
-    raise OutcomeUnknown(
-        f"the connection was lost during COMMIT and the outcome of transaction {xact_id} is unknown: {answer};"
-        f" look at the table before you load again ({lost})",
-        sqlstate=lost.sqlstate,
-    ) from lost
-
-
-_UNREACHABLE = "the server cannot be reached"
+UNREACHABLE = "the server cannot be reached"
 _NO_PLACE = "it could not be asked for its place in its history, by which the right server is known"
-_STANDBY = "the server that answered is a standby"
+STANDBY = "the server that answered is a standby"
 _FORGOTTEN = "the server does not know it any more"
-_IN_PROGRESS = "in progress"
+IN_PROGRESS = "in progress"
 #: answers after which another may come
-_NOT_YET = frozenset({_UNREACHABLE, _STANDBY, _IN_PROGRESS})
+_NOT_YET = frozenset({UNREACHABLE, STANDBY, IN_PROGRESS})
 
 
 async def _ask(xact_id: str, place: _Place, dsn: str | None, options: ConnectOptions) -> str:
@@ -327,11 +353,11 @@ async def _ask(xact_id: str, place: _Place, dsn: str | None, options: ConnectOpt
         # One transaction: a pooler may send two to two servers.
         async with open_session(dsn, options) as session, transaction(session, read_only=True):
             if await session.fetch(sql.IS_IN_RECOVERY) == [(True,)]:
-                return _STANDBY
+                return STANDBY
             if refusal := place.refusal(_place_of((await session.fetch(sql.PLACE))[0])):
                 return refusal
             return str((await session.fetch(sql.xact_status(xact_id)))[0][0] or _FORGOTTEN)
     except ConnectError:
-        return _UNREACHABLE
+        return UNREACHABLE
     except DriverError:
         return _FORGOTTEN

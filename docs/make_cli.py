@@ -25,7 +25,8 @@ HEAD = """\
 
 Results go to stdout, messages and the progress bar to stderr. With `--json` there is exactly one JSON object on stdout.
 Where a command fails it is `{{"error": {{…}}}}` with the keys `type`, `message`, `exit_code`, `retryable`, `columns`,
-`column`, `row`, `offset`, `sqlstate` and `path`, null where something is not known; the message is on stderr as well.
+`column`, `row`, `offset`, `sqlstate`, `path`, `line` and `load_id`, null where something is not known; the message is
+on stderr as well.
 
 Ctrl-C (SIGINT), SIGTERM and SIGHUP cancel the work on the server and roll it back. A second one, at least
 a second later, does not wait for the server any longer. NO_COLOR is respected.

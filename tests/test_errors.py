@@ -25,9 +25,11 @@ KINDS = [getattr(errors, name) for name in errors.__all__]
 KEYWORDS: dict[str, object] = {
     "column": 'a"',
     "columns": ("a", "b"),
+    "differences": ("mode: append then, truncate now",),
     "expected": 3,
     "found": 2,
     "line": 8,
+    "load_id": "nightly",
     "number": 2,
     "offset": 17,
     "query": "select false",

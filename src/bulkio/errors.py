@@ -9,6 +9,9 @@
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
      ├── CountError             .expected .found: as many rows as were promised did not arrive
      ├── CheckError             .query: a check of the user's did not hold
+     ├── LedgerError            .load_id: what the ledger of loads records forbids it, or it cannot be used
+     │    ├── LoadRunning       another run is at work on the load of this id
+     │    └── LoadDiffers       .differences: the load of this id is done, and was another one
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more
@@ -35,6 +38,9 @@ __all__ = [
     "DriverError",
     "EncodeError",
     "FileError",
+    "LedgerError",
+    "LoadDiffers",
+    "LoadRunning",
     "OutcomeUnknown",
     "SchemaError",
 ]
@@ -204,6 +210,31 @@ class CheckError(BulkioError):
         self.query = query
 
 
+class LedgerError(BulkioError):
+    """The ledger of loads forbids it by what it records, or cannot be used; nothing was changed.
+
+    `load_id` is the load's, where it is about one.
+    """
+
+    def __init__(self, message: str, *, load_id: str | None = None) -> None:
+        super().__init__(message)
+        self.load_id = load_id
+
+
+class LoadRunning(LedgerError):  # noqa: N818 - nothing is wrong
+    """Another run is at work on the load of this id; nothing was changed. Later the ledger tells what became of it."""
+
+    retryable = True
+
+
+class LoadDiffers(LedgerError):  # noqa: N818 - each of them may be right
+    """The load of this id is done, and was another one; nothing was changed. `differences` says in what."""
+
+    def __init__(self, message: str, *, load_id: str | None = None, differences: tuple[str, ...] = ()) -> None:
+        super().__init__(message, load_id=load_id)
+        self.differences = differences
+
+
 class DriverError(BulkioError):
     """The server or the driver refused. `sqlstate` is PostgreSQL's five-character code, where there is one.
 
@@ -259,4 +290,7 @@ class ConnectError(DriverError):
 
 
 class OutcomeUnknown(DriverError):  # noqa: N818 - it may have succeeded
-    """COMMIT was sent, its reply was lost, and the server cannot say any more whether it took effect."""
+    """COMMIT was sent, its reply was lost, and the server cannot say any more whether it took effect.
+
+    It is retryable where the load carries an id: the ledger then decides whether anything is left to do.
+    """

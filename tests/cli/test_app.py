@@ -101,6 +101,9 @@ def test_every_error_has_its_exit_code() -> None:
         errors.DriverError("x"): 1,
         errors.EncodeError("x"): 6,
         errors.FileError("x", path="p"): 1,
+        errors.LedgerError("x"): 1,
+        errors.LoadDiffers("x"): 1,
+        errors.LoadRunning("x"): 8,
         errors.OutcomeUnknown("x"): 7,
         errors.SchemaError("x"): 6,
     }

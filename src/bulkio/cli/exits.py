@@ -5,7 +5,16 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from bulkio.errors import CheckError, ConfigError, ConnectError, DriverError, EncodeError, OutcomeUnknown, SchemaError
+from bulkio.errors import (
+    CheckError,
+    ConfigError,
+    ConnectError,
+    DriverError,
+    EncodeError,
+    LoadRunning,
+    OutcomeUnknown,
+    SchemaError,
+)
 
 if TYPE_CHECKING:
     from bulkio.errors import BulkioError
@@ -39,7 +48,7 @@ MEANINGS = {
     Exit.CONNECTION: "no connection, no login, or connection lost; nothing was changed",
     Exit.SCHEMA: "data and table do not fit; nothing was changed",
     Exit.UNKNOWN: "COMMIT got no answer: the outcome is unknown",
-    Exit.BUSY: "another run is at work on the same load (not used yet)",
+    Exit.BUSY: "another run is at work on the same load; nothing was changed",
     Exit.HANGUP: "ended by SIGHUP; rolled back",
     Exit.INTERRUPTED: "ended by SIGINT (Ctrl-C); rolled back",
     Exit.TERMINATED: "ended by SIGTERM; rolled back",
@@ -49,6 +58,7 @@ MEANINGS = {
 _EXITS = (
     (OutcomeUnknown, Exit.UNKNOWN),
     (ConnectError, Exit.CONNECTION),
+    (LoadRunning, Exit.BUSY),
     (SchemaError, Exit.SCHEMA),
     (CheckError, Exit.SCHEMA),
     (EncodeError, Exit.SCHEMA),

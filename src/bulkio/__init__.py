@@ -26,13 +26,28 @@ if TYPE_CHECKING:
         DriverError,
         EncodeError,
         FileError,
+        LedgerError,
+        LoadDiffers,
+        LoadRunning,
         OutcomeUnknown,
         SchemaError,
     )
     from bulkio.files import csv
     from bulkio.plan import ExportPlan, LoadPlan
     from bulkio.protocols import Progress
-    from bulkio.sync import export, load, plan_export, plan_load, read
+    from bulkio.sync import (
+        export,
+        forget_load,
+        gc_loads,
+        ledger_ddl,
+        list_loads,
+        load,
+        plan_export,
+        plan_load,
+        read,
+        show_load,
+    )
+    from bulkio.transfer.records import LoadRecord
     from bulkio.transfer.report import ExportReport, LoadReport
 
 __version__ = "0.1.0"
@@ -51,17 +66,26 @@ _HOMES = {
     "ExportPlan": "plan",
     "ExportReport": "transfer.report",
     "FileError": "errors",
+    "LedgerError": "errors",
+    "LoadDiffers": "errors",
     "LoadPlan": "plan",
+    "LoadRecord": "transfer.records",
     "LoadReport": "transfer.report",
+    "LoadRunning": "errors",
     "OutcomeUnknown": "errors",
     "Progress": "protocols",
     "SchemaError": "errors",
     "csv": "files",
     "export": "sync",
+    "forget_load": "sync",
+    "gc_loads": "sync",
+    "ledger_ddl": "sync",
+    "list_loads": "sync",
     "load": "sync",
     "plan_export": "sync",
     "plan_load": "sync",
     "read": "sync",
+    "show_load": "sync",
 }
 
 __all__ = [
@@ -77,17 +101,26 @@ __all__ = [
     "ExportPlan",
     "ExportReport",
     "FileError",
+    "LedgerError",
+    "LoadDiffers",
     "LoadPlan",
+    "LoadRecord",
     "LoadReport",
+    "LoadRunning",
     "OutcomeUnknown",
     "Progress",
     "SchemaError",
     "csv",
     "export",
+    "forget_load",
+    "gc_loads",
+    "ledger_ddl",
+    "list_loads",
     "load",
     "plan_export",
     "plan_load",
     "read",
+    "show_load",
 ]
 
 

@@ -17,14 +17,25 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager  # noqa: TC003 - signatures show it
 
 from bulkio.files import file_dest
-from bulkio.options import ExportRequest, LoadRequest, ReadRequest, taking
+from bulkio.options import (
+    DdlRequest,
+    ExportRequest,
+    GcRequest,
+    LedgerRequest,
+    LoadRequest,
+    ReadRequest,
+    RecordRequest,
+    taking,
+)
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.protocols import Progress
+from bulkio.transfer import ledger
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
 from bulkio.transfer.export_csv import export_csv
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
+from bulkio.transfer.records import LoadRecord
 from bulkio.transfer.report import ExportReport, LoadReport
 
 __all__ = [
@@ -32,13 +43,19 @@ __all__ = [
     "ExportPlan",
     "ExportReport",
     "LoadPlan",
+    "LoadRecord",
     "LoadReport",
     "Progress",
     "export",
+    "forget_load",
+    "gc_loads",
+    "ledger_ddl",
+    "list_loads",
     "load",
     "plan_export",
     "plan_load",
     "read",
+    "show_load",
 ]
 
 
@@ -92,3 +109,50 @@ def read(request: ReadRequest) -> AbstractAsyncContextManager[BatchStream]:
     on the server and closes the connection. Memory is bounded, whatever the size of the result.
     """
     return open_batches(request)
+
+
+@taking(LedgerRequest)
+async def list_loads(request: LedgerRequest) -> tuple[LoadRecord, ...]:
+    """Return what the ledger records of the loads that had an id, the latest first."""
+    return await ledger.list_loads(request)
+
+
+@taking(RecordRequest)
+async def show_load(request: RecordRequest) -> LoadRecord:
+    """Return what the ledger records of a load.
+
+    Raises:
+        LedgerError: it has no load of this id.
+    """
+    return await ledger.show_load(request)
+
+
+@taking(RecordRequest)
+async def forget_load(request: RecordRequest) -> LoadRecord:
+    """Take a load out of the ledger, so that its id is free again; return what was recorded. Its rows stay.
+
+    Raises:
+        LedgerError: there is no load of this id, or it has appended rows, which a retry would append again.
+    """
+    return await ledger.forget_load(request)
+
+
+@taking(GcRequest)
+async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
+    """Forget the loads that ended long ago, appends too; return what was recorded. Their rows stay.
+
+    A retry that comes later than that loads again.
+    """
+    return await ledger.gc_loads(request)
+
+
+@taking(DdlRequest)
+def ledger_ddl(request: DdlRequest) -> str:
+    """Return the SQL that makes the ledger, and the smallest grants for a role that loads with an id.
+
+    A role that may create a schema needs none of it: its first load with an id makes the ledger.
+
+    >>> print(bulkio.ledger_ddl(role="loader").splitlines()[0])
+    CREATE SCHEMA IF NOT EXISTS "bulkio_ledger";
+    """
+    return ledger.ledger_ddl(request)

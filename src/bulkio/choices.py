@@ -6,9 +6,11 @@ import re
 from typing import Literal, get_args
 
 from bulkio.errors import ConfigError
+from bulkio.quote import NAME_BYTES
 from bulkio.show import show_option
 
 __all__ = [
+    "LEDGER_SCHEMA",
     "MODE_ADVICE",
     "BoundsPolicy",
     "DriverChoice",
@@ -24,8 +26,11 @@ __all__ = [
     "NulPolicy",
     "check_choice",
     "check_flag",
+    "check_load_id",
     "check_number",
+    "check_schema",
     "check_share",
+    "days",
     "milliseconds",
     "share_of",
 ]
@@ -74,6 +79,49 @@ def check_number(name: str, value: object, least: int, most: int | None = None) 
     if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigError(f"{show_option(name)} is {value!r}, and must be a whole number, {span}")
+
+
+#: characters of a load's id and of a source's version; a key of the ledger's index takes 2,700 bytes
+_ID_CHARS = 200
+
+
+def check_load_id(name: str, value: object) -> None:
+    """Refuse what is no good name for a load, or for the version of a source.
+
+    >>> check_load_id("load_id", "")
+    Traceback (most recent call last):
+    ...
+    bulkio.errors.ConfigError: load_id is '', and must be 1 to 200 characters that can be printed
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= _ID_CHARS or not value.isprintable():
+        raise ConfigError(
+            f"{show_option(name)} is {value!r}, and must be 1 to {_ID_CHARS} characters that can be printed"
+        )
+
+
+def check_schema(name: str, value: object) -> None:
+    """Refuse what is no name of a schema, as the server has it: it is not folded."""
+    if not isinstance(value, str) or not value or not value.isprintable() or len(value.encode()) > NAME_BYTES:
+        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a name of at most {NAME_BYTES} bytes")
+
+
+#: Not just bulkio: a role of that name, as the embedded server's, has the schema of its name first in its search_path
+#: ("$user"), and the tables that it names without a schema would go there.
+LEDGER_SCHEMA = "bulkio_ledger"
+
+_DAYS = re.compile(r"(\d{1,6}) ?d")
+
+
+def days(name: str, value: object) -> int:
+    """Read a number of days.
+
+    >>> days("older_than", "90d")
+    90
+    """
+    found = _DAYS.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a number of days, such as '90d'")
+    return int(found[1])
 
 
 _TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|m|h|d)")

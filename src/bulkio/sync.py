@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
     from bulkio.transfer.export import BatchStream
 
-__all__ = ["export", "load", "plan_export", "plan_load", "read"]
+__all__ = [
+    "export",
+    "forget_load",
+    "gc_loads",
+    "ledger_ddl",
+    "list_loads",
+    "load",
+    "plan_export",
+    "plan_load",
+    "read",
+    "show_load",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,6 +60,15 @@ def _blocking(function: Callable[P, Coroutine[Any, Any, T]], doc: str | None = N
     return _public(run, function, doc)
 
 
+def _plain(function: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that does what a function without any I/O does."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return function(*args, **kwargs)
+
+    return _public(run, function)
+
+
 _LOAD = """Load a source into a table, in one transaction: all of it, or nothing.
 
 >>> bulkio.load("trips.parquet", "public.trips", "postgresql://localhost/db").rows  # doctest: +SKIP
@@ -65,6 +85,11 @@ load = _blocking(aio.load, described(_LOAD, LoadRequest))
 export = _blocking(aio.export)
 plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)
+list_loads = _blocking(aio.list_loads)
+show_load = _blocking(aio.show_load)
+forget_load = _blocking(aio.forget_load)
+gc_loads = _blocking(aio.gc_loads)
+ledger_ddl = _plain(aio.ledger_ddl)
 
 
 def _batches(

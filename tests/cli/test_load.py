@@ -59,6 +59,8 @@ def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver
         "updated": 0,
         "skipped": 0,
         "deleted": 0,
+        "load_id": None,
+        "already": False,
     }
     assert len(snapshot(db)["orders"]) == 1000
 

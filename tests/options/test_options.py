@@ -20,7 +20,17 @@ import bulkio
 import bulkio.aio
 from bulkio.cli.export import export as export_command
 from bulkio.cli.load import load as load_command
-from bulkio.options import ExportRequest, LoadRequest, Option, ReadRequest, fields_of
+from bulkio.options import (
+    DdlRequest,
+    ExportRequest,
+    GcRequest,
+    LedgerRequest,
+    LoadRequest,
+    Option,
+    ReadRequest,
+    RecordRequest,
+    fields_of,
+)
 from bulkio.plan import MODES
 
 if TYPE_CHECKING:
@@ -33,6 +43,11 @@ FACES = {
     "export": ExportRequest,
     "plan_export": ExportRequest,
     "read": ReadRequest,
+    "list_loads": LedgerRequest,
+    "show_load": RecordRequest,
+    "forget_load": RecordRequest,
+    "gc_loads": GcRequest,
+    "ledger_ddl": DdlRequest,
 }
 COMMANDS = ((load_command, LoadRequest), (export_command, ExportRequest))
 

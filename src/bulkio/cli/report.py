@@ -22,10 +22,10 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
         say(f"Warning: {printable(note)}")
     _tell_lifted(report, quiet=quiet or as_json)
     if as_json:
-        more: dict[str, object] = {"mode": report.mode, "created": report.created, "notes": list(report.notes)}
-        more |= {"rows_before": report.rows_before, "rows_before_estimated": report.rows_before_estimated}
-        more |= {name: getattr(report, name) for name in ("inserted", "updated", "skipped", "deleted")}
-        _written(lambda: show_json({**_numbers(report), **more}))
+        _written(lambda: show_json({**report.as_dict(), **_numbers(report)}))
+    elif report.already and not quiet:
+        what = f"load {report.load_id} was done before: {report.rows:,} rows into {_table(report)}; nothing was done"
+        _written(lambda: show(what))
     elif not quiet:
         more_said = _changes(report) + _before(report)
         what = f"loaded {show_rows(report.rows)} into {_table(report)} {_speed(report)}{more_said}"

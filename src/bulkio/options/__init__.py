@@ -1,22 +1,34 @@
 """What the user asks for. Each option is defined once, as a field of a request.
 
 The functions of the API, their docstrings, the options of the command line and docs/cli.md are all made from the fields
-of `LoadRequest`, `ReadRequest` and `ExportRequest`. Imports neither pyarrow nor a driver: the command line reads it
+of the requests. Imports neither pyarrow nor a driver: the command line reads it
 before it knows what it is to do.
 """
 
 from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.option import Option, OptionField, fields_of
 from bulkio.options.params import Param, param_text
-from bulkio.options.requests import ExportRequest, LoadRequest, ReadRequest
+from bulkio.options.requests import (
+    DdlRequest,
+    ExportRequest,
+    GcRequest,
+    LedgerRequest,
+    LoadRequest,
+    ReadRequest,
+    RecordRequest,
+)
 
 __all__ = [
+    "DdlRequest",
     "ExportRequest",
+    "GcRequest",
+    "LedgerRequest",
     "LoadRequest",
     "Option",
     "OptionField",
     "Param",
     "ReadRequest",
+    "RecordRequest",
     "described",
     "fields_of",
     "param_text",

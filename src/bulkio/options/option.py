@@ -37,6 +37,8 @@ class Option:
     is_flag: bool = True
     #: whether each of several values is a text of any kind, such as SQL; one alone needs no list around it
     is_text: bool = False
+    #: whether the ledger records it, besides source, table and mode: it changes what a load stores
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from typing import TYPE_CHECKING, Annotated
 
 from bulkio.choices import (
+    LEDGER_SCHEMA,
     MODE_ADVICE,
     BoundsPolicy,
     DriverChoice,
@@ -24,17 +25,30 @@ from bulkio.choices import (
     Mode,
     NanPolicy,
     NulPolicy,
+    check_load_id,
+    check_schema,
     check_share,
+    days,
     milliseconds,
 )
+from bulkio.errors import ConfigError
 from bulkio.options.option import Option, fields_of
 from bulkio.options.params import Param, check_params
 from bulkio.protocols import File, Progress
+from bulkio.show import show_option
 
 if TYPE_CHECKING:
     from bulkio.types import Policies
 
-__all__ = ["ExportRequest", "LoadRequest", "ReadRequest"]
+__all__ = [
+    "DdlRequest",
+    "ExportRequest",
+    "GcRequest",
+    "LedgerRequest",
+    "LoadRequest",
+    "ReadRequest",
+    "RecordRequest",
+]
 
 _Dsn = Annotated[
     str | None,
@@ -42,18 +56,66 @@ _Dsn = Annotated[
         "The database: a libpq URI or key=value string, or `embedded`.",
         metavar="DSN",
         default="BULKIO_DSN, DATABASE_URL or the PG* variables",
+        is_recorded=False,
     ),
 ]
+_LedgerSchema = Annotated[
+    str,
+    Option(
+        "Schema of the ledger, which records loads that have an id.",
+        metavar="NAME",
+        check=check_schema,
+        is_recorded=False,
+    ),
+]
+_LoadId = Annotated[str, Option("The load's id.", is_flag=False, check=check_load_id)]
 _TableOrQuery = Annotated[str, Option("`table`, `schema.table`, or one SELECT.", is_flag=False)]
 
 
+def _check(request: object) -> None:
+    """Check each field of a request, and keep what nobody else can change."""
+    kind: type = type(request)
+    for option in fields_of(kind):
+        object.__setattr__(request, option.name, option.kept(getattr(request, option.name)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shared:
-    """The options that all commands have."""
+class _Connecting:
+    """The options of whatever connects to a database."""
 
     driver: Annotated[
-        DriverChoice, Option("What carries the bytes; auto is the faster one that can honour the connection string.")
+        DriverChoice,
+        Option(
+            "What carries the bytes; auto is the faster one that can honour the connection string.", is_recorded=False
+        ),
     ] = "auto"
+    lock_timeout: Annotated[
+        str | None,
+        Option(
+            "How long to wait for each lock, such as 10s or 5min; 0 is for ever.",
+            metavar="TIME",
+            default="the DSN's or role's",
+            check=milliseconds,
+            is_recorded=False,
+        ),
+    ] = None
+    password: Annotated[
+        str | Callable[[], str] | None,
+        Option(
+            "Replaces the DSN's; a callable is asked at each connection (tokens that expire).",
+            is_flag=False,
+            is_recorded=False,
+        ),
+    ] = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shared(_Connecting):
+    """The options of whatever moves rows."""
+
     columns: Annotated[
         Sequence[str] | None,
         Option(
@@ -62,29 +124,14 @@ class _Shared:
             default="all",
         ),
     ] = None
-    batch_rows: Annotated[int, Option("Rows handled at once; bounds the memory.", least=1)] = 16384
+    batch_rows: Annotated[int, Option("Rows handled at once; bounds the memory.", least=1, is_recorded=False)] = 16384
     dimensions: Annotated[
         Mapping[str, int] | None,
         Option("Dimensions of an array column, where they are more than one: lists of lists.", metavar="COLUMN=N"),
     ] = None
-    lock_timeout: Annotated[
-        str | None,
-        Option(
-            "How long to wait for each lock, such as 10s or 5min; 0 is for ever.",
-            metavar="TIME",
-            default="the DSN's or role's",
-            check=milliseconds,
-        ),
-    ] = None
-    password: Annotated[
-        str | Callable[[], str] | None,
-        Option("Replaces the DSN's; a callable is asked at each connection (tokens that expire).", is_flag=False),
-    ] = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        kind: type = type(self)
-        for option in fields_of(kind):
-            object.__setattr__(self, option.name, option.kept(getattr(self, option.name)))
+        _check(self)
         _ = self.policies  # they check what the words of each alone do not tell
 
     @property
@@ -110,10 +157,14 @@ class LoadRequest(_Shared):
             " iterable of RecordBatches or Tables, and a file that is open in binary mode, which its content tells to"
             " be Parquet or Arrow IPC (of a CSV, `bulkio.csv(file)`).",
             is_flag=False,
+            is_recorded=False,
         ),
     ] = field(repr=False, compare=False)
     table: Annotated[
-        str, Option("`table` or `schema.table`, by SQL's rules: capitals need double quotes.", is_flag=False)
+        str,
+        Option(
+            "`table` or `schema.table`, by SQL's rules: capitals need double quotes.", is_flag=False, is_recorded=False
+        ),
     ]
     dsn: _Dsn = field(default=None, repr=False)
     _: KW_ONLY
@@ -125,6 +176,7 @@ class LoadRequest(_Shared):
             " insert-new: insert new rows only; replace-where: replace the rows of a condition. All but truncate create"
             " a missing table.",
             advice=MODE_ADVICE,
+            is_recorded=False,
         ),
     ] = "append"
     key: Annotated[
@@ -160,6 +212,7 @@ class LoadRequest(_Shared):
             "The rows that delete_missing may delete at most: a number, or a percentage of the table's rows.",
             metavar="N|P%",
             check=check_share,
+            is_recorded=False,
         ),
     ] = "10%"
     where: Annotated[
@@ -174,8 +227,10 @@ class LoadRequest(_Shared):
         Option("Values for $1, $2, … of the condition, as text; None is NULL.", is_flag=False, check=check_params),
     ] = ()
     if_empty: Annotated[
-        IfEmpty, Option("Whether a source without rows may empty the table, where the mode deletes rows.")
+        IfEmpty,
+        Option("Whether a source without rows may empty the table, where the mode deletes rows.", is_recorded=False),
     ] = "error"
+    # The user's SQL is not recorded: a password may stand in it.
     before: Annotated[
         Sequence[str],
         Option(
@@ -183,11 +238,17 @@ class LoadRequest(_Shared):
             " in their order.",
             metavar="SQL",
             is_text=True,
+            is_recorded=False,
         ),
     ] = ()
     after: Annotated[
         Sequence[str],
-        Option("A statement to run in the load's transaction once the rows are stored.", metavar="SQL", is_text=True),
+        Option(
+            "A statement to run in the load's transaction once the rows are stored.",
+            metavar="SQL",
+            is_text=True,
+            is_recorded=False,
+        ),
     ] = ()
     check: Annotated[
         Sequence[str],
@@ -196,11 +257,13 @@ class LoadRequest(_Shared):
             " the message shows the row.",
             metavar="SQL",
             is_text=True,
+            is_recorded=False,
         ),
     ] = ()
-    method: Annotated[LoadMethod, Option("How rows travel. All store the same rows; binary is by far the fastest.")] = (
-        "binary"
-    )
+    method: Annotated[
+        LoadMethod,
+        Option("How rows travel. All store the same rows; binary is by far the fastest.", is_recorded=False),
+    ] = "binary"
     types: Annotated[
         Mapping[str, str] | None,
         Option(
@@ -229,6 +292,7 @@ class LoadRequest(_Shared):
             " (deadlock, shutdown); never for errors of data, nor of what can be read once.",
             default="0, or without limit within retry_for",
             least=0,
+            is_recorded=False,
         ),
     ] = None
     retry_for: Annotated[
@@ -238,12 +302,52 @@ class LoadRequest(_Shared):
             metavar="TIME",
             default="as often as retries says",
             check=milliseconds,
+            is_recorded=False,
         ),
     ] = None
-    block_bytes: Annotated[int, Option("COPY data sent at once; more suits a distant server.", least=1024)] = 256 << 10
+    load_id: Annotated[
+        str | None,
+        Option(
+            "A name for this load, for ever: what is done under it is not done again, but reported again.",
+            metavar="ID",
+            default="none, and nothing is recorded",
+            check=check_load_id,
+            is_recorded=False,
+        ),
+    ] = None
+    source_version: Annotated[
+        str | None,
+        Option(
+            "With a load id: what tells this source from its other versions, where it is no file, which is hashed.",
+            metavar="TEXT",
+            check=check_load_id,
+            is_recorded=False,
+        ),
+    ] = None
+    wait: Annotated[
+        bool, Option("With a load id: where another run is at work on it, wait for its end.", is_recorded=False)
+    ] = False
+    restart: Annotated[
+        bool,
+        Option(
+            "With a load id: load again what is done; refused where that would add the same rows twice.",
+            is_recorded=False,
+        ),
+    ] = False
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+    block_bytes: Annotated[
+        int, Option("COPY data sent at once; more suits a distant server.", least=1024, is_recorded=False)
+    ] = 256 << 10
     progress: Annotated[
-        Callable[[Progress], None] | None, Option("Called after each block that was sent.", is_flag=False)
+        Callable[[Progress], None] | None,
+        Option("Called after each block that was sent.", is_flag=False, is_recorded=False),
     ] = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _Shared.__post_init__(self)
+        alone = [name for name in ("source_version", "wait", "restart") if getattr(self, name)]
+        if self.load_id is None and alone:
+            raise ConfigError(f"{show_option(alone[0])} goes with {show_option('load_id')}, which is not given")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,3 +407,48 @@ class ExportRequest(_Reading):
     progress: Annotated[
         Callable[[Progress], None] | None, Option("Called after each batch that was written.", is_flag=False)
     ] = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRequest(_Connecting):
+    """A question to the ledger of loads."""
+
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRequest(_Connecting):
+    """A request about one load of the ledger."""
+
+    load_id: _LoadId
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class GcRequest(_Connecting):
+    """A request to forget what was done long ago."""
+
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    older_than: Annotated[
+        str, Option("Age in days, since their end, of the loads that are forgotten.", metavar="DAYS", check=days)
+    ]
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DdlRequest:
+    """A request for the statements that make the ledger."""
+
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+    role: Annotated[
+        str | None,
+        Option("Role that is to load with an id, as the server has its name.", metavar="NAME", default="ROLE"),
+    ] = None
+
+    def __post_init__(self) -> None:
+        _check(self)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bulkio.choices import DriverName, ExportMethod, LoadMethod, Mode
 
 __all__ = ["ExportReport", "LoadReport"]
@@ -41,6 +43,22 @@ class LoadReport:
     skipped: int = 0
     #: rows of the table that were deleted; None where nobody has counted them (truncate)
     deleted: int | None = 0
+    #: the load's id, where it has one
+    load_id: str | None = None
+    #: the load was done before, by the run that reports here: nothing was done now
+    already: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields as JSON has them."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, object]) -> LoadReport:
+        """Return the report that `as_dict` has told, of another version of bulkio too: what is unknown is left out."""
+        known = {each.name: found[each.name] for each in fields(cls) if each.name in found}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+        return cls(**values)  # type: ignore[arg-type]  # the ledger's own words
 
     @property
     def rows_per_s(self) -> float:

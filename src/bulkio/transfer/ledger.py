@@ -1,0 +1,188 @@
+"""The ledger, which records the loads that have an id: made where it is needed, read, and cleared.
+
+A load's own use of it is in `claim`. It is one table in a schema of its own; whoever loads first with an id makes it.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bulkio import sql
+from bulkio.choices import LEDGER_SCHEMA, days
+from bulkio.errors import ConnectError, DriverError, LedgerError
+from bulkio.show import did_you_mean, printable, show_name, show_option, show_value
+from bulkio.sql import ledger
+from bulkio.transfer.records import LoadRecord, record_of
+from bulkio.transfer.session import open_session, transaction
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bulkio.options import DdlRequest, GcRequest, LedgerRequest, RecordRequest
+    from bulkio.protocols import Session
+
+__all__ = [
+    "find",
+    "forget_load",
+    "gc_loads",
+    "ledger_ddl",
+    "list_loads",
+    "prepare",
+    "refuse_twice",
+    "show_load",
+    "using",
+]
+
+#: SQLSTATE insufficient_privilege
+_DENIED = "42501"
+#: ids looked through for the one that was meant
+_NEAR_IDS = 10_000
+
+
+async def prepare(session: Session, schema: str) -> None:
+    """Make the ledger where it is missing, in a transaction of its own.
+
+    Raises:
+        LedgerError: there is another table of its name, or the role may not make it.
+    """
+    if await _exists(session, schema):
+        return
+    async with transaction(session, read_only=False), using(schema):
+        await session.fetch(ledger.lock_ledger(schema))
+        has_schema, kind, *_ = await _facts(session, schema)  # another run may have made it meanwhile
+        for statement in ledger.create_schema(schema) if not has_schema else ():
+            await session.execute(statement)
+        for statement in ledger.create_table(schema) if kind is None else ():
+            await session.execute(statement)
+        await session.execute(sql.COMMIT)
+
+
+async def _facts(session: Session, schema: str) -> tuple[object, ...]:
+    [facts] = await session.fetch(ledger.table_facts(schema))
+    return facts
+
+
+async def _exists(session: Session, schema: str) -> bool:
+    """Tell whether the ledger is there; raise `LedgerError` where a table of its name is another one."""
+    _, kind, columns, has_key = await _facts(session, schema)
+    if kind is None:
+        return False
+    types = json.loads(str(columns or "{}"))
+    odd = [name for name, oid in ledger.COLUMNS.items() if types.get(name) != oid]
+    if kind not in ("r", "p") or odd or not has_key:
+        name = printable(f"{schema}.{ledger.LOADS}")
+        what = f"its column {odd[0]} is missing, or of another type" if odd else "id is not its key"
+        raise LedgerError(
+            f"{name} is not a ledger of bulkio's: {what if kind in ('r', 'p') else 'it is no table'};"
+            f" keep the ledger in another schema ({show_option('ledger_schema')})"
+        )
+    return True
+
+
+@asynccontextmanager
+async def using(schema: str) -> AsyncIterator[None]:
+    """Say, where the server denies the ledger to the role, what prints the grants."""
+    try:
+        yield
+    except ConnectError:
+        raise
+    except DriverError as error:
+        if error.sqlstate != _DENIED:
+            raise
+        option = "" if schema == LEDGER_SCHEMA else f", with {show_option('ledger_schema', schema)},"
+        raise LedgerError(
+            f"the role may not use the ledger of loads, schema {show_name(schema)} ({error.args[0]}):"
+            f" `bulkio loads ddl`{option} prints what an administrator has to run, and the grants"
+        ) from error
+
+
+async def find(session: Session, schema: str, load_id: str) -> LoadRecord | None:
+    """Return the record of a load; None where there is none."""
+    rows = await session.fetch(ledger.select_loads(schema, load_id))
+    return record_of(rows[0]) if rows else None
+
+
+@asynccontextmanager
+async def _opened(
+    request: LedgerRequest | RecordRequest | GcRequest, *, changes: bool
+) -> AsyncIterator[Session | None]:
+    """Begin on the ledger; None where it was never made. What the body `changes` is committed."""
+    schema = request.ledger_schema
+    async with open_session(request.dsn, request) as session:
+        if not await _exists(session, schema):
+            yield None
+            return
+        async with (
+            transaction(session, read_only=not changes, lock_timeout=request.lock_timeout),
+            using(schema),
+        ):
+            yield session
+            if changes:
+                await session.execute(sql.COMMIT)
+
+
+async def list_loads(request: LedgerRequest) -> tuple[LoadRecord, ...]:
+    """Return what the ledger records, the latest first."""
+    async with _opened(request, changes=False) as session:
+        rows = [] if session is None else await session.fetch(ledger.select_loads(request.ledger_schema))
+    return tuple(map(record_of, rows))
+
+
+async def show_load(request: RecordRequest) -> LoadRecord:
+    """Return what the ledger records of a load.
+
+    Raises:
+        LedgerError: there is none of this id.
+    """
+    async with _opened(request, changes=False) as session:
+        return await _known(session, request)
+
+
+async def _known(session: Session | None, request: RecordRequest) -> LoadRecord:
+    load_id, schema = request.load_id, request.ledger_schema
+    if session is not None and (record := await find(session, schema, load_id)):
+        return record
+    ids = [] if session is None else await session.fetch(ledger.load_ids(schema, most=_NEAR_IDS))
+    near = did_you_mean(load_id, [str(row[0]) for row in ids])
+    raise LedgerError(f"the ledger has no load {show_value(load_id)}{near and f'; {near}'}", load_id=load_id)
+
+
+async def forget_load(request: RecordRequest) -> LoadRecord:
+    """Take a load out of the ledger; return what was recorded.
+
+    Raises:
+        LedgerError: there is none of this id, it runs, or a load of its id would add the same rows again.
+    """
+    async with _opened(request, changes=True) as session:
+        if session is not None:
+            await session.fetch(ledger.lock_load(request.ledger_schema, request.load_id, waits=True))
+        record = await _known(session, request)
+        refuse_twice(record, "forgotten, a retry would add them again: load under another id instead")
+        if session is not None:
+            await session.execute(ledger.delete_load(request.ledger_schema, request.load_id))
+    return record
+
+
+def refuse_twice(record: LoadRecord, why: str) -> None:
+    """Raise `LedgerError` where rows of an append are committed: nothing tells them from others any more."""
+    if record.appended_rows:
+        count = "1 row" if record.appended_rows == 1 else f"{record.appended_rows:,} rows"
+        raise LedgerError(
+            f"load {show_value(record.load_id)} has appended {count} to {printable(record.table)}: {why}",
+            load_id=record.load_id,
+        )
+
+
+async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
+    """Forget the loads that were done long ago, appends too; return what was recorded."""
+    async with _opened(request, changes=True) as session:
+        statement = ledger.delete_older(request.ledger_schema, days("older_than", request.older_than))
+        rows = [] if session is None else await session.fetch(statement)
+    return tuple(map(record_of, rows))
+
+
+def ledger_ddl(request: DdlRequest) -> str:
+    """Return the statements that make the ledger, and the smallest grants for a role that loads with an id."""
+    return ledger.full_ddl(request.ledger_schema, request.role)

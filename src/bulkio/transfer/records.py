@@ -1,0 +1,132 @@
+"""What the ledger records of a load, and in what another load is not the same. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from bulkio.show import show_option, show_value
+from bulkio.sql import ledger as sql
+from bulkio.transfer.report import LoadReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bulkio.protocols import Row
+
+__all__ = ["LoadFacts", "LoadRecord", "differences", "record_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """What a load's id stands for: two loads that agree in it store the same."""
+
+    table_schema: str
+    table_name: str
+    mode: str
+    #: files, in order: size, hash, and the name, which does not count; and the version that the user has told
+    source: Mapping[str, object]
+    #: options that change what is stored, where they are not the default
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRecord:
+    """A load in the ledger."""
+
+    load_id: str
+    facts: LoadFacts
+    #: done; other words are for loads that commit in parts
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    #: rows that it has stored
+    rows: int | None
+    report: LoadReport | None
+    #: version of bulkio that has recorded it
+    bulkio_version: str
+
+    @property
+    def table(self) -> str:
+        """The table's name with its schema's."""
+        return f"{self.facts.table_schema}.{self.facts.table_name}"
+
+    @property
+    def appended_rows(self) -> int:
+        """Rows that a second run would add once more."""
+        return self.rows or 0 if self.facts.mode == "append" else 0
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what is recorded, as JSON has it."""
+        times = {"started_at": self.started_at, "finished_at": self.finished_at}
+        return {
+            "load_id": self.load_id,
+            **{each.name: getattr(self.facts, each.name) for each in fields(self.facts)},
+            "state": self.state,
+            **{name: None if time is None else time.isoformat() for name, time in times.items()},
+            "rows": self.rows,
+            "report": None if self.report is None else self.report.as_dict(),
+            "bulkio_version": self.bulkio_version,
+        }
+
+
+def record_of(row: Row) -> LoadRecord:
+    """Return the record that a row of the ledger is, whose columns are texts."""
+    found = dict(zip(sql.COLUMNS, cast("Sequence[str]", row), strict=True))
+    facts = LoadFacts(
+        found["table_schema"],
+        found["table_name"],
+        found["mode"],
+        json.loads(found["source"]),
+        json.loads(found["options"]),
+    )
+    return LoadRecord(
+        found["id"],
+        facts,
+        found["state"],
+        datetime.fromisoformat(found["started_at"]),
+        None if found["finished_at"] is None else datetime.fromisoformat(found["finished_at"]),
+        None if found["rows"] is None else int(found["rows"]),
+        None if found["report"] is None else LoadReport.from_dict(json.loads(found["report"])),
+        found["bulkio_version"],
+    )
+
+
+def differences(then: LoadFacts, now: LoadFacts) -> tuple[str, ...]:
+    """Say in what a load is another one than the recorded one, a line for each; nothing where it is the same."""
+    return tuple(_differences(then, now))
+
+
+def _differences(then: LoadFacts, now: LoadFacts) -> Iterator[str]:
+    for name in ("table_schema", "table_name", "mode"):
+        before, after = getattr(then, name), getattr(now, name)
+        if before != after:
+            yield f"{name}: {show_value(before)} then, {show_value(after)} now"
+    yield from _source_differences(then.source, now.source)
+    for name in sorted({*then.options, *now.options}):
+        before, after = (facts.options.get(name) for facts in (then, now))
+        if before != after:
+            yield f"{show_option(name)}: {_shown(before)} then, {_shown(after)} now"
+
+
+def _source_differences(then: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
+    if then.get("version") != now.get("version"):
+        yield f"{show_option('source_version')}: {_shown(then.get('version'))} then, {_shown(now.get('version'))} now"
+    before, after = (cast("list[dict[str, object]]", source.get("files") or []) for source in (then, now))
+    if len(before) != len(after):
+        yield f"the source: {_files(before)} then, {_files(after)} now"
+        return
+    for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
+        if (old["bytes"], old["xxh3_128"]) != (new["bytes"], new["xxh3_128"]):
+            sizes = f"{old['bytes']:,} bytes then, {new['bytes']:,} now"
+            yield f"file {number}, {new['name']}: its content is another, {sizes}"
+
+
+def _files(files: Sequence[object]) -> str:
+    return {0: "no files", 1: "1 file"}.get(len(files), f"{len(files)} files")
+
+
+def _shown(value: object) -> str:
+    return "not given" if value is None else show_value(value)

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -50,6 +51,7 @@ from bulkio.protocols import Progress
 from bulkio.show import show_option
 from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
+from bulkio.transfer.claim import make_claim
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.replacing import begin_replacement, finish_replacement
 from bulkio.transfer.report import LoadReport
@@ -83,47 +85,60 @@ async def load(request: LoadRequest) -> LoadReport:
     refuse_stray_options(request)
     plan_around(request)  # what cannot run is refused before anything is tried
     retries = Retries(request)
-    return await retries.run(partial(_load, request, retries))
+    return await retries.run(partial(_load, request, retries, str(uuid4())))
 
 
-async def _load(request: LoadRequest, retries: Retries) -> LoadReport:
-    """Try once."""
+async def _load(request: LoadRequest, retries: Retries, run: str) -> LoadReport:
+    """Try once; `run` tells all tries of one call from other runs."""
     started = time.perf_counter()
-    async with _opened(request) as source:
+    async with _opened(request) as source, open_session(request.dsn, request) as session:
         retries.reads_once = source.reads_once
-        async with (
-            open_session(request.dsn, request) as session,
-            transaction(
-                session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
-            ) as begun,
-        ):
-            plan = await _plan(session, source, request)
-            rows, is_estimate = await rows_before(session, plan)
-            await run_before(session, plan)
-            sender = Sender(plan, source)
-            copied, changes = await _store(session, plan, sender)
-            await run_after(session, plan)
-            if request.progress is not None:
-                request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
-            await commit(session, await server_judge(session, request.dsn, request, tells_place=begun.tells_place))
-    return LoadReport(
+        claim = await make_claim(session, source, request, run)
+        async with transaction(
+            session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
+        ) as begun:
+            if claim is not None and (done := await claim.take(session)) is not None:
+                await session.execute(sql.ROLLBACK)
+                return done
+            plan, report = await _carry_out(session, source, request)
+            report = replace(report, lifted=begun.lifted, seconds=time.perf_counter() - started)
+            if claim is None:
+                judge = await server_judge(session, request.dsn, request, tells_place=begun.tells_place)
+            else:
+                judge = await claim.record(session, plan, report)
+            await commit(session, judge)
+    return replace(report, seconds=time.perf_counter() - started)
+
+
+async def _carry_out(session: Session, source: Source, request: LoadRequest) -> tuple[LoadPlan, LoadReport]:
+    """Do all but COMMIT; return the plan that was carried out, and a report without times."""
+    plan = await _plan(session, source, request)
+    rows, is_estimate = await rows_before(session, plan)
+    await run_before(session, plan)
+    sender = Sender(plan, source)
+    copied, changes = await _store(session, plan, sender)
+    await run_after(session, plan)
+    if request.progress is not None:
+        request.progress(Progress(sender.rows, sender.bytes, plan.source_rows, committing=True))
+    report = LoadReport(
         rows=copied,
         bytes=sender.bytes,
-        seconds=time.perf_counter() - started,
+        seconds=0.0,
         driver=session.driver,
         method=plan.method,
         mode=request.mode,
         table=f"{plan.schema}.{plan.table}",
         created=plan.creates,
         notes=plan.notes,
-        lifted=begun.lifted,
         rows_before=rows,
         rows_before_estimated=is_estimate,
         inserted=changes.inserted,
         updated=changes.updated,
         skipped=copied - changes.inserted - changes.updated,
         deleted=changes.deleted,
+        load_id=request.load_id,
     )
+    return plan, report
 
 
 async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, Changes]:

@@ -30,6 +30,7 @@ class CommandRow:
 COMMANDS = {
     "load": CommandRow("bulkio.cli.load", "load", "Load files into a table."),
     "export": CommandRow("bulkio.cli.export", "export", "Export a table or a query into a file."),
+    "loads": CommandRow("bulkio.cli.loads", "loads", "Look at what was loaded with --load-id, and forget it."),
     "server": CommandRow("bulkio.cli.server", "server", "Run the embedded PostgreSQL server."),
     "bench": CommandRow(
         "bulkio.cli.bench", "bench", "Compare every driver and method with what the server itself can do."

@@ -28,6 +28,7 @@ __all__ = [
     "Output",
     "by_column",
     "debug_option",
+    "field_options",
     "output_options",
     "parse_columns",
     "parse_param",
@@ -92,19 +93,33 @@ def request_options(request: type) -> Callable[[Command], Command]:
 
     The command gets the values as its `options`, which the function of the API takes as they are, and its `output`.
     """
+
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def call(**values: object) -> object:
+            output = Output(*(bool(values.pop(name)) for name in Output.__slots__))
+            return command(output=output, **values)
+
+        quiet_help = "Print nothing but warnings, errors, and what --json prints."
+        wrapped: Callable[..., object] = output_options(call)
+        wrapped = click.option("--quiet", "-q", is_flag=True, help=quiet_help)(wrapped)
+        wrapped = click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")(wrapped)
+        return cast("Command", field_options(request)(wrapped))
+
+    return add
+
+
+def field_options(request: type) -> Callable[[Command], Command]:
+    """Add the options of a request; the command gets their values as its `options`."""
     fields = [each for each in fields_of(request) if each.option.is_flag]
 
     def add(command: Command) -> Command:
         @functools.wraps(command)
         def call(**values: object) -> object:
             options = {each.name: values.pop(each.name) for each in fields}
-            output = Output(*(bool(values.pop(name)) for name in Output.__slots__))
-            return command(options=options, output=output, **values)
+            return command(options=options, **values)
 
-        quiet_help = "Print nothing but warnings, errors, and what --json prints."
-        wrapped: Callable[..., object] = output_options(call)
-        wrapped = click.option("--quiet", "-q", is_flag=True, help=quiet_help)(wrapped)
-        wrapped = click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")(wrapped)
+        wrapped: Callable[..., object] = call
         for each in reversed(fields):
             wrapped = _flag(each)(wrapped)
         return cast("Command", wrapped)
@@ -128,8 +143,9 @@ def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[...,
     kind: click.ParamType[Any] = click.IntRange(field.option.least) if field.shape is int else click.STRING
     if field.words:
         kind = WordChoice(field.words, field.option.advice or {})
-    default = None if field.default is Parameter.empty else field.default
-    return flag(type=kind, default=default, show_default=default is not None, help=text + shown)
+    if field.default is Parameter.empty:
+        return flag(type=kind, required=True, help=text)
+    return flag(type=kind, default=field.default, show_default=field.default is not None, help=text + shown)
 
 
 def _read_several(field: OptionField, _ctx: click.Context, _option: click.Parameter, texts: Sequence[str]) -> object:

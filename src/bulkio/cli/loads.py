@@ -1,0 +1,149 @@
+"""`bulkio loads`: the ledger of the loads that had an id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bulkio.cli.interrupts import carry_out
+from bulkio.cli.options import field_options, output_options, use_dsn
+from bulkio.cli.output import show, show_json
+from bulkio.options import DdlRequest, GcRequest, LedgerRequest, RecordRequest
+from bulkio.show import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bulkio import LoadRecord
+
+__all__ = ["loads"]
+
+
+@click.group()
+def loads() -> None:
+    """Look at what was loaded with --load-id, and forget it.
+
+    Each such load has a row in the ledger, a table in a schema of its own, which is written in the load's own
+    transaction. The first load with an id makes it, or an administrator does with what `bulkio loads ddl` prints.
+    """
+
+
+@loads.command("list")
+@field_options(LedgerRequest)
+@output_options
+def list_(options: dict[str, Any], *, as_json: bool) -> None:
+    """List the loads, the latest first."""
+    from bulkio import sync
+
+    records = _ask(lambda: sync.list_loads(**options), options)
+    if as_json:
+        show_json({"loads": [record.as_dict() for record in records]})
+    else:
+        _show_table(records)
+
+
+@loads.command("show")
+@click.argument("load_id", metavar="ID")
+@field_options(RecordRequest)
+@output_options
+def show_(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
+    """Show all that is recorded of a load: its source, its options, its report."""
+    from bulkio import sync
+
+    record = _ask(lambda: sync.show_load(load_id, **options), options)
+    if as_json:
+        show_json(record.as_dict())
+        return
+    for name, value in record.as_dict().items():
+        if isinstance(value, dict):
+            show(f"{name}:")
+            _show_fields(value, "  ")
+        else:
+            _show_fields({name: value}, "")
+
+
+@loads.command()
+@click.argument("load_id", metavar="ID")
+@field_options(RecordRequest)
+@output_options
+def forget(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
+    """Forget a load, so that its id is free again; its rows stay.
+
+    Refused where it has appended rows: a retry would append them again.
+    """
+    from bulkio import sync
+
+    record = _ask(lambda: sync.forget_load(load_id, **options), options)
+    if as_json:
+        show_json({"forgotten": [record.load_id]})
+    else:
+        show(f"load {printable(record.load_id)} is forgotten; its rows in {printable(record.table)} stay")
+
+
+@loads.command()
+@field_options(GcRequest)
+@output_options
+def gc(options: dict[str, Any], *, as_json: bool) -> None:
+    """Forget the loads that ended long ago, appends too; their rows stay.
+
+    A retry that comes later than that loads again.
+    """
+    from bulkio import sync
+
+    records = _ask(lambda: sync.gc_loads(**options), options)
+    if as_json:
+        show_json({"forgotten": [record.load_id for record in records]})
+    else:
+        show(f"{len(records):,} loads are forgotten" if len(records) != 1 else "1 load is forgotten")
+
+
+@loads.command()
+@field_options(DdlRequest)
+@output_options
+def ddl(options: dict[str, Any], *, as_json: bool) -> None:
+    """Print the SQL that makes the ledger, and the grants that a role needs to load with an id.
+
+    For an administrator, where the loading role may not create a schema: bulkio loads ddl --role loader | psql
+    """
+    from bulkio import sync
+
+    text = sync.ledger_ddl(**options)
+    if as_json:
+        show_json({"ddl": text})
+    else:
+        show(text)
+
+
+def _ask(work: Callable[[], Any], options: dict[str, Any]) -> Any:
+    """Run a call of the sync façade, on the database that the options, or the environment, name."""
+    options["dsn"] = use_dsn(options["dsn"], quiet=True)
+    return carry_out(work, "nothing was changed")
+
+
+def _show_table(records: Sequence[LoadRecord]) -> None:
+    """Show a line for each load, its columns below each other."""
+    if not records:
+        show("no load was recorded")
+        return
+    head = ("id", "state", "rows", "mode", "table", "finished (UTC)")
+    columns = list(zip(head, *map(_line, records), strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    for line in zip(*columns, strict=True):
+        show("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _line(record: LoadRecord) -> tuple[str, ...]:
+    finished = "" if record.finished_at is None else f"{record.finished_at:%Y-%m-%d %H:%M:%S}"
+    rows = "" if record.rows is None else f"{record.rows:,}"
+    names = printable(record.load_id), record.state, rows, record.facts.mode, printable(record.table)
+    return (*names, finished)
+
+
+def _show_fields(fields: dict[str, object], indent: str) -> None:
+    for name, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            for each in value:
+                show(f"{indent}{name}: {', '.join(f'{key} {printable(str(text))}' for key, text in each.items())}")
+        elif value is not None:
+            show(f"{indent}{name}: {printable(str(value))}")

@@ -32,6 +32,7 @@ __all__ = [
     "Sink",
     "Source",
     "Spelling",
+    "made_up_names",
 ]
 
 CopyFormat = Literal["binary", "csv"]
@@ -131,6 +132,15 @@ class CsvForm:
     quote: str = '"'
     escape: str = '"'
     null: str = ""
+
+
+def made_up_names(count: int) -> tuple[str, ...]:
+    """Return names for so many columns that have none, as PostgreSQL makes them up for VALUES.
+
+    >>> made_up_names(2)
+    ('column1', 'column2')
+    """
+    return tuple(f"column{number}" for number in range(1, count + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ __all__ = [
     "printable",
     "show_flag",
     "show_name",
+    "show_no_header",
     "show_option",
     "show_rows",
     "show_type",
@@ -96,6 +97,11 @@ def show_option(name: str, value: object = None) -> str:
     if not _Spelling.as_flags:
         return name if value is None else f"{name}={value!r}"
     return show_flag(name) if value is None or value is True else f"{show_flag(name)} {value}"
+
+
+def show_no_header() -> str:
+    """Show the option that says that a CSV has no header, which has another name for the program."""
+    return "--no-header" if _Spelling.as_flags else "header=False"
 
 
 def show_flag(name: str) -> str:

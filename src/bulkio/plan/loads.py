@@ -19,7 +19,7 @@ from bulkio.plan.recorded import recorded_table
 from bulkio.plan.refusals import misfit, refuse, refuse_changed, refuse_odd_dimensions, unlike
 from bulkio.plan.replaced_columns import replaced_columns
 from bulkio.plan.target import Target
-from bulkio.protocols import CopyTarget
+from bulkio.protocols import CopyTarget, made_up_names
 from bulkio.quote import NAME_BYTES
 from bulkio.show import column_lines, did_you_mean, printable, show_name, show_option, show_rows, show_type
 from bulkio.sql import KeyColumn
@@ -96,7 +96,11 @@ class LoadPlan:
 
     def describe(self) -> str:
         """Return the plan as text, for people."""
-        rows = "an unknown number of rows" if self.source_rows is None else show_rows(self.source_rows)
+        rows = (
+            "its rows were not read: only a load checks them"
+            if self.source_rows is None
+            else show_rows(self.source_rows)
+        )
         lines = [
             f"load {printable(self.source)} ({rows})",
             f"into {show_name(self.schema)}.{show_name(self.table)}"
@@ -213,10 +217,11 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
     columns = {column.name: column for column in table.columns}
     fields, faults, skipped = [], [], []
     policies, types = request.policies, request.types or {}
+    nameless = source.spelling is not None and tuple(source.schema.names) == made_up_names(len(source.schema))
     for arrow in source.schema:
         column = columns.get(arrow.name)
         if column is None:
-            faults.append((arrow.name, _unknown_column(arrow.name, columns)))
+            faults.append((arrow.name, _unknown_column(arrow.name, columns, nameless=nameless)))
             continue
         if column.generated:  # the server makes its values itself
             skipped.append(arrow.name)
@@ -351,7 +356,9 @@ def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
     refuse(faults, "the source's column names cannot be used")
 
 
-def _unknown_column(name: str, columns: dict[str, Column]) -> str:
+def _unknown_column(name: str, columns: dict[str, Column], *, nameless: bool) -> str:
+    if nameless:
+        return f"the file has no name for this column: give the names of all ({show_option('header_names')})"
     mend = did_you_mean(name, columns) or f"leave it out with {show_option('columns')}"
     return f"the table has no such column; {mend}"
 

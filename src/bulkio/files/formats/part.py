@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from bulkio.errors import FileError, SchemaError
-from bulkio.protocols import PartRange
-from bulkio.show import did_you_mean, printable
+from bulkio.protocols import PartRange, made_up_names
+from bulkio.show import did_you_mean, printable, show_option
 
 if TYPE_CHECKING:
     import os
@@ -87,6 +87,8 @@ class Part(Protocol):
 
     #: spelling of its values where it has nothing but text; None where its types are Arrow's
     spelling: Spelling | None
+    #: what the user has to know of it
+    notes: tuple[str, ...]
 
     def ranges(self, count: int) -> Sequence[PartRange]:
         """Cut the file into at most `count` ranges of about the same size, in order. Raises `FileError`."""
@@ -121,6 +123,7 @@ class TypedPart:
     """What the parts of formats with types of their own have in common: there is nothing to tell."""
 
     spelling: Spelling | None = None
+    notes: tuple[str, ...] = ()
 
     def line_of_row(self, row: int) -> int | None:  # noqa: ARG002 - the Protocol's
         """Return None: its rows have no lines."""
@@ -145,6 +148,8 @@ def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> 
         if faults:
             names = tuple(dict.fromkeys(faults))
             near = next(filter(None, (did_you_mean(name, schema.names) for name in names)), "")
+            if tuple(schema.names) == made_up_names(len(schema)):
+                near = f"its columns have no names of their own: give them ({show_option('header_names')})"
             what = f"{source}: " + text.format(printable(", ".join(names)))
             raise SchemaError(f"{what}; {near}" if near and names[0] not in schema.names else what, columns=names)
     return columns

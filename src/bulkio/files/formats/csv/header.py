@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bulkio.errors import CsvError
-from bulkio.show import show_name, show_value
+from bulkio.protocols import made_up_names
+from bulkio.show import printable, show_name, show_no_header, show_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bulkio.files.formats.csv.options import CsvOptions
     from bulkio.files.formats.csv.parser import Parser
 
-__all__ = ["column_names"]
+__all__ = ["column_names", "header_notes"]
+
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 _DELIMITERS = ",;\t|"
 
@@ -24,7 +30,16 @@ def column_names(parser: Parser, options: CsvOptions) -> tuple[str, ...]:
         return options.header_names or _header(parser, options)
     if options.header_names is None and not parser.width:
         raise CsvError("it is empty, so that nothing tells its columns", path=parser.name)
-    return options.header_names or tuple(f"column{i + 1}" for i in range(parser.width))
+    return options.header_names or made_up_names(parser.width)
+
+
+def header_notes(names: Sequence[str], options: CsvOptions, path: str) -> tuple[str, ...]:
+    """Return what there is to say of the names: one that is a number may be the first row of a file without any."""
+    numbers = [name for name in names if _NUMBER.fullmatch(name)]
+    if not numbers or not options.has_header or options.header_names is not None:
+        return ()
+    mend = f"if the file has no header, say so ({show_no_header()})"
+    return (f"{printable(path)}: {show_name(numbers[0])} in its header is a number: {mend}",)
 
 
 def _header(parser: Parser, options: CsvOptions) -> tuple[str, ...]:

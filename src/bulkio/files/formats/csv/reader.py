@@ -10,18 +10,19 @@ from contextlib import ExitStack, suppress
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
 from bulkio.choices import check_number
-from bulkio.errors import FileError, SchemaError
+from bulkio.errors import FileError
 from bulkio.files.faults import reading
 from bulkio.files.formats.csv.decoding import Utf8Stream
+from bulkio.files.formats.csv.header import header_notes
 from bulkio.files.formats.csv.opening import is_plain, open_path, open_stream, read_pieces
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, make_parser, parse, probe
-from bulkio.files.formats.part import ReadOptions, file_state
+from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
 from bulkio.forms.inference import Inference
 from bulkio.protocols import Chunk, PartRange
 
@@ -61,6 +62,7 @@ class CsvPart:
             with open_path(path) as file:
                 self._layout = probe(path, self.options, read_pieces(file))
         self.schema = _schema(self._layout.names)
+        self.notes = header_notes(self._layout.names, self.options, path)
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the file once, in order."""
@@ -147,12 +149,12 @@ class CsvPart:
 class CsvStream:
     """A CSV in an open binary file, such as stdin's buffer. A `protocols.Source` that can be read once.
 
-    The constructor reads up to the end of the header. The file stays the caller's. Raises `FileError`, and
+    The constructor reads up to the end of the header. The file stays the caller's, unless this `owns` it.
+    Raises `FileError`, and
     `SchemaError` for unknown `columns`.
     """
 
     rows: int | None = None
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -174,9 +176,16 @@ class CsvStream:
             self._pieces = read_pieces(self._opened.enter_context(open_stream(file)))
             self._layout = probe(name, self.options, _noting(self._pieces, self._head))
         names = self._layout.names
-        keep = None if columns is None else _positions(names, columns, name)
+        self.notes = header_notes(names, self.options, name)
+        whole = _schema(names)
+        chosen = None if columns is None else choose_columns(whole, tuple(columns), name)
+        keep = None if chosen is None else tuple(map(names.index, chosen))
         self._parser = make_parser(name, self.options, names=names, keep=keep, batch_rows=batch_rows)
-        self.schema = _schema(names if columns is None else columns)
+        self.schema = whole if chosen is None else _schema(chosen)
+
+    def owns(self, file: IO[bytes]) -> None:
+        """Close `file`, too, when this is closed."""
+        self._opened.callback(file.close)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order. Raises `FileError`, of which `CsvError` is one."""
@@ -238,10 +247,3 @@ def _wanted(batches: Iterator[pa.RecordBatch | None]) -> Iterator[pa.RecordBatch
 
 def _schema(names: Sequence[str]) -> pa.Schema:
     return pa.schema([(name, pa.string()) for name in names])
-
-
-def _positions(names: tuple[str, ...], columns: Sequence[str], source: str) -> tuple[int, ...]:
-    unknown = tuple(column for column in columns if column not in names)
-    if unknown:
-        raise SchemaError(f"{source}: has no column {', '.join(unknown)}", columns=unknown)
-    return tuple(names.index(column) for column in columns)

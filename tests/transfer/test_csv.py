@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -206,3 +208,49 @@ def test_source_is_a_value() -> None:
         source.delimiter = ","  # type: ignore[misc]
     with pytest.raises(BulkioError, match="delimiter"):
         bulkio.csv("x.csv", delimiter="::")
+
+
+def test_a_file_without_names(dsn: str, conn: psycopg.Connection, tmp_path: Path) -> None:
+    """Where the columns have no names, the message tells how to give them."""
+    source = tmp_path / "x.csv"
+    source.write_text("1,2\n")
+    conn.execute("CREATE TABLE t (a int, b int)")
+    headless = bulkio.csv(str(source), header=False)
+    for columns in (["a", "b"], None):
+        with pytest.raises(SchemaError, match="header_names"):
+            bulkio.load(headless, "t", dsn, columns=columns)
+    with pytest.raises(SchemaError, match="header_names"):
+        bulkio.load(bulkio.csv(io.BytesIO(b"1,2\n"), header=False), "t", dsn, columns=["a"])
+
+
+def test_a_header_that_is_data(dsn: str, tmp_path: Path) -> None:
+    """A number for a name is told: the file may have no header."""
+    source = tmp_path / "x.csv"
+    source.write_text("1,x\n2,y\n")
+    (note,) = bulkio.load(str(source), "t", dsn).notes
+    assert note == f'{source}: "1" in its header is a number: if the file has no header, say so (header=False)'
+    (note,) = bulkio.load(bulkio.csv(io.BytesIO(b"x,1.5\n1,2\n")), "u", dsn).notes
+    assert '"1.5" in its header' in note
+    named = bulkio.csv(str(source), header_names=["1", "2"])
+    assert bulkio.load(named, "v", dsn).notes == ()
+
+
+@pytest.mark.parametrize("infer", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_named_pipe(dsn: str, conn: psycopg.Connection, tmp_path: Path, *, infer: bool, packed: bool) -> None:
+    """What can be read once is read once; to infer types it is kept meanwhile."""
+    os.mkfifo(tmp_path / "x.csv")
+    data = b"a,b\n" + b"1,x\n" * 100_000
+    writer = threading.Thread(target=(tmp_path / "x.csv").write_bytes, args=(gzip.compress(data) if packed else data,))
+    writer.start()
+    assert bulkio.load(bulkio.csv(tmp_path / "x.csv", infer=infer), "t", dsn).rows == 100_000
+    writer.join()
+    assert conn.execute("SELECT DISTINCT a::text FROM t").fetchall() == [("1",)]
+
+
+def test_a_plan_reads_no_rows(dsn: str, tmp_path: Path) -> None:
+    """A plan of a ragged file says that nobody has looked at its rows."""
+    source = tmp_path / "x.csv"
+    source.write_text("a,b\n1\n")
+    plan = bulkio.plan_load(str(source), "t", dsn)
+    assert f"load {source} (its rows were not read: only a load checks them)" in str(plan)

@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.files.arrow_stream import begins_as_stream, open_stream_reader
 from bulkio.files.batches import reader_of
+from bulkio.files.faults import reading
 from bulkio.files.formats.csv.file import CsvFile
-from bulkio.files.formats.csv.reader import CsvStream
+from bulkio.files.formats.csv.opening import is_pipe
+from bulkio.files.formats.csv.reader import CsvPart, CsvStream
 from bulkio.files.formats.registry import (
     FOLDER_SUFFIXES,
     FORMATS,
@@ -98,6 +102,8 @@ def open_source(
         source = source.path
     if isinstance(source, str) and source == "-":
         return _open_stdin(fmt, batch_rows, chosen)
+    if fmt is None and isinstance(source, str | os.PathLike) and is_csv_name(os.fspath(source)) and is_pipe(source):
+        return _open_csv(CsvFile(source), batch_rows, chosen)
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
     parts = [known.open_part(path) for known, path in zip(formats, listing.paths, strict=True)]
@@ -118,12 +124,34 @@ def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None)
     path = source.path
     if path == "-" or hasattr(path, "read"):
         file, name = (stdin(), "stdin") if path == "-" else (path, getattr(path, "name", type(path).__name__))
-        if source.infer:
-            return spooled_csv(file, str(name), source.options, batch_rows=batch_rows, columns=columns)
-        return CsvStream(file, source.options, name=str(name), batch_rows=batch_rows, columns=columns)
+        return _open_csv_stream(source, file, str(name), batch_rows, columns)
+    if isinstance(path, str | os.PathLike) and is_pipe(path):
+        return _open_csv_pipe(source, os.fspath(path), batch_rows, columns)
     listing = list_files(_named(path), frozenset({".csv"}))
-    parts = [source.open_part(path) for path in listing.paths]
+    parts = [CsvPart(path, source.options) for path in listing.paths]
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
+
+
+def _open_csv_pipe(
+    source: CsvFile, path: str, batch_rows: int, columns: tuple[str, ...] | None
+) -> FileSource | CsvStream:
+    with ExitStack() as opened:
+        with reading(path):
+            file = opened.enter_context(Path(path).open("rb", buffering=0))
+        stream = _open_csv_stream(source, file, path, batch_rows, columns)
+        if isinstance(stream, CsvStream):
+            stream.owns(file)
+            opened.pop_all()
+        return stream
+
+
+def _open_csv_stream(
+    source: CsvFile, file: BinaryFile, name: str, batch_rows: int, columns: tuple[str, ...] | None
+) -> FileSource | CsvStream:
+    """Open what can be read once; it is kept in a file where it is to be read twice."""
+    if source.infer:
+        return spooled_csv(file, name, source.options, batch_rows=batch_rows, columns=columns)
+    return CsvStream(file, source.options, name=name, batch_rows=batch_rows, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import partial
-from typing import TYPE_CHECKING
 
 from bulkio.files.formats.csv.options import CsvOptions
-from bulkio.files.formats.csv.reader import CsvPart
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bulkio.files.formats.part import Part
 
 __all__ = ["CsvFile"]
 
@@ -39,8 +31,3 @@ class CsvFile(CsvOptions):
     def options(self) -> CsvOptions:
         """Tell how it is written, wherever it is."""
         return CsvOptions(**{f.name: getattr(self, f.name) for f in fields(CsvOptions)})
-
-    @property
-    def open_part(self) -> Callable[[str], Part]:
-        """Return what opens one file of these."""
-        return partial(CsvPart, options=self.options)

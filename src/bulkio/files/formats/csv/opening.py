@@ -6,6 +6,7 @@ a wrong checksum and bytes after the end are errors (its own, an OSError, which 
 
 from __future__ import annotations
 
+import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,9 +16,10 @@ import pyarrow as pa
 from bulkio.errors import ConfigError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
-__all__ = ["BinaryFile", "compression_of", "is_plain", "open_path", "open_stream", "read_pieces"]
+__all__ = ["BinaryFile", "compression_of", "is_pipe", "is_plain", "open_path", "open_stream", "read_pieces"]
 
 #: first bytes of compressed files (RFC 1952, RFC 8878)
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -58,6 +60,14 @@ def compression_of(head: bytes) -> str | None:
     ('gzip', None)
     """
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path names a pipe, such as a shell's <(…): what is there can be read once."""
+    try:
+        return stat.S_ISFIFO(Path(path).stat().st_mode)
+    except OSError:  # opening it tells why
+        return False
 
 
 def is_plain(path: str) -> bool:

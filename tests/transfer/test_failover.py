@@ -86,6 +86,36 @@ def test_a_promoted_standby_is_not_believed(pair: tuple[Cluster, Cluster], folde
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+def test_with_an_id_a_promoted_standby_tells_what_it_has(
+    pair: tuple[Cluster, Cluster], folder: Path, driver: str
+) -> None:
+    """Its ledger has no such load, as it has no such rows: a retry there is right, and then it is done once."""
+    primary, standby = pair
+    with connect(standby.url()) as replica:
+        behind = replica.execute("SELECT to_regclass('bulkio_ledger.loads')").fetchone()
+    assert behind == (None,)
+
+    def promote() -> str:
+        with connect(standby.url()) as replica:
+            assert replica.execute("SELECT pg_promote()").fetchone() == (True,)
+            replica.execute(bulkio.ledger_ddl(role="bulkio"))
+        return standby.url()
+
+    with connect(primary.url()) as conn:
+        conn.execute(bulkio.ledger_ddl(role="bulkio"))
+    options = {"driver": driver, "load_id": "x", "source_version": "1"}
+    with (
+        LossyProxy(primary.url(), folder, "after the server has answered", promote) as proxy,
+        pytest.raises(bulkio.ConnectError, match="nothing was changed") as caught,
+    ):
+        bulkio.load(TABLE, "t", proxy.dsn, **options)
+    assert caught.value.retryable
+    assert [bulkio.load(TABLE, "t", standby.url(), **options).already for _ in range(2)] == [False, True]
+    with connect(standby.url()) as conn:
+        assert conn.execute("SELECT count(*) FROM t").fetchone() == (3,)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_a_standby_is_asked_until_the_time_is_up(
     pair: tuple[Cluster, Cluster], folder: Path, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,3 +98,13 @@ def test_a_pool_of_one_connection(dsn: str, pooled: str, driver: str) -> None:
             assert found.column("m").to_pylist() == ["sad"]
         assert bulkio.read("here", pooled, driver=driver, method=method).read_all().to_pylist() == [{"a": 1}]
     assert fetch(dsn, "SELECT count(*) FROM public.t") == [(12,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_load_with_an_id_needs_one_connection(dsn: str, pooled: str, driver: str) -> None:
+    """The ledger is made, the id locked and the retry answered on the one; no lock is left for the next client."""
+    for load_id, already in (("x", False), ("x", True), ("y", False)):
+        report = bulkio.load(ROWS, "t", pooled, driver=driver, load_id=load_id, source_version="1")
+        assert report.already == already
+    assert fetch(dsn, "SELECT count(*) FROM public.t") == [(4,)]
+    assert fetch(dsn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]

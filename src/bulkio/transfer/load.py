@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from bulkio.options import LoadRequest
     from bulkio.plan.modes import ModeRule
     from bulkio.protocols import Session, Source
+    from bulkio.transfer.claim import Claim
 
 __all__ = ["load", "load_plan"]
 
@@ -91,23 +92,32 @@ async def load(request: LoadRequest) -> LoadReport:
 async def _load(request: LoadRequest, retries: Retries, run: str) -> LoadReport:
     """Try once; `run` tells all tries of one call from other runs."""
     started = time.perf_counter()
-    async with _opened(request) as source, open_session(request.dsn, request) as session:
+    async with _opened(request) as source:
         retries.reads_once = source.reads_once
-        claim = await make_claim(session, source, request, run)
-        async with transaction(
-            session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
-        ) as begun:
-            if claim is not None and (done := await claim.take(session)) is not None:
-                await session.execute(sql.ROLLBACK)
-                return done
-            plan, report = await _carry_out(session, source, request)
-            report = replace(report, lifted=begun.lifted, seconds=time.perf_counter() - started)
-            if claim is None:
-                judge = await server_judge(session, request.dsn, request, tells_place=begun.tells_place)
-            else:
-                judge = await claim.record(session, plan, report)
-            await commit(session, judge)
-    return replace(report, seconds=time.perf_counter() - started)
+        async with open_session(request.dsn, request) as session:
+            claim = await make_claim(session, source, request, run)
+            report = await _transact(session, source, request, claim, started)
+    return report if report.already else replace(report, seconds=time.perf_counter() - started)
+
+
+async def _transact(
+    session: Session, source: Source, request: LoadRequest, claim: Claim | None, started: float
+) -> LoadReport:
+    """Do it in one transaction; where the load's id says that it is done, do nothing."""
+    async with transaction(
+        session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
+    ) as begun:
+        if claim is not None and (done := await claim.take(session)) is not None:
+            await session.execute(sql.ROLLBACK)
+            return done
+        plan, report = await _carry_out(session, source, request)
+        report = replace(report, lifted=begun.lifted, seconds=time.perf_counter() - started)
+        if claim is None:
+            judge = await server_judge(session, request.dsn, request, tells_place=begun.tells_place)
+        else:
+            judge = await claim.record(session, plan, report)
+        await commit(session, judge)
+    return report
 
 
 async def _carry_out(session: Session, source: Source, request: LoadRequest) -> tuple[LoadPlan, LoadReport]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 from pathlib import Path
@@ -382,6 +383,13 @@ def test_missing_and_empty(tmp_path):
         with pytest.raises(FileError) as caught:
             open_source(tmp_path / f"x{suffix}", batch_rows=1)
         assert caught.value.path.endswith(suffix)
+
+
+def test_a_compressed_stream_by_its_name(tmp_path):
+    """Only CSV is decompressed; the message says how an Arrow stream goes in."""
+    (tmp_path / "x.arrows.gz").write_bytes(gzip.compress(b"x"))
+    with pytest.raises(ConfigError, match=r"compressed with gzip.*zcat"):
+        open_source(tmp_path / "x.arrows.gz", batch_rows=1)
 
 
 def test_pipes_and_broken_links_are_refused(tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 from bulkio.files.faults import reading
 from bulkio.files.formats import ipc, parquet
+from bulkio.files.formats.csv.opening import compression_of
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.stores.paths import ending
 from bulkio.show import printable
@@ -90,6 +91,9 @@ def format_of_file(path: str) -> Format:
     for fmt in FORMATS:
         if fmt.magic and head.startswith(fmt.magic):
             return fmt
+    if packed := compression_of(head):
+        mend = "decompress an Arrow stream into stdin (zcat, zstdcat … | bulkio load - TABLE)"
+        raise ConfigError(f"{printable(path)}: it is compressed with {packed}, and only CSV is read so: {mend}")
     raise ConfigError(
         f"{printable(path)}: of no format that bulkio knows; {_known()}. CSV is not guessed: if it is one, say so"
         " (--format csv, bulkio.csv(path))"

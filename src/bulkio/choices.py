@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from bulkio.errors import ConfigError
@@ -72,6 +74,57 @@ def check_flag(name: str, value: object) -> None:
     """Refuse what is neither True nor False: a text, even "false", would count as True."""
     if not isinstance(value, bool):
         raise ConfigError(f"{show_option(name)} is {value!r}, and can be True or False")
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChoice:
+    """Which columns are wanted: those that are named, in this order, or all but those.
+
+    >>> ColumnChoice.of(["-b"]).among(["a", "b", "c"]), ColumnChoice.of(['"-b"', "a"]).names
+    (('a', 'c'), ('-b', 'a'))
+    """
+
+    names: tuple[str, ...]
+    excludes: bool = False
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> ColumnChoice:
+        """Read names: a minus ahead excludes; a name that begins with one itself stands in double quotes.
+
+        Raises:
+            ConfigError: some are named, and others excluded.
+        """
+        excluded = [name for name in columns if name.startswith("-")]
+        if len(excluded) not in (0, len(columns)):
+            raise ConfigError(
+                f"{show_option('columns')} names some columns and excludes others ({', '.join(excluded)}): do one of"
+                " both (a name that begins with a minus stands in double quotes)"
+            )
+        return cls(tuple(_unquoted(name.removeprefix("-")) for name in columns), excludes=bool(excluded))
+
+    def has(self, name: str) -> bool:
+        """Tell whether a column is wanted."""
+        return (name in self.names) is not self.excludes
+
+    def among(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that are wanted of those that there are."""
+        return tuple(name for name in known if self.has(name)) if self.excludes else self.names
+
+
+def _unquoted(name: str) -> str:
+    return name[1:-1] if name.startswith('"-') and name.endswith('"') else name
+
+
+def check_columns(_name: str, columns: object) -> None:
+    """Refuse columns that are named and excluded at once. Raises ConfigError."""
+    ColumnChoice.of([str(name) for name in columns] if isinstance(columns, Sequence) else [])
+
+
+def check_names(name: str, names: object) -> None:
+    """Refuse a mapping of names to what are none."""
+    for old, new in names.items() if isinstance(names, Mapping) else ():
+        if not (isinstance(old, str) and isinstance(new, str) and old and new):
+            raise ConfigError(f"{show_option(name)} has {new!r} for {old!r}, and must map names to names")
 
 
 def check_number(name: str, value: object, least: int, most: int | None = None) -> None:

@@ -134,7 +134,7 @@ def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[...,
     text = field.option.help
     if field.shape is bool:
         return click.option(show_flag(field.name), field.name, is_flag=True, help=text)
-    if field.option.is_text:
+    if field.option.is_text and field.shape is Sequence:
         return flag(multiple=True, help=f"{text} May be repeated.")
     if field.shape in (Mapping, Sequence):
         read = functools.partial(_read_several, field)
@@ -151,6 +151,8 @@ def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[...,
 def _read_several(field: OptionField, _ctx: click.Context, _option: click.Parameter, texts: Sequence[str]) -> object:
     if field.shape is Sequence:
         return parse_columns(texts)
+    if field.option.is_text:
+        return _texts_by_column(texts, field.option.metavar or "COLUMN=TEXT")
     return by_column(texts, field.option.metavar or "COLUMN=VALUE", get_args(field.kind)[1])
 
 
@@ -169,6 +171,17 @@ def by_column(texts: Sequence[str], shape: str, read: Callable[[str], T]) -> dic
             column = ""
         if not column or not value.strip():
             raise click.BadParameter(f"{text!r} is not {shape}")
+    return found
+
+
+def _texts_by_column(texts: Sequence[str], shape: str) -> dict[str, str]:
+    """Read a column's text, in which ``=`` may stand, unlike in the column's name."""
+    found = {}
+    for text in texts:
+        column, equals, value = text.partition("=")
+        if not (column and equals):
+            raise click.BadParameter(f"{text!r} is not {shape}")
+        found[column] = value
     return found
 
 

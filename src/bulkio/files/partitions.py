@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from bulkio.choices import ColumnChoice
 from bulkio.errors import SchemaError
 from bulkio.show import printable, show_option
 
@@ -31,7 +32,7 @@ def refuse_dropped_partitions(
         keys = tuple(
             key
             for key in _keys(part.path, roots)
-            if key not in part.schema.names and (columns is None or key in columns)
+            if key not in part.schema.names and (columns is None or ColumnChoice.of(columns).has(key))
         )
         if keys:
             stand = "stands" if len(keys) == 1 else "stand"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from weakref import WeakSet
 
 import pyarrow as pa
 
+from bulkio.choices import ColumnChoice
 from bulkio.errors import FileError, SchemaError
 from bulkio.files.chunks import cut
 from bulkio.files.faults import reading
@@ -54,10 +56,11 @@ class FileSource:
         self.spelling = _common_spelling(parts)
         #: parts that were opened, by the row of the whole source that each begins with
         self._begun: dict[int, Part] = {}
+        self._starts: list[int] = []
         refuse_dropped_partitions(parts, columns, roots)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
-        _refuse_differences(self._parts, chosen)
+        _refuse_differences(self._parts, chosen, None if columns is None else ColumnChoice.of(columns))
         cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)
         self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap, allow_lossy)
         self.schema = _shown_schema(self._parts, chosen, cheap)
@@ -84,12 +87,25 @@ class FileSource:
 
     def place_of_row(self, row: int) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins. Raises `FileError`: it reads the file again."""
-        first_row = max((first for first in self._begun if first <= row), default=None)
-        if first_row is None:
+        if not self._starts or row < self._starts[0]:
             return None
+        first_row = self._first_row(row)
         part = self._begun[first_row]
         line = part.line_of_row(row + 1 - first_row)
         return None if line is None else (part.path, line)
+
+    @property
+    def has_files(self) -> bool:
+        """Tell whether its files are the user's own: a stream may have been copied into one."""
+        return self._release is None
+
+    def file_of_row(self, row: int) -> str:
+        """Return the path of the file of a row that was read."""
+        return self._begun[self._first_row(row)].path
+
+    def _first_row(self, row: int) -> int:
+        """Return the row of the source that the file of a row begins with."""
+        return self._starts[bisect_right(self._starts, row) - 1]
 
     def inferred_types(self) -> Mapping[str, str]:
         """Read all files; return the type of each column, text where they do not agree."""
@@ -120,8 +136,11 @@ class FileSource:
         """Read ranges one after the other; `row` is the source's that the first one begins with."""
         for part, found in ranges:
             seen = 0
-            self._begun[row + 1 - found.first_row] = part
-            options = replace(self._options, first_row=row + 1 - found.first_row)
+            first_row = row + 1 - found.first_row
+            if first_row not in self._begun:
+                insort(self._starts, first_row)
+            self._begun[first_row] = part
+            options = replace(self._options, first_row=first_row)
             with _unchanged(part), reading(part.path), closing(part.read_range(found, options)) as batches:
                 for batch in batches:
                     seen += batch.num_rows
@@ -172,11 +191,13 @@ def _refuse_faults(parts: Sequence[Part], chosen: list[str]) -> None:
             raise SchemaError(f"{head}\n  {lines}\nor leave them out ({show_option('columns')})", columns=tuple(faults))
 
 
-def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:
+def _refuse_differences(parts: tuple[Part, ...], chosen: list[str], choice: ColumnChoice | None) -> None:
     """Raise `SchemaError` with everything in which a file differs from the first one."""
     found: list[tuple[str, str]] = []
     for part in parts[1:]:
-        found += [(name, f"{printable(part.path)}: {text}") for name, text in _differences(parts[0], part, chosen)]
+        found += [
+            (name, f"{printable(part.path)}: {text}") for name, text in _differences(parts[0], part, chosen, choice)
+        ]
     if found:
         names = tuple(dict.fromkeys(name for name, _ in found))
         lines = "\n  ".join(text for _, text in found)
@@ -185,7 +206,7 @@ def _refuse_differences(parts: tuple[Part, ...], chosen: list[str]) -> None:
         )
 
 
-def _differences(first: Part, other: Part, chosen: list[str]) -> Iterator[tuple[str, str]]:
+def _differences(first: Part, other: Part, chosen: list[str], choice: ColumnChoice | None) -> Iterator[tuple[str, str]]:
     for name in chosen:
         if name not in other.schema.names:
             yield name, f"column {printable(name)} is missing"
@@ -195,9 +216,9 @@ def _differences(first: Part, other: Part, chosen: list[str]) -> Iterator[tuple[
         there = other.schema.types[other.schema.names.index(name)]
         if _plain(here) != _plain(there):
             yield name, f"column {printable(name)} is {there}, not {here}"
-    if chosen == first.schema.names:
+    if chosen == first.schema.names or (choice is not None and choice.excludes):
         for name in other.schema.names:
-            if name not in chosen:
+            if name not in chosen and (choice is None or choice.has(name)):
                 yield name, f"column {printable(name)} is not in the first file"
 
 

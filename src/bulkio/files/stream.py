@@ -56,11 +56,11 @@ class StreamSource:
         self._batch_rows = batch_rows
         self._reader = _open(source, self.name)
         self._read = False
-        self._columns = columns
         schema: pa.Schema = self._reader.schema
         _refuse_hidden_index(schema, self.name)
         self._schema = schema
-        self.schema = schema if columns is None else _select(schema, choose_columns(schema, columns, self.name))
+        self._columns = None if columns is None else choose_columns(schema, columns, self.name)
+        self.schema = schema if self._columns is None else _select(schema, self._columns)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order, cut to at most `batch_rows` rows."""

@@ -25,7 +25,9 @@ from bulkio.choices import (
     Mode,
     NanPolicy,
     NulPolicy,
+    check_columns,
     check_load_id,
+    check_names,
     check_schema,
     check_share,
     days,
@@ -34,6 +36,7 @@ from bulkio.choices import (
 from bulkio.errors import ConfigError
 from bulkio.options.option import Option, fields_of
 from bulkio.options.params import Param, check_params
+from bulkio.options.templates import check_templates
 from bulkio.protocols import File, Progress
 from bulkio.show import show_option
 
@@ -119,9 +122,10 @@ class _Shared(_Connecting):
     columns: Annotated[
         Sequence[str] | None,
         Option(
-            "Only these columns, in this order.",
+            "Only these columns, in this order; or, all with a minus ahead, all but these.",
             metavar="NAME,...",
             default="all",
+            check=check_columns,
         ),
     ] = None
     batch_rows: Annotated[int, Option("Rows handled at once; bounds the memory.", least=1, is_recorded=False)] = 16384
@@ -230,6 +234,24 @@ class LoadRequest(_Shared):
         IfEmpty,
         Option("Whether a source without rows may empty the table, where the mode deletes rows.", is_recorded=False),
     ] = "error"
+    rename: Annotated[
+        Mapping[str, str] | None,
+        Option(
+            "New names for columns of the source; all other options but columns name them by these.",
+            metavar="OLD=NEW",
+            check=check_names,
+        ),
+    ] = None
+    add: Annotated[
+        Mapping[str, str] | None,
+        Option(
+            "Columns to add behind the source's: a text, read as a field of CSV is, or {file} (path of the row's file),"
+            " {row} (its number), {now} (time of the transaction); braces are doubled.",
+            metavar="COLUMN=VALUE",
+            check=check_templates,
+            is_text=True,
+        ),
+    ] = None
     # The user's SQL is not recorded: a password may stand in it.
     before: Annotated[
         Sequence[str],

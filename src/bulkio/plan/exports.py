@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from bulkio import sql
 from bulkio.catalog import READABLE, Column, Table
+from bulkio.choices import ColumnChoice
 from bulkio.errors import ConfigError, SchemaError
 from bulkio.forms.rows import unsupported
 from bulkio.pgcopy import Field
@@ -85,11 +86,11 @@ def table_columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, .
             f"{printable(f'{table.schema}.{table.name}')} is neither a table nor a view, it has no rows to export"
         )
     columns = {column.name: column for column in table.columns}
-    names = list(columns) if wanted is None else list(wanted)
-    unknown = [name for name in names if name not in columns]
+    choice = ColumnChoice.of(wanted) if wanted is not None else ColumnChoice((), excludes=True)
+    unknown = [name for name in choice.names if name not in columns]
     faults = [(n, f"the table has no such column; {did_you_mean(n, columns)}".rstrip("; ")) for n in unknown]
     refuse(faults, "unknown columns")
-    return tuple(columns[name] for name in names)
+    return tuple(columns[name] for name in choice.among(tuple(columns)))
 
 
 def key_columns(table: Table, wanted: Iterable[str]) -> tuple[str, ...]:

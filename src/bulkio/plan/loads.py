@@ -185,7 +185,7 @@ def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> 
             faults.append((column.name, unlike(column)))
     refuse(faults, f"table {database.name} cannot be created")
     refuse_odd_dimensions(policies, fields, "the source")
-    recorded = recorded_table(source.schema)
+    recorded = recorded_table(source.schema, request.rename)
     columns = [new_column(field, recorded, database) for field in fields]
     notes += recorded.notes(column.name for column in columns if column.options is not None)
     key = tuple(recorded.primary_key)
@@ -286,10 +286,13 @@ def _load_plan(
 ) -> LoadPlan:
     work = MODES[request.mode].work(request, target)
     fields = [replace(field, nullable=field.nullable and field.name not in work.key) for field in fields]
-    if source.spelling is not None:
-        if source.spelling.decimal_comma:
-            _refuse_commas(fields)
-        fields = [replace(field, cast=with_iso_texts(field.cast)) for field in fields]
+    added = request.add or {}
+    if source.spelling is not None and source.spelling.decimal_comma:
+        _refuse_commas([field for field in fields if field.name not in added])
+    fields = [
+        replace(field, cast=with_iso_texts(field.cast)) if source.spelling is not None or field.name in added else field
+        for field in fields
+    ]
     return LoadPlan(
         request=request,
         source=source.name,

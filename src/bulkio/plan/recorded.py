@@ -178,9 +178,12 @@ def _opaque_name(arrow: pa.DataType) -> str:
     return str(arrow.type_name) if isinstance(arrow, pa.OpaqueType) and arrow.vendor_name == "PostgreSQL" else ""
 
 
-def recorded_table(schema: pa.Schema) -> RecordedTable:
-    """Return what a schema records of its table, as far as it can be understood and has these columns."""
-    facts = _read_json((schema.metadata or {}).get(TABLE_KEY))
+def recorded_table(schema: pa.Schema, rename: Mapping[str, str] | None = None) -> RecordedTable:
+    """Return what a schema records of its table, as far as it can be understood and has these columns.
+
+    Those that were renamed since are recorded by the names that `rename` maps.
+    """
+    facts = _renamed(_read_json((schema.metadata or {}).get(TABLE_KEY)), rename or {})
     names = set(schema.names)
     key = tuple(_strings(facts.get("primary_key")))
     identity = facts.get("identity")
@@ -193,6 +196,17 @@ def recorded_table(schema: pa.Schema) -> RecordedTable:
         identity_options={name: _options(given) for name, given in counting},
         serial=tuple(name for name in _strings(facts.get("serial")) if name in names),
     )
+
+
+def _renamed(facts: dict[str, object], rename: Mapping[str, str]) -> dict[str, object]:
+    """Return facts by the new names of columns, which are the keys of objects and the items of lists."""
+    renamed: dict[str, object] = {}
+    for fact, given in facts.items():
+        if isinstance(given, dict):
+            renamed[fact] = {rename.get(name, name): value for name, value in given.items()}
+        elif isinstance(given, list):
+            renamed[fact] = [rename.get(name, name) if isinstance(name, str) else name for name in given]
+    return renamed
 
 
 def _options(given: object) -> sql.SequenceOptions | None:

@@ -25,6 +25,7 @@ __all__ = [
     "CURRENT_USER",
     "IS_IN_RECOVERY",
     "LIFT_TIMEOUTS",
+    "NOW_US",
     "OWN_PATH",
     "PLACE",
     "PLAIN_MONEY",
@@ -427,6 +428,10 @@ XACT_ID_AND_PLACE = f"{XACT_ID}, {_PLACE} FROM pg_catalog.pg_control_system()"
 
 #: Ask a server for its place; one that is in recovery cannot say where it is.
 PLACE = f"SELECT {_PLACE} FROM pg_catalog.pg_control_system()"  # noqa: S608 - fixed words
+
+
+#: Ask for the time of the transaction, in microseconds since 1970 began.
+NOW_US = "SELECT (EXTRACT(EPOCH FROM pg_catalog.transaction_timestamp()) OPERATOR(pg_catalog.*) 1000000)::bigint"
 
 
 IS_IN_RECOVERY = "SELECT pg_catalog.pg_is_in_recovery()"

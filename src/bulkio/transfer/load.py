@@ -28,6 +28,7 @@ from bulkio.catalog.lookup import (
 )
 from bulkio.errors import CountError
 from bulkio.files import RowSource
+from bulkio.files.shape import ShapedSource
 from bulkio.flow import shelter
 from bulkio.plan import (
     MODES,
@@ -59,6 +60,7 @@ from bulkio.transfer.retry import Retries
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, server_judge, transaction
+from bulkio.transfer.shape import shaped
 from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
@@ -120,8 +122,9 @@ async def _transact(
     return report
 
 
-async def _carry_out(session: Session, source: Source, request: LoadRequest) -> tuple[LoadPlan, LoadReport]:
+async def _carry_out(session: Session, opened: Source, request: LoadRequest) -> tuple[LoadPlan, LoadReport]:
     """Do all but COMMIT; return the plan that was carried out, and a report without times."""
+    source = await shaped(session, opened, request)
     plan = await _plan(session, source, request)
     rows, is_estimate = await rows_before(session, plan)
     await run_before(session, plan)
@@ -173,7 +176,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     refuse_stray_options(request)
     plan_around(request)
     async with (
-        _opened(request) as source,
+        _opened(request) as opened,
         open_session(request.dsn, request) as session,
         transaction(
             session,
@@ -182,6 +185,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
             privileges=privileges_of(request),
         ),
     ):
+        source = await shaped(session, opened, request)
         plan = await _plan(session, source, request, waits=False)
         await session.execute(sql.ROLLBACK)
         return plan
@@ -252,7 +256,7 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
         if not rule.creates:
             database = replace(database, similar=await similar_table(session, found.name))
         database = await _with_missing_types(session, source.schema, request, database, wanted)
-    if isinstance(source, RowSource):
+    if isinstance(source, RowSource | ShapedSource):
         await shelter.finish(anyio.to_thread.run_sync(source.set_types, target_casts(request, database)))
     plan = plan_load(request, source, database)
     return with_sequences(plan, database.facts.sequences)

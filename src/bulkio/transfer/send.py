@@ -23,7 +23,7 @@ from bulkio.pgcopy import Encoder
 from bulkio.protocols import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -54,14 +54,15 @@ def encode_batches(
     block_bytes: int,
     first_row: int = 1,
     spelling: Spelling | None = None,
+    added: Container[str] = (),
 ) -> Iterator[Block]:
     """Prepare and encode batches of a plan's `fields`; the last block ends the stream.
 
     `first_row` is the row of the source that the batches begin with, `spelling` is the source's own, where it has
-    nothing but text. Raises EncodeError for the first value that cannot go.
+    nothing but text, but for `added` columns. Raises EncodeError for the first value that cannot go.
     """
     encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes, first_row=first_row)
-    rewriter = BatchRewriter(fields, spelling)
+    rewriter = BatchRewriter([field for field in fields if field.name not in added], spelling)
     for batch in batches:
         row = encoder.next_row
         with rewriter.own_texts(batch, row):
@@ -143,7 +144,11 @@ class Sender:
     def _binary(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Block, int]]:
         spelling = self.source.spelling
         for block in encode_batches(
-            batches, self.plan.fields, block_bytes=self.plan.request.block_bytes, spelling=spelling
+            batches,
+            self.plan.fields,
+            block_bytes=self.plan.request.block_bytes,
+            spelling=spelling,
+            added=self.plan.request.add or (),
         ):
             yield block, block.rows
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from bulkio.choices import ColumnChoice
 from bulkio.errors import FileError, SchemaError
 from bulkio.protocols import PartRange, made_up_names
 from bulkio.show import did_you_mean, printable, show_option
@@ -135,11 +136,13 @@ class TypedPart:
 
 
 def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> tuple[str, ...]:
-    """Return the columns that the user has chosen, all of them found.
+    """Return the columns that the user has chosen, all of them found; those that he excludes are there, too.
 
     Raises:
         SchemaError: a column is not there, or its name does not say which one is meant.
     """
+    choice = ColumnChoice.of(columns)
+    columns = choice.names
     for faults, text in (
         ([name for name in columns if name not in schema.names], "has no column {}"),
         ([name for name in columns if schema.names.count(name) > 1], "has column {} twice: rename one of them"),
@@ -152,7 +155,7 @@ def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> 
                 near = f"its columns have no names of their own: give them ({show_option('header_names')})"
             what = f"{source}: " + text.format(printable(", ".join(names)))
             raise SchemaError(f"{what}; {near}" if near and names[0] not in schema.names else what, columns=names)
-    return columns
+    return choice.among(schema.names)
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:

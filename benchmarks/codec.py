@@ -93,7 +93,7 @@ def _value(kind: pa.DataType, random: Random) -> object:
 
 
 def measure(table: pa.Table, types: Sequence[PgType] = ()) -> dict[str, float]:
-    """Give the speeds for one table, and what they were measured on; types that are not given are a new table's."""
+    """Return the speeds for one table, and what they were measured on; types that are not given are a new table's."""
     schema = table.schema
     pg_types = list(types) or [_pg_type(field.type) for field in schema]
     fields = [Field(field.name, _cast(field.type, pg)) for field, pg in zip(schema, pg_types, strict=True)]
@@ -153,7 +153,7 @@ def _decode(fields, schema, chunks) -> None:
 
 
 def _best(work) -> float:
-    """Give the least CPU seconds of several rounds; the first one warms up."""
+    """Return the least CPU seconds of several rounds; the first one warms up."""
     found = []
     for _ in range(ROUNDS + 1):
         started = time.process_time()

@@ -24,12 +24,12 @@ INT4, TEXT, DATE = base_type("int4"), base_type("text"), base_type("date")
 
 
 def made(name: str, codec: str, **more: object) -> PgType:
-    """Give a type as a database makes it itself."""
+    """Return a type as a database makes it itself."""
     return replace(PgType(name, 50_000, 50_001, codec, "public"), **more)  # type: ignore[arg-type]
 
 
 def point_wkb() -> bytes:
-    """Give POINT(1 2) as little-endian WKB."""
+    """Return POINT(1 2) as little-endian WKB."""
     return bytes.fromhex("0101000000000000000000f03f0000000000000040")
 
 

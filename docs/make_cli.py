@@ -38,7 +38,7 @@ a second later, does not wait for the server any longer. NO_COLOR is respected.
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     exits = "\n".join(f"| {int(code)} | {meaning} |" for code, meaning in MEANINGS.items())
     parts = [HEAD.format(help=_text(app.help or ""), exits=exits)]
     for name, row in COMMANDS.items():

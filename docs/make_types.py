@@ -68,7 +68,7 @@ Each is an argument of the API and an option of the command line; the default is
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Return the whole page."""
     return "\n".join(
         [
             HEAD,

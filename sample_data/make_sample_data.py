@@ -49,7 +49,7 @@ class Kind:
 
 
 def numbers() -> list[Kind]:
-    """Give booleans, integers and floats."""
+    """Return booleans, integers and floats."""
     kinds = [Kind("bool", pa.bool_(), (True, False), lambda rng: rng.random() < 0.5)]
     for bits in (8, 16, 32, 64):
         low, high = -(1 << bits - 1), (1 << bits - 1) - 1
@@ -84,7 +84,7 @@ def _between(low: int, high: int) -> Callable[[random.Random], object]:
 
 
 def decimals() -> list[Kind]:
-    """Give decimals with trailing zeros, none and all of the digits, and next to base-10000 boundaries."""
+    """Return decimals with trailing zeros, none and all of the digits, and next to base-10000 boundaries."""
     kinds = []
     for width, precision, scale in (
         (128, 5, 2),
@@ -154,7 +154,7 @@ LABELS = ("", "new", "in progress", "done", "zurückgestellt", "it's")
 
 
 def texts() -> list[Kind]:
-    """Give the layouts of text, and of bytes."""
+    """Return the layouts of text, and of bytes."""
     kinds = [
         Kind(name, arrow_type, TEXT_EDGES, _draw_text, listed=listed)
         for name, arrow_type, listed in (
@@ -216,7 +216,7 @@ MICROSECONDS_A_DAY = 86_400_000_000
 
 
 def times() -> list[Kind]:
-    """Give dates, times and timestamps. Integers stand for timestamps: units since 1970."""
+    """Return dates, times and timestamps. Integers stand for timestamps: units since 1970."""
     last = (dt.date(9999, 12, 31) - EPOCH.date()).days
     first = (dt.date(1, 1, 1) - EPOCH.date()).days
     kinds = [
@@ -265,7 +265,7 @@ JSON_EDGES = (
 
 
 def extensions() -> list[Kind]:
-    """Give arrow.uuid and arrow.json."""
+    """Return arrow.uuid and arrow.json."""
     ids = (
         uuid.UUID(int=0).bytes,
         uuid.UUID(int=(1 << 128) - 1).bytes,
@@ -283,12 +283,12 @@ def extensions() -> list[Kind]:
 
 
 def column(kind: Kind, rng: random.Random) -> pa.Array:
-    """Give the column of one kind: its edges, then drawn values and NULLs."""
+    """Return the column of one kind: its edges, then drawn values and NULLs."""
     return _array(kind.type, [_cell(row, kind.edges, kind.draw, rng) for row in range(ROWS)])
 
 
 def list_column(kind: Kind, rng: random.Random) -> pa.Array:
-    """Give the list column of one kind: empty, of NULL, of all edges, then drawn."""
+    """Return the list column of one kind: empty, of NULL, of all edges, then drawn."""
     edges = ([], [None], list(kind.edges), [None, kind.edges[0], None], [kind.edges[-1]], [None, None, None])
 
     def draw(source: random.Random) -> object:
@@ -325,7 +325,7 @@ NAMES = ("order", "Mixed Case", 'a "quoted" name', "it's; -- a trap", "50% {of} 
 
 
 def all_types() -> pa.Table:
-    """Give the table of all types."""
+    """Return the table of all types."""
     rng = random.Random(SEED)  # noqa: S311
     kinds = [*numbers(), *decimals(), *texts(), *times(), *extensions()]
     columns = {kind.name: column(kind, rng) for kind in kinds}

@@ -22,7 +22,7 @@ NULL = struct.pack("!i", -1)
 
 
 def stream(cells: Iterable[bytes | None]) -> bytes:
-    """Give the COPY BINARY stream of one column."""
+    """Return the COPY BINARY stream of one column."""
     fields = (NULL if cell is None else struct.pack("!i", len(cell)) + cell for cell in cells)
     return HEADER + b"".join(b"\0\1" + field for field in fields) + TRAILER
 
@@ -73,12 +73,12 @@ def decode(cells: Iterable[bytes | None], pg: PgType | Cast, *, chunk_bytes: int
 
 
 def csv_of(column: pa.Array, how: Cast) -> bytes:
-    """Give a column as the method csv sends it."""
+    """Return a column as the method csv sends it."""
     return b"".join(csv_block(batch, wire_fields([Field("c", how)])) for batch in wired(column, how))
 
 
 def wired(column: pa.Array, how: Cast) -> list[pa.RecordBatch]:
-    """Give a column as the methods csv and records meet it."""
+    """Return a column as the methods csv and records meet it."""
     field = Field("c", how)
     encoder = Encoder([field])
     blocks = [*encoder.encode(pa.record_batch([column], names=["c"])), encoder.finish()]
@@ -86,7 +86,7 @@ def wired(column: pa.Array, how: Cast) -> list[pa.RecordBatch]:
 
 
 def read_cells(conn: psycopg.Connection, query: str) -> list[bytes | None]:
-    """Give the cells that the server sends for a query of one column."""
+    """Return the cells that the server sends for a query of one column."""
     with conn.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy:
         return cells_of(b"".join(bytes(part) for part in copy))
 

@@ -98,7 +98,7 @@ def _no_files_left(request: pytest.FixtureRequest, _clean_environment: Path) -> 
 
 @pytest.fixture
 def bulkio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a home of the test's own, not made yet; its embedded server is stopped afterwards."""
+    """Yield a home of the test's own, not made yet; its embedded server is stopped afterwards."""
     home = tmp_path / "home"
     monkeypatch.setenv("BULKIO_HOME", str(home))
     yield home
@@ -127,13 +127,13 @@ def _fleet() -> Iterator[servers.Fleet]:
 
 @pytest.fixture(params=_SERVER_IDS)
 def server(request: pytest.FixtureRequest, _fleet: servers.Fleet) -> servers.TestServer:
-    """Give each server found, one after the other."""
+    """Return each server found, one after the other."""
     return _fleet.get(request.param)
 
 
 @pytest.fixture
 def one_server(_fleet: servers.Fleet) -> servers.TestServer:
-    """Give the first server found, which is the embedded one."""
+    """Return the first server found, which is the embedded one."""
     return _fleet.get(_SERVER_IDS[0])
 
 

@@ -17,7 +17,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
 
 
 def ask(url: str, query: str, *args: object) -> object:
-    """Give the one value of a query."""
+    """Return the one value of a query."""
     with psycopg.connect(url) as connection:
         row = connection.execute(query, args or None).fetchone()  # type: ignore[arg-type]
     assert row is not None

@@ -56,7 +56,7 @@ class Gaps:
             self._passed.add(_on_any_server(node_id))
 
     def faults(self, servers: Iterable[str]) -> list[str]:
-        """Give a line for each skip that makes this run fail."""
+        """Return a line for each skip that makes this run fail."""
         found = [
             f"SKIP NOT ALLOWED (tests/allowed_skips.txt) {node_id}: {why}"
             for node_id, why in self._skipped.items()
@@ -65,17 +65,17 @@ class Gaps:
         return [*found, *(f"NOT COVERED {line}" for line in self._must_be_covered(servers))]
 
     def uncovered(self, servers: Iterable[str]) -> list[str]:
-        """Give a line for each thing that this machine lacks, with the number of tests that it takes."""
+        """Return a line for each thing that this machine lacks, with the number of tests that it takes."""
         wanting = Counter(self._skipped[node_id] for node_id in self._without_cover())
         lines = [f"{why}: {count:,} {'test' if count == 1 else 'tests'}" for why, count in sorted(wanting.items())]
         return [*_too_few(servers), *lines]
 
     def _without_cover(self) -> list[str]:
-        """Give the skipped tests that passed on no other server."""
+        """Return the skipped tests that passed on no other server."""
         return [node_id for node_id in self._skipped if _on_any_server(node_id) not in self._passed]
 
     def _must_be_covered(self, servers: Iterable[str]) -> list[str]:
-        """Give what CI may skip on one server, but has skipped on all of them."""
+        """Return what CI may skip on one server, but has skipped on all of them."""
         if not in_ci():
             return []
         by_server = [node_id for node_id in self._without_cover() if _on_any_server(node_id) != node_id]
@@ -89,7 +89,7 @@ def _too_few(servers: Iterable[str]) -> list[str]:
 
 
 def _reason(why: object) -> str:
-    """Give the words of a skip, without the place they stand at."""
+    """Return the words of a skip, without the place they stand at."""
     text = str(why[2]) if isinstance(why, tuple) else str(why)
     return text.removeprefix("Skipped: ")
 

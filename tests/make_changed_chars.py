@@ -64,7 +64,7 @@ $$
 
 
 def server_encodings(conn: psycopg.Connection) -> list[str]:
-    """Give the encodings that a database can have and UTF8 is converted to; SQL_ASCII converts nothing."""
+    """Return the encodings that a database can have and UTF8 is converted to; SQL_ASCII converts nothing."""
     query = (
         "SELECT pg_encoding_to_char(contoencoding) FROM pg_conversion"
         " WHERE conforencoding = pg_char_to_encoding('UTF8') AND condefault"

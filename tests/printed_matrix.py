@@ -25,7 +25,7 @@ def note(section: str, name: str, way: str, text: str) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> object:
-    """Give the cells to the test's report."""
+    """Yield the cells to the test's report."""
     try:
         return (yield)
     finally:

@@ -68,7 +68,7 @@ _OPTIONS = {
 
 @cache
 def found_servers() -> dict[str, Path]:
-    """Give each server's id and the folder of its programs: the embedded one first, then by version.
+    """Return each server's id and the folder of its programs: the embedded one first, then by version.
 
     BULKIO_TEST_SERVERS names others to use instead of this machine's, like /opt/pg19/bin:/opt/pg17/bin. Its folders
     must have a server that runs; those that are only found are passed over if they have none.
@@ -84,7 +84,7 @@ def found_servers() -> dict[str, Path]:
 
 
 def _wanted() -> list[tuple[int, Path]]:
-    """Give version and folder of the servers that the variable names."""
+    """Return version and folder of the servers that the variable names."""
     folders = [Path(text).absolute() for text in os.environ.get(VARIABLE, "").split(":") if text]
     wanted = [(server_version(folder), folder) for folder in folders]
     for version, folder in wanted:
@@ -94,7 +94,7 @@ def _wanted() -> list[tuple[int, Path]]:
 
 
 def _at_hand() -> list[tuple[int, Path]]:
-    """Give version and folder of a machine's servers, the first of each version: Debian's, and those on the PATH."""
+    """Return version and folder of a machine's servers, the first of each version: Debian's, and those on the PATH."""
     found: dict[int, Path] = {}
     for folder in [*sorted(DEBIAN.glob("*/bin")), *_on_path()]:
         version = server_version(folder)
@@ -104,7 +104,7 @@ def _at_hand() -> list[tuple[int, Path]]:
 
 
 def _on_path() -> list[Path]:
-    """Give the folder that pg_config on the PATH names, and the one a `postgres` on the PATH lies in."""
+    """Return the folder that pg_config on the PATH names, and the one a `postgres` on the PATH lies in."""
     folders = []
     if (config := shutil.which("pg_config")) is not None:
         done = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
@@ -115,7 +115,7 @@ def _on_path() -> list[Path]:
 
 
 def server_version(folder: Path) -> int | None:
-    """Give the major version of the server whose programs lie in a folder; None where none runs.
+    """Return the major version of the server whose programs lie in a folder; None where none runs.
 
     Its name says nothing: a release that is not ready yet is called like 19devel, 19beta2 or 19rc1.
     """
@@ -131,7 +131,7 @@ def server_version(folder: Path) -> int | None:
 
 
 def _free_id(wanted: str, taken: Mapping[str, Path]) -> str:
-    """Give a server's id, numbered where another server has the same version."""
+    """Return a server's id, numbered where another server has the same version."""
     later = (f"{wanted}.{number}" for number in count(2))
     return next(name for name in chain([wanted], later) if name not in taken)
 
@@ -179,7 +179,7 @@ class TestServer:
             self.admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def sessions(self, dsn: str) -> list[str]:
-        """Give the client connections to a test's database, after a moment for those that are ending."""
+        """Return the client connections to a test's database, after a moment for those that are ending."""
         database = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
         # Without the query's text: it is shown in its own database's encoding, and may be no UTF-8.
         query = (
@@ -210,7 +210,7 @@ class Fleet:
         self._root: Path | None = None
 
     def get(self, server_id: str) -> TestServer:
-        """Give a server by its id."""
+        """Return a server by its id."""
         if server_id not in self._running:
             root = self._make_root() / server_id
             cluster = make_cluster(self._programs[server_id], root)
@@ -235,14 +235,14 @@ class Fleet:
 
 
 def _place() -> Path:
-    """Give where the servers' folders go: in memory if there is room, as a database is 300 small files."""
+    """Return where the servers' folders go: in memory if there is room, as a database is 300 small files."""
     memory, disk = _PLACES
     roomy = memory.is_dir() and shutil.disk_usage(memory).free >= _ROOM_BYTES
     return memory if roomy else disk
 
 
 def make_cluster(bin_dir: Path, root: Path) -> Cluster:
-    """Give a throw-away cluster in `root`, run by whichever account can run it here."""
+    """Return a throw-away cluster in `root`, run by whichever account can run it here."""
     account = own_account() or service_account()
     assert account is not None, "this machine allows root no user namespace and has no user to run PostgreSQL"
     if account.is_other_user:
@@ -308,13 +308,13 @@ def _clear_away_dead_sessions() -> None:
 
 
 def fetch(dsn: str, query: str) -> list[tuple[object, ...]]:
-    """Give the rows of a query."""
+    """Return the rows of a query."""
     with connect(dsn) as conn:
         return conn.execute(query).fetchall()
 
 
 def column_types(dsn: str, table: str) -> dict[str, str]:
-    """Give the type of each column of a table, as the server spells it."""
+    """Return the type of each column of a table, as the server spells it."""
     query = (
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
         f" WHERE attrelid = '{table}'::regclass AND attnum > 0"

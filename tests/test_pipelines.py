@@ -33,7 +33,7 @@ def nightly(dsn: str | None, *args: object) -> subprocess.CompletedProcess[str]:
 
 
 def failure(done: subprocess.CompletedProcess[str]) -> str:
-    """Give the one line of a run that failed as it should."""
+    """Return the one line of a run that failed as it should."""
     assert done.returncode == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()

@@ -202,7 +202,7 @@ def test_no_repr_shows_a_password() -> None:
 
 
 def every_dataclass() -> set[type]:
-    """Give the dataclasses of all of bulkio's modules."""
+    """Return the dataclasses of all of bulkio's modules."""
     names = [found.name for found in pkgutil.walk_packages(bulkio.__path__, "bulkio.")]
     modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
     return {

@@ -126,5 +126,5 @@ def lay_traps(conn: psycopg.Connection, path: str) -> None:
 
 
 def with_path(dsn: str, path: str) -> str:
-    """Give a DSN whose connections have another search_path."""
+    """Return a DSN whose connections have another search_path."""
     return psycopg.conninfo.make_conninfo(dsn, options="-c search_path=" + path.replace(" ", ""))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def bulkio(one_dsn: str) -> Iterator[Program]:
-    """Give the program, on a database of the test's own."""
+    """Yield the program, on a database of the test's own."""
     program = Program(one_dsn)
     yield program
     program.close()
@@ -27,7 +27,7 @@ def bulkio(one_dsn: str) -> Iterator[Program]:
 
 @pytest.fixture
 def bulkio_alone() -> Iterator[Program]:
-    """Give the program without any database."""
+    """Yield the program without any database."""
     program = Program(None)
     yield program
     program.close()
@@ -35,7 +35,7 @@ def bulkio_alone() -> Iterator[Program]:
 
 @pytest.fixture
 def db(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
-    """Give a connection to the test's database."""
+    """Return a connection to the test's database."""
     return connect(one_dsn)
 
 

@@ -71,7 +71,7 @@ class Program:
 
 
 def snapshot(db: psycopg.Connection) -> dict[str, list[str]]:
-    """Give every relation of the database with its rows, as text."""
+    """Return every relation of the database with its rows, as text."""
     names = db.execute(
         "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'S', 'p')"
         " AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
@@ -81,7 +81,7 @@ def snapshot(db: psycopg.Connection) -> dict[str, list[str]]:
 
 
 def wait_until(db: psycopg.Connection, query: str) -> Any:
-    """Give the first value that a query finds, once it finds any."""
+    """Return the first value that a query finds, once it finds any."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         row = db.execute(query).fetchone()
@@ -108,7 +108,7 @@ class Terminal:
             pass
 
     def close(self) -> str:
-        """Give what was written."""
+        """Return what was written."""
         os.close(self.slave)
         self._reader.join(TIMEOUT_S)
         os.close(self._master)

@@ -55,7 +55,7 @@ def _close_runner() -> Iterator[None]:
 
 
 def psycopg_answer(text: str, query: str, *, password: str | Callable[[], str] | None = None) -> str:
-    """Give the query's value, or what kind of refusal psycopg met."""
+    """Return the query's value, or what kind of refusal psycopg met."""
     try:
         kwargs = parse_conninfo(text, password=password).psycopg_kwargs()
         with psycopg.connect(**kwargs) as connection:
@@ -66,7 +66,7 @@ def psycopg_answer(text: str, query: str, *, password: str | Callable[[], str] |
 
 
 def asyncpg_answer(text: str, query: str, *, password: str | Callable[[], str] | None = None) -> str:
-    """Give the query's value, or what kind of refusal asyncpg met."""
+    """Return the query's value, or what kind of refusal asyncpg met."""
 
     async def ask() -> str:
         connection = await asyncpg_params.connect(parse_conninfo(text, password=password))
@@ -97,7 +97,7 @@ def dsn_with(dsn: str, **changes: str) -> str:
 
 @pytest.fixture
 def dead_port() -> Iterator[int]:
-    """Give a port on which nobody listens, held so that nobody else takes it."""
+    """Yield a port on which nobody listens, held so that nobody else takes it."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
@@ -105,7 +105,7 @@ def dead_port() -> Iterator[int]:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Give a port that takes connections and never answers."""
+    """Yield a port that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
@@ -226,7 +226,7 @@ class TlsServer:
         return f"host=localhost port={self.port} dbname=postgres"
 
     def file(self, name: str) -> str:
-        """Give a certificate's, key's or list's path."""
+        """Return a certificate's, key's or list's path."""
         return str(self.certificates / name)
 
 
@@ -285,7 +285,7 @@ def make_certificates(folder: Path) -> None:
 
 
 def tls_programs() -> Path | None:
-    """Give the folder of the newest server's programs that were built with OpenSSL; the embedded ones were not."""
+    """Return the folder of the newest server's programs that were built with OpenSSL; the embedded ones were not."""
     for folder in reversed(found_servers().values()):
         if b"libssl" in (folder / "postgres").read_bytes():
             return folder
@@ -344,7 +344,7 @@ def make_cluster(programs: Path, data: Path, certificates: Path) -> int:
 
 
 def give_to_server(path: Path) -> None:
-    """Give a file to the account that the server runs under."""
+    """Return a file to the account that the server runs under."""
     runner = service_account() if os.geteuid() == 0 else None
     if runner:
         runner.give(path)

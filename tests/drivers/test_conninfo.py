@@ -47,7 +47,7 @@ def asyncpg_parsed(attempt: dict[str, object]) -> tuple[list[object], object]:
 
 
 def facts_for_psycopg(text: str | None, *, alone: bool) -> list[tuple[object, ...]]:
-    """Give (host, port, user, database) of each host that psycopg would try, as its libpq reports them.
+    """Return (host, port, user, database) of each host that psycopg would try, as its libpq reports them.
 
     With `alone`, psycopg gets the text itself, untouched by bulkio.
     """
@@ -65,7 +65,7 @@ def facts_for_psycopg(text: str | None, *, alone: bool) -> list[tuple[object, ..
 
 
 def facts_for_asyncpg(text: str | None) -> list[tuple[object, ...]]:
-    """Give the same facts as asyncpg's own code reads them."""
+    """Return the same facts as asyncpg's own code reads them."""
     facts: list[tuple[object, ...]] = []
     for attempt in asyncpg_params.attempts(parse_conninfo(text)):
         (address,), params = asyncpg_parsed(attempt)

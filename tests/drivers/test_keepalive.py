@@ -40,7 +40,7 @@ each_driver = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 @contextlib.contextmanager
 def tcp_relay(dsn: str, address: str = "127.0.0.1") -> Iterator[str]:
-    """Give a DSN with which the server's Unix socket is reached through TCP."""
+    """Yield a DSN with which the server's Unix socket is reached through TCP."""
     parts = urlsplit(dsn)
     query = parse_qs(parts.query)
     target = f"{query['host'][0]}/.s.PGSQL.{query['port'][0]}"

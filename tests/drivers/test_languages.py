@@ -72,7 +72,7 @@ def test_line_0_is_no_row() -> None:
 
 @pytest.fixture(scope="module")
 def german() -> Iterator[str]:
-    """Give the DSN of a server that speaks German."""
+    """Yield the DSN of a server that speaks German."""
     programs = found_servers().get("pg15")
     localedef, sources = shutil.which("localedef"), Path("/usr/share/i18n/locales/de_DE")
     if localedef is None or not sources.exists() or programs is None or not list(CATALOGS.glob("de/*/postgres-15.mo")):

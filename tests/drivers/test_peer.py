@@ -27,7 +27,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a short folder that another user may write: a socket's path has 107 bytes at the most."""
+    """Yield a short folder that another user may write: a socket's path has 107 bytes at the most."""
     made = Path(tempfile.mkdtemp(dir="/tmp"))
     made.chmod(0o777)
     yield made

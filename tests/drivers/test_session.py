@@ -314,7 +314,7 @@ def array_oid(dsn: str, name: str) -> int:
 
 
 def spread(name: str) -> tuple[list[str], list[Row]]:
-    """Give SQL value lists and rows: every value alone, then all in an array with a NULL, then NULLs."""
+    """Return SQL value lists and rows: every value alone, then all in an array with a NULL, then NULLs."""
     values = VALUES[name]
     quoted = ["'" + text.replace("'", "''") + f"'::{name}" for text, _ in values]
     sql_rows = [f"({text}, null::{name}[])" for text in quoted]

@@ -68,7 +68,7 @@ COLUMNS = (
 
 
 def batch() -> pa.RecordBatch:
-    """Give a batch of both types, as another library would hand it over."""
+    """Return a batch of both types, as another library would hand it over."""
     schemas, arrays = [], []
     release_schema, release_array = (ctypes.cast(f, ctypes.c_void_p).value for f in (_release_schema, _release_array))
     for name, form, data in COLUMNS:

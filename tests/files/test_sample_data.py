@@ -14,7 +14,7 @@ FILES = ("orders.parquet", "lineitem.parquet", "all_types.parquet")
 
 
 def cells(table):
-    """Give comparable cells: NaN equals itself, and -0.0 differs from 0.0."""
+    """Return comparable cells: NaN equals itself, and -0.0 differs from 0.0."""
     return [repr(column.to_pylist()) for column in table.columns]
 
 

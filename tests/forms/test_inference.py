@@ -14,7 +14,7 @@ from bulkio.protocols import Spelling
 
 
 def inferred(*values: str | None, spelling: Spelling | None = None) -> str:
-    """Give the type of one column."""
+    """Return the type of one column."""
     inference = Inference(("c",), spelling)
     for value in values:  # one batch each: they add up
         inference.feed(pa.record_batch([pa.array([value], pa.string())], ["c"]))

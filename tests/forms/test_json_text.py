@@ -48,7 +48,7 @@ LEAVES: list[tuple[pa.DataType, st.SearchStrategy[object]]] = [
 
 @st.composite
 def columns(draw: st.DrawFn, depth: int = 3) -> tuple[pa.DataType, st.SearchStrategy[object]]:
-    """Give an Arrow type and a strategy for its values, NULLs among them."""
+    """Return an Arrow type and a strategy for its values, NULLs among them."""
     kind = draw(st.sampled_from(["leaf", "list", "fixed", "struct", "map"])) if depth else "leaf"
     if kind == "leaf":
         arrow, values = draw(st.sampled_from(LEAVES))
@@ -72,7 +72,7 @@ def columns(draw: st.DrawFn, depth: int = 3) -> tuple[pa.DataType, st.SearchStra
 
 
 def expected(value: object, arrow: pa.DataType) -> object:
-    """Give what a JSON parser should see."""
+    """Return what a JSON parser should see."""
     if value is None:
         return None
     if pa.types.is_struct(arrow):
@@ -85,7 +85,7 @@ def expected(value: object, arrow: pa.DataType) -> object:
 
 
 def plain(value: object) -> object:
-    """Give the same value with whole floats as integers: JSON has numbers alone."""
+    """Return the same value with whole floats as integers: JSON has numbers alone."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, dict):

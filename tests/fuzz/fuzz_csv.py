@@ -212,7 +212,7 @@ class Oracle:
             connection.execute(f"CREATE TEMP TABLE t{width} ({columns}, place bigserial)")
 
     def read(self, items: Sequence[Input]) -> list[Rows | None]:
-        """Give the rows of each input, None where the server refuses it."""
+        """Return the rows of each input, None where the server refuses it."""
         counts = [self._copy(item) for item in items]
         rows = {width: iter(self._fetch(width)) for width in WIDTHS}
         given = [

@@ -65,7 +65,7 @@ _POLICIES = (
 
 
 def casts_of(case: cases.Case | scalars.Edges) -> list[Cast]:
-    """Give the casts that a case's bytes are decoded with: all that an export can ask for, and a load's once more."""
+    """Return the casts that a case's bytes are decoded with: all that an export can ask for, and a load's once more."""
     how = cast_from_pg(case.pg)
     changes = (interval_struct, *(partial(numeric_as, arrow=arrow) for arrow in (pa.float64(), pa.decimal128(38, 9))))
     exports = [how, *(with_leaves(how, change) for change in changes)]
@@ -73,7 +73,7 @@ def casts_of(case: cases.Case | scalars.Edges) -> list[Cast]:
 
 
 def drawn_casts() -> list[Cast]:
-    """Give every cast that `draw_shape` may draw."""
+    """Return every cast that `draw_shape` may draw."""
     return [how for case in _DISTINCT for how in casts_of(case)]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def everywhere(_fleet: servers.Fleet, connect: Callable) -> dict:
-    """Give a connection to each server found."""
+    """Return a connection to each server found."""
     return {name: connect(_fleet.get(name).cluster.url()) for name in servers.found_servers()}
 
 

@@ -28,7 +28,7 @@ def _places(_fleet: servers.Fleet) -> Iterator[dict[str, Place]]:
 
 @pytest.fixture
 def place(server: servers.TestServer, _places: dict[str, Place]) -> Place:
-    """Give one database on each server, for all the tests of this folder."""
+    """Return one database on each server, for all the tests of this folder."""
     if server.id not in _places:
         _places[server.id] = Place(server)
         _places[server.id].create_extensions()

@@ -79,7 +79,7 @@ class Place:
             self.conn.execute(f"SET client_min_messages = error; DROP SCHEMA {name} CASCADE; SET search_path = public")
 
     def rows(self, table: str) -> list[bytes]:
-        """Give a table's rows as sorted COPY BINARY bytes; as text where a type has no binary form."""
+        """Return a table's rows as sorted COPY BINARY bytes; as text where a type has no binary form."""
         try:
             return self._rows(table, "binary")
         except psycopg.errors.UndefinedFunction:
@@ -90,7 +90,7 @@ class Place:
             return sorted(map(bytes, copy))
 
     def facts(self, table: str) -> list[tuple[object, ...]]:
-        """Give what pg_attribute and the primary key say of the columns."""
+        """Return what pg_attribute and the primary key say of the columns."""
         return self.conn.execute(_FACTS, (table,)).fetchall()
 
 
@@ -131,7 +131,7 @@ def carry(place: Place, table: str, back: str, way: Way) -> None:
 
 
 def _export(place: Place, table: str, way: Way, path: Path) -> object:
-    """Give what can be loaded when the table is gone: a file, or the batches of the in-memory reader."""
+    """Return what can be loaded when the table is gone: a file, or the batches of the in-memory reader."""
     if way.format != "reader":
         file = path / f"x.{way.format}"
         bulkio.export(table, file, place.dsn, **way.exports)

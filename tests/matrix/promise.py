@@ -8,7 +8,7 @@ __all__ = ["NEW_TABLE_ROWS", "ROWS", "row_of"]
 
 
 def _rows(heading: str) -> tuple[str, ...]:
-    """Give the first cells of the table below a heading."""
+    """Return the first cells of the table below a heading."""
     text = Path(__file__).with_name("promise.md").read_text()
     section = text.split(f"## {heading}\n", maxsplit=1)[1].split("\n## ", maxsplit=1)[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
@@ -22,7 +22,7 @@ NEW_TABLE_ROWS = _rows("Arrow -> PostgreSQL: what a new table gets")
 
 
 def row_of(rows: tuple[str, ...], start: str) -> int:
-    """Give the index of the row that is `start`, or else of the only one that starts so."""
+    """Return the index of the row that is `start`, or else of the only one that starts so."""
     if start in rows:
         return rows.index(start)
     (found,) = (i for i, row in enumerate(rows) if row.startswith(start))

@@ -69,11 +69,11 @@ class Making:
     met: list[str] = field(default_factory=list)
 
     def kind(self, name: str) -> Kind:
-        """Give a type that no database has to make."""
+        """Return a type that no database has to make."""
         return Kind(name, self.known[name].values.map(f"({{}})::{name}".format))
 
     def name(self, prefix: str, odd: str) -> str:
-        """Give a name that no other type of the table has, as SQL."""
+        """Return a name that no other type of the table has, as SQL."""
         return '"' + f"{prefix}{len(self.ddl)}{odd}".replace('"', '""') + '"'
 
 

@@ -43,12 +43,12 @@ def quote(value: str) -> str:
 
 
 def literals(values: SearchStrategy) -> SearchStrategy[str]:
-    """Give the values as literals."""
+    """Return the values as literals."""
     return values.map(lambda value: quote(str(value)))
 
 
 def texts(max_size: int = 30, *, min_size: int = 0) -> SearchStrategy[str]:
-    """Give any text that PostgreSQL can hold, and such as is hard to quote."""
+    """Return any text that PostgreSQL can hold, and such as is hard to quote."""
     anything = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     return st.one_of(
         st.text(st.sampled_from(LETTERS), min_size=min_size, max_size=max_size),
@@ -58,7 +58,7 @@ def texts(max_size: int = 30, *, min_size: int = 0) -> SearchStrategy[str]:
 
 
 def digits(count: int, base: str = "0123456789abcdef") -> SearchStrategy[str]:
-    """Give so many digits."""
+    """Return so many digits."""
     return st.text(st.sampled_from(base), min_size=count, max_size=count)
 
 
@@ -66,18 +66,18 @@ def digits(count: int, base: str = "0123456789abcdef") -> SearchStrategy[str]:
 
 
 def integers(bits: int, *, signed: bool = True) -> SearchStrategy[str]:
-    """Give integers of all sizes, with the extremes."""
+    """Return integers of all sizes, with the extremes."""
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     return literals(st.integers(low, high) | st.sampled_from((low, high, low + 1, high - 1)))
 
 
 def floats(width: int, **limits: bool) -> SearchStrategy[str]:
-    """Give floats: -0, subnormals, and where allowed NaN and the infinities."""
+    """Return floats: -0, subnormals, and where allowed NaN and the infinities."""
     return st.floats(width=width, **limits).map(repr)
 
 
 def decimals(precision: int, scale: int, *specials: str) -> SearchStrategy[str]:
-    """Give numbers of all sizes, with the extremes of numeric(precision, scale)."""
+    """Return numbers of all sizes, with the extremes of numeric(precision, scale)."""
     top = 10**precision - 1
     plain = st.integers(-top, top) | st.sampled_from((top, -top, 1, -1, 10**scale, 10**4, -(10**4)))
     scaled = st.builds(_shift, plain, st.integers(0, scale))
@@ -101,19 +101,19 @@ _FIRST_DAY, _LAST_DATE, _LAST_DAY = -2451545, 2145031948, 106741033
 
 
 def days(last: int) -> SearchStrategy[str]:
-    """Give dates, BC and far ones too."""
+    """Return dates, BC and far ones too."""
     near = st.integers(-800_000, 3_000_000)
     edges = st.sampled_from((0, -10957, -10958, -730_119, -730_120, _FIRST_DAY, last))
     return (near | st.integers(_FIRST_DAY, last) | edges).map("(date '2000-01-01' + ({}))".format)
 
 
 def clocks(last: dt.time = dt.time.max) -> SearchStrategy[str]:
-    """Give times of day, without 24:00."""
+    """Return times of day, without 24:00."""
     return (st.times(max_value=last) | st.sampled_from((dt.time(0), last))).map(lambda t: t.strftime("%H:%M:%S.%f"))
 
 
 def stamps(*, infinity: bool, zone: str = "") -> SearchStrategy[str]:
-    """Give timestamps, BC and far ones too; with infinity, or Arrow's last instant, which is its sentinel."""
+    """Return timestamps, BC and far ones too; with infinity, or Arrow's last instant, which is its sentinel."""
     local = st.builds("({} + time '{}')".format, days(_LAST_DAY), clocks())
     if zone:
         local = local.map(f"({{}} AT TIME ZONE '{zone}')".format)
@@ -122,13 +122,13 @@ def stamps(*, infinity: bool, zone: str = "") -> SearchStrategy[str]:
 
 
 def offsets() -> SearchStrategy[str]:
-    """Give offsets from UTC as timetz has them."""
+    """Return offsets from UTC as timetz has them."""
     part = st.integers(0, 59)
     return st.builds("{}{:02}:{:02}:{:02}".format, st.sampled_from("+-"), st.integers(0, 15), part, part)
 
 
 def spans(microseconds: int) -> SearchStrategy[str]:
-    """Give intervals; not the three extremes at once, which are infinity since PostgreSQL 17."""
+    """Return intervals; not the three extremes at once, which are infinity since PostgreSQL 17."""
     months = st.integers(-(2**31) + 1, 2**31 - 2) | st.integers(-20, 20)
     of_days = st.integers(-(2**31), 2**31 - 1) | st.integers(-40, 40)
     return st.builds(
@@ -143,7 +143,7 @@ def spans(microseconds: int) -> SearchStrategy[str]:
 
 
 def documents() -> SearchStrategy[str]:
-    """Give JSON, as Python writes it and as it does not."""
+    """Return JSON, as Python writes it and as it does not."""
     plain = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False)
     word = texts(12)
     nested = st.recursive(
@@ -154,7 +154,7 @@ def documents() -> SearchStrategy[str]:
 
 
 def addresses() -> SearchStrategy[str]:
-    """Give addresses with their masks."""
+    """Return addresses with their masks."""
 
     def masked(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> SearchStrategy[str]:
         return st.integers(0, address.max_prefixlen).map(f"{address}/{{}}".format)
@@ -163,7 +163,7 @@ def addresses() -> SearchStrategy[str]:
 
 
 def network(address: str) -> str:
-    """Give the network that an address with its mask lies in."""
+    """Return the network that an address with its mask lies in."""
     return str(ipaddress.ip_network(address, strict=False))
 
 
@@ -177,13 +177,13 @@ def shaped(pattern: str, strategy: Callable[[], SearchStrategy[str]] = _number) 
 
 
 def vectors(width: int, sizes: tuple[int, int]) -> SearchStrategy[str]:
-    """Give vectors of pgvector, which has no NaN and no infinity."""
+    """Return vectors of pgvector, which has no NaN and no infinity."""
     numbers = st.floats(width=width, allow_nan=False, allow_infinity=False)
     return literals(st.lists(numbers, min_size=sizes[0], max_size=sizes[1]).map(repr))
 
 
 def dictionaries() -> SearchStrategy[str]:
-    """Give hstores."""
+    """Return hstores."""
 
     def word(text: str | None) -> str:
         return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -202,7 +202,7 @@ def _lexemes() -> SearchStrategy[str]:
 
 @functools.cache
 def scalars(*, parquet: bool, infinity: bool) -> dict[str, Scalar]:
-    """Give every type's values, by its name.
+    """Return every type's values, by its name.
 
     Arrow's own interval ends at 2^63 nanoseconds, the struct that Parquet gets does not. With `infinity` dates and
     times have the values that become sentinels; then those that equal a sentinel are left out.
@@ -237,7 +237,7 @@ def _numbers() -> dict[str, SearchStrategy[str]]:
 
 
 def _fitting(precision: int, scale: int) -> Callable[[str], str]:
-    """Give a function that takes a literal down to what numeric(precision, scale) holds."""
+    """Return a function that takes a literal down to what numeric(precision, scale) holds."""
     return f"(({{}})::numeric % 1e{precision - scale}::numeric)".format
 
 

@@ -50,7 +50,7 @@ class Pair:
 
 
 def integers(arrow: pa.DataType, low: int, high: int) -> tuple[int, ...]:
-    """Give values that both types hold, with the extremes."""
+    """Return values that both types hold, with the extremes."""
     signed = pa.types.is_signed_integer(arrow)
     bits = arrow.bit_width - signed
     low, high = max(low, -(2**bits) if signed else 0), min(high, 2**bits - 1)
@@ -146,7 +146,7 @@ def plain_json(value: object) -> str:
 
 
 def ranges(lower: object, upper: object) -> tuple[dict, ...]:
-    """Give ranges of each form."""
+    """Return ranges of each form."""
     keys = ("lower", "upper", "lower_inc", "upper_inc", "empty")
     rows = ((lower, upper, True, False, False), (None, upper, False, False, False), (None, None, False, False, True))
     return tuple(dict(zip(keys, row, strict=True)) for row in rows)
@@ -406,7 +406,7 @@ def literal(pair: Pair, row: int) -> str:
 
 
 def groups(place: Place, table: str, named: dict[str, Pair]) -> list[list[str]]:
-    """Give the columns that load together: by allow_lossy, and by whether the server has to parse them."""
+    """Return the columns that load together: by allow_lossy, and by whether the server has to parse them."""
     found: dict[tuple[bool, bool], list[str]] = {}
     for lossy in (False, True):
         names = [name for name, pair in named.items() if pair.options.get("allow_lossy", False) == lossy]
@@ -417,7 +417,7 @@ def groups(place: Place, table: str, named: dict[str, Pair]) -> list[list[str]]:
 
 
 def options_of(named: dict[str, Pair], names: list[str]) -> dict[str, object]:
-    """Give the arguments of load for these columns."""
+    """Return the arguments of load for these columns."""
     dimensions = {name: d for name in names for d in named[name].options.get("dimensions", {}).values()}
     return {"dimensions": dimensions, "allow_lossy": any("allow_lossy" in named[name].options for name in names)}
 
@@ -437,7 +437,7 @@ def test_pair(pair: Pair, place: Place) -> None:
 
 
 def codec_of(name: str) -> str:
-    """Give the codec of a column's type."""
+    """Return the codec of a column's type."""
     bare = name.split("(", maxsplit=1)[0]
     own = {"citext": "text", "ltree": "versioned_text", "mood": "enum", "pair": "composite", "char": "text"}
     own |= {"holder": SERVER_TEXT, "box[]": SERVER_TEXT}

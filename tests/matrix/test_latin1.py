@@ -40,7 +40,7 @@ def _latin1() -> Iterator[dict[str, Place]]:
 
 @pytest.fixture
 def latin1(server: servers.TestServer, _latin1: dict[str, Place]) -> Place:
-    """Give a LATIN1 database on each server, for all the tests of this file."""
+    """Return a LATIN1 database on each server, for all the tests of this file."""
     if server.id not in _latin1:
         _latin1[server.id] = Place(server, "LATIN1")
     return _latin1[server.id]

@@ -127,5 +127,5 @@ def test_every_row_has_a_column() -> None:
 
 
 def shape(arrow: pa.DataType) -> str:
-    """Give an Arrow type's name without its parameters."""
+    """Return an Arrow type's name without its parameters."""
     return arrow.extension_name if isinstance(arrow, pa.BaseExtensionType) else type(arrow).__name__ + str(arrow.id)

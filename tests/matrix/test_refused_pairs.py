@@ -71,7 +71,7 @@ class Source:
         return str(self.arrow)
 
     def refused(self, columns: dict[str, tuple[str, str]], *, lossy: bool) -> list[str]:
-        """Give the columns that refuse it, in their order."""
+        """Return the columns that refuse it, in their order."""
         if self.takes is not None:
             return [name for name in columns if name not in self.takes]
         pairs = {*_ENCODERS, *_LOSSY} if lossy else {*_ENCODERS}
@@ -79,7 +79,7 @@ class Source:
 
 
 def taken(*names: str) -> frozenset[str]:
-    """Give the columns that take a nested type."""
+    """Return the columns that take a nested type."""
     return frozenset(names)
 
 
@@ -184,7 +184,7 @@ def quoted(name: str) -> str:
 
 
 def state(place: Place, wide: Wide) -> tuple[object, ...]:
-    """Give what a load could have changed."""
+    """Return what a load could have changed."""
     counts = "SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM pg_type)"
     return place.rows(f"{wide.schema}.wide"), place.conn.execute(counts).fetchone()
 

@@ -20,7 +20,7 @@ TOGETHER = ("arrows", "reader")
 
 
 def missing(place: Place, case: Case) -> str | None:
-    """Give what the case needs and the server does not have."""
+    """Return what the case needs and the server does not have."""
     if case.extension and case.extension not in place.extensions:
         return f"the extension {case.extension}"
     if case.xml and not place.has_xml():
@@ -35,7 +35,7 @@ def note_types(name: str, place: Place, what: str, formats: tuple[str, ...] = FO
 
 
 def way_of(place: Place, form: str, case: Case | None = None) -> Way:
-    """Give a way: one driver exports Parquet and loads Arrow IPC, the other the reverse; on odd versions they swap."""
+    """Return a way: one driver exports Parquet and loads Arrow IPC, the other the reverse; odd versions swap."""
     there = ((*FORMATS, *TOGETHER).index(form) + place.server.version) % 2
     exports = {"driver": DRIVERS[there], **(case.exports if case else {})}
     return Way(form, exports, {"driver": DRIVERS[1 - there], **(case.loads if case else {})})
@@ -51,7 +51,7 @@ def fill(place: Place, case: Case) -> None:
 
 
 def literals(place: Place, case: Case) -> list[str]:
-    """Give the case's values in SQL, NULL first."""
+    """Return the case's values in SQL, NULL first."""
     (me,) = place.conn.execute("SELECT current_user").fetchone()
     given = [value.replace("{me}", me) for value in case.values]
     quoted = ["E'" + value.replace("\\", "\\\\").replace("'", "''") + "'" for value in given]
@@ -113,7 +113,7 @@ def fill_together(place: Place, cases: dict[str, Case]) -> None:
 
 
 def by_codec(place: Place, table: str) -> list[list[str]]:
-    """Give the columns that have a codec, and those that travel as text, where there are any."""
+    """Return the columns that have a codec, and those that travel as text, where there are any."""
     found: dict[bool, list[str]] = {}
     for column in bulkio.plan_export(table, "x.arrows", place.dsn).fields:
         found.setdefault(column.cast.pg.codec == SERVER_TEXT, []).append(column.name)

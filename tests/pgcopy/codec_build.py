@@ -120,7 +120,7 @@ def show_unscaled(number: int, scale: int) -> str:
 
 
 def nan_or_bits(bits: int | None, width: int) -> int | str | None:
-    """Give the bits of a float4 or float8, and one word for every NaN."""
+    """Return the bits of a float4 or float8, and one word for every NaN."""
     if bits is None:
         return None
     value = struct.unpack("<f" if width == 4 else "<d", bits.to_bytes(width, "little"))[0]

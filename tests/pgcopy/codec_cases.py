@@ -56,7 +56,7 @@ class Case:
         return arrays.build_lists(values, self.layout, self.build, self.arrow.value_type)
 
     def cells(self, edges: bool = False) -> st.SearchStrategy[Any]:
-        """Give a strategy for one cell: a NULL, an edge or any value."""
+        """Return a strategy for one cell: a NULL, an edge or any value."""
         one = st.sampled_from(self.edges) if edges else self.values | st.sampled_from(self.edges)
         if self.layout is None:
             return st.none() | one
@@ -64,7 +64,7 @@ class Case:
         return st.none() | st.lists(st.none() | one, min_size=size or 0, max_size=5 if size is None else size)
 
     def edge_rows(self) -> Values:
-        """Give every edge, with NULLs between them."""
+        """Return every edge, with NULLs between them."""
         rows = [x for edge in self.edges for x in (edge, None)]
         if self.layout is None:
             return rows
@@ -81,7 +81,7 @@ class Case:
         return [flat[a:b] if array[i].is_valid else None for i, (a, b) in enumerate(bounds)]
 
     def expected(self, values: Values) -> Values:
-        """Give what `back` must read for these values."""
+        """Return what `back` must read for these values."""
         if self.layout is None:
             return [None if v is None else self.expect(v) for v in values]
         return [None if one is None else [None if v is None else self.expect(v) for v in one] for one in values]
@@ -241,7 +241,7 @@ def _decimal_edges(arrow: pa.DataType) -> tuple[int, ...]:
 
 
 def _decimal_values(arrow: pa.DataType) -> st.SearchStrategy[int]:
-    """Give integers of every length, and ones with zeros at the end."""
+    """Return integers of every length, and ones with zeros at the end."""
     digits = st.integers(1, arrow.precision)
     any_length = digits.flatmap(lambda n: st.integers(-(10**n) + 1, 10**n - 1))
     zeros = st.tuples(st.integers(-99, 99), st.integers(0, max(arrow.precision - 2, 0)))
@@ -433,7 +433,7 @@ def _date_cases() -> list[Case]:
 
 
 def to_us(unit: str) -> Callable[[int], int]:
-    """Give the function from a unit to microseconds, for values that are exact."""
+    """Return the function from a unit to microseconds, for values that are exact."""
     return lambda v: v * 1_000_000 // UNITS[unit]
 
 
@@ -482,7 +482,7 @@ def _list_cases() -> list[Case]:
 
 
 def find(arrow: pa.DataType, name: str) -> Case:
-    """Give the first flat case of this pair."""
+    """Return the first flat case of this pair."""
     return next(case for case in FLAT if case.arrow == arrow and case.pg.name == name)
 
 

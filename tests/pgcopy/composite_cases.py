@@ -21,22 +21,22 @@ INT4, TEXT, DATE = base_type("int4"), base_type("text"), base_type("date")
 
 
 def composite(name: str, oid: int, **fields: PgType) -> PgType:
-    """Give a composite type."""
+    """Return a composite type."""
     return PgType(name, oid, oid + 1, "composite", "public", fields=tuple(fields.items()))
 
 
 def range_of(name: str, oid: int, bound: PgType) -> PgType:
-    """Give a range type."""
+    """Return a range type."""
     return PgType(name, oid, oid + 1, "range", element=bound)
 
 
 def matrix(element: PgType, dimensions: int) -> PgType:
-    """Give an array of several declared dimensions."""
+    """Return an array of several declared dimensions."""
     return replace(array_of(element), dimensions=dimensions)
 
 
 def range_value(lower: object, upper: object, bounds: str = "[)", *, empty: bool = False) -> dict[str, object]:
-    """Give a range's value; a bound that is None is infinite, and then never inclusive."""
+    """Return a range's value; a bound that is None is infinite, and then never inclusive."""
     return {
         "lower": lower,
         "upper": upper,
@@ -75,7 +75,7 @@ _LEAVES: dict[str, st.SearchStrategy[Any]] = {
 
 
 def values_of(pg: PgType) -> st.SearchStrategy[Any]:
-    """Give a strategy for the values of a type, in Python's form of its Arrow type."""
+    """Return a strategy for the values of a type, in Python's form of its Arrow type."""
     if pg.codec == "enum":
         return st.sampled_from(pg.labels)
     if pg.codec == "composite":
@@ -111,7 +111,7 @@ def _case(pg: PgType, *edges: object, arrow: pa.DataType | None = None) -> cases
 
 
 def no_fields(pg: PgType) -> dict[str, None]:
-    """Give a composite value of NULLs."""
+    """Return a composite value of NULLs."""
     return {name: None for name, _ in pg.fields}
 
 

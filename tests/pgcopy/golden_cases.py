@@ -151,6 +151,6 @@ GOLDEN = (
 
 
 def read_file() -> dict[str, bytes]:
-    """Give the streams of golden.txt by their SQL."""
+    """Return the streams of golden.txt by their SQL."""
     blocks = [block.splitlines() for block in FILE.read_text().split("\n\n") if not block.startswith("--")]
     return {sql: bytes.fromhex(stream) for sql, stream in (block for block in blocks if block)}

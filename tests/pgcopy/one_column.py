@@ -12,7 +12,7 @@ from bulkio.types import Cast, PgType, cast_from_pg, cast_to_pg
 
 
 def encode(array: pa.Array, pg: PgType, cast: Cast | None = None) -> bytes:
-    """Give the stream of one column, by the strict cast where none is given."""
+    """Return the stream of one column, by the strict cast where none is given."""
     cast = cast or cast_to_pg(array.type, pg)
     assert cast is not None
     encoder = Encoder([Field("c", cast)])
@@ -41,5 +41,5 @@ def decode(
 
 
 def field_of(value: bytes) -> bytes:
-    """Give a stream of one row with this field."""
+    """Return a stream of one row with this field."""
     return HEADER + b"\0\1" + struct.pack(">i", len(value)) + value + TRAILER

@@ -31,7 +31,7 @@ class Edges:
     edges: tuple[Value, ...]
 
     def edge_rows(self) -> list[Value]:
-        """Give the values, and NULL."""
+        """Return the values, and NULL."""
         return [*self.edges, None]
 
     def array(self, values: Sequence[Value]) -> pa.Array:

@@ -27,7 +27,7 @@ UUID_TEXTS = pa.array(["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", None, "A0EEBC999C
 
 
 def iso_cast(name: str) -> Cast:
-    """Give the cast of texts that are spelled as PostgreSQL prints them."""
+    """Return the cast of texts that are spelled as PostgreSQL prints them."""
     how = cast_to_pg(pa.string(), base_type(name))
     assert how is not None
     return with_iso_texts(how)
@@ -163,7 +163,7 @@ class Untidy:
 
 
 def children_of(array: pa.Array) -> list[pa.Array]:
-    """Give the children of a nested array."""
+    """Return the children of a nested array."""
     if pa.types.is_struct(array.type):
         return [array.field(i) for i in range(array.type.num_fields)]
     if pa.types.is_map(array.type):

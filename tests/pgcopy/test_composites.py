@@ -31,7 +31,7 @@ ALL = pytest.mark.parametrize("case", composites.ALL, ids=lambda case: case.id)
 
 
 def field_of(stream: bytes) -> bytes:
-    """Give the one field of a stream of one row, without its length."""
+    """Return the one field of a stream of one row, without its length."""
     assert stream.startswith(HEADER)
     assert stream.endswith(TRAILER)
     (n,) = struct.unpack_from(">i", stream, len(HEADER) + 2)
@@ -41,7 +41,7 @@ def field_of(stream: bytes) -> bytes:
 
 
 def stream_of(*fields: bytes) -> bytes:
-    """Give a stream of rows of one field each."""
+    """Return a stream of rows of one field each."""
     return HEADER + b"".join(struct.pack(">hi", 1, len(field)) + field for field in fields) + TRAILER
 
 

@@ -24,7 +24,7 @@ POINT_4326 = replace(GEOMETRY, typmod=(4326 << 8) | (1 << 2))
 
 
 def point(*axes: float, code: int = 1, srid: int | None = None, order: str = "<") -> bytes:
-    """Give the WKB of a point."""
+    """Return the WKB of a point."""
     head = struct.pack(order + "BI", order == "<", code | (0 if srid is None else 0x20000000))
     return head + (b"" if srid is None else struct.pack(order + "I", srid)) + struct.pack(f"{order}{len(axes)}d", *axes)
 

@@ -12,7 +12,7 @@ STREAMS = read_file()
 
 @pytest.fixture(params=GOLDEN, ids=lambda golden: f"{golden.case.id}")
 def golden(request):
-    """Give each query with its rows."""
+    """Return each query with its rows."""
     return request.param
 
 

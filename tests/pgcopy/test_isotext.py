@@ -35,14 +35,14 @@ SEEDS = {
 
 
 def iso(name: str, typmod: int = -1):
-    """Give the cast of a column of text whose dates are ISO's."""
+    """Return the cast of a column of text whose dates are ISO's."""
     how = cast_to_pg(pa.string(), base_type(name, typmod))
     assert how is not None
     return with_iso_texts(how)
 
 
 def encoded(text: str, name: str, typmod: int = -1) -> bytes | None:
-    """Give the cell of one text, None where it is refused."""
+    """Return the cell of one text, None where it is refused."""
     try:
         return encode(pa.array([text]), iso(name, typmod))[0]
     except EncodeError:

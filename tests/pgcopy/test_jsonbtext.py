@@ -102,7 +102,7 @@ NAMES = st.sampled_from(["a", "b", "", "é", "\\", '"', "\n", "😀", "u0061"])
 
 @st.composite
 def values(draw: st.DrawFn, depth: int = 3) -> tuple[str, bool]:
-    """Give a JSON text, and whether an object in it has a key twice."""
+    """Return a JSON text, and whether an object in it has a key twice."""
     kind = draw(st.sampled_from(["leaf", "list", "object"])) if depth else "leaf"
     if kind == "leaf":
         return json.dumps(draw(st.none() | st.integers() | NAMES)), False

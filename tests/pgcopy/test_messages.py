@@ -19,7 +19,7 @@ INT64 = pa.int64()
 
 
 def numeric(precision: int, scale: int) -> PgType:
-    """Give a numeric type by precision and scale."""
+    """Return a numeric type by precision and scale."""
     return base_type("numeric", ((precision << 16) | (scale & 0x7FF)) + 4)
 
 

@@ -91,7 +91,7 @@ BAD_MULTIRANGES = ["", "{", "[a,b)", "{[a,b),}", "{[a,b)}x", "{,[a,b)}", "{[a,b)
 
 
 def parts(pg: PgType, text: str) -> list[tuple[int, str]] | None:
-    """Give the parts; None where the text is refused."""
+    """Return the parts; None where the text is refused."""
     take_apart = splitter(pg)
     assert take_apart is not None
     try:
@@ -124,13 +124,13 @@ def server_range(conn: psycopg.Connection, text: str) -> list[tuple[int, str]]:
 
 
 def server_multirange(conn: psycopg.Connection, text: str) -> list[tuple[int, str]]:
-    """Give the bounds of the ranges; those of empty ones, and where ranges touch, are not there any more."""
+    """Return the bounds of the ranges; those of empty ones, and where ranges touch, are not there any more."""
     rows = conn.execute("SELECT lower(r), upper(r) FROM unnest(%s::textmultirange) AS r", [text]).fetchall()
     return [(0, bound) for row in rows for bound in row if bound is not None]
 
 
 def multirange_parts(text: str) -> list[tuple[int, str]] | None:
-    """Give the bounds of all the ranges."""
+    """Return the bounds of all the ranges."""
     ranges = parts(MULTIRANGE, text)
     found = None if ranges is None else [parts(RANGE, text) for _, text in ranges]
     return None if found is None or None in found else [bound for one in found for bound in one]

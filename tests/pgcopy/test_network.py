@@ -150,7 +150,7 @@ def test_mac_decoder_checks_the_length(pg: object, size: int) -> None:
 
 
 def random_addresses(count: int) -> list[str]:
-    """Give addresses with many zero groups, where the compression has something to choose."""
+    """Return addresses with many zero groups, where the compression has something to choose."""
     rng = random.Random(20)  # noqa: S311 - a fixed sample
     addresses = []
     for _ in range(count):

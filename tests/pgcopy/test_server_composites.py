@@ -45,7 +45,7 @@ NULLS = {"x": None, "m": None, "late": None}
 
 
 def span(lower: object, upper: object, bounds: str = "[)", *, empty: bool = False) -> dict[str, object]:
-    """Give a range's value."""
+    """Return a range's value."""
     return {
         "lower": lower,
         "upper": upper,
@@ -130,7 +130,7 @@ def make(dsn: str, connect: Callable[[str], psycopg.Connection], name: str) -> t
 
 
 def copy_out(conn: psycopg.Connection, table: str) -> bytes:
-    """Give the server's own bytes."""
+    """Return the server's own bytes."""
     with conn.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
         return b"".join(map(bytes, copy))
 

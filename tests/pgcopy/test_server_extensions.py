@@ -38,7 +38,7 @@ def with_extension(dsn: str, connect: Connect, name: str) -> psycopg.Connection:
 
 
 def column_type(conn: psycopg.Connection, table: str) -> PgType:
-    """Give the type of a table's first column."""
+    """Return the type of a table's first column."""
     row = conn.execute(
         "SELECT t.typname, t.oid, t.typarray, n.nspname, a.atttypmod, e.extname FROM pg_attribute a"
         " JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = t.typnamespace"

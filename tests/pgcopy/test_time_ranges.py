@@ -65,7 +65,7 @@ def _array(arrow: pa.DataType, *values: int) -> pa.Array:
 
 
 def _depths(column: pa.Array, pg: PgType) -> list[tuple[pa.Array, PgType]]:
-    """Give a column, its lists, its ranges (as the upper bound) and composites, and lists of these."""
+    """Return a column, its lists, its ranges (as the upper bound) and composites, and lists of these."""
     span = range_struct(column.type)
     no, yes = (pa.array([flag] * len(column)) for flag in (False, True))
     ranges = pa.StructArray.from_arrays([pa.nulls(len(column), column.type), column, no, yes, no], fields=list(span))

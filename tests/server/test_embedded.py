@@ -263,7 +263,7 @@ def test_a_lost_socket_is_explained(bulkio_home: Path) -> None:
 
 
 def modes(path: Path) -> dict[str, tuple[int, int, int]]:
-    """Give mode, owner and group of a path and all its parents."""
+    """Return mode, owner and group of a path and all its parents."""
     facts = {str(p): p.stat() for p in (path, *path.parents)}
     return {name: (stat.S_IMODE(s.st_mode), s.st_uid, s.st_gid) for name, s in facts.items()}
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def far_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give a home that is too deep for a socket, which lies in /tmp therefore."""
+    """Yield a home that is too deep for a socket, which lies in /tmp therefore."""
     monkeypatch.setenv("BULKIO_HOME", str(tmp_path / ("deep " * 30)))
     yield tmp_path
     embedded.stop()

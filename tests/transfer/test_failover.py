@@ -29,7 +29,7 @@ MANY = 100
 
 @pytest.fixture(params=list(found_servers()))
 def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Cluster, Cluster]]:
-    """Give a primary, and a standby that has its table t and streams no more."""
+    """Yield a primary, and a standby that has its table t and streams no more."""
     with replicated_pair(found_servers()[request.param]) as (primary, standby):
         with connect(primary.url()) as conn, connect(standby.url()) as replica:
             conn.execute("SET synchronous_commit = on")  # written at once, and so streamed
@@ -43,7 +43,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Cluster, Cluster]]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a short folder: a socket's path has 107 bytes at the most."""
+    """Yield a short folder: a socket's path has 107 bytes at the most."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         yield Path(name)
 
@@ -178,5 +178,5 @@ def test_another_host_of_the_dsn_is_not_believed(
 
 
 def as_mover(dsn: str) -> str:
-    """Give the DSN of the same server for the user `mover`."""
+    """Return the DSN of the same server for the user `mover`."""
     return f"postgresql://mover:x@{dsn.partition('@')[2]}"

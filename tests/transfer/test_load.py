@@ -29,7 +29,7 @@ TRIPS = pa.table({"id": pa.array([1, 2, 3], pa.int64()), "name": ["a", None, "ü
 
 @pytest.fixture
 def role_dsn(dsn: str) -> Iterator[str]:
-    """Give a DSN of a new role without any privilege."""
+    """Yield a DSN of a new role without any privilege."""
     login, role = dsn.split("//", 1)[1].split("@", 1)[0].split(":"), f"role_{time.time_ns()}"
     with connect(dsn) as conn:
         conn.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{login[1]}'")

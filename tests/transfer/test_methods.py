@@ -27,7 +27,7 @@ EXPORTS = [(driver, method) for driver in DRIVERS for method in ("binary", "curs
 
 
 def stored_rows(dsn: str, table: str) -> list[bytes]:
-    """Give the table's rows as sorted COPY BINARY bytes."""
+    """Return the table's rows as sorted COPY BINARY bytes."""
     with connect(dsn) as conn, conn.cursor() as cursor:
         conn.execute("SET client_encoding = 'UTF8'")
         with cursor.copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
@@ -36,7 +36,7 @@ def stored_rows(dsn: str, table: str) -> list[bytes]:
 
 @pytest.fixture(params=["UTF8", "LATIN1"])
 def any_dsn(request: pytest.FixtureRequest, server: TestServer) -> Iterator[str]:
-    """Give a fresh database, in UTF8 and in LATIN1, on every server."""
+    """Yield a fresh database, in UTF8 and in LATIN1, on every server."""
     with server.database(request.param) as name:
         yield name
         assert not server.sessions(name)
@@ -149,7 +149,7 @@ def test_the_values_of_the_file_come_back(one_dsn: str) -> None:
 
 
 def column_facts(dsn: str, table: str) -> list[tuple[object, ...]]:
-    """Give name, type with typmod, and nullability of the columns."""
+    """Return name, type with typmod, and nullability of the columns."""
     with connect(dsn) as conn:
         return conn.execute(
             "SELECT attname, format_type(atttypid, atttypmod), attnotnull FROM pg_attribute"
@@ -159,7 +159,7 @@ def column_facts(dsn: str, table: str) -> list[tuple[object, ...]]:
 
 
 def plain_values(column: pa.ChunkedArray) -> list[object]:
-    """Give Python values that compare across layouts and units: NaN by name, decimals with their places."""
+    """Return Python values that compare across layouts and units: NaN by name, decimals with their places."""
     return [_plain(value) for value in column.to_pylist()]
 
 

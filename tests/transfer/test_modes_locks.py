@@ -59,7 +59,7 @@ class Held:
 
 @pytest.fixture
 def table(dsn: str) -> str:
-    """Give a database with the table t of two rows."""
+    """Return a database with the table t of two rows."""
     with connect(dsn) as conn:
         conn.execute("CREATE TABLE t (id bigint PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'old'), (9, 'old')")
     return dsn

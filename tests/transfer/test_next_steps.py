@@ -21,7 +21,7 @@ ORDERS = pa.table({"id": [1], "amount": [2]})
 
 @pytest.fixture
 def role(one_dsn: str) -> Iterator[tuple[str, str]]:
-    """Give a role without any privilege, and its DSN; there are a table and a schema that it may not use."""
+    """Yield a role without any privilege, and its DSN; there are a table and a schema that it may not use."""
     name = f"poor_{time.time_ns()}"
     with connect(one_dsn) as conn:
         conn.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'x'")

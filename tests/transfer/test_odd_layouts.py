@@ -13,7 +13,7 @@ UUID = b"0123456789abcdef"
 
 
 def runs(values: pa.Array) -> pa.Array:
-    """Give the values twice each, as runs."""
+    """Return the values twice each, as runs."""
     return pa.RunEndEncodedArray.from_arrays(pa.array([2 * i + 2 for i in range(len(values))], pa.int32()), values)
 
 
@@ -22,7 +22,7 @@ def opaque(values: pa.Array) -> pa.Array:
 
 
 def without_elements(arrow: pa.DataType) -> pa.Array:
-    """Give a column of lists that has none, and yet rows."""
+    """Return a column of lists that has none, and yet rows."""
     return pa.nulls(2, arrow)
 
 

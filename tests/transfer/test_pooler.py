@@ -45,7 +45,7 @@ query_wait_timeout = {wait_s}
 
 @pytest.fixture
 def pooled(dsn: str) -> Iterator[str]:
-    """Give a DSN of a pool of one connection to a test's database."""
+    """Yield a DSN of a pool of one connection to a test's database."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         lacking("PgBouncer")

@@ -62,7 +62,7 @@ ROWS = pa.table(
 
 @pytest.fixture(params=traps.PATHS, ids=["traps before pg_catalog", "traps behind pg_catalog"])
 def trapped(dsn: str, request: pytest.FixtureRequest) -> str:
-    """Give a database whose search_path begins with the traps."""
+    """Return a database whose search_path begins with the traps."""
     with connect(dsn) as conn:
         conn.execute(OBJECTS)
         traps.lay_traps(conn, request.param)

@@ -24,7 +24,7 @@ TABLE = pa.table({"a": [1, 2, 3]})
 
 @pytest.fixture
 def folder() -> Path:
-    """Give a short folder: a socket's path has 107 bytes at the most."""
+    """Yield a short folder: a socket's path has 107 bytes at the most."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         yield Path(name)
 

@@ -33,7 +33,7 @@ each_driver = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
 
 @pytest.fixture
 def locked(dsn: str, connect: Callable[[str], psycopg.Connection]) -> Iterator[str]:
-    """Give the DSN of a database whose table t somebody keeps locked."""
+    """Yield the DSN of a database whose table t somebody keeps locked."""
     holder = connect(dsn)
     holder.execute("CREATE TABLE t (a bigint)")
     holder.execute("BEGIN; LOCK TABLE t")

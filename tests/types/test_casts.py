@@ -25,7 +25,7 @@ from bulkio.types.to_pg import _ENCODERS, _LOSSY, _NESTED
 
 
 def numeric(precision: int, scale: int):
-    """Give a numeric type by precision and scale."""
+    """Return a numeric type by precision and scale."""
     return base_type("numeric", ((precision << 16) | (scale & 0x7FF)) + 4)
 
 

@@ -29,13 +29,13 @@ DRIVERS = ("asyncpg", "psycopg")
 
 
 def codes_of(encoding: str) -> list[int]:
-    """Give the table's code points."""
+    """Return the table's code points."""
     return list(memoryview(charset_of(encoding).changed).cast("I"))
 
 
 @pytest.fixture
 def euc_jp(server: TestServer) -> Iterator[str]:
-    """Give the DSN of a database in EUC_JP."""
+    """Yield the DSN of a database in EUC_JP."""
     with server.database("EUC_JP") as dsn:
         yield dsn
 

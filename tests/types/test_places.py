@@ -47,7 +47,7 @@ CHECKED_FOR_THE_SERVER = {
 
 
 def leaves(how: Cast) -> list[Cast]:
-    """Give the nodes of a cast that have none below."""
+    """Return the nodes of a cast that have none below."""
     return [leaf for child in how.children for leaf in leaves(child)] or [how]
 
 

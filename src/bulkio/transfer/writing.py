@@ -64,7 +64,7 @@ class FileWriter:
             self._progress(Progress(self.rows, self._bytes, total, total_estimated=total is not None))
 
     async def publish(self) -> None:
-        """Give the file its name, whatever comes between, and tell the watch."""
+        """Return the file its name, whatever comes between, and tell the watch."""
         await shelter.conclude(self._publish())
 
     async def discard(self) -> None:

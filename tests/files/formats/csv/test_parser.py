@@ -33,7 +33,7 @@ class Pieces:
         self._pieces = [data[start:end] for start, end in pairwise(places)]
 
     def read(self, size: int, /) -> bytes:
-        """Give the next piece."""
+        """Return the next piece."""
         if not self._pieces:
             return b""
         piece = self._pieces.pop(0)
@@ -43,7 +43,7 @@ class Pieces:
 
 
 def read(data: bytes, options: CsvOptions, *, cuts: list[int] | None = None, batch_rows: int = 1000) -> list[object]:
-    """Give the names and the rows of a CSV; all batches are validated."""
+    """Return the names and the rows of a CSV; all batches are validated."""
     stream = CsvStream(Pieces(data, cuts or []), options, batch_rows=batch_rows)
     batches = list(stream.batches())
     for batch in batches:
@@ -54,7 +54,7 @@ def read(data: bytes, options: CsvOptions, *, cuts: list[int] | None = None, bat
 
 
 def reading(data: bytes, options: CsvOptions, **cut: object) -> object:
-    """Give what is read, or the error's text."""
+    """Return what is read, or the error's text."""
     try:
         return read(data, options, **cut)
     except FileError as exc:

@@ -30,7 +30,7 @@ PACKED = {
 
 
 def rows_of(batches) -> list[dict[str, str | None]]:
-    """Give all rows of batches."""
+    """Return all rows of batches."""
     return [row for batch in batches for row in batch.to_pylist()]
 
 

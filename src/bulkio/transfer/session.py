@@ -166,9 +166,10 @@ async def _advice(session: Session, error: DriverError, on_table: str) -> str:
     on_schema = "USAGE" if on_table == "SELECT" else "USAGE, CREATE"
     grants = {"schema": (on_schema, "SCHEMA"), **_GRANTS}
     privileges, what = grants.get(kind, (on_table, "TABLE"))
-    if not privileges:
-        return "only the table's owner can do this"
     grantee = quote_ident(str(role))
+    if not privileges:
+        needs = "the rights of the table's owner, and REFERENCES on each table that it refers to"
+        return f"role {grantee} lacks it; to replace a table takes {needs}"
     return f"role {grantee} lacks it; its owner can GRANT {privileges} ON {what} {quote_ident(name)} TO {grantee}"
 
 

@@ -67,7 +67,7 @@ def test_insert_new_leaves_old_rows(dsn: str, by: str) -> None:
     assert fetch(dsn, "SELECT * FROM t ORDER BY 1") == [(1, "a"), (2, "b")]
 
 
-@pytest.mark.parametrize("mode", ["upsert", "insert-new", "replace-where", "create", "append"])
+@pytest.mark.parametrize("mode", ["upsert", "insert-new", "replace-where", "replace", "create", "append"])
 def test_a_missing_table_is_created(dsn: str, mode: Mode) -> None:
     """The first night's load makes the table, with the key that it is told; the second one finds it."""
     keyed = mode in ("upsert", "insert-new")
@@ -242,7 +242,8 @@ def test_options_of_other_modes_are_refused(one_dsn: str, options: dict[str, obj
 
 
 @pytest.mark.parametrize("options", [
-    {"mode": "truncate"}, {"mode": "replace-where", "where": "true"}, {"mode": "upsert", "delete_missing": True},
+    {"mode": "truncate"}, {"mode": "replace"}, {"mode": "replace-where", "where": "true"},
+    {"mode": "upsert", "delete_missing": True},
 ])  # fmt: skip
 @pytest.mark.parametrize("is_counted", [True, False])
 def test_an_empty_source_empties_nothing(one_dsn: str, options: dict[str, object], is_counted: bool) -> None:

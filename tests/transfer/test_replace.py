@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from psycopg.conninfo import make_conninfo
 from replaced_tables import ALL, COMMON, FEATURES, NEW_FEATURES, PLAIN
@@ -591,6 +592,29 @@ def test_a_change_of_the_old_table_is_not_lost(dsn: str, change: str, part: str)
             bulkio.load(during(lambda: other.execute(change)), "t", dsn, mode="replace")
     assert caught.value.retryable
     assert fetch(dsn, "SELECT * FROM t") == [(1,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_with_a_load_id(dsn: str, tmp_path: Path, driver: DriverName) -> None:
+    """The second run of one id replaces nothing, and a table in use is tried again where retries are allowed."""
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"id": [1, 2]}), path)
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t AS SELECT 0 AS id")
+        oid = "SELECT 't'::regclass::oid::int8"
+        assert not bulkio.load(path, "t", dsn, mode="replace", driver=driver, load_id="one").already
+        first = conn.execute(oid).fetchone()
+        assert bulkio.load(path, "t", dsn, mode="replace", driver=driver, load_id="one").already
+        assert conn.execute(oid).fetchone() == first
+        with connect(dsn) as reader, ThreadPoolExecutor() as pool:
+            reader.execute("BEGIN; SELECT * FROM t")
+            options = {"load_id": "two", "lock_timeout": "50ms", "retries": 1000}
+            load = pool.submit(bulkio.load, path, "t", dsn, mode="replace", driver=driver, **options)
+            for granted in (False, True):
+                _await_lock(conn, granted)
+            reader.execute("COMMIT")
+            assert load.result().rows == 2
+    assert fetch(dsn, "SELECT id FROM t") == [(1,), (2,)]
 
 
 def test_statements_around_the_rows(dsn: str) -> None:

@@ -198,3 +198,33 @@ def test_the_plan_shows_them(dsn: str) -> None:
         < lines.index("  check: SELECT true")
     )
     assert fetch(dsn, "SELECT to_regclass('x')") == [(None,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("path", ["public", "%22%24user%22,public,pg_temp", ""])
+def test_checks_of_a_replace(dsn: str, driver: DriverName, path: str) -> None:
+    """They see the hidden table by the table's own name, while the old one is not even locked against readers."""
+    make(dsn, "CREATE TABLE public.t (id bigint, v text)", "INSERT INTO public.t VALUES (7, 'old')")
+    locked = "SELECT count(*) = 0 FROM pg_locks WHERE relation = 'public.t'::regclass AND mode = 'AccessExclusiveLock'"
+    options = {"mode": "replace", "driver": driver, "before": "SELECT count(*) FROM public.t"}
+    dsn = f"{dsn}&options=-csearch_path%3D{path or '%27%27'}"
+    with pytest.raises(bulkio.CheckError, match=r"it gave \"ok\": 'f', \"count\": '2'"):
+        bulkio.load(ROWS, "public.t", dsn, check="SELECT count(*) > 2 AS ok, count(*) FROM t", **options)
+    assert fetch(dsn, "SELECT v FROM public.t") == [("old",)]
+    bulkio.load(ROWS, "public.t", dsn, check=["SELECT count(*) = 2 FROM t", locked], **options)
+    assert fetch(dsn, "SELECT v FROM public.t ORDER BY v") == [("a",), ("b",)]
+
+
+def test_checks_of_a_replace_must_not_read_the_old_table(dsn: str) -> None:
+    """A name with its schema is the old table's, of which nothing will be left, even where it was read before."""
+    make(dsn, "CREATE TABLE t (id bigint, v text)", "INSERT INTO t VALUES (7, 'old')")
+    for before in ((), "SELECT count(*) FROM t"):
+        with pytest.raises(bulkio.CheckError, match='it reads the old table: name it "t", without its schema'):
+            bulkio.load(ROWS, "t", dsn, mode="replace", before=before, check="SELECT count(*) = 1 FROM public.t")
+
+
+def test_checks_of_a_replace_are_asked_again_after_after(dsn: str) -> None:
+    """What `after` does to the new table is checked, too."""
+    make(dsn, "CREATE TABLE t (id bigint, v text)")
+    with pytest.raises(bulkio.CheckError, match="it gave"):
+        bulkio.load(ROWS, "t", dsn, mode="replace", after="DELETE FROM t", check="SELECT count(*) = 2 FROM t")

@@ -33,16 +33,26 @@ __all__ = [
     "lock_table",
     "option_list",
     "own_sequence",
+    "reads_of",
     "release",
     "rename",
     "revoke_all",
     "roll_back_to",
     "savepoint",
     "set_local",
+    "stand_in",
 ]
 
-#: savepoint before the swap
+#: savepoints before the swap, and before a check
 SWAP_POINT = "bulkio_swap"
+CHECK_POINT = "bulkio_check"
+
+
+#: Set the user's search_path, with what stands in for tables before all else.
+STAND_IN_PATH = (
+    "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_temp',"
+    " NULLIF(pg_catalog.current_setting('bulkio.users_path'), '')), true)"
+)
 
 
 def hidden_name(oid: int) -> str:
@@ -185,6 +195,26 @@ def set_local(setting: str, value: str) -> str:
     "SET LOCAL default_tablespace = ''"
     """
     return f"SET LOCAL {setting} = {quote_literal(value).strip()}"
+
+
+def stand_in(name: str, hidden: tuple[str, str]) -> str:
+    """Build a temporary view by which a table's name, without a schema, is the hidden table's.
+
+    >>> stand_in("t", ("public", "new"))
+    'CREATE TEMPORARY VIEW "t" AS TABLE "public"."new"'
+    """
+    return f"CREATE TEMPORARY VIEW {quote_ident(name)} AS TABLE {qualified(*hidden)}"
+
+
+def reads_of(oid: int) -> str:
+    """Ask whether this session has locked a table to read it, and how often its transaction has scanned it."""
+    return (
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_locks WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()"  # noqa: S608
+        f" AND relation OPERATOR(pg_catalog.=) {oid:d}::pg_catalog.oid AND mode OPERATOR(pg_catalog.=)"
+        " 'AccessShareLock' AND database OPERATOR(pg_catalog.=) (SELECT oid FROM pg_catalog.pg_database"
+        " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())),"
+        f" pg_catalog.pg_stat_get_xact_numscans({oid:d}::pg_catalog.oid)"
+    )
 
 
 def savepoint(name: str) -> str:

@@ -11,14 +11,15 @@ from bulkio.catalog.lookup import find_table
 from bulkio.errors import CheckError, ConfigError, DriverError, SchemaError
 from bulkio.protocols import ROW_TYPE_OIDS
 from bulkio.show import printable, show_name, show_value
+from bulkio.sql import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bulkio.plan import LoadPlan, Statement
+    from bulkio.plan import LoadPlan, Replacement, Statement
     from bulkio.protocols import Session
 
-__all__ = ["run_after", "run_before", "run_checks", "run_statements"]
+__all__ = ["check_replacement", "run_after", "run_before", "run_checks", "run_statements"]
 
 #: characters of a query that a message shows, and columns of its result
 _SHOWN_CHARS = 300
@@ -53,7 +54,8 @@ async def run_after(session: Session, plan: LoadPlan) -> None:
         CheckError: a check is not true.
     """
     await run_statements(session, plan.around.after)
-    await run_checks(session, plan.around.check)
+    if plan.around.after or plan.work.replacement is None:  # else the hidden table was checked, before the swap
+        await run_checks(session, plan.around.check)
 
 
 async def run_statements(session: Session, statements: Sequence[Statement]) -> None:
@@ -73,16 +75,37 @@ async def run_statements(session: Session, statements: Sequence[Statement]) -> N
             raise ConfigError(f"{statement.name} has ended the load's transaction: what came before it may be stored")
 
 
-async def run_checks(session: Session, checks: Sequence[Statement]) -> None:
-    """Ask each check. The user's search_path stays.
+async def run_checks(session: Session, checks: Sequence[Statement], path: str = sql.USERS_PATH) -> None:
+    """Ask each check. The search_path that `path` sets stays.
 
     Raises:
         CheckError: the first one that does not give one row, whose first column is true.
     """
     for check in checks:
         with _named(check):
-            await session.execute(sql.USERS_PATH)
+            await session.execute(path)
             await _check(session, check)
+
+
+async def check_replacement(session: Session, plan: LoadPlan, replacement: Replacement) -> None:
+    """Ask the checks while the old table is in use still: its name, without a schema, is the hidden table's for them.
+
+    Runs under bulkio's own search_path.
+
+    Raises:
+        CheckError: a check is not true, or reads the old table, as it does by a name with its schema.
+    """
+    table = replacement.definition.table
+    for check in plan.around.check:
+        before = await session.fetch(replacing.reads_of(table.oid))
+        await session.execute(replacing.savepoint(replacing.CHECK_POINT))
+        await session.execute(replacing.stand_in(table.name, replacement.hidden))
+        await run_checks(session, [check], replacing.STAND_IN_PATH)
+        await session.execute(sql.OWN_PATH)
+        if await session.fetch(replacing.reads_of(table.oid)) != before:
+            raise _failed(check, f"it reads the old table: name it {show_name(table.name)}, without its schema")
+        await session.execute(replacing.roll_back_to(replacing.CHECK_POINT))
+        await session.execute(replacing.release(replacing.CHECK_POINT))
 
 
 async def _check(session: Session, check: Statement) -> None:

@@ -18,6 +18,7 @@ from bulkio.catalog.lookup import find_definition
 from bulkio.errors import DriverError, SchemaError
 from bulkio.show import show_name, show_option
 from bulkio.sql import replacing
+from bulkio.transfer.around import check_replacement
 
 if TYPE_CHECKING:
     from bulkio.catalog import SequenceUse
@@ -57,12 +58,14 @@ async def finish_replacement(session: Session, plan: LoadPlan, replacement: Repl
     columns are taken past their values.
 
     Raises:
+        CheckError: a check of the user's is not true.
         DriverError: a constraint or an index does not hold, or, `retryable`, the old table was in use for too long.
     """
     await session.execute(sql.OWN_PATH)
     for statement in replacement.after:
         await session.execute(statement)
     last_values = [await _last_value(session, replacement, use) for use in plan.sequences]
+    await check_replacement(session, plan, replacement)
     await _drop(session, replacement, plan.request.lock_timeout)
     await session.execute("; ".join(replacement.swap))
     for use, last in zip(plan.sequences, last_values, strict=True):

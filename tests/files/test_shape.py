@@ -27,7 +27,7 @@ def write(path: Path, *ids: int) -> None:
 
 def shaped(source: Source, **add: str) -> ShapedSource:
     """Return the source with columns added."""
-    return ShapedSource(source, rename={"v": "text"}, add=add, now_us=0)
+    return ShapedSource(source, rename={"v": "text"}, add=add)
 
 
 def rows(source: Source) -> list[dict[str, object]]:

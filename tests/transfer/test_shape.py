@@ -153,3 +153,11 @@ def test_dicts_are_shaped_too(dsn: str) -> None:
     make(dsn, "CREATE TABLE t (day date, n numeric(5,2), c text)")
     bulkio.load([{"d": "2026-01-31", "n": "1.50"}], "t", dsn, rename={"d": "day"}, add={"c": "x"})
     assert fetch(dsn, "SELECT day::text, n::text, c FROM t") == [("2026-01-31", "1.50", "x")]
+
+
+def test_the_load_s_id_is_there_for_columns(dsn: str) -> None:
+    """Rows can tell which load brought them; without an id, that is an error."""
+    bulkio.load(ROWS, "t", dsn, add={"batch": "{load_id}"}, load_id="night 1", source_version="1")
+    assert fetch(dsn, "SELECT DISTINCT batch FROM t") == [("night 1",)]
+    with pytest.raises(bulkio.ConfigError, match=r"add: \{load_id\} needs load_id"):
+        bulkio.load(ROWS, "t", dsn, add={"batch": "{load_id}"})

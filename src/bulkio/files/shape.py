@@ -26,24 +26,35 @@ if TYPE_CHECKING:
     from bulkio.protocols import Chunk, Fingerprint, Source, Spelling
     from bulkio.types import Cast
 
-__all__ = ["ShapedSource"]
+__all__ = ["LoadFacts", "ShapedSource"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INDEXES = pa.int32()
 
 
+@dataclass(frozen=True, slots=True)
+class LoadFacts:
+    """What placeholders stand for that concern the whole load."""
+
+    #: time of its transaction, in microseconds since 1970 began in UTC
+    now_us: int = 0
+    load_id: str | None = None
+
+
 class ShapedSource:
     """A `protocols.Source` over another one. Rows keep their numbers; columns go by their new names.
 
-    `add` has the text of each new column, with placeholders; `now_us` is what {now} stands for, in microseconds since
-    1970 began in UTC. Whoever has opened `source` closes it.
+    `add` has the text of each new column, with placeholders, and `facts` tells what these stand for that concern the
+    whole load. Whoever has opened `source` closes it.
 
-    Raises `SchemaError` for columns that are not there, or would be there twice; `ConfigError` for {file} without one.
+    Raises `SchemaError` for columns that are not there, or would be there twice; `ConfigError` for placeholders that
+    stand for nothing here.
     """
 
     def __init__(
-        self, source: Source, *, rename: Mapping[str, str], add: Mapping[str, str], now_us: int | None = None
+        self, source: Source, *, rename: Mapping[str, str], add: Mapping[str, str], facts: LoadFacts | None = None
     ) -> None:
+        facts = facts or LoadFacts()
         self._source = source
         self._rename = rename
         self.name: str = source.name
@@ -51,10 +62,12 @@ class ShapedSource:
         self.notes: tuple[str, ...] = source.notes
         self.spelling: Spelling | None = source.spelling
         self.reads_once: bool = source.reads_once
-        self._added = tuple(_Added(name, read_template(text), now_us) for name, text in add.items())
+        self._added = tuple(_Added(name, read_template(text), facts) for name, text in add.items())
         self._names_files = any("file" in each.template.names for each in self._added)
         if self._names_files and not (isinstance(source, FileSource) and source.has_files):
             raise ConfigError(f"{show_option('add')}: {{file}} needs files, and the source is {printable(source.name)}")
+        if facts.load_id is None and any("load_id" in each.template.names for each in self._added):
+            raise ConfigError(f"{show_option('add')}: {{load_id}} needs {show_option('load_id')}")
         _refuse_absent(source, rename)
         _refuse_twice(source, [self._new(name) for name in source.schema.names], add)
         self.schema = self._schema()
@@ -129,10 +142,10 @@ class _Place:
 class _Added:
     """One added column."""
 
-    def __init__(self, name: str, template: Template, now_us: int | None) -> None:
+    def __init__(self, name: str, template: Template, facts: LoadFacts) -> None:
         self.name = name
         self.template = template
-        self._now_us = now_us
+        self._facts = facts
         self.type = _type_of(template)
         #: what the latest batches shared: the file, and an array of at least as many rows as they had
         self._file = ""
@@ -148,7 +161,7 @@ class _Added:
 
     def _constant(self, place: _Place) -> pa.Array:
         if self.template.only == "now":
-            return pa.repeat(pa.scalar(self._now_us, self.type), place.rows)
+            return pa.repeat(pa.scalar(self._facts.now_us, self.type), place.rows)
         text = self.template.text(self._values(place.file))
         return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, _INDEXES), place.rows), pa.array([text]))
 
@@ -163,8 +176,8 @@ class _Added:
     def _values(self, file: str) -> dict[str, str]:
         if "file" in self.template.names:
             _refuse_bytes(file)
-        now = "" if self._now_us is None else str(_EPOCH + timedelta(microseconds=self._now_us))
-        return {"file": file, "now": now}
+        now = str(_EPOCH + timedelta(microseconds=self._facts.now_us))
+        return {"file": file, "now": now, "load_id": self._facts.load_id or ""}
 
 
 def _type_of(template: Template) -> pa.DataType:

@@ -246,7 +246,7 @@ class LoadRequest(_Shared):
         Mapping[str, str] | None,
         Option(
             "Columns to add behind the source's: a text, read as a field of CSV is, or {file} (path of the row's file),"
-            " {row} (its number), {now} (time of the transaction); braces are doubled.",
+            " {row} (its number), {now} (time of the transaction), {load_id}; braces are doubled.",
             metavar="COLUMN=VALUE",
             check=check_templates,
             is_text=True,

@@ -16,6 +16,7 @@ PLACEHOLDERS = {
     "file": "the path of the row's file",
     "row": "the row's number in the source, from 1, as errors name it",
     "now": "the time of the load's transaction, one for all rows",
+    "load_id": "the name that load_id gives the load",
 }
 
 

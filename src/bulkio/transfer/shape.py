@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio import sql
-from bulkio.files.shape import ShapedSource
+from bulkio.files.shape import LoadFacts, ShapedSource
 from bulkio.options.templates import read_template
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ async def shaped(session: Session, source: Source, request: LoadRequest) -> Sour
     rename, add = request.rename or {}, request.add or {}
     if not (rename or add):
         return source
-    now_us = None
+    now_us = 0
     if any("now" in read_template(text).names for text in add.values()):
         [(now,)] = await session.fetch(sql.NOW_US)
         now_us = int(str(now))
-    return ShapedSource(source, rename=rename, add=add, now_us=now_us)
+    return ShapedSource(source, rename=rename, add=add, facts=LoadFacts(now_us, request.load_id))

@@ -280,6 +280,18 @@ class DriverError(BulkioError):
         """Return this error as one about something that the message names first."""
         return type(self)(f"{what}: {self.args[0]}", sqlstate=self.sqlstate, retryable=self.retryable)
 
+    def with_message(self, message: str) -> DriverError:
+        """Return this error in other words."""
+        return type(self)(
+            message,
+            sqlstate=self.sqlstate,
+            retryable=self.retryable,
+            row=self.row,
+            column=self.column,
+            path=self.path,
+            line=self.line,
+        )
+
     def at_row(self, row: int | None) -> DriverError:
         """Return this error as one about another row, or about none that is known."""
         return type(self)(self.args[0], sqlstate=self.sqlstate, retryable=self.retryable, row=row, column=self.column)

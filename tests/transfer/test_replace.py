@@ -633,19 +633,22 @@ def test_statements_around_the_rows(dsn: str) -> None:
 @pytest.mark.parametrize(
     ("ddl", "message"),
     [
-        ("ALTER TABLE t ADD PRIMARY KEY (id)", "could not create unique index"),
-        ("ALTER TABLE t ADD CHECK (id < 50)", "row 3"),
-        ("ALTER TABLE t ADD FOREIGN KEY (id) REFERENCES u", "violates foreign key constraint"),
+        ("ALTER TABLE t ADD PRIMARY KEY (id)", 'could not create unique index "t_pkey"'),
+        ("ALTER TABLE t ADD CHECK (id < 50)", 'row 3: new row for relation "t" violates check constraint "t_id_check"'),
+        ("ALTER TABLE t ADD FOREIGN KEY (id) REFERENCES u", 'on table "t" violates foreign key constraint "t_id_fkey"'),
+        ("ALTER TABLE t ADD EXCLUDE (id WITH =)", 'could not create exclusion constraint "t_id_excl"'),
     ],
 )
 def test_rows_that_break_a_rule_leave_the_old_table(dsn: str, ddl: str, message: str) -> None:
-    """Nothing of the new table is left."""
+    """Nothing of the new table is left, and the message calls all by the names that it would have had."""
     with connect(dsn) as conn:
         conn.execute("CREATE TABLE u (id int4 PRIMARY KEY); INSERT INTO u VALUES (1); CREATE TABLE t AS TABLE u")
         conn.execute(ddl)
     source = pa.table({"id": pa.array([1, 1, 99], pa.int32())})
-    with pytest.raises(bulkio.DriverError, match=message):
+    with pytest.raises(bulkio.DriverError, match=message) as caught:
         bulkio.load(source, "t", dsn, mode="replace")
+    assert "bulkio" not in str(caught.value)
+    assert caught.value.sqlstate is not None
     assert fetch(dsn, "SELECT * FROM t") == [(1,)]
     assert fetch(dsn, "SELECT relname FROM pg_class WHERE relname LIKE 'bulkio%'") == []
 

@@ -17,7 +17,7 @@ from bulkio.show import show_name
 from bulkio.sql import replacing as sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bulkio.catalog.definition import ConstraintDefinition, Definition, Hook, IndexDefinition, SequenceDefinition
     from bulkio.sql import NewColumn
@@ -48,6 +48,8 @@ class Replacement:
     drop: tuple[str, ...]
     #: statements that put the new one in its place
     swap: tuple[str, ...]
+    #: final names of what is hidden until the swap, by the old ones' oids
+    names: Mapping[int, str]
     #: what of the old table is gone
     notes: tuple[str, ...]
 
@@ -92,10 +94,20 @@ class _Builder:
             lock=sql.lock_table(self.old, "ACCESS EXCLUSIVE"),
             drop=tuple(self._drop()),
             swap=tuple(self._swap()),
+            names=self._names(),
             notes=(f"the source does not have these columns of the table, which go: {', '.join(gone)}",)
             if gone
             else (),
         )
+
+    def _names(self) -> dict[int, str]:
+        definition = self.definition
+        return {
+            self.table.oid: self.table.name,
+            **{index.oid: index.name for index in definition.indexes},
+            **{one.oid: one.name for one in definition.statistics},
+            **{sequence.oid: sequence.name for sequence in definition.sequences},
+        }
 
     # --- Before the rows ------------------------------------------------------------------------------------
 

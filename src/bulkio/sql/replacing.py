@@ -6,12 +6,13 @@ functions, which hold under the path `pg_catalog, pg_temp`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from bulkio.quote import qualified, quote_ident, quote_literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bulkio.sql.ddl import SequenceOptions
 
@@ -27,6 +28,7 @@ __all__ = [
     "create_index",
     "create_statistics",
     "drop_table",
+    "final_names",
     "grant",
     "hidden_name",
     "identity",
@@ -54,6 +56,8 @@ STAND_IN_PATH = (
     " NULLIF(pg_catalog.current_setting('bulkio.users_path'), '')), true)"
 )
 
+_HIDDEN = "bulkio_replaces_"
+
 
 def hidden_name(oid: int) -> str:
     """Return the name of what takes the place of the object with this oid, until it has.
@@ -64,7 +68,16 @@ def hidden_name(oid: int) -> str:
     >>> hidden_name(16384)
     'bulkio_replaces_16384'
     """
-    return f"bulkio_replaces_{oid:d}"
+    return f"{_HIDDEN}{oid:d}"
+
+
+def final_names(text: str, names: Mapping[int, str]) -> str:
+    """Return a text in which hidden names are those that the objects with these oids have.
+
+    >>> final_names('index "bulkio_replaces_7"', {7: "t_pkey"})
+    'index "t_pkey"'
+    """
+    return re.sub(rf"{_HIDDEN}(\d+)", lambda match: names.get(int(match[1]), match[0]), text)
 
 
 def create_hidden(

@@ -54,7 +54,7 @@ from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.claim import make_claim
 from bulkio.transfer.merge import Changes, merge, tag_rows
-from bulkio.transfer.replacing import begin_replacement, finish_replacement
+from bulkio.transfer.replacing import begin_replacement, final_names, finish_replacement
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.rows_before import rows_before
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.options import LoadRequest
+    from bulkio.plan import Replacement
     from bulkio.plan.modes import ModeRule
     from bulkio.protocols import Session, Source
     from bulkio.transfer.claim import Claim
@@ -156,19 +157,29 @@ async def _carry_out(session: Session, opened: Source, request: LoadRequest) -> 
 
 async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, Changes]:
     """Send the rows, with what the server does before and after them; return their number, and what has changed."""
+    if plan.work.replacement is not None:
+        copied = await _replace_table(session, plan, plan.work.replacement, sender)
+        return copied, Changes(copied, 0, None)
     deleted = await _prepare_table(session, plan)
     copied = await sender.run(session)
     _compare_counts(plan, copied, sender.rows)
     changes = Changes(copied, 0, deleted)
-    if plan.work.replacement is not None:
-        await finish_replacement(session, plan, plan.work.replacement)
-        return copied, changes
     if plan.work.merge is not None:
         changes = await merge(session, plan, plan.work.merge)
     await _advance_sequences(session, plan)
     if plan.work.freezes and copied:
         await session.execute(sql.analyze(plan.schema, plan.table))
     return copied, changes
+
+
+async def _replace_table(session: Session, plan: LoadPlan, replacement: Replacement, sender: Sender) -> int:
+    """Put a table with the rows in the place of the old one; return their number."""
+    with final_names(replacement):
+        await begin_replacement(session, plan, replacement)
+        copied = await sender.run(session)
+        _compare_counts(plan, copied, sender.rows)
+        await finish_replacement(session, plan, replacement)
+    return copied
 
 
 async def load_plan(request: LoadRequest) -> LoadPlan:
@@ -304,9 +315,6 @@ async def _prepare_table(session: Session, plan: LoadPlan) -> int | None:
 
     TRUNCATE waits for every reader, but not for one that waits for this load.
     """
-    if plan.work.replacement is not None:
-        await begin_replacement(session, plan, plan.work.replacement)
-        return None
     truncates = MODES[plan.request.mode].truncates
     readers = []
     name = f"{plan.schema}.{plan.table}"

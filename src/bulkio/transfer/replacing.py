@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,13 @@ from bulkio.sql import replacing
 from bulkio.transfer.around import check_replacement
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bulkio.catalog import SequenceUse
     from bulkio.plan import LoadPlan, Replacement
     from bulkio.protocols import Session
 
-__all__ = ["begin_replacement", "finish_replacement"]
+__all__ = ["begin_replacement", "final_names", "finish_replacement"]
 
 #: how long one try of the swap waits for locks, at most: readers wait behind it
 TRY_S = 1.0
@@ -33,6 +36,18 @@ TRY_S = 1.0
 PATIENCE_S = 60.0
 #: SQLSTATE lock_not_available and deadlock_detected
 _LOCKED_OUT = frozenset({"55P03", "40P01"})
+
+
+@contextmanager
+def final_names(replacement: Replacement) -> Iterator[None]:
+    """Let the server's errors in this block call the new table, and what is made of it, as users know them."""
+    try:
+        yield
+    except DriverError as error:
+        message = replacing.final_names(error.args[0], replacement.names)
+        if message == error.args[0]:
+            raise
+        raise error.with_message(message) from error.__cause__
 
 
 async def begin_replacement(session: Session, plan: LoadPlan, replacement: Replacement) -> None:

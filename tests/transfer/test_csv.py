@@ -106,6 +106,27 @@ def test_errors_show_the_files_own_text(
     assert (caught.value.row, caught.value.column, caught.value.line) == (1, "a", 2)
 
 
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+@pytest.mark.parametrize(
+    ("options", "kind", "good", "bad"),
+    [
+        ({"date_format": "DD.MM.YYYY"}, "date", "01.02.2025", "2025-02-01"),
+        ({"date_format": "DD.MM.YYYY"}, "date", "01.02.2025", "30.02.2025"),
+        ({"decimal_comma": True, "delimiter": ";"}, "numeric", "1,5", "1.5"),
+    ],
+)
+def test_errors_name_the_row_of_a_rewritten_value(
+    dsn: str, tmp_path: Path, options: dict[str, object], kind: str, good: str, bad: str, method: str
+) -> None:
+    """A value that cannot be rewritten, and one that the type refuses afterwards, are named by their own row."""
+    source = tmp_path / "x.csv"
+    source.write_text("\n".join(["a", *[good] * 30, bad, good, ""]))
+    with pytest.raises(EncodeError) as caught:
+        bulkio.load(bulkio.csv(str(source), **options), "t", dsn, types={"a": kind}, method=method, batch_rows=7)
+    assert f"'{bad}'" in str(caught.value)
+    assert (caught.value.row, caught.value.column, caught.value.line) == (31, "a", 32)
+
+
 @pytest.mark.parametrize("kind", ["numeric[]", "float8[]", "money[]", "numrange", "point", "pair", "many"])
 def test_decimal_comma_between_values(dsn: str, conn: psycopg.Connection, tmp_path: Path, kind: str) -> None:
     """Where commas part a column's values, {1,50} could be one number or two: it is refused, and nothing is stored."""

@@ -6,7 +6,6 @@ reads and checks it. Nothing is guessed: a text that is not surely in the spelli
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ from bulkio.forms.zones import Zone
 from bulkio.show import show_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from bulkio.pgcopy import Field
     from bulkio.protocols import Spelling
@@ -103,18 +102,14 @@ class BatchRewriter:
         ]
         return pa.record_batch(columns, schema=batch.schema)
 
-    @contextmanager
-    def own_texts(self, source: pa.RecordBatch, first_row: int) -> Iterator[None]:
-        """Let an `EncodeError` about a value that was rewritten show the `source`'s own text."""
-        try:
-            yield
-        except EncodeError as error:
-            if self._rewriter is None or error.row is None or error.column not in self._types:
-                raise
-            text = source.column(error.column).slice(error.row - first_row, 1)
-            sent = self._rewriter.rewrite(text, pg_type=self._types[error.column], column=error.column)
-            message = _shown_as(str(error.args[0]), sent[0].as_py(), text[0].as_py())
-            raise EncodeError(message, column=error.column, row=error.row) from None
+    def in_own_text(self, error: EncodeError, source: pa.RecordBatch, first_row: int) -> EncodeError:
+        """Return an error about a value of `source`, with the value's own text where that was rewritten."""
+        if self._rewriter is None or error.row is None or error.column not in self._types:
+            return error
+        text = source.column(error.column).slice(error.row - first_row, 1)
+        sent = self._rewriter.rewrite(text, pg_type=self._types[error.column], column=error.column)
+        message = _shown_as(str(error.args[0]), sent[0].as_py(), text[0].as_py())
+        return EncodeError(message, column=error.column, row=error.row)
 
 
 def _shown_as(message: str, sent: str, own: str) -> str:

@@ -65,8 +65,11 @@ def encode_batches(
     rewriter = BatchRewriter([field for field in fields if field.name not in added], spelling)
     for batch in batches:
         row = encoder.next_row
-        with rewriter.own_texts(batch, row):
-            yield from encoder.encode(prepare_batch(rewriter.rewrite(batch, row), fields, row))
+        rewritten = rewriter.rewrite(batch, row)
+        try:
+            yield from encoder.encode(prepare_batch(rewritten, fields, row))
+        except EncodeError as error:
+            raise rewriter.in_own_text(error, batch, row) from error.__cause__
     yield encoder.finish()
 
 

@@ -33,7 +33,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo install test test-lowest test-lowest-all test-python lint format types layers check wheel fuzz csv-fuzz random-tables races cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all test-python lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,13 @@ random-tables: $(READY) ## Send 5,000 random tables there and back (about ten mi
 
 races: $(READY) ## Let two loads of each mode run at once, 200 times each
 	RACES=100 $(PY) -m pytest -q tests/transfer/test_modes_model.py -k two_runs $(ARGS)
+
+faults: $(READY) ## Break loads in every way, in every mode, on every driver and server
+	FAULTS=all $(PY) -m pytest -q tests/faults/test_faults.py $(ARGS)
+
+# KILL_SEED=… repeats a run, whose seed it has printed.
+kill-points: $(READY) ## Kill loads of each mode at 100 random moments, and run them again until they are done
+	KILLS=100 $(PY) -m pytest -q -s tests/faults/test_kill_points.py $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -12,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-Moment = Literal["before the server hears it", "after the server has answered", "and the server is gone"]
+Moment = Literal["before the server hears it", "after the server has answered", "and the server is gone", "never"]
 
 
 class LossyProxy:
     """Listen on a socket of our own, pass everything on, and lose the connection at the first COMMIT.
 
-    With "and the server is gone", later connections are refused too. `successor` is called when the connection is lost,
-    and gives the DSN of the server that later connections reach.
+    With "and the server is gone", later connections are refused too; with "never", nothing is lost but by `stall`.
+    `successor` is called when the connection is lost, and gives the DSN of the server that later connections reach.
     """
 
     def __init__(self, dsn: str, folder: Path, moment: Moment, successor: Callable[[], str] | None = None) -> None:
@@ -28,6 +29,8 @@ class LossyProxy:
         self._moment = moment
         self._successor = successor
         self._lost = False
+        self._stalled_until = 0.0
+        self._sources: list[socket.socket] = []
         self._answered = threading.Event()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(folder / ".s.PGSQL.5432"))
@@ -36,6 +39,12 @@ class LossyProxy:
         self._threads[0].start()
         self.dsn = f"{parts.scheme}://{parts.netloc}{parts.path}?host={quote(str(folder), safe='')}&port=5432"
         self._path = folder / ".s.PGSQL.5432"
+
+    def stall(self, seconds: float) -> None:
+        """Pass nothing on for a while, then lose every connection; later ones are passed on again."""
+        self._stalled_until = time.monotonic() + seconds
+        for source in list(self._sources):
+            threading.Timer(seconds, _shut, (source,)).start()
 
     def __enter__(self) -> LossyProxy:
         return self
@@ -68,9 +77,13 @@ class LossyProxy:
                     thread.start()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, watch: bool) -> None:
+        self._sources.append(source)
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if watch and b"COMMIT\0" in data and not self._lost:
+                if (pause := self._stalled_until - time.monotonic()) > 0:
+                    time.sleep(pause)
+                    break
+                if watch and self._moment != "never" and b"COMMIT\0" in data and not self._lost:
                     self._lost = True
                     self._lose(data, source, sink)
                     break
@@ -78,8 +91,8 @@ class LossyProxy:
                     self._answered.set()
                 sink.sendall(data)
         for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+            _shut(end)
+        self._sources.remove(source)
         source.close()
 
     def _lose(self, data: bytes, client: socket.socket, server: socket.socket) -> None:
@@ -94,6 +107,11 @@ class LossyProxy:
         server.sendall(data)
         server.shutdown(socket.SHUT_WR)
         self._answered.wait(10)
+
+
+def _shut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def _socket_path(dsn: str) -> str:

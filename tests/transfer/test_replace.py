@@ -653,6 +653,20 @@ def test_rows_that_break_a_rule_leave_the_old_table(dsn: str, ddl: str, message:
     assert fetch(dsn, "SELECT relname FROM pg_class WHERE relname LIKE 'bulkio%'") == []
 
 
+def test_a_constraint_that_is_not_valid_holds_for_new_rows(dsn: str) -> None:
+    """As for those of an INSERT; of a foreign key the plan says that nobody looks."""
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE u (id int4 PRIMARY KEY); CREATE TABLE t AS SELECT 1 AS id")
+        conn.execute("ALTER TABLE t ADD CONSTRAINT c CHECK (id < 50) NO INHERIT NOT VALID")
+        conn.execute("ALTER TABLE t ADD CONSTRAINT fk FOREIGN KEY (id) REFERENCES u NOT VALID")
+    with pytest.raises(bulkio.DriverError, match='row 2: new row for relation "t" violates check constraint "c"'):
+        bulkio.load(pa.table({"id": [1, 99]}), "t", dsn, mode="replace")
+    report = bulkio.load(pa.table({"id": [1, 2]}), "t", dsn, mode="replace")
+    assert report.notes == ('foreign key "fk" is NOT VALID: the rows are not looked up in the table that it refers to',)
+    valid = "SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 't'::regclass ORDER BY 1"
+    assert fetch(dsn, valid) == [("c", False), ("fk", False)]
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_table_is_replaced_from_a_read_of_itself(dsn: str, driver: DriverName) -> None:
     """Its rows have all been read when the swap locks it."""

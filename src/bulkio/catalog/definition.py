@@ -129,6 +129,8 @@ class ConstraintDefinition:
     deferrable: bool
     deferred: bool
     is_validated: bool
+    #: whether the server looks at rows at all
+    is_enforced: bool
     #: whether triggers of a foreign key are switched off, or on for replicas too
     has_odd_triggers: bool
     #: whether it reads the whole row, by the table's name

@@ -248,6 +248,8 @@ def constraint_definitions_query(oid: int) -> Question[ConstraintDefinition]:
         "deferrable": "k.condeferrable",
         "deferred": "k.condeferred",
         "is_validated": "k.convalidated",
+        # the column is not there before PostgreSQL 18
+        "is_enforced": "coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::boolean, true)",
         "has_odd_triggers": """EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
             WHERE t.tgconstraint = k.oid AND k.contype = 'f' AND t.tgisinternal AND t.tgenabled <> 'O')""",
         "reads_rows": "coalesce(0 = ANY (k.conkey), false)",

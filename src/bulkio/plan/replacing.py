@@ -27,6 +27,7 @@ __all__ = ["Replacement", "plan_replacement"]
 _KEYS = {"p": "PRIMARY KEY", "u": "UNIQUE"}
 _IDENTITIES = {"a": "ALWAYS", "d": "BY DEFAULT"}
 _GENERATED = {"s": "STORED", "v": "VIRTUAL"}
+_NOT_VALID = " NOT VALID"
 _ENABLED = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 
 
@@ -85,7 +86,14 @@ class _Builder:
         }
 
     def replacement(self) -> Replacement:
+        notes = [
+            f"foreign key {show_name(one.name)} is NOT VALID: the rows are not looked up in the table that it refers to"
+            for one in self.definition.constraints
+            if one.kind == "f" and one.is_enforced and not one.is_validated
+        ]
         gone = [show_name(column.name) for column in self.definition.columns if column.name not in self.names]
+        if gone:
+            notes.append(f"the source does not have these columns of the table, which go: {', '.join(gone)}")
         return Replacement(
             definition=self.definition,
             hidden=(self.table.schema, self.hidden_name),
@@ -95,9 +103,7 @@ class _Builder:
             drop=tuple(self._drop()),
             swap=tuple(self._swap()),
             names=self._names(),
-            notes=(f"the source does not have these columns of the table, which go: {', '.join(gone)}",)
-            if gone
-            else (),
+            notes=tuple(notes),
         )
 
     def _names(self) -> dict[int, str]:
@@ -163,10 +169,11 @@ class _Builder:
         return any(column.not_null for column in self.definition.columns if column.name == name)
 
     def _checks(self) -> Iterator[str]:
-        """Yield the checks that COPY shall make: it names the row."""
+        """Yield the checks that COPY shall make: it names the row. One that is NOT VALID holds for rows to come."""
         for constraint in self.definition.constraints:
-            if constraint.kind == "c" and constraint.is_validated:
-                yield f"CONSTRAINT {quote_ident(constraint.name)} {constraint.definition}"
+            if constraint.kind == "c" and constraint.is_enforced:
+                definition = constraint.definition.removesuffix(_NOT_VALID)
+                yield f"CONSTRAINT {quote_ident(constraint.name)} {definition}"
 
     # --- Behind the rows ------------------------------------------------------------------------------------
 
@@ -182,7 +189,7 @@ class _Builder:
         for constraint in self.definition.constraints:
             is_late = constraint.kind == "f" or (constraint.kind in "cn" and not constraint.is_validated)
             if is_late and self.names.issuperset(constraint.needs):
-                yield self._constraint(constraint)
+                yield self._late_constraint(constraint)
         if table.replica_identity in "fn":
             yield sql.alter_table(self.hidden, [f"REPLICA IDENTITY {_REPLICA_IDENTITIES[table.replica_identity]}"])
         yield from self._comments()
@@ -231,8 +238,10 @@ class _Builder:
             if one.comment is not None:
                 yield sql.comment_on(f"STATISTICS {name}", one.comment)
 
-    def _constraint(self, constraint: ConstraintDefinition) -> str:
-        definition = constraint.definition
+    def _late_constraint(self, constraint: ConstraintDefinition) -> str:
+        name, definition = quote_ident(constraint.name), constraint.definition
+        if constraint.kind == "c" and constraint.is_enforced:  # the rows have met it: it becomes NOT VALID again
+            return sql.alter_table(self.hidden, [f"DROP CONSTRAINT {name}", f"ADD CONSTRAINT {name} {definition}"])
         if constraint.is_self_reference:
             head, tail = constraint.self_parts
             definition = f"{head}{self.hidden}{tail}"

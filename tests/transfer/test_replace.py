@@ -281,6 +281,35 @@ def test_the_columns_are_the_sources(dsn: str, roles: tuple[str, str]) -> None:
     _drop_roles(dsn, roles)
 
 
+def test_a_csv_keeps_old_types_and_infers_new_ones(dsn: str, tmp_path: Path) -> None:
+    """What looks like a number stays the text that it was."""
+    path = tmp_path / "t.csv"
+    path.write_text("v,w,id\n007,1.50,1\n,2,2\n")
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t (id int2, v text)")
+    bulkio.load(bulkio.csv(path, infer=True), "t", dsn, mode="replace")
+    assert column_types(dsn, "t") == {"v": "text", "w": "numeric", "id": "smallint"}
+    assert fetch(dsn, "SELECT * FROM t") == [("007", Decimal("1.50"), 1), (None, Decimal(2), 2)]
+
+
+@pytest.mark.parametrize(
+    ("ddl", "message"),
+    [
+        (
+            "CREATE TABLE t (id int4) PARTITION BY LIST (id)",
+            "t is a partitioned table, which mode='replace' cannot load",
+        ),
+        ("CREATE VIEW t AS SELECT 1 AS id", "t is a view: COPY can only load into tables"),
+    ],
+)
+def test_what_is_no_plain_table_is_refused(dsn: str, ddl: str, message: str) -> None:
+    """And called what it is."""
+    with connect(dsn) as conn:
+        conn.execute(ddl)
+    with pytest.raises(bulkio.SchemaError, match=message):
+        bulkio.load(pa.table({"id": [1]}), "t", dsn, mode="replace")
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_missing_table_is_created(dsn: str, driver: DriverName) -> None:
     """The first night's load makes it, the second one replaces it; an empty source has to be allowed to."""

@@ -76,8 +76,6 @@ def _comment(catalog: str, oid: str) -> str:
 #: each with the condition under which a table has it
 _ODDITIES = {
     "it is a temporary table": "c.relpersistence = 't'",
-    "it is partitioned": "c.relkind = 'p'",
-    "it is a foreign table": "c.relkind = 'f'",
     "it is a partition": "c.relispartition",
     "it inherits from another table":
         "NOT c.relispartition AND EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = c.oid)",

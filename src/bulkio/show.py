@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from difflib import get_close_matches
 from shlex import quote
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "column_lines",
     "did_you_mean",
+    "is_connection_string",
     "naming_flags",
     "nearest",
     "printable",
@@ -34,6 +36,19 @@ def printable(text: str, limit: int | None = None) -> str:
     if limit is not None and len(text) > limit:
         text = text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+#: settings, as libpq takes them: a password, or two with a blank between
+_SETTINGS = re.compile(r"\bpassword\s*=|(?:^|\s)(?:host|port|dbname|user|service)=\S*\s+\w+=")
+
+
+def is_connection_string(text: str) -> bool:
+    """Tell whether a text that a user has given looks like a DSN, which no message may show.
+
+    >>> is_connection_string("postgresql://ann:secret@db/sales"), is_connection_string("host=db.parquet")
+    (True, False)
+    """
+    return text.startswith(("postgresql://", "postgres://")) or _SETTINGS.search(text) is not None
 
 
 def show_name(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.catalog.question import Question
 from bulkio.errors import ConfigError
 from bulkio.quote import UNQUOTED_NAME, quote_ident, quote_literal
-from bulkio.show import printable, show_typed
+from bulkio.show import is_connection_string, printable, show_typed
 from bulkio.sql import begins_query
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def quoted_spelling(text: str) -> str | None:
 
 def bad_name(text: str, *, or_query: bool = False) -> ConfigError:
     """Make the error for a text that is not a table's name, nor a query where one could stand."""
+    if is_connection_string(text):  # it may hold a password, and is not shown
+        return ConfigError("a connection string stands where a table's name is expected: give it as dsn")
     if begins_query(text):
         return ConfigError(f"{text!r} is a query, not a table's name: give table or schema.table")
     quoted = quoted_spelling(text)

@@ -16,7 +16,7 @@ from bulkio.cli.interrupts import Interrupted, catch_signals, ignore_signals, is
 from bulkio.cli.output import prepare, say, show_json
 from bulkio.cli.slips import no_option
 from bulkio.errors import BulkioError
-from bulkio.show import naming_flags
+from bulkio.show import is_connection_string, naming_flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +49,21 @@ class _Wishes:
     debug: bool
     #: whether the command knows --debug: what follows `server psql` is psql's
     can_debug: bool
+    #: arguments that no message may show, as a password may stand in them
+    hidden: tuple[str, ...] = ()
+
+    def shown(self, text: str) -> str:
+        """Return what may be printed of a message: click's own repeat what it has not understood."""
+        for argument in self.hidden:
+            text = text.replace(argument, "(a connection string)")
+        return text
 
 
 def _run(args: list[str]) -> int:
     prepare()
     options = args[: args.index("--")] if "--" in args else args
-    wishes = _Wishes("--json" in options, "--debug" in options, options[:2] != ["server", "psql"])
+    hidden = tuple(filter(is_connection_string, [*args, *(arg.partition("=")[2] for arg in args)]))
+    wishes = _Wishes("--json" in options, "--debug" in options, options[:2] != ["server", "psql"], hidden)
     catch_signals()
     try:
         try:
@@ -75,6 +84,7 @@ def _tell(error: BaseException, wishes: _Wishes) -> int:
         say(str(error))
         return Exit.USAGE
     code, message = _judge(error)
+    message = wishes.shown(message)
     if (
         code == Exit.FAILED
         and wishes.can_debug
@@ -84,7 +94,7 @@ def _tell(error: BaseException, wishes: _Wishes) -> int:
         message += "; --debug shows where it happened"
     settle(code)
     if wishes.debug:
-        say("".join(traceback.format_exception(error)).rstrip())
+        say(wishes.shown("".join(traceback.format_exception(error)).rstrip()))
     if is_done():
         say(f"Warning: the work is done, but then came: {message}")
         return Exit.DONE

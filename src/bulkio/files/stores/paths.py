@@ -9,14 +9,13 @@ import errno
 import glob
 import itertools
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError, FileError
 from bulkio.files.tables import refuse_tables, table_note
-from bulkio.show import printable
+from bulkio.show import is_connection_string, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,9 +74,6 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
     return Listing(paths, notes, tuple(root for listing in listings for root in listing.roots))
 
 
-#: a connection string of settings, as libpq takes them: a password, or two settings with a blank between
-_SETTINGS = re.compile(r"\bpassword\s*=|(?:^|\s)(?:host|port|dbname|user|service)=\S*\s+\w+=")
-
 #: what fetches a URL
 _FETCHERS = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "http": "curl -O", "https": "curl -O"}
 
@@ -85,7 +81,7 @@ _FETCHERS = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "http": "curl -O", "h
 def refuse_url(name: str, *, writing: bool = False) -> None:
     """Raise `ConfigError` for something like ``s3://…``, with what to do instead."""
     scheme, separator, _ = name.partition("://")
-    if scheme in ("postgresql", "postgres") or _SETTINGS.search(name):  # it may hold a password, and is not shown
+    if is_connection_string(name):  # it may hold a password, and is not shown
         raise ConfigError("a connection string stands where a file's name is expected: give it as dsn")
     if not separator:
         return

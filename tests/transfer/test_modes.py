@@ -114,6 +114,30 @@ def test_rows_outside_of_the_condition_are_refused(dsn: str) -> None:
 
 
 @pytest.mark.parametrize("by", ["", " PARTITION BY RANGE (id)"])
+def test_a_trigger_that_moves_rows_out_of_the_condition_is_refused(dsn: str, by: str) -> None:
+    """COPY has seen the row before the trigger has: the next run would not delete it."""
+    make(dsn, f"CREATE TABLE t (id bigint, v text){by}")
+    with connect(dsn) as conn:
+        if by:
+            conn.execute("CREATE TABLE t_all PARTITION OF t DEFAULT")
+        conn.execute(f"""
+            CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                IF new.id = 5 THEN new.v = 'b'; END IF;
+                RETURN new;
+            END $$;
+            CREATE TRIGGER f BEFORE INSERT ON {"t_all" if by else "t"} FOR EACH ROW EXECUTE FUNCTION f()""")
+    options = {"mode": "replace-where", "where": "v = 'a'"}
+    for _ in range(2):
+        bulkio.load(table((4, "a"), (6, "a")), "t", dsn, **options)
+    with pytest.raises(
+        bulkio.CountError, match="2 rows were loaded, and 1 of the table's rows meet the condition where"
+    ):
+        bulkio.load(table((4, "a"), (5, "a")), "t", dsn, **options)
+    assert fetch(dsn, "SELECT id FROM t ORDER BY 1") == [(4,), (6,)]
+
+
+@pytest.mark.parametrize("by", ["", " PARTITION BY RANGE (id)"])
 def test_delete_missing(dsn: str, by: str) -> None:
     """Rows whose key the source lacks go, up to the limit."""
     make(dsn, f"CREATE TABLE t (id bigint PRIMARY KEY, v text){by}")

@@ -155,7 +155,14 @@ async def _table(session: Session, table: TableName | int) -> Table | None:
         return None
     [relation] = found
     columns = await _ask(session, catalog.columns_query(relation.oid))
-    return Table(relation.schema, relation.name, relation.oid, relation.kind, tuple(columns))
+    return Table(
+        relation.schema,
+        relation.name,
+        relation.oid,
+        relation.kind,
+        tuple(columns),
+        has_triggers=relation.has_triggers,
+    )
 
 
 async def find_sequences(session: Session, table: Table) -> tuple[SequenceUse, ...]:

@@ -86,6 +86,7 @@ class Relation:
     oid: int
     #: pg_class.relkind
     kind: str
+    has_triggers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class Table:
     #: pg_class.relkind
     kind: str
     columns: tuple[Column, ...]
+    #: triggers that a statement on it fires; those that one of its partitions has alone do not count
+    has_triggers: bool = False
 
 
 def table_query(table: TableName | int) -> Question[Relation]:
@@ -112,6 +115,7 @@ def table_query(table: TableName | int) -> Question[Relation]:
         "name": "c.relname::pg_catalog.text",
         "oid": "c.oid::bigint",
         "kind": "c.relkind::pg_catalog.text",
+        "has_triggers": "c.relhastriggers",
     }
     return Question(
         Relation,

@@ -39,6 +39,8 @@ class Work:
     staging: tuple[str, str] | None = None
     #: condition that every row must meet, in brackets; "" for none
     where: str = ""
+    #: query of how many rows meet it in the end, where a trigger may have changed one; "" for none
+    recount: str = ""
     #: what brings the rows from the staging table into the table
     merge: Merge | None = None
     #: what puts a new table in the table's place
@@ -107,7 +109,8 @@ def _merging(target: Target, merge: Merge) -> Work:
 def _replace_where(request: LoadRequest, target: Target) -> Work:
     where = sql.bracketed(request.where or "", request.params)
     delete = "" if target.is_new else sql.delete_where(target.schema, target.name, where)
-    return Work(delete=delete, where=where)
+    recount = sql.count_where(target.schema, target.name, where) if target.may_change_rows else ""
+    return Work(delete=delete, where=where, recount=recount)
 
 
 def _replace(_request: LoadRequest, target: Target) -> Work:

@@ -40,6 +40,11 @@ class Target:
         return "r" if self.existing is None else self.existing.kind
 
     @property
+    def may_change_rows(self) -> bool:
+        """Tell whether a trigger may store another row than it was given; a partition may have one of its own."""
+        return self.existing is not None and (self.existing.has_triggers or self.kind == "p")
+
+    @property
     def always_identity(self) -> frozenset[str]:
         """The columns that are GENERATED ALWAYS AS IDENTITY: they can be inserted, and not updated."""
         columns = () if self.existing is None else self.existing.columns

@@ -45,6 +45,7 @@ __all__ = [
     "copy_from_stdin",
     "copy_to_stdout",
     "count_rows",
+    "count_where",
     "declare_cursor",
     "delete_where",
     "fetch_forward",
@@ -387,6 +388,11 @@ def lock_for_load(schema: str, table: str, lock: TableLock | None = None) -> str
 def delete_where(schema: str, table: str, condition: str) -> str:
     """Build DELETE of the rows that meet a condition, as `bracketed` gives it."""
     return f"DELETE FROM {qualified(schema, table)} WHERE {condition}"  # noqa: S608 - the user's SQL, with his rights
+
+
+def count_where(schema: str, table: str, condition: str) -> str:
+    """Build the count of the rows that meet a condition, as `bracketed` gives it; it may run under the user's path."""
+    return f"SELECT pg_catalog.count(*) FROM {qualified(schema, table)} WHERE {condition}"  # noqa: S608
 
 
 def bracketed(condition: str, params: Sequence[str | None] = ()) -> str:

@@ -244,6 +244,10 @@ Mode = Literal["append", "create", "truncate", "replace", "upsert", "insert-new"
 Duplicates = Literal["error", "first", "last"]
 
 
+#: what becomes of columns that the table lacks
+NewColumns = Literal["error", "ignore", "add"]
+
+
 #: whether a source without rows may empty a table
 IfEmpty = Literal["error", "ok"]
 

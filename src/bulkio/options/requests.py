@@ -24,6 +24,7 @@ from bulkio.choices import (
     LoadMethod,
     Mode,
     NanPolicy,
+    NewColumns,
     NulPolicy,
     check_columns,
     check_load_id,
@@ -252,6 +253,13 @@ class LoadRequest(_Shared):
             is_text=True,
         ),
     ] = None
+    new_columns: Annotated[
+        NewColumns,
+        Option(
+            "What to do with columns of the source that the table lacks: refuse, leave them out, or add them to the"
+            " table, at its end."
+        ),
+    ] = "error"
     # The user's SQL is not recorded: a password may stand in it.
     before: Annotated[
         Sequence[str],

@@ -7,23 +7,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bulkio import sql
-from bulkio.catalog import READABLE, WRITABLE, Column, SequenceUse, Table, UniqueKey
+from bulkio.catalog import READABLE, WRITABLE, SequenceUse, Table, UniqueKey
 from bulkio.errors import SchemaError
 from bulkio.forms.rewriting import has_commas
 from bulkio.forms.rows import row_oid, unsupported
 from bulkio.pgcopy import Field
 from bulkio.plan.around import Around, plan_around
+from bulkio.plan.existing_columns import existing_columns
 from bulkio.plan.modes import MODES, Work, empties
-from bulkio.plan.new_columns import declared, new_cast, new_column
+from bulkio.plan.new_columns import new_cast, new_column
 from bulkio.plan.recorded import recorded_table
 from bulkio.plan.refusals import misfit, refuse, refuse_changed, refuse_odd_dimensions, unlike
 from bulkio.plan.replaced_columns import replaced_columns
 from bulkio.plan.target import Target
-from bulkio.protocols import CopyTarget, made_up_names
+from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
 from bulkio.show import column_lines, did_you_mean, printable, show_name, show_option, show_rows, show_type
 from bulkio.sql import KeyColumn
-from bulkio.types import cast_to_pg, resolve_type, with_charset
+from bulkio.types import with_charset
 from bulkio.types.isotexts import with_iso_texts
 
 if TYPE_CHECKING:
@@ -214,51 +215,30 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
         raise SchemaError(f"{database.name} is a {kind}, which {show_option('mode', request.mode)} cannot load")
     if database.facts.definition is not None:
         return _plan_replaced(request, source, table, database.facts.definition, database)
-    columns = {column.name: column for column in table.columns}
-    fields, faults, skipped = [], [], []
-    policies, types = request.policies, request.types or {}
-    nameless = source.spelling is not None and tuple(source.schema.names) == made_up_names(len(source.schema))
-    for arrow in source.schema:
-        column = columns.get(arrow.name)
-        if column is None:
-            faults.append((arrow.name, _unknown_column(arrow.name, columns, nameless=nameless)))
-            continue
-        if column.generated:  # the server makes its values itself
-            skipped.append(arrow.name)
-            continue
-        pg = declared(resolve_type(column.type_oid, column.typmod, database.facts.types), column.name, policies)
-        cast = cast_to_pg(arrow.type, pg, policies)
-        if database.facts.asked.get(column.name, (column.type_oid, column.typmod)) != (column.type_oid, column.typmod):
-            faults.append(
-                (
-                    arrow.name,
-                    f"the table has it as {show_type(column.type_name)}, not {show_type(types[arrow.name])}",
-                )
-            )
-        elif cast is None:
-            faults.append((arrow.name, misfit(arrow, pg, column.type_name)))
-        else:
-            fields.append(Field(arrow.name, cast, not column.not_null))
-    faults += _missing_columns(source.schema.names, table)
-    refuse(faults, f"the source does not fit table {database.name}")
-    refuse_odd_dimensions(policies, fields, "the source")
-    if not fields:
-        refuse([(name, "the column is generated") for name in skipped], f"nothing can be loaded into {database.name}")
+    columns = existing_columns(request, source, table, database)
+    refuse_odd_dimensions(request.policies, columns.fields, "the source")
+    if not columns.fields:
+        faults = [(name, "the column is generated") for name in columns.skipped]
+        faults += [
+            (name, "the table has no such column") for name in source.schema.names if name not in columns.skipped
+        ]
+        refuse(faults, f"nothing can be loaded into {database.name}")
     target = Target(
         table.schema,
         table.name,
-        tuple(field.name for field in fields),
+        tuple(field.name for field in columns.fields),
         table,
         database.facts.keys,
         database.server_version,
     )
-    plan = _load_plan(request, source, database, fields, target)
-    notes = (
-        (f"TRUNCATE empties what inherits, too: {', '.join(database.facts.children)}",)
-        if database.facts.children
-        else ()
-    )
-    return replace(plan, skipped=tuple(skipped), notes=plan.notes + notes)
+    plan = _load_plan(request, source, database, columns.fields, target)
+    notes = plan.notes + columns.notes
+    if database.facts.children:
+        notes += (f"TRUNCATE empties what inherits, too: {', '.join(database.facts.children)}",)
+    ddl = (sql.add_columns(table.schema, table.name, columns.added),) if columns.added else ()
+    if ddl:
+        notes += ("ALTER TABLE keeps others out of the table, readers too, until COMMIT",)
+    return replace(plan, skipped=columns.skipped, notes=notes, ddl=ddl, types_ddl=database.made)
 
 
 def _plan_replaced(
@@ -357,20 +337,3 @@ def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
         elif name_bytes.get(name, len(name.encode())) > NAME_BYTES:
             faults.append((name, f"the name is longer than PostgreSQL's {NAME_BYTES} bytes, which it would cut"))
     refuse(faults, "the source's column names cannot be used")
-
-
-def _unknown_column(name: str, columns: dict[str, Column], *, nameless: bool) -> str:
-    if nameless:
-        return f"the file has no name for this column: give the names of all ({show_option('header_names')})"
-    mend = did_you_mean(name, columns) or f"leave it out with {show_option('columns')}"
-    return f"the table has no such column; {mend}"
-
-
-def _missing_columns(names: Sequence[str], table: Table) -> list[tuple[str, str]]:
-    return [
-        (column.name, "the column is NOT NULL without a default, and the source does not have it")
-        for column in table.columns
-        if column.name not in names
-        and column.not_null
-        and not (column.has_default or column.identity or column.generated)
-    ]

@@ -120,14 +120,16 @@ def _replace(_request: LoadRequest, target: Target) -> Work:
     return Work(replacement=replacement, freezes=True)
 
 
-_KEYED = frozenset({"key", "duplicates", "order_by"})
+#: options of modes that leave the table's columns as they are
+_FIXED = frozenset({"new_columns"})
+_KEYED = _FIXED | {"key", "duplicates", "order_by"}
 
 MODES: Mapping[Mode, ModeRule] = {
-    "append": ModeRule(_append, repeats=True),
+    "append": ModeRule(_append, _FIXED, repeats=True),
     "create": ModeRule(_append, loads_existing=False),
     "truncate": ModeRule(
         _truncate,
-        frozenset({"if_empty"}),
+        _FIXED | {"if_empty"},
         creates=False,
         lock="SHARE ROW EXCLUSIVE",
         empties=True,
@@ -153,7 +155,7 @@ MODES: Mapping[Mode, ModeRule] = {
     "insert-new": ModeRule(_insert_new, _KEYED, kinds="rp", by_key=True, privileges="SELECT, INSERT"),
     "replace-where": ModeRule(
         _replace_where,
-        frozenset({"where", "params", "if_empty"}),
+        _FIXED | {"where", "params", "if_empty"},
         needs=frozenset({"where"}),
         kinds="rp",
         lock="SHARE ROW EXCLUSIVE",

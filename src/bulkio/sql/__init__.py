@@ -1,6 +1,14 @@
 """Every SQL text that bulkio sends is built here, and here alone. Pure: strings in, strings out."""
 
-from bulkio.sql.ddl import NewColumn, SequenceOptions, create_composite, create_domain, create_enum, create_table
+from bulkio.sql.ddl import (
+    NewColumn,
+    SequenceOptions,
+    add_columns,
+    create_composite,
+    create_domain,
+    create_enum,
+    create_table,
+)
 from bulkio.sql.merge import KeyColumn, StagedInsert
 from bulkio.sql.statements import (
     BACKEND,
@@ -39,6 +47,7 @@ from bulkio.sql.statements import (
     lock_creation,
     lock_for_export,
     lock_for_load,
+    may_alter,
     null_columns,
     select_columns,
     session_pins,
@@ -72,6 +81,7 @@ __all__ = [
     "SequenceOptions",
     "StagedInsert",
     "TableLock",
+    "add_columns",
     "advance_sequence",
     "analyze",
     "as_user",
@@ -98,6 +108,7 @@ __all__ = [
     "lock_creation",
     "lock_for_export",
     "lock_for_load",
+    "may_alter",
     "null_columns",
     "select_columns",
     "session_pins",

@@ -10,7 +10,15 @@ from bulkio.quote import name_list, qualified, quote_ident, quote_literal
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NewColumn", "SequenceOptions", "create_composite", "create_domain", "create_enum", "create_table"]
+__all__ = [
+    "NewColumn",
+    "SequenceOptions",
+    "add_columns",
+    "create_composite",
+    "create_domain",
+    "create_enum",
+    "create_table",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,16 @@ def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
     if primary_key:
         parts.append(f"PRIMARY KEY ({name_list(primary_key)})")
     return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def add_columns(schema: str, table: str, columns: Sequence[NewColumn]) -> str:
+    """Build ALTER TABLE that adds columns, which may be NULL, at the end.
+
+    >>> add_columns("public", "t", [NewColumn("a", "int8"), NewColumn("b", "text")])
+    'ALTER TABLE "public"."t" ADD COLUMN "a" int8, ADD COLUMN "b" text'
+    """
+    parts = [f"ADD COLUMN {quote_ident(column.name)} {column.type_sql}" for column in columns]
+    return f"ALTER TABLE {qualified(schema, table)} {', '.join(parts)}"
 
 
 def _counting(options: SequenceOptions | None) -> str:

@@ -55,6 +55,7 @@ __all__ = [
     "lock_creation",
     "lock_for_export",
     "lock_for_load",
+    "may_alter",
     "null_columns",
     "select_columns",
     "session_pins",
@@ -65,8 +66,8 @@ __all__ = [
     "xact_status",
 ]
 
-#: locks that let readers go on
-TableLock = Literal["SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"]
+#: locks that let readers go on, and the one that lets nobody
+TableLock = Literal["SHARE ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ACCESS EXCLUSIVE"]
 
 
 COMMIT = "COMMIT"
@@ -383,6 +384,14 @@ def lock_for_load(schema: str, table: str, lock: TableLock | None = None) -> str
     if lock is not None:
         return f"LOCK TABLE {qualified(schema, table)} IN {lock} MODE"
     return f"EXPLAIN INSERT INTO {qualified(schema, table)} DEFAULT VALUES"
+
+
+def may_alter(oid: int) -> str:
+    """Ask whether the role may alter a table, which its owner may."""
+    return (
+        "SELECT pg_catalog.pg_has_role(relowner, 'USAGE') FROM pg_catalog.pg_class"  # noqa: S608 - a number
+        f" WHERE oid OPERATOR(pg_catalog.=) {oid:d}::pg_catalog.oid"
+    )
 
 
 def delete_where(schema: str, table: str, condition: str) -> str:

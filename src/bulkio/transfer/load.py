@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
+import pyarrow as pa
 
 from bulkio import sql
 from bulkio.catalog import Table, TableName
@@ -26,7 +27,7 @@ from bulkio.catalog.lookup import (
     similar_table,
     users_path,
 )
-from bulkio.errors import CountError
+from bulkio.errors import CountError, DriverError
 from bulkio.files import RowSource
 from bulkio.files.shape import ShapedSource
 from bulkio.flow import shelter
@@ -49,7 +50,7 @@ from bulkio.plan import (
     with_sequences,
 )
 from bulkio.protocols import Progress
-from bulkio.show import show_option
+from bulkio.show import show_name, show_option
 from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.claim import make_claim
@@ -66,8 +67,6 @@ from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pyarrow as pa
 
     from bulkio.options import LoadRequest
     from bulkio.plan import Replacement
@@ -259,18 +258,25 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
     if waits and found.table is None and found.new_schema is not None and rule.creates:
         await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
         found = await look_up(session, request.table)  # somebody else may have created it meanwhile
-    if found.table is None or rule.replaces:
-        there = () if found.table is None else [column.name for column in found.table.columns]
+    new = _new_names(source.schema, found.table)
+    adds = request.new_columns == "add" and found.table is not None and bool(new)
+    if found.table is None or rule.replaces or adds:
         inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
-        new = set(source.schema.names).difference(there)
         types = {name: kind for name, kind in inferred.items() if name in new} | {**types}
         request = replace(request, types=types)
     known = found.table
     if known is not None and known.kind in rule.kinds and rule.loads_existing:
         lock = lock_of(request) if waits and known.kind in _LOCKABLE else None
+        if adds:
+            await _refuse_strangers(session, known, new)
+            lock = "ACCESS EXCLUSIVE" if waits else lock  # ALTER TABLE's, at once: two that wait for it would deadlock
         await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name, lock)))
         known = await find_table(session, TableName(known.schema, known.name)) or known
     wanted = _wanted(known, source.schema, types, rule)
+    if adds:
+        new = _new_names(source.schema, known)  # somebody else may have added some
+        schema = pa.schema([field for field in source.schema if field.name in new])
+        wanted = replace(wanted, recorded=recorded_types(schema), postgis=any(map(arrow_extension, schema)))
     database = Database(
         session.driver,
         found.name,
@@ -284,10 +290,28 @@ async def _plan(session: Session, source: Source, request: LoadRequest, *, waits
         if not rule.creates:
             database = replace(database, similar=await similar_table(session, found.name))
         database = await _with_missing_types(session, source.schema, request, database, wanted)
+    elif adds:
+        database = await _with_missing_types(session, schema, request, database, wanted)
     if isinstance(source, RowSource | ShapedSource):
         await shelter.finish(anyio.to_thread.run_sync(source.set_types, target_casts(request, database)))
     plan = plan_load(request, source, database)
     return with_sequences(plan, database.facts.sequences)
+
+
+def _new_names(schema: pa.Schema, table: Table | None) -> set[str]:
+    """Return the names of the source's columns that the table lacks."""
+    return set(schema.names).difference(() if table is None else [column.name for column in table.columns])
+
+
+async def _refuse_strangers(session: Session, table: Table, new: set[str]) -> None:
+    """Refuse to add columns for a role that may not."""
+    if await session.fetch(sql.may_alter(table.oid)) == [(False,)]:
+        names, option = ", ".join(map(show_name, sorted(new))), show_option("new_columns", "add")
+        raise DriverError(
+            f"only its owner can alter table {show_name(table.schema)}.{show_name(table.name)}, which lacks {names}:"
+            f" {option} needs a role that has the owner's rights",
+            sqlstate="42501",
+        )
 
 
 def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], rule: ModeRule) -> Wanted:

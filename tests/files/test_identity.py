@@ -14,7 +14,7 @@ import bulkio
 from bulkio.errors import FileError
 from bulkio.files import identity, open_source
 from bulkio.files.formats.part import file_state
-from bulkio.files.identity import csv_options, fingerprint
+from bulkio.files.identity import csv_options, fingerprints
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def big(tmp_path: Path) -> Path:
 
 def test_size_and_hash_are_those_of_the_bytes(big: Path) -> None:
     """Blocks of any number give what the whole gives."""
-    found = fingerprint(str(big), file_state(str(big)), never)
+    [found] = fingerprints([(str(big), file_state(str(big)))], never)
     data = big.read_bytes()
     assert (found.name, found.bytes, found.xxh3_128) == (str(big), len(data), xxhash.xxh3_128(data).hexdigest())
 
@@ -71,18 +71,18 @@ def test_a_changed_file_is_refused(big: Path, change: str, monkeypatch: pytest.M
     if change != "while it is read":
         write()
     with pytest.raises(FileError, match="was changed or replaced while it was being loaded"):
-        fingerprint(str(big), state, write if change == "while it is read" else never)
+        fingerprints([(str(big), state)], write if change == "while it is read" else never)
 
 
 def test_a_file_that_was_just_written_is_given_a_tick(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change within the tick of the one before leaves the file's state as it is: so the tick passes first."""
+    """A change within the tick of the one before leaves the file's state as it is: so it passes first, once."""
     slept: list[float] = []
     monkeypatch.setattr(identity.time, "sleep", slept.append)
     now = file_state(str(big))[3]
     monkeypatch.setattr(identity.time, "time_ns", lambda: now + 1000)
-    fingerprint(str(big), file_state(str(big)), never)
+    fingerprints([(str(big), file_state(str(big)))] * 3, never)
     monkeypatch.setattr(identity.time, "time_ns", lambda: now + 10**9)
-    fingerprint(str(big), file_state(str(big)), never)
+    fingerprints([(str(big), file_state(str(big)))] * 3, never)
     assert slept == [identity._TICK_S]
 
 
@@ -95,7 +95,7 @@ def test_reading_can_be_stopped(big: Path) -> None:
         return True
 
     with pytest.raises(FileError, match="was stopped"):
-        fingerprint(str(big), file_state(str(big)), stop)
+        fingerprints([(str(big), file_state(str(big)))], stop)
     assert len(asked) == 1
 
 

@@ -78,6 +78,31 @@ def test_a_second_run_reports_the_first(dsn: str, path: Path, driver: str) -> No
     assert count(dsn, "bulkio_ledger.loads") == 1
 
 
+MODES = {
+    "append": {},
+    "truncate": {},
+    "replace": {},
+    "upsert": {"key": ["a"]},
+    "insert-new": {"key": ["a"]},
+    "replace-where": {"where": "a < $1", "params": ["10"]},
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_is_done_once(dsn: str, path: Path, folder: Path, mode: str) -> None:
+    """A lost COMMIT is found out, and its retry does nothing: rows that came since stay."""
+    make_ledger(dsn, path)
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE t (a int8 PRIMARY KEY)")
+    options = {"mode": mode, "load_id": "x", **MODES[mode]}
+    with LossyProxy(dsn, folder, "after the server has answered") as proxy:
+        assert bulkio.load(path, "t", proxy.dsn, **options).rows == 3
+    with connect(dsn) as conn:
+        conn.execute("INSERT INTO t VALUES (7)")
+    again = bulkio.load(path, "t", dsn, **options)
+    assert (again.already, again.mode, count(dsn)) == (True, mode, 4)
+
+
 def test_a_load_without_an_id_writes_nothing_and_asks_nothing(
     one_dsn: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,27 +21,31 @@ from bulkio.protocols import Fingerprint
 from bulkio.show import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
     from io import FileIO
 
     from bulkio.files.formats.part import FileState
 
-__all__ = ["csv_options", "fingerprint"]
+__all__ = ["csv_options", "fingerprints"]
 
 _BLOCK_BYTES = 1 << 20
 #: time after which a change of a file surely gives it another time of change; Linux counts ticks of up to 10 ms
 _TICK_S = 0.02
 
 
-def fingerprint(path: str, state: FileState, stopped: Callable[[], bool]) -> Fingerprint:
-    """Read a file that must be in this state, before and after; `stopped` is asked for each block.
+def fingerprints(files: Sequence[tuple[str, FileState]], stopped: Callable[[], bool]) -> tuple[Fingerprint, ...]:
+    """Read files, each of which must be in its state before and after; `stopped` is asked for each block.
 
-    Whoever reads the file later and finds it in the same state reads the bytes that were hashed.
+    Whoever reads a file later and finds it in the same state reads the bytes that were hashed.
 
     Raises:
-        FileError: it cannot be read, was changed since, or the work was stopped.
+        FileError: one cannot be read, was changed since, or the work was stopped.
     """
-    _let_tick_pass(state)
+    _let_tick_pass(state for _, state in files)
+    return tuple(_fingerprint(path, state, stopped) for path, state in files)
+
+
+def _fingerprint(path: str, state: FileState, stopped: Callable[[], bool]) -> Fingerprint:
     with reading(path), Path(path).open("rb", buffering=0) as file:
         is_same = state_of(os.fstat(file.fileno())) == state
         digest = _digest(file, path, stopped) if is_same else ""
@@ -51,9 +55,10 @@ def fingerprint(path: str, state: FileState, stopped: Callable[[], bool]) -> Fin
     return Fingerprint(printable(str(Path(path).absolute())), state[2], digest)
 
 
-def _let_tick_pass(state: FileState) -> None:
+def _let_tick_pass(states: Iterable[FileState]) -> None:
     """Wait where a file was changed just now: a change in the same tick would leave its state as it is."""
-    if abs(time.time_ns() - state[3]) < _TICK_S * 1e9:
+    now = time.time_ns()
+    if any(abs(now - changed_ns) < _TICK_S * 1e9 for *_, changed_ns in states):
         time.sleep(_TICK_S)
 
 

@@ -15,7 +15,7 @@ from bulkio.errors import FileError, SchemaError
 from bulkio.files.chunks import cut
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import ReadOptions, changed, choose_columns, file_state
-from bulkio.files.identity import fingerprint
+from bulkio.files.identity import fingerprints
 from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.show import printable, show_name, show_option, show_rows
 
@@ -118,7 +118,7 @@ class FileSource:
         """Read all files; return what tells each from others, or None where a stream was copied into one."""
         if self._release is not None:
             return None
-        return tuple(fingerprint(part.path, part.state, stopped) for part in self._parts)
+        return fingerprints([(part.path, part.state) for part in self._parts], stopped)
 
     def close(self) -> None:
         """Close the files that are open, if any."""

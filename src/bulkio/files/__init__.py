@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
-from bulkio.files.arrow_stream import begins_as_stream, open_stream_reader
 from bulkio.files.batches import reader_of
 from bulkio.files.faults import reading
 from bulkio.files.formats.csv.file import CsvFile
-from bulkio.files.formats.csv.opening import is_pipe
 from bulkio.files.formats.csv.reader import CsvPart, CsvStream
+from bulkio.files.formats.ipc_stream import begins_as_stream, open_stream_reader
 from bulkio.files.formats.registry import (
     FOLDER_SUFFIXES,
     FORMATS,
@@ -33,14 +32,14 @@ from bulkio.files.formats.sink import FileSink
 from bulkio.files.rows import RowSource, are_rows
 from bulkio.files.source import FileSource
 from bulkio.files.spool import own_path, spooled, spooled_csv
-from bulkio.files.stores.paths import ending, list_files, refuse_url
+from bulkio.files.stores.paths import ending, is_pipe, list_files, refuse_url
 from bulkio.files.stores.standard import stdin
 from bulkio.files.stream import StreamSource, is_stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from bulkio.files.formats.csv.opening import BinaryFile
+    from bulkio.files.stores.compression import BinaryFile
     from bulkio.types import Cast
 
 __all__ = [

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkio.files.faults import reading
-from bulkio.files.formats.csv.opening import read_pieces
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.formats.registry import format_of_file
 from bulkio.files.source import FileSource
+from bulkio.files.stores.compression import read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from bulkio.files.formats.csv.opening import BinaryFile
     from bulkio.files.formats.csv.options import CsvOptions
+    from bulkio.files.stores.compression import BinaryFile
 
 __all__ = ["own_path", "spooled", "spooled_csv"]
 

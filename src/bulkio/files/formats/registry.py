@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 from bulkio.files.faults import reading
 from bulkio.files.formats import ipc, parquet
-from bulkio.files.formats.csv.opening import compression_of
 from bulkio.files.formats.csv.reader import CsvPart
+from bulkio.files.stores.compression import compression_of
 from bulkio.files.stores.paths import ending
 from bulkio.show import printable
 from bulkio.types.from_pg import interval_struct

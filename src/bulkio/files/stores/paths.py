@@ -9,6 +9,7 @@ import errno
 import glob
 import itertools
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from bulkio.show import is_connection_string, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMPRESSIONS", "Listing", "ending", "list_files", "refuse_url"]
+__all__ = ["COMPRESSIONS", "Listing", "ending", "is_pipe", "list_files", "refuse_url"]
 
 #: endings of compressed files, behind that of the format
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -50,6 +51,14 @@ def ending(path: str) -> str:
     last = Path(path).suffix.lower()
     inner = Path(Path(path).stem).suffix.lower()
     return inner if last in COMPRESSIONS and inner in COMPRESSIBLE else last
+
+
+def is_pipe(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a path names a pipe, such as a shell's <(…): what is there can be read once."""
+    try:
+        return stat.S_ISFIFO(Path(path).stat().st_mode)
+    except OSError:  # opening it tells why
+        return False
 
 
 def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[str]) -> Listing:

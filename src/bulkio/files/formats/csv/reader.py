@@ -1,6 +1,6 @@
 """One CSV as a source of text columns: its header, its batches, ranges of it, and the line of a row.
 
-The schema has strings only: what a column holds is for the target's type to say. Bytes go through `opening`
+The schema has strings only: what a column holds is for the target's type to say. Bytes go through `compression`
 (decompressed), `decoding` (to UTF-8) and the `parser`. Nothing is kept open for longer than it is read.
 """
 
@@ -19,18 +19,18 @@ from bulkio.errors import FileError
 from bulkio.files.faults import reading
 from bulkio.files.formats.csv.decoding import Utf8Stream
 from bulkio.files.formats.csv.header import header_notes
-from bulkio.files.formats.csv.opening import is_plain, open_path, open_stream, read_pieces
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, make_parser, parse, probe
 from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
+from bulkio.files.stores.compression import is_plain, open_path, open_stream, read_pieces
 from bulkio.forms.inference import Inference
 from bulkio.protocols import Chunk, PartRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
-    from bulkio.files.formats.csv.opening import BinaryFile
     from bulkio.files.formats.csv.parser import Parser
+    from bulkio.files.stores.compression import BinaryFile
     from bulkio.protocols import Spelling
 
 __all__ = ["CsvPart", "CsvStream"]

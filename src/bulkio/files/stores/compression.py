@@ -1,30 +1,32 @@
-"""Files and streams of bytes as pieces, decompressed. gzip and zstd are recognised by their first bytes.
+"""Files and streams of bytes as pieces, decompressed and compressed. gzip and zstd are recognised by their first bytes.
 
-Only the compression is: that bytes are CSV is for the user to say. pyarrow decompresses both; an end that is cut off,
+What the bytes are is not told here. pyarrow decompresses both; an end that is cut off,
 a wrong checksum and bytes after the end are errors (its own, an OSError, which `faults.reading` maps).
 """
 
 from __future__ import annotations
 
-import stat
+import gzip
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import pyarrow as pa
 
 from bulkio.errors import ConfigError
+from bulkio.files.stores.paths import COMPRESSIONS
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["BinaryFile", "compression_of", "is_pipe", "is_plain", "open_path", "open_stream", "read_pieces"]
+__all__ = ["BinaryFile", "compression_of", "compressor", "is_plain", "open_path", "open_stream", "read_pieces"]
 
 #: first bytes of compressed files (RFC 1952, RFC 8878)
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _HEAD_BYTES = max(map(len, _MAGIC))
 _PIECE_BYTES = 1 << 20
+#: measured on CSV of lineitem: twice as fast as 9, files 3% larger
+_GZIP_LEVEL = 6
 
 
 class BinaryFile(Protocol):
@@ -60,14 +62,6 @@ def compression_of(head: bytes) -> str | None:
     ('gzip', None)
     """
     return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
-
-
-def is_pipe(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a path names a pipe, such as a shell's <(…): what is there can be read once."""
-    try:
-        return stat.S_ISFIFO(Path(path).stat().st_mode)
-    except OSError:  # opening it tells why
-        return False
 
 
 def is_plain(path: str) -> bool:
@@ -122,3 +116,28 @@ def _read(file: BinaryFile, size: int) -> bytes:
     if data is None:
         raise OSError("the stream is not blocking")
     return data
+
+
+def compressor(file: IO[bytes], path: str) -> IO[bytes] | None:
+    """Return what compresses into an open file as `path` ends, None where that says nothing; `file` stays open."""
+    codec = COMPRESSIONS.get(Path(path).suffix.lower())
+    if codec is None:
+        return None
+    if codec == "gzip":
+        return cast("IO[bytes]", gzip.GzipFile("", "wb", _GZIP_LEVEL, file, mtime=0))
+    return cast("IO[bytes]", pa.CompressedOutputStream(pa.PythonFile(_Kept(file.write), mode="w"), codec))
+
+
+class _Kept:
+    """A file that stays open when what compresses into it closes it."""
+
+    closed = False
+
+    def __init__(self, write: Callable[[bytes], int]) -> None:
+        self.write = write
+
+    def flush(self) -> None:
+        """Do nothing: the file is flushed when it is finished."""
+
+    def close(self) -> None:
+        """Do nothing: the file is closed by its owner."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from typing import TYPE_CHECKING
@@ -72,6 +73,8 @@ def test_stdout(bulkio: Program, db: psycopg.Connection, fmt: str) -> None:
     if fmt == "arrows":
         done = piped(bulkio, out.stdout[:-8], "load", "-", "u")
         assert (done.returncode, b"cut short" in done.stderr) == (1, True)
+        done = piped(bulkio, gzip.compress(out.stdout), "load", "-", "v")
+        assert (done.returncode, b"1,000 rows" in done.stdout) == (0, True), done.stderr
 
 
 def test_closed_pipe(bulkio: Program, db: psycopg.Connection) -> None:

@@ -15,7 +15,7 @@ from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files import open_sink, open_source
 
 TABLE = pa.table({"id": pa.array(range(1000), pa.int64()), "text": [f"text {n}" for n in range(1000)]})
-SUFFIXES = (".parquet", ".arrow", ".arrows")
+SUFFIXES = (".parquet", ".arrow", ".arrows", ".arrows.gz", ".arrows.zst")
 
 
 def fill(dest, table=TABLE, *, rows=300, **options):
@@ -150,6 +150,18 @@ def test_bad_destinations(tmp_path):
         with pytest.raises(ConfigError):
             open_sink(name, TABLE.schema, **options)
     assert (names(tmp_path)) == before
+
+
+@pytest.mark.parametrize(("ending", "magic"), [("gz", b"\x1f\x8b"), ("zst", b"\x28\xb5\x2f\xfd")])
+def test_compressed_as_the_name_ends(tmp_path, ending, magic):
+    """A stream alone is compressed from outside; its bytes do not tell when it was written."""
+    for name in ("a", "b"):
+        fill(tmp_path / f"{name}.arrows.{ending}").commit()
+    first, second = (tmp_path / f"{name}.arrows.{ending}" for name in "ab")
+    assert first.read_bytes()[:4].startswith(magic)
+    assert first.read_bytes() == second.read_bytes()
+    with pytest.raises(ConfigError, match="ending tells no format"):
+        open_sink(tmp_path / f"x.parquet.{ending}", TABLE.schema)
 
 
 def test_named_format_long_names_and_links(tmp_path):

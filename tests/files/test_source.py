@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import threading
 from pathlib import Path
 
 import pyarrow as pa
@@ -385,21 +386,110 @@ def test_missing_and_empty(tmp_path):
         assert caught.value.path.endswith(suffix)
 
 
-def test_a_compressed_stream_by_its_name(tmp_path):
-    """Only CSV is decompressed; the message says how an Arrow stream goes in."""
-    (tmp_path / "x.arrows.gz").write_bytes(gzip.compress(b"x"))
-    with pytest.raises(ConfigError, match=r"compressed with gzip.*zcat"):
-        open_source(tmp_path / "x.arrows.gz", batch_rows=1)
+PACKERS = {
+    "plain": lambda data: data,
+    "gzip": gzip.compress,
+    "zstd": lambda data: pa.compress(data, codec="zstd", asbytes=True),
+}
 
 
-def test_pipes_and_broken_links_are_refused(tmp_path):
-    """A pipe would block for ever."""
+@pytest.mark.parametrize("name", ["x.arrows.gz", "x.arrows", "X.ARROWS.ZST", "x.arrow", "x.gz", "x"])
+@pytest.mark.parametrize("pack", ["gzip", "zstd"])
+def test_compressed_streams(tmp_path, name, pack):
+    """What a stream is compressed with is told by its content, whatever its name."""
+    data = write(tmp_path / "plain.arrows").read_bytes()
+    (tmp_path / name).write_bytes(PACKERS[pack](data))
+    assert plain(read(tmp_path / name)) == plain(TABLE)
+    assert plain(read(tmp_path / name, columns=["many"], batch_rows=7)) == plain(TABLE.select(["many"]))
+    assert open_source(tmp_path / name, batch_rows=7).chunks(3)[0].rows is None
+
+
+def test_compressed_streams_of_a_folder(tmp_path):
+    """They are among the files that a folder stands for."""
+    data = write(tmp_path / "1.arrows").read_bytes()
+    (tmp_path / "2.arrows.gz").write_bytes(gzip.compress(data))
+    assert plain(read(tmp_path)) == plain(TABLE) * 2
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zstd"])
+def test_damaged_compressed_streams(tmp_path, pack):
+    """A stream without its end, with more behind it, or cut in its compressed bytes is an error."""
+    data = write(tmp_path / "plain.arrows").read_bytes()
+    whole = PACKERS[pack](data)
+    for number, (damaged, message) in enumerate(
+        [
+            (PACKERS[pack](data[:-8]), "end-of-stream marker"),
+            (PACKERS[pack](data + data), "goes on after the stream's end"),
+            (PACKERS[pack](data[: len(data) // 2]), "cannot be read"),
+            (PACKERS[pack](b"x"), "cannot be read"),
+            *((whole[:size], "cannot be read") for size in (20, len(whole) // 2, len(whole) - 4)),
+        ]
+    ):
+        path = tmp_path / f"{number}.arrows.gz"
+        path.write_bytes(damaged)
+        with pytest.raises(FileError, match=message) as caught:
+            read(path)
+        assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_compressed_files_that_need_their_end(tmp_path, suffix):
+    """They say what to do."""
+    data = write(tmp_path / f"x{suffix}").read_bytes()
+    (tmp_path / f"x{suffix}.gz").write_bytes(gzip.compress(data))
+    with pytest.raises(ConfigError, match=rf"{suffix[1:]}, which cannot be read compressed: decompress it"):
+        open_source(tmp_path / f"x{suffix}.gz", batch_rows=1)
+    (tmp_path / "y.arrows.gz").write_bytes(gzip.compress(data))
+    with pytest.raises(FileError, match="decompress it first" if suffix == ".arrow" else "cannot be read"):
+        open_source(tmp_path / "y.arrows.gz", batch_rows=1)
+
+
+def fill(pipe, data):
+    """Make a pipe, and write to it in the background."""
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    return writer
+
+
+@pytest.mark.parametrize("name", ["x.arrows", "x.arrows.gz", "x"])
+@pytest.mark.parametrize("pack", list(PACKERS))
+def test_pipes(tmp_path, name, pack):
+    """A pipe is read once, by its content where its name tells nothing; it gives less at once than is asked for."""
+    table = pa.concat_tables([TABLE] * 100).combine_chunks()
+    data = PACKERS[pack](write(tmp_path / "plain.arrows", table).read_bytes())
+    writer = fill(tmp_path / name, data)
+    assert plain(read(tmp_path / name, batch_rows=30_000)) == plain(table)
+    writer.join()
+
+
+def test_pipes_of_csv(tmp_path):
+    """A pipe that is named as CSV is CSV; no other is taken for one."""
+    writer = fill(tmp_path / "x.csv", b"a\n1\n")
+    assert plain(read(tmp_path / "x.csv")) == [{"a": "1"}]
+    writer.join()
+    writer = fill(tmp_path / "x", b"a\n1\n")
+    with pytest.raises(ConfigError, match="if it is CSV, say so"):
+        read(tmp_path / "x")
+    writer.join()
+
+
+def test_pipes_that_cannot_be_read(tmp_path):
+    """A format that needs its end is refused: before the pipe is opened, where the name tells it."""
     os.mkfifo(tmp_path / "x.parquet")
-    os.mkfifo(tmp_path / "x.unknown")
-    (tmp_path / "link.parquet").symlink_to(tmp_path / "nowhere")
-    for name in ("x.parquet", "x.unknown"):
-        with pytest.raises(FileError, match="not a regular file"):
+    with pytest.raises(ConfigError, match="parquet cannot be read from a pipe"):
+        open_source(tmp_path / "x.parquet", batch_rows=1)
+    data = write(tmp_path / "y.arrow").read_bytes()
+    for name in ("x", "x.arrows"):
+        writer = fill(tmp_path / name, data[:100])
+        with pytest.raises(ConfigError, match="arrow cannot be read from a pipe"):
             open_source(tmp_path / name, batch_rows=1)
+        writer.join()
+
+
+def test_a_link_that_leads_nowhere(tmp_path):
+    """It is an error, not an empty source."""
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileError):
         open_source(tmp_path / "link.parquet", batch_rows=1)
 

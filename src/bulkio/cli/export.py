@@ -50,7 +50,8 @@ def export(
     that was there before stays as it is.
 
     TABLE is `table` or `schema.table`, a view too. DEST's ending tells the format: .parquet or .pq; .arrow, .feather or
-    .ipc (Arrow IPC file); .arrows (Arrow IPC stream); .csv, .csv.gz or .csv.zst. - is stdout, with --format.
+    .ipc (Arrow IPC file); .arrows (Arrow IPC stream); .csv. The last two may end in .gz or .zst, too. - is stdout,
+    with --format.
 
     Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
     of them is set, it is the embedded server.

@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.files.batches import reader_of
-from bulkio.files.faults import reading
 from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvPart, CsvStream
-from bulkio.files.formats.ipc_stream import begins_as_stream, open_stream_reader
 from bulkio.files.formats.registry import (
     FOLDER_SUFFIXES,
     FORMATS,
@@ -29,11 +25,11 @@ from bulkio.files.formats.registry import (
     format_of_file,
 )
 from bulkio.files.formats.sink import FileSink
+from bulkio.files.once import open_csv_once, open_once
 from bulkio.files.rows import RowSource, are_rows
 from bulkio.files.source import FileSource
-from bulkio.files.spool import own_path, spooled, spooled_csv
+from bulkio.files.spool import own_path, spooled
 from bulkio.files.stores.paths import ending, is_pipe, list_files, refuse_url
-from bulkio.files.stores.standard import stdin
 from bulkio.files.stream import StreamSource, is_stream
 
 if TYPE_CHECKING:
@@ -99,10 +95,8 @@ def open_source(
     if isinstance(source, FormattedFile):
         fmt = source.format
         source = source.path
-    if isinstance(source, str) and source == "-":
-        return _open_stdin(fmt, batch_rows, chosen)
-    if fmt is None and isinstance(source, str | os.PathLike) and is_csv_name(os.fspath(source)) and is_pipe(source):
-        return _open_csv(CsvFile(source), batch_rows, chosen)
+    if isinstance(source, str | os.PathLike) and (source == "-" or is_pipe(source)):
+        return open_once(os.fspath(source), fmt, batch_rows=batch_rows, columns=chosen)
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
     parts = [known.open_part(path) for known, path in zip(formats, listing.paths, strict=True)]
@@ -111,46 +105,13 @@ def open_source(
     )
 
 
-def _open_stdin(fmt: str | None, batch_rows: int, columns: tuple[str, ...] | None) -> StreamSource:
-    if fmt == "arrows" or (fmt is None and begins_as_stream(stdin())):
-        return StreamSource(open_stream_reader(stdin(), "stdin"), batch_rows=batch_rows, columns=columns)
-    if fmt is not None:
-        raise ConfigError(f"{fmt} cannot be read from a pipe: its end comes first; save it to a file, or use arrows")
-    raise ConfigError("stdin has no name that tells its format: if it is CSV, say so (--format csv, bulkio.csv('-'))")
-
-
 def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
     path = source.path
-    if path == "-" or hasattr(path, "read"):
-        file, name = (stdin(), "stdin") if path == "-" else (path, getattr(path, "name", type(path).__name__))
-        return _open_csv_stream(source, file, str(name), batch_rows, columns)
-    if isinstance(path, str | os.PathLike) and is_pipe(path):
-        return _open_csv_pipe(source, os.fspath(path), batch_rows, columns)
+    if path == "-" or hasattr(path, "read") or (isinstance(path, str | os.PathLike) and is_pipe(path)):
+        return open_csv_once(source, batch_rows=batch_rows, columns=columns)
     listing = list_files(_named(path), frozenset({".csv"}))
     parts = [CsvPart(path, source.options) for path in listing.paths]
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
-
-
-def _open_csv_pipe(
-    source: CsvFile, path: str, batch_rows: int, columns: tuple[str, ...] | None
-) -> FileSource | CsvStream:
-    with ExitStack() as opened:
-        with reading(path):
-            file = opened.enter_context(Path(path).open("rb", buffering=0))
-        stream = _open_csv_stream(source, file, path, batch_rows, columns)
-        if isinstance(stream, CsvStream):
-            stream.owns(file)
-            opened.pop_all()
-        return stream
-
-
-def _open_csv_stream(
-    source: CsvFile, file: BinaryFile, name: str, batch_rows: int, columns: tuple[str, ...] | None
-) -> FileSource | CsvStream:
-    """Open what can be read once; it is kept in a file where it is to be read twice."""
-    if source.infer:
-        return spooled_csv(file, name, source.options, batch_rows=batch_rows, columns=columns)
-    return CsvStream(file, source.options, name=name, batch_rows=batch_rows, columns=columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,20 @@ class StreamSource:
     spelling: Spelling | None = None
 
     def __init__(
-        self, source: object, *, batch_rows: int, columns: tuple[str, ...] | None = None, name: str | None = None
+        self,
+        source: object,
+        *,
+        batch_rows: int,
+        columns: tuple[str, ...] | None = None,
+        name: str | None = None,
+        release: Callable[[], None] | None = None,
     ) -> None:
         self.name = name or type(source).__name__
         _refuse_addresses(source, self.name)
         self.rows: int | None = source.num_rows if isinstance(source, pa.Table | pa.RecordBatch) else None
         self.reads_once = self.rows is None
         self._batch_rows = batch_rows
+        self._release = release
         self._reader = _open(source, self.name)
         self._read = False
         schema: pa.Schema = self._reader.schema
@@ -113,6 +120,8 @@ class StreamSource:
         """Release the stream, and with it what its producer holds."""
         self._read = True
         self._reader.close()
+        if self._release is not None:
+            self._release()
 
 
 @contextmanager

@@ -428,7 +428,8 @@ class ExportRequest(_Reading):
     dest: Annotated[
         str | os.PathLike[str] | File,
         Option(
-            "A path; its ending tells the format (.parquet; .arrow, .feather; .arrows; .csv); or `bulkio.csv(path)`.",
+            "A path; its ending tells the format (.parquet; .arrow, .feather; .arrows; .csv; of the last two also"
+            " .gz and .zst); or `bulkio.csv(path)`.",
             is_flag=False,
         ),
     ]

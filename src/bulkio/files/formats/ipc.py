@@ -18,6 +18,7 @@ import pyarrow.ipc as pa_ipc
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema
 from bulkio.files.formats.sink import FileSink
+from bulkio.files.stores.compression import compressor
 from bulkio.files.wide import ipc_batch_rows, ipc_file_schema, naming_wide_integers, stream_schema
 from bulkio.forms.sizes import batch_bytes
 from bulkio.protocols import PartRange
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from bulkio.files.formats.part import ReadOptions
 
-__all__ = ["FILE_MAGIC", "STREAM_MAGIC", "IpcPart", "open_file_sink", "open_stream_sink"]
+__all__ = ["FILE_MAGIC", "STREAM_MAGIC", "IpcPart", "cut_batch", "open_file_sink", "open_stream_sink"]
 
 #: first bytes of the file format (Arrow columnar format, "IPC File Format")
 FILE_MAGIC = b"ARROW1"
@@ -86,9 +87,7 @@ class IpcPart(TypedPart):
         with self._open(mapped) as reader:
             for batch in self._stored_batches(reader, part):
                 batch.validate(full=True)
-                chosen = batch if options.columns is None else batch.select(list(options.columns))
-                for start in range(0, chosen.num_rows, options.batch_rows):
-                    yield chosen.slice(start, options.batch_rows)
+                yield from cut_batch(batch, options)
                 read_bytes += batch_bytes(batch)
                 if read_bytes >= _RELEASE_BYTES:
                     read_bytes = 0
@@ -108,6 +107,13 @@ class IpcPart(TypedPart):
             end = reader.num_record_batches if part.end is None else part.end
             return (reader.get_batch(index) for index in range(part.start, end))
         return iter(reader)
+
+
+def cut_batch(batch: pa.RecordBatch, options: ReadOptions) -> Iterator[pa.RecordBatch]:
+    """Yield the columns that are wanted, in batches of as many rows as are wanted."""
+    chosen = batch if options.columns is None else batch.select(list(options.columns))
+    for start in range(0, chosen.num_rows, options.batch_rows):
+        yield chosen.slice(start, options.batch_rows)
 
 
 def _refuse_cut(mapped: mmap.mmap) -> None:
@@ -146,8 +152,14 @@ def _release(mapped: mmap.mmap) -> None:
 class _IpcWriter:
     """Writes batches through one of pyarrow's two IPC writers. A `sink.Writer`."""
 
-    def __init__(self, writer: pa_ipc.RecordBatchFileWriter | pa_ipc.RecordBatchStreamWriter) -> None:
+    def __init__(
+        self,
+        writer: pa_ipc.RecordBatchFileWriter | pa_ipc.RecordBatchStreamWriter,
+        packed: IO[bytes] | None = None,
+    ) -> None:
         self._writer = writer
+        #: what compresses all that the writer writes, if anything
+        self._packed = packed
 
     def write(self, batch: pa.RecordBatch) -> None:
         try:
@@ -162,10 +174,12 @@ class _IpcWriter:
 
     def close(self) -> None:
         self._writer.close()
+        if self._packed is not None:
+            self._packed.close()
 
 
-def _write_options() -> pa_ipc.IpcWriteOptions:
-    return pa_ipc.IpcWriteOptions(compression=_COMPRESSION, use_threads=False, emit_dictionary_deltas=True)
+def _write_options(compression: str | None = _COMPRESSION) -> pa_ipc.IpcWriteOptions:
+    return pa_ipc.IpcWriteOptions(compression=compression, use_threads=False, emit_dictionary_deltas=True)
 
 
 def open_file_sink(path: str, schema: pa.Schema) -> FileSink:
@@ -178,9 +192,11 @@ def open_file_sink(path: str, schema: pa.Schema) -> FileSink:
 
 
 def open_stream_sink(path: str, schema: pa.Schema) -> FileSink:
-    """Write the stream format. Raises `FileError`."""
+    """Write the stream format, compressed as the path ends: then its buffers are not. Raises `FileError`."""
 
     def make(file: IO[bytes]) -> _IpcWriter:
-        return _IpcWriter(pa_ipc.new_stream(file, schema, options=_write_options()))
+        packed = compressor(file, path)
+        options = _write_options() if packed is None else _write_options(None)
+        return _IpcWriter(pa_ipc.new_stream(packed or file, schema, options=options), packed)
 
     return FileSink(path, schema, make)

@@ -10,7 +10,8 @@ from bulkio.errors import ConfigError
 from bulkio.files.faults import reading
 from bulkio.files.formats import ipc, parquet
 from bulkio.files.formats.csv.reader import CsvPart
-from bulkio.files.stores.compression import compression_of
+from bulkio.files.formats.ipc_stream import open_ipc
+from bulkio.files.stores.compression import is_plain, open_path, with_head
 from bulkio.files.stores.paths import ending
 from bulkio.show import printable
 from bulkio.types.from_pg import interval_struct
@@ -24,7 +25,17 @@ if TYPE_CHECKING:
     from bulkio.files.formats.sink import FileSink
     from bulkio.types import Cast
 
-__all__ = ["FOLDER_SUFFIXES", "FORMATS", "SUFFIXES", "Format", "FormattedFile", "format_of_dest", "format_of_file"]
+__all__ = [
+    "FOLDER_SUFFIXES",
+    "FORMATS",
+    "SUFFIXES",
+    "Format",
+    "FormattedFile",
+    "format_of_dest",
+    "format_of_file",
+    "format_of_head",
+    "format_of_name",
+]
 
 
 def _refuse_nothing(path: str, schema: pa.Schema) -> None:
@@ -47,6 +58,8 @@ class Format:
     open_part: Callable[[str], Part]
     #: None where the server itself writes the bytes
     open_sink: Callable[[str, pa.Schema], FileSink] | None
+    #: presence of all that a reader needs ahead of the rows, so that it can be read from a pipe, or compressed
+    streams: bool = False
     #: check of a path's schema: raises `SchemaError` for what the format cannot hold
     refuse: Callable[[str, pa.Schema], None] = _refuse_nothing
     #: change of a column's leaf to what the format can hold
@@ -63,10 +76,10 @@ FORMATS = (
         refuse=parquet.refuse_unfit,
         adapt=interval_struct,
     ),
-    Format("arrow", (".arrow", ".feather", ".ipc"), ipc.FILE_MAGIC, ipc.IpcPart, ipc.open_file_sink),
-    Format("arrows", (".arrows",), ipc.STREAM_MAGIC, ipc.IpcPart, ipc.open_stream_sink),
+    Format("arrow", (".arrow", ".feather", ".ipc"), ipc.FILE_MAGIC, open_ipc, ipc.open_file_sink),
+    Format("arrows", (".arrows",), ipc.STREAM_MAGIC, open_ipc, ipc.open_stream_sink, streams=True),
     # Never told by its content: any text is CSV.
-    Format("csv", (".csv",), None, CsvPart, None),
+    Format("csv", (".csv",), None, CsvPart, None, streams=True),
 )
 
 _BY_SUFFIX = {suffix: fmt for fmt in FORMATS for suffix in fmt.suffixes}
@@ -81,23 +94,33 @@ def format_of_file(path: str) -> Format:
 
     Raises `ConfigError` that lists the known endings, `FileError` if the file cannot be read.
     """
-    by_suffix = _BY_SUFFIX.get(ending(path))
+    by_suffix = format_of_name(path)
     with reading(path):
         _refuse_special(path)
         if by_suffix:
             return by_suffix
-        with Path(path).open("rb") as file:
-            head = file.read(max(len(fmt.magic or b"") for fmt in FORMATS))
-    for fmt in FORMATS:
-        if fmt.magic and head.startswith(fmt.magic):
-            return fmt
-    if packed := compression_of(head):
-        mend = "decompress an Arrow stream into stdin (zcat, zstdcat … | bulkio load - TABLE)"
-        raise ConfigError(f"{printable(path)}: it is compressed with {packed}, and only CSV is read so: {mend}")
-    raise ConfigError(
-        f"{printable(path)}: of no format that bulkio knows; {_known()}. CSV is not guessed: if it is one, say so"
-        " (--format csv, bulkio.csv(path))"
-    )
+        with open_path(path) as file:
+            by_content = format_of_head(with_head(file)[0])
+        packed = not is_plain(path)
+    if by_content is None:
+        raise ConfigError(
+            f"{printable(path)}: of no format that bulkio knows; {_known()}. CSV is not guessed: if it is one, say so"
+            " (--format csv, bulkio.csv(path))"
+        )
+    if packed and not by_content.streams:
+        what = f"it is {by_content.name}, which cannot be read compressed"
+        raise ConfigError(f"{printable(path)}: {what}: decompress it first")
+    return by_content
+
+
+def format_of_name(path: str) -> Format | None:
+    """Return the format that a name's ending tells."""
+    return _BY_SUFFIX.get(ending(path))
+
+
+def format_of_head(head: bytes) -> Format | None:
+    """Return the format that begins with these bytes."""
+    return next((fmt for fmt in FORMATS if fmt.magic and head.startswith(fmt.magic)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +139,7 @@ def format_of_dest(path: str, fmt: str | None) -> Format:
             if known.name == fmt:
                 return known
         raise ConfigError(f"unknown format {fmt!r}; known are {', '.join(known.name for known in FORMATS)}")
-    by_suffix = _BY_SUFFIX.get(ending(path))
+    by_suffix = format_of_name(path)
     if by_suffix is None:
         raise ConfigError(f"{printable(path)}: its ending tells no format that bulkio knows; {_known()}")
     return by_suffix

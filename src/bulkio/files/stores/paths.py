@@ -26,7 +26,7 @@ __all__ = ["COMPRESSIONS", "Listing", "ending", "is_pipe", "list_files", "refuse
 #: endings of compressed files, behind that of the format
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 #: endings of formats that are compressed from outside; the others compress within
-COMPRESSIBLE = frozenset({".csv"})
+COMPRESSIBLE = frozenset({".csv", ".arrows"})
 
 #: names that a message lists, at most
 _SHOWN_NAMES = 8
@@ -43,7 +43,7 @@ class Listing:
 
 
 def ending(path: str) -> str:
-    """Return the ending that tells the format, in lower case: of a compressed CSV, that of the CSV.
+    """Return the ending that tells the format, in lower case: of a compressed file, that of what is in it.
 
     >>> ending("a/Trips.CSV.gz"), ending("trips"), ending("trips.parquet.gz")
     ('.csv', '', '.gz')

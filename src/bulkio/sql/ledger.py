@@ -79,7 +79,7 @@ def lock_load(schema: str, load_id: str, *, waits: bool) -> str:
     """Build a statement that locks a load until the transaction ends; where it `waits` not, it tells whether it did.
 
     >>> lock_load("bulkio_ledger", "nightly", waits=False)
-    'SELECT pg_catalog.pg_try_advisory_xact_lock(-5418113222091227190)'
+    'SELECT pg_catalog.pg_try_advisory_xact_lock(2981114169642092196)'
     """
     return f"SELECT pg_catalog.pg_{'' if waits else 'try_'}advisory_xact_lock({_key(schema, load_id):d})"
 

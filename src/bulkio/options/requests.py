@@ -478,7 +478,11 @@ class DdlRequest:
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
     role: Annotated[
         str | None,
-        Option("Role that is to load with an id, as the server has its name.", metavar="NAME", default="ROLE"),
+        Option(
+            "Role that is to load with an id, as the server has its name.",
+            metavar="NAME",
+            default="its grants are comments",
+        ),
     ] = None
 
     def __post_init__(self) -> None:

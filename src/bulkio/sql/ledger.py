@@ -125,17 +125,21 @@ def create_table(schema: str) -> tuple[str, ...]:
 
 
 def full_ddl(schema: str, role: str | None) -> str:
-    """Build what an administrator would run, and the smallest grants for a role that loads with an id."""
+    """Build what an administrator would run, and the smallest grants for a role that loads with an id.
+
+    Where no role is named the grants are comments: all can be run as it is.
+    """
     name, table, grantee = quote_ident(schema), qualified(schema, LOADS), quote_ident(role or "ROLE")
     grants = (
-        f"GRANT USAGE ON SCHEMA {name} TO {grantee}",
-        f"GRANT SELECT, INSERT ON TABLE {table} TO {grantee}",
+        f"GRANT USAGE ON SCHEMA {name} TO {grantee};",
+        f"GRANT SELECT, INSERT ON TABLE {table} TO {grantee};",
     )
-    statements = ";\n".join((*create_schema(schema), *create_table(schema), *grants))
-    return (
-        f"{statements};\n-- to load again under the same id: GRANT UPDATE ON TABLE {table} TO {grantee};"
-        f"\n-- to forget loads: GRANT DELETE ON TABLE {table} TO {grantee};"
+    more = (
+        f"-- to load again under the same id: GRANT UPDATE ON TABLE {table} TO {grantee};",
+        f"-- to forget loads: GRANT DELETE ON TABLE {table} TO {grantee};",
     )
+    statements = (f"{each};" for each in create_schema(schema) + create_table(schema))
+    return "\n".join((*statements, *(grant if role else f"-- {grant}" for grant in grants), *more))
 
 
 def insert_load(schema: str, values: Mapping[str, str], *, replaces: bool) -> str:

@@ -44,7 +44,7 @@ _REPLACING = (
 )
 _MERGING = "upsert inserts new rows and updates those whose key is there, insert-new leaves these as they are"
 
-#: words that other tools have for a mode, and what fits here
+#: words that other tools have for a mode, with what fits here
 MODE_ADVICE = {
     **dict.fromkeys(("overwrite", "full", "recreate"), _REPLACING),
     **dict.fromkeys(("merge", "update", "ignore", "insert_new", "insert-ignore"), _MERGING),
@@ -158,8 +158,8 @@ def check_schema(name: str, value: object) -> None:
         raise ConfigError(f"{show_option(name)} is {value!r}, and must be a name of at most {NAME_BYTES} bytes")
 
 
-#: Not just bulkio: a role of that name, as the embedded server's, has the schema of its name first in its search_path
-#: ("$user"), and the tables that it names without a schema would go there.
+#: The name is not just bulkio: a role of that name, such as the embedded server's, has the schema of its name first in
+#: its search_path ("$user"), so the tables that it names without a schema would go there.
 LEDGER_SCHEMA = "bulkio_ledger"
 
 _DAYS = re.compile(r"(\d{1,6}) ?d")
@@ -183,7 +183,7 @@ _TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|m|h|d)")
 _UNITS_MS = {"ms": 1, "s": 1000, "min": 60_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-#: PostgreSQL's settings are 32-bit integers
+#: largest number of milliseconds: PostgreSQL's settings are 32-bit integers
 _MOST_MS = 2**31 - 1
 
 
@@ -240,22 +240,22 @@ ExportMethod = Literal["binary", "cursor"]
 Mode = Literal["append", "create", "truncate", "replace", "upsert", "insert-new", "replace-where"]
 
 
-#: what becomes of rows of one source that have one key
+#: policy for rows of one source that have the same key
 Duplicates = Literal["error", "first", "last"]
 
 
-#: what becomes of columns that the table lacks
+#: policy for columns of the source that the table lacks
 NewColumns = Literal["error", "ignore", "add"]
 
 
-#: whether a source without rows may empty a table
+#: policy for a source without rows that would empty a table
 IfEmpty = Literal["error", "ok"]
 
 
 InfinityPolicy = Literal["error", "null", "sentinel"]
 
 
-#: … of a load, where a sentinel alone can stand for one
+#: policies for infinity in a load, where a sentinel alone can stand for one
 LoadInfinity = Literal["error", "sentinel"]
 
 

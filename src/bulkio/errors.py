@@ -49,7 +49,7 @@ __all__ = [
 class BulkioError(Exception):
     """The base of every error that bulkio raises on purpose."""
 
-    #: True where the same call may succeed later without any change.
+    #: True if the same call may succeed later without any change.
     retryable: bool = False
 
     def __reduce__(self) -> tuple[object, ...]:

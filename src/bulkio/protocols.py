@@ -38,7 +38,7 @@ __all__ = [
 CopyFormat = Literal["binary", "csv"]
 
 
-#: One row as the driver's own Python objects.
+#: A row as the driver's own Python objects.
 Row = tuple[object, ...]
 
 
@@ -80,7 +80,7 @@ class CopyTarget:
     type_oids: tuple[int, ...]
     #: SQL of the condition that rows must meet to be stored; "" for none
     where: str = ""
-    #: whether rows are stored as if all could see them already: for a table made or emptied in this transaction
+    #: True if rows are stored as if all could see them already: for a table made or emptied in this transaction
     freeze: bool = False
 
 
@@ -97,14 +97,14 @@ class ResultColumn:
 class PartRange:
     """A range of one file, which can be read without what lies before it."""
 
-    #: what it begins with and what it ends before, in the format's own unit: row group, batch, byte; None is the end
+    #: start and end in the format's own unit (row group, batch, byte), the end excluded; None is the file's end
     start: int
     end: int | None = None
     #: row of the file that it begins with, from 1
     first_row: int = 1
-    #: number of its rows, or None where the file does not tell it before it is read
+    #: number of its rows; None if the file does not tell it before it is read
     rows: int | None = None
-    #: of a text file: the line that it begins with, from 1, and what ends its lines; "" is not known yet
+    #: line of a text file that it begins with, from 1, and what ends its lines; "" is not known yet
     first_line: int = 1
     line_ends: str = ""
 
@@ -113,13 +113,13 @@ class PartRange:
 class Chunk:
     """A range of a source: some files, or a range of one. Chunks are read independently, in any order."""
 
-    #: its place among the source's chunks, from 0
+    #: position among the source's chunks, from 0
     number: int
-    #: row of the source that it begins with, from 1; None where a file before it does not tell its rows
+    #: row of the source that it begins with, from 1; None if a file before it does not tell its rows
     first_row: int | None
-    #: number of its rows, or None where a file does not tell it
+    #: number of its rows; None if a file does not tell it
     rows: int | None
-    #: what it reads, in order: the file's place in the source, and the range of it; nothing for an object's one chunk
+    #: ranges that it reads, in order, each with the file's place in the source; none for the one chunk of an object
     ranges: tuple[tuple[int, PartRange], ...] = ()
 
 
@@ -147,11 +147,11 @@ def made_up_names(count: int) -> tuple[str, ...]:
 class Spelling:
     """How a source of texts writes numbers, dates and times; the defaults are PostgreSQL's."""
 
-    #: whether numbers have a comma where PostgreSQL's have a point; they have no other mark then
+    #: True if numbers have a comma where PostgreSQL's have a point; then they have no other mark
     decimal_comma: bool = False
-    #: order of year, month and day, such as DD.MM.YYYY; ISO's where not given
+    #: order of year, month and day, such as DD.MM.YYYY; ISO's if not given
     date_format: str | None = None
-    #: IANA name of the zone of values of timestamptz that do not tell one
+    #: IANA name of the zone for values of timestamptz that do not name one
     timezone: str | None = None
 
 
@@ -173,9 +173,9 @@ class Progress:
     rows: int
     bytes: int
     total_rows: int | None
-    #: whether the total is the planner's estimate, as it is for an export
+    #: True if the total is the planner's estimate, as it is for an export
     total_estimated: bool = False
-    #: whether every row was sent, and COMMIT is what is waited for
+    #: True if every row was sent and COMMIT is awaited
     committing: bool = False
 
 
@@ -252,16 +252,16 @@ class Session(Protocol):
 class Source(Protocol):
     """Where batches come from: files, or an object with `__arrow_c_stream__`."""
 
-    #: what messages call it: a path, or the object's type
+    #: name in messages: a path, or the object's type
     name: str
     schema: pa.Schema
-    #: the row count that the source itself promises (a Parquet footer), or None
+    #: row count that the source itself promises (a Parquet footer), or None
     rows: int | None
-    #: what the user has to know of it, such as files that are left out
+    #: notes that the user has to read, such as on files that are left out
     notes: tuple[str, ...]
-    #: spelling of its values where it has nothing but text, as a CSV; None where its types are Arrow's
+    #: spelling of its values if it has nothing but text, like a CSV; None if its types are Arrow's
     spelling: Spelling | None
-    #: whether opening it again would not give the same rows again
+    #: True if opening it again would not yield the same rows again
     reads_once: bool
 
     def batches(self) -> Iterator[pa.RecordBatch]:

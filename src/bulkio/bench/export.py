@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExportBench", "ExportLine", "bench_export"]
 
-#: binary and cursor give Arrow batches, parquet writes a file by the binary method
+#: lines of an export: binary and cursor return Arrow batches, parquet writes a file by the binary method
 ExportLine = Literal["binary", "cursor", "parquet", "csv"]
 
 

@@ -41,7 +41,7 @@ class LoadBench:
     drivers: tuple[DriverName, ...] = ("asyncpg", "psycopg")
     methods: tuple[LoadMethod, ...] = ("binary", "csv", "records")
     pairs: int = 5
-    #: of the source, from its start; None takes all
+    #: rows of the source, from its start; None takes all
     rows: int | None = None
 
 

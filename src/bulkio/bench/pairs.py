@@ -23,7 +23,7 @@ class Line:
     #: the line that this one is divided by
     limit: Line | None = None
     runs: list[Run] = field(default_factory=list)
-    #: for each run of a candidate, the limit's run next to it
+    #: runs of the limit, each the neighbour of the candidate's run at the same place
     limit_runs: list[Run] = field(default_factory=list)
 
 

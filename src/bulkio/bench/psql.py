@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["copy_in", "copy_out"]
 
-#: of a DSN, what every psql knows
+#: keywords of a DSN that every psql knows
 _KEYWORDS = (
     *("host", "hostaddr", "port", "dbname", "user", "password", "passfile", "options"),
     *("sslmode", "sslrootcert", "sslcert", "sslkey"),

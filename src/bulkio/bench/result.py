@@ -25,7 +25,7 @@ class LineResult:
     name: str
     role: str
     runs: tuple[Run, ...]
-    #: against the limit named in `limit`; None for a limit itself
+    #: ratio to the limit named in `limit`; None for a limit itself
     ratio: Ratio | None
     limit: str | None
     #: wall seconds of the limit's runs, each the neighbour of the run at the same place
@@ -80,9 +80,9 @@ class Result:
 
     #: "load" or "export"
     kind: str
-    #: what was moved: its name, rows and bytes
+    #: source of the rows: its name, rows and bytes
     source: Mapping[str, object]
-    #: how the limit was chosen, and what was compared
+    #: description of how the limit was chosen, and of what was compared
     method: Mapping[str, object]
     pairs: int
     machine: Mapping[str, object]

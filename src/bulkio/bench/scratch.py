@@ -73,7 +73,7 @@ class Server:
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
         self.schema = f"bulkio_bench_{os.getpid()}_{secrets.token_hex(2)}"
-        #: False once the server has refused a CHECKPOINT
+        #: True until the server has refused a CHECKPOINT
         self.checkpoints = True
         self._made_schema = False
         info = parse_conninfo(dsn)

@@ -28,16 +28,16 @@ class Job:
     dsn: str = field(repr=False)
     driver: DriverName = "asyncpg"
     method: str = "binary"
-    #: of a load, a path that `bulkio.load` takes
+    #: source of a load: a path that `bulkio.load` takes
     source: str = ""
-    #: the table's own name, and its schema's. Of an export: `table` as the user wrote it
+    #: schema and name of a load's table; for an export, `table` is as the user wrote it
     schema: str = ""
     table: str = ""
     columns: tuple[str, ...] = ()
-    #: a file of what COPY FROM takes, and in which format: csv where the server has to parse a column
+    #: file of what COPY FROM takes, and its format: csv if the server has to parse a column
     stream: str = ""
     fmt: CopyFormat = "binary"
-    #: how much of it is sent at once
+    #: bytes of the stream that are sent at once
     block_bytes: int = 1 << 17
     #: the folder for what is written
     folder: str = ""
@@ -70,12 +70,12 @@ class Run:
     """What one run of one line took, in a process of its own; its start and its imports are left out."""
 
     wall_s: float
-    #: of all threads of the client, user and system
+    #: CPU time of all the client's threads, user and system
     cpu_s: float
     #: the most memory the client's process ever held, interpreter and libraries included
     peak_mb: float
-    #: the same, before the run began
+    #: memory that the process held before the run began
     start_mb: float
     rows: int
-    #: of COPY data for loads and raw drains, of Arrow buffers for reads, of the file for Parquet
+    #: bytes of COPY data for loads and raw drains, of Arrow buffers for reads, of the file for Parquet
     bytes: int

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PUBLISHED_PAIRS", "Ratio", "bootstrap_interval", "paired_ratio"]
 
-#: with fewer pairs a ratio is not for publication
+#: number of pairs below which a ratio is not for publication
 PUBLISHED_PAIRS = 15
 _RESAMPLES = 10_000
 _SEED = 20260101

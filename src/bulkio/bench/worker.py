@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main", "measure"]
 
-#: what would be imported on its first use
+#: modules that would be imported on first use
 _IMPORTED_BY_LIMITS = ("asyncpg", "psycopg")
 _IMPORTED_BY_BULKIO = (
     "bulkio.sync",
@@ -45,7 +45,7 @@ _IMPORTED_BY_BULKIO = (
     "bulkio.drivers.psycopg",
 )
 _LIMITS = ("calibrate", "replay", "drain", "server")
-#: of the encoded stream, what the calibration sends: enough that the connection counts for little
+#: bytes of the encoded stream that the calibration sends: enough that the connection counts for little
 _SAMPLE_BYTES = 64 << 20
 _CALIBRATION_ROUNDS = 3
 

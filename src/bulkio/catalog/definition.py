@@ -38,7 +38,7 @@ class TableDefinition:
     #: p, u or t: permanent, unlogged, temporary
     persistence: str
     access_method: str
-    #: "" for the database's own
+    #: tablespace of the table; "" for the database's own
     tablespace: str
     #: texts such as ``fillfactor=70``
     options: tuple[str, ...]
@@ -47,17 +47,17 @@ class TableDefinition:
     #: role that asks, and whether it may act as the owner
     role: str
     is_owner: bool
-    #: whether its privileges are other than those that every new table has
+    #: True if its privileges differ from those of every new table
     has_grants: bool
     comment: str | None
     row_security: bool
     forces_row_security: bool
     #: pg_class.relreplident
     replica_identity: str
-    #: what it is or has that no other table can take over, as messages call it
+    #: properties that no other table can take over, as messages call them
     oddities: tuple[str, ...]
-    #: roles that may get privileges on this role's new tables and sequences here, where ALTER DEFAULT PRIVILEGES says
-    #: anything of them: the role itself, too; "" is PUBLIC
+    #: roles to which ALTER DEFAULT PRIVILEGES may grant something on this role's new tables and sequences here; the
+    #: role itself may be among them, and "" is PUBLIC
     default_grantees: tuple[str, ...]
     #: default_tablespace of the transaction
     users_tablespace: str
@@ -69,23 +69,23 @@ class ColumnDefinition:
 
     name: str
     type_sql: str
-    #: qualified and quoted, "" for the type's own
+    #: collation, qualified and quoted; "" for the type's own
     collation: str
     not_null: bool
     default: str | None
-    #: a or d (ALWAYS, BY DEFAULT), "" for none
+    #: letter a or d (ALWAYS, BY DEFAULT); "" for none
     identity: str
-    #: s or v (STORED, VIRTUAL), "" for none
+    #: letter s or v (STORED, VIRTUAL); "" for none
     generated: str
-    #: STORAGE in a word, "" for the type's own
+    #: STORAGE as a word; "" for the type's own
     storage: str
-    #: COMPRESSION in a word, "" for the server's default
+    #: COMPRESSION as a word; "" for the server's default
     compression: str
     #: statistics target, -1 for the server's default
     statistics: int
     options: tuple[str, ...]
     comment: str | None
-    #: other columns that the default, or what generates it, reads
+    #: other columns that its default or its generation expression reads
     needs: tuple[str, ...]
     #: oids of sequences that the default names
     sequences: tuple[int, ...]
@@ -98,17 +98,17 @@ class IndexDefinition:
     oid: int
     name: str
     is_unique: bool
-    #: what follows the table's name in CREATE INDEX; None where it is not understood
+    #: text after the table's name in CREATE INDEX; None if it is not understood
     tail: str | None
     options: tuple[str, ...]
     tablespace: str
-    #: whether it is to be made with its constraint, for no CREATE INDEX makes one like it
+    #: True if only its constraint can make it, since no CREATE INDEX can
     is_exclusion: bool
     is_valid: bool
     is_clustered: bool
     is_replica_identity: bool
     comment: str | None
-    #: numbers of its columns that have statistics targets, and these
+    #: statistics targets of its columns, as pairs (column number, target)
     statistics: tuple[tuple[int, int], ...]
     needs: tuple[str, ...]
 
@@ -121,19 +121,19 @@ class ConstraintDefinition:
     #: pg_constraint.contype
     kind: str
     definition: str
-    #: of a foreign key to the table itself: what stands before and behind the table's name; empty where not understood
+    #: texts before and after the table's name in a foreign key to the table itself; empty if not understood
     self_parts: tuple[str, ...]
     is_self_reference: bool
-    #: oid of the index that keeps it, 0 for none
+    #: oid of the index that enforces it; 0 for none
     index: int
     deferrable: bool
     deferred: bool
     is_validated: bool
-    #: whether the server looks at rows at all
+    #: True if the server checks any rows at all
     is_enforced: bool
-    #: whether triggers of a foreign key are switched off, or on for replicas too
+    #: True if the triggers of a foreign key are disabled, or enabled for replicas too
     has_odd_triggers: bool
-    #: whether it reads the whole row, by the table's name
+    #: True if it reads the whole row, by the table's name
     reads_rows: bool
     comment: str | None
     needs: tuple[str, ...]
@@ -161,7 +161,7 @@ class StatisticsDefinition:
     oid: int
     schema: str
     name: str
-    #: what stands between its name and FROM; None where it is not understood
+    #: text between its name and FROM; None if it is not understood
     middle: str | None
     owner: str
     #: statistics target, -1 for the server's default
@@ -180,7 +180,7 @@ class SequenceDefinition:
     column: str
     is_identity: bool
     options: SequenceOptions
-    #: whether its type or persistence is not its column's and table's
+    #: True if its type or persistence differs from that of its column or table
     is_odd: bool
     has_grants: bool
     comment: str | None
@@ -192,12 +192,12 @@ class Grant:
 
     #: oid of the sequence; 0 for the table and its columns
     sequence: int
-    #: "" for all
+    #: column it is granted on; "" for all of them
     column: str
-    #: whether the owner has granted it
+    #: True if the owner granted it
     is_owners: bool
     grantor: str
-    #: "" is PUBLIC
+    #: role it is granted to; "" is PUBLIC
     grantee: str
     privilege: str
     with_option: bool
@@ -207,9 +207,9 @@ class Grant:
 class Dependent:
     """What depends on the table, or on what is the table's, and is no part of it."""
 
-    #: name of its catalog, or of a kind that is told apart: view, materialized view, foreign key, child
+    #: name of its catalog, or one of the kinds told apart: view, materialized view, foreign key, child
     kind: str
-    #: what the server calls it
+    #: description of it in the server's words
     name: str
 
 

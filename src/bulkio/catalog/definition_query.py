@@ -73,7 +73,7 @@ def _comment(catalog: str, oid: str) -> str:
 
 # --- The table ----------------------------------------------------------------------------------------------
 
-#: each with the condition under which a table has it
+#: properties that no other table can take over, each with the condition under which a table has it
 _ODDITIES = {
     "it is a temporary table": "c.relpersistence = 't'",
     "it is a partition": "c.relispartition",
@@ -351,7 +351,8 @@ def sequence_definitions_query(oid: int) -> Question[SequenceDefinition]:
     return Question(_sequence, columns, rest)
 
 
-#: before PostgreSQL 15 a sequence is permanent whatever its table is
+#: condition for sequences to have a persistence of their own: before PostgreSQL 15 they are permanent, whatever the
+#: table is
 _HAS_UNLOGGED_SEQUENCES = "pg_catalog.current_setting('server_version_num')::int >= 150000"
 
 

@@ -21,7 +21,7 @@ __all__ = ["Facts", "Wanted"]
 class Wanted:
     """What a plan wants to know; nothing else is asked for."""
 
-    #: a table that exists
+    #: an existing table
     table: Table | None = None
     #: oids of the types that a result's columns have
     type_oids: Sequence[int] = ()
@@ -29,16 +29,17 @@ class Wanted:
     spelled: Mapping[str, str] = field(default_factory=dict)
     #: types that a source records
     recorded: Sequence[TypeRef] = ()
-    #: names whose bytes count
+    #: names whose size in bytes matters
     names: Sequence[str] = ()
-    #: whether PostGIS's types are wanted
+    #: True if PostGIS's types are wanted
     postgis: bool = False
-    #: … and of the table: its sequences, the columns that may hold NULLs, the tables that inherit from it, its keys
+    #: flags for what is wanted of the table: its sequences, the columns that may hold NULLs, the tables that inherit
+    #: from it, its keys
     sequences: bool = False
     nullable: bool = False
     children: bool = False
     keys: bool = False
-    #: … and all that it is, with what depends on it
+    #: flag for the table's whole definition, with what depends on it
     definition: bool = False
 
 
@@ -46,15 +47,15 @@ class Wanted:
 class Facts:
     """What a database is like, as far as it was `Wanted`."""
 
-    #: the types that bulkio does not know by heart, of columns and of all below, by oid
+    #: types that bulkio does not know by heart, by oid: those of the columns, and all they are made of
     types: Mapping[int, TypeFacts] = field(default_factory=dict)
     #: oid and typmod of the types that the user has spelled, by column
     asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    #: the recorded types that there are, by (schema, name)
+    #: the recorded types that exist, by (schema, name)
     named: Mapping[tuple[str, str], NamedType] = field(default_factory=dict)
     #: oids of the types that PostGIS has brought, by name
     postgis: Mapping[str, int] = field(default_factory=dict)
-    #: how the server spells a typmod that bulkio cannot spell, by (oid, typmod)
+    #: the server's spelling of each typmod that bulkio cannot spell, by (oid, typmod)
     typmods: Mapping[tuple[int, int], str] = field(default_factory=dict)
     #: bytes of the names in the server's encoding
     name_bytes: Mapping[str, int] = field(default_factory=dict)
@@ -66,5 +67,5 @@ class Facts:
     children: tuple[str, ...] = ()
     #: the table's unique keys, the primary one first
     keys: tuple[UniqueKey, ...] = ()
-    #: all that the table is, with what depends on it
+    #: the table's whole definition, with what depends on it
     definition: Definition | None = None

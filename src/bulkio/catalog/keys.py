@@ -27,7 +27,7 @@ class UniqueKey:
     index: str
     columns: tuple[KeyColumn, ...]
     is_primary: bool
-    #: reason why it cannot tell whether a row is there; "" where it can
+    #: reason why it cannot tell whether a row exists; "" if it can
     fault: str = ""
 
     @property
@@ -43,7 +43,7 @@ class KeyPart:
     index: str
     is_primary: bool
     fault: str
-    #: None for an expression
+    #: name of the column; None for an expression
     column: str | None
     collate: str
     equals: str

@@ -47,7 +47,7 @@ class Found:
 
     name: TableName
     table: Table | None
-    #: the schema in which it would be created; None where that does not exist
+    #: the schema in which it would be created; None if there is no such schema
     new_schema: str | None
 
 

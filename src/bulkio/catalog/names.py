@@ -93,9 +93,9 @@ class NameMeaning:
 
     #: the name's one or two parts, folded
     parts: Sequence[str]
-    #: the schema in which a table without one is created; None where there is none
+    #: the schema in which a table without one is created; None if there is none
     new_schema: str | None
-    #: the table's; None where there is none
+    #: oid of the table; None if there is none
     oid: int | None
 
     @property

@@ -19,13 +19,13 @@ Fact = TypeVar("Fact")
 class Question(Generic[Fact]):
     """What to ask, and what to make of the answer: a session gives tuples, and here alone do they meet their names."""
 
-    #: what takes the columns of a row by their names, such as a dataclass
+    #: callable that takes a row's columns by name, such as a dataclass
     fact: Callable[..., Fact]
     #: the SQL expression of each column, by name
     columns: Mapping[str, str]
-    #: what follows the columns: FROM and the rest
+    #: text after the columns: FROM and the rest
     rest: str
-    #: what stands before SELECT: WITH and its queries
+    #: text before SELECT: WITH and its queries
     before: str = ""
 
     @property

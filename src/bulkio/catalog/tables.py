@@ -28,7 +28,7 @@ __all__ = [
     "tables_query",
 ]
 
-#: pg_class.relkind of what has rows to read
+#: pg_class.relkind of what can be read
 READABLE = {
     "r": "table",
     "p": "partitioned table",
@@ -38,7 +38,7 @@ READABLE = {
 }
 
 
-#: … and of what COPY FROM can write
+#: pg_class.relkind of what COPY FROM can write
 WRITABLE = {"r": "table", "p": "partitioned table", "f": "foreign table"}
 
 
@@ -51,14 +51,14 @@ class Column:
     typmod: int
     #: the type as the server spells it, such as ``character varying(10)``
     type_name: str
-    #: rows to come have no NULL in it
+    #: True if no new row can have NULL in it
     not_null: bool
     has_default: bool
-    #: ALWAYS or BY DEFAULT, "" for none
+    #: ALWAYS or BY DEFAULT; "" for none
     identity: str
     generated: bool
-    #: its place in the primary key, from 1; 0 where it has none, or where the key is none of all the rows that a SELECT
-    #: reads (children have keys of their own) or forbids overlaps
+    #: position in the primary key, from 1; 0 if it is not part of one, or if the key does not hold for all the rows
+    #: that a SELECT reads (children have keys of their own) or only forbids overlaps
     key_position: int
 
 
@@ -67,12 +67,12 @@ class SequenceUse:
     """A sequence that a column takes its values from: its own (identity, serial), or one that its default names."""
 
     column: str
-    #: qualified and quoted
+    #: name, qualified and quoted
     name: str
-    #: it belongs to the column, and goes with it
+    #: True if the sequence belongs to the column and is dropped with it
     owned: bool
     options: SequenceOptions
-    #: what it takes to advance it: to read and to set it, and to read the column
+    #: privileges needed to advance it: to read and to set the sequence, and to read the column
     may_set: bool
     may_read_column: bool
 
@@ -133,9 +133,9 @@ class Size:
 
     #: bytes of the heap
     bytes: int
-    #: rows as the planner would estimate them; None where a part of it was never analyzed
+    #: rows as the planner would estimate them; None if a part of the table was never analyzed
     estimate: int | None
-    #: whether this role would count every row, at the cost of reading them
+    #: True if this role would count every row, at the cost of reading them all
     countable: bool
 
 
@@ -220,7 +220,7 @@ def columns_query(oid: int) -> Question[Column]:
     )
 
 
-#: what pg_get_expr gives for a default that is a sequence's next value and no more
+#: pattern of what pg_get_expr returns for a default that is just a sequence's next value
 _PLAIN_NEXTVAL = r"^(pg_catalog\.)?nextval\(''.*''::(pg_catalog\.)?regclass\)$"
 
 
@@ -292,7 +292,7 @@ def _sequence_use(
     return SequenceUse(column, name, owned, SequenceOptions(cycle=cycle, **counting), may_set, may_read_column)
 
 
-#: a table and its children, as a query that others follow
+#: a query for a table and its children, to begin other queries with
 _TREE = """
         WITH RECURSIVE tree(oid) AS (
             SELECT {oid:d}::pg_catalog.oid

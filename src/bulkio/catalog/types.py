@@ -211,12 +211,12 @@ def extension_types_query(extension: str) -> Question[SpelledType]:
 class TypeRef:
     """A type that a file records, by its name in the database that it came from."""
 
-    #: the search_path decides where it is empty
+    #: schema of the type; if empty, the search_path decides
     schema: str
     name: str
     #: the extension that brought it, "" for none
     extension: str = ""
-    #: the array of it is meant
+    #: True if its array type is meant
     is_array: bool = False
     typmod: int = -1
 

@@ -25,7 +25,7 @@ __all__ = ["bench"]
 _DRIVERS = ("asyncpg", "psycopg")
 _LOAD_METHODS = ("binary", "csv", "records")
 _EXPORT_METHODS = ("binary", "cursor", "parquet", "csv")
-#: csv needs psql
+#: lines of an export by default: without csv, which needs psql
 _EXPORT_DEFAULT = ("binary", "cursor", "parquet")
 
 

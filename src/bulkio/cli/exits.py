@@ -54,7 +54,8 @@ MEANINGS = {
     Exit.TERMINATED: "ended by SIGTERM; rolled back",
 }
 
-#: the most special class first; any other BulkioError is FAILED, but for a DriverError that names a row
+#: exit codes by class of error, the most special class first; any other BulkioError is FAILED, except a DriverError
+#: that names a row
 _EXITS = (
     (OutcomeUnknown, Exit.UNKNOWN),
     (ConnectError, Exit.CONNECTION),

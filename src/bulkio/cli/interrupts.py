@@ -37,17 +37,17 @@ _SIGNALS = {
 
 #: A signal that comes again this soon is the same one: `timeout` and shells send it to us and to our group.
 REPEAT_S = 1.0
-#: what a signal leaves for telling an outcome that stands
+#: seconds that a signal leaves for reporting an outcome that is certain
 GRACE_S = 1.0
 
 
 class Interrupted(BaseException):
-    """A signal asked us to end. Not an Exception: only `run.main` may stop it."""
+    """A signal asked us to end. Not an Exception: only `main.main` may stop it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
         self.exit = _SIGNALS[signal.Signals(number)]
-        #: what became of the work
+        #: outcome of the work
         self.outcome = "nothing was changed"
 
 
@@ -55,12 +55,12 @@ class _Verdict:
     """What can be said about the program's outcome now; told by the event loop's thread, asked by signal handlers."""
 
     def __init__(self) -> None:
-        #: the exit code that stands, whatever comes; None until it does
+        #: exit code that is certain, whatever comes; None until there is one
         self.code: int | None = None
         #: A lock that COMMIT takes before it is sent. Whoever finds it free and takes it knows that none was sent, and
         #: that none will be.
         self.gate = threading.Lock()
-        #: when the first signal came
+        #: time of the first signal
         self.first: float | None = None
 
     def note(self, decision: Decision) -> None:

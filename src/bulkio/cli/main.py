@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-#: what of an error goes into its JSON object, null where there is none
+#: attributes of an error that go into its JSON object, null if it has none
 _DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line", "load_id")
 
-#: what click raises where a group is called without a command; before 8.2 it ends by itself
+#: exception that click raises if a group is called without a command; before 8.2 it exits by itself
 _NO_ARGS: type[Exception] = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)
 
 
@@ -47,7 +47,7 @@ class _Wishes:
 
     as_json: bool
     debug: bool
-    #: whether the command knows --debug: what follows `server psql` is psql's
+    #: True if the command knows --debug: what follows `server psql` is psql's
     can_debug: bool
     #: arguments that no message may show, as a password may stand in them
     hidden: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["progress_bar"]
 
-#: between two looks at the numbers
+#: seconds between two looks at the numbers
 UPDATE_S = 0.1
 
 

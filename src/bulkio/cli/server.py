@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["server"]
 
-#: as `pg_ctl status` has it
+#: exit code of `pg_ctl status` for no server
 NOT_RUNNING = 3
 
 

@@ -33,7 +33,7 @@ _FLAGS = {
     **dict.fromkeys(("--sql", "--where"), "--query"),
 }
 
-#: what an export to CSV does not do, as the server writes it
+#: options that an export to CSV does not take, since the server writes it
 _EXPORT = {
     "--encoding": "an export is UTF-8 (with --bom for spreadsheets); iconv makes another encoding of it",
     "--decimal-comma": "the server writes points; a query can write commas:"

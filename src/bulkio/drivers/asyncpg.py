@@ -39,7 +39,7 @@ _CLOSE_TIMEOUT_S = 5.0
 
 _PIECE_BYTES = 64 << 10
 
-#: what asyncpg's encoders raise for a value that its type cannot hold
+#: errors that asyncpg's encoders raise for a value that its type cannot hold
 _ENCODER_ERRORS = (TypeError, ValueError, OverflowError, struct.error)
 
 
@@ -376,7 +376,7 @@ def _unwrap(value: tuple[int]) -> int:
     return value[0]
 
 
-#: (asyncpg's exchange format, encoder, decoder, type names)
+#: codecs that replace asyncpg's own: exchange format, encoder, decoder, type names
 _CODECS: tuple[tuple[str, Callable[..., object], Callable[..., object], tuple[str, ...]], ...] = (
     ("tuple", _wrap, _unwrap, ("date", "time", "timestamp", "timestamptz")),
     ("tuple", _same, _same, ("timetz", "interval")),

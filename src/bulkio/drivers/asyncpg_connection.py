@@ -27,7 +27,7 @@ __all__ = ["Connection"]
 _NOTE_PATH = "SELECT pg_catalog.set_config('bulkio.asyncpg_path', pg_catalog.current_setting('search_path'), true)"
 _NOTED_PATH = "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('bulkio.asyncpg_path'), true)"
 
-#: of a field of RowDescription, behind its name: table, column, type, its size, its modifier, format
+#: layout of a field of RowDescription after its name: table, column, type, its size, its modifier, format
 _FIELD = struct.Struct("!IhIhih")
 
 

@@ -33,9 +33,9 @@ class Key:
     """How asyncpg honours one libpq key."""
 
     treatment: Literal["kept", "ignored", "limited"]
-    #: how it is kept, why it can be ignored, or what asyncpg lacks
+    #: reason why it can be ignored, way in which it is kept, or what asyncpg lacks
     note: str
-    #: for a limited key: the values under which asyncpg does what libpq would do
+    #: values of a limited key under which asyncpg does what libpq would do
     accepts: frozenset[str] = frozenset()
 
 

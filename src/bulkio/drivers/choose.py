@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_driver", "default_dsn"]
 
-#: what names the embedded server in a DSN's place
+#: word for the embedded server in place of a DSN
 EMBEDDED = "embedded"
 
 

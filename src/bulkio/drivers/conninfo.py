@@ -45,7 +45,7 @@ def no_database() -> ConfigError:
 class Host:
     """One server to try: a name, a socket's directory, or an address, and its port."""
 
-    #: a name or a socket's directory; empty where only `hostaddr` is given
+    #: name of a host, or a socket's directory; empty if only `hostaddr` is given
     host: str
     #: the address to connect to instead of looking `host` up; mostly empty
     hostaddr: str
@@ -66,9 +66,9 @@ class ConnInfo:
     database: str
     #: libpq's parameters under libpq's names, without the password; values that were never set are missing
     params: Mapping[str, str]
-    #: the password, or what gives one at each connect; None: the password file is asked, for each host
+    #: the password, or a function that returns one at each connect; None: the password file is asked, for each host
     password: str | Callable[[], str] | None = field(default=None)
-    #: the user id that must run the server, where its socket is one of our own; None: any
+    #: the user id that must run the server, if its socket is one of our own; None: any
     peer_uid: int | None = None
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ import re
 
 __all__ = ["copy_place"]
 
-#: "line" and "column", where the sentence is otherwise as in English
+#: words for "line" and "column" in languages whose sentence is otherwise built as in English
 _WORDS = (
     ("line", "column"),
     ("Zeile", "Spalte"),  # German

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["is_foreign", "map_connect_error", "map_error", "mapped_errors"]
 
-#: PostgreSQL docs, appendix A "PostgreSQL Error Codes"
+#: SQLSTATEs of connection errors (PostgreSQL docs, appendix A "PostgreSQL Error Codes")
 UNABLE_TO_CONNECT = "08001"
 CONNECTION_FAILURE = "08006"
 
@@ -122,7 +122,7 @@ def map_error(exc: BaseException, *, lost: bool = False) -> BulkioError:
     return _from_facts(facts)
 
 
-#: libpq's words where it was asked for a password and had none
+#: words of libpq when it was asked for a password and had none
 _NOT_SUPPLIED = "no password supplied"
 
 

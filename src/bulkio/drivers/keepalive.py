@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULTS", "completed", "patience_s", "tune"]
 
-#: libpq's keys: seconds, seconds, a number of probes, milliseconds. All in all two minutes
+#: values of libpq's keys: seconds, seconds, a number of probes, milliseconds; two minutes in all
 DEFAULTS: Mapping[str, str] = {
     "keepalives_idle": "60",
     "keepalives_interval": "10",
@@ -25,7 +25,7 @@ DEFAULTS: Mapping[str, str] = {
     "tcp_user_timeout": "120000",
 }
 
-#: the names of a key's socket option; systems differ in which they have
+#: names of a key's socket option; systems differ in which they have
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "keepalives_idle": ("TCP_KEEPIDLE", "TCP_KEEPALIVE"),
     "keepalives_interval": ("TCP_KEEPINTVL",),

@@ -30,12 +30,12 @@ __all__ = ["SECRET_KEYS", "default_host", "parse", "passfile_password", "resolve
 #: libpq keys whose values are secrets: they never get into a message.
 SECRET_KEYS = frozenset({"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"})
 
-#: No server has such a kind of session; libpq refuses it after having resolved and checked nearly all else.
+#: Kind of session that no server has; libpq refuses it after it has resolved and checked nearly all else.
 _REFUSED_ATTRS = "bulkio-probe"
 
 _ESCAPE = "percent-encode reserved characters in user and password (@ is %40, / is %2F, : is %3A)"
 
-#: How libpq begins its messages on syntax (fe-connect.c), and what we say instead.
+#: Beginnings of libpq's messages on syntax (fe-connect.c), and what we say instead.
 _SYNTAX = (
     ("invalid connection option", "it has a key that libpq does not know"),
     ("invalid URI query parameter", "it has a key that libpq does not know"),

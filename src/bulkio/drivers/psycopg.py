@@ -40,7 +40,7 @@ __all__ = ["PsycopgSession"]
 
 T = TypeVar("T")
 
-#: how long a cancelled statement may take to end before its socket is shut down
+#: seconds that a cancelled statement may take to end before its socket is shut down
 _HANG_UP_AFTER_S = 10.0
 
 # psycopg warns there when it gives a COPY up, and Python prints what no handler takes. The error is raised anyway.

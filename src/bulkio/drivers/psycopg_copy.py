@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["CANCEL_TIMEOUT_S", "CopyIn", "CopyOut", "checked_result"]
 
 CANCEL_TIMEOUT_S = 5.0
-#: psycopg's own measure for one call of libpq's
+#: bytes that psycopg itself puts into one call of libpq's
 _PIECE_BYTES = 128 << 10
 
-#: what psycopg's dumpers raise for a value that its type cannot hold
+#: errors that psycopg's dumpers raise for a value that its type cannot hold
 _DUMPER_ERRORS = (TypeError, ValueError, OverflowError, AttributeError, struct.error, psycopg.DataError)
 
 
@@ -124,7 +124,7 @@ class _WatchfulWriter(LibpqWriter):
 
     def __init__(self, cursor: psycopg.Cursor[Any]) -> None:
         super().__init__(cursor)
-        #: the server has answered, or is gone; nothing more is sent
+        #: True once the server has answered or is gone; nothing more is sent
         self.answered = False
         self._twin: socket.socket | None = None
 
@@ -191,7 +191,7 @@ class _WatchfulWriter(LibpqWriter):
 class CopyOut(_Copy):
     """COPY TO STDOUT, gathered into blocks."""
 
-    #: the tag's row count, once the stream has ended
+    #: row count of the tag, once the stream has ended
     rows: int = 0
     _ended = False
 

@@ -84,9 +84,8 @@ class _JsonbLoader(Loader):
         return str(data[1:], "utf-8")
 
 
-#: the dumper's base and the loader, for each type that psycopg would turn into something else; and for int2, int4
-#: and oid, because psycopg's compiled dumpers wrap what is out of range in silence. Subclasses are Python's, which
-#: check.
+#: the dumper's base and the loader, for each type that psycopg would turn into something else; and for int2, int4 and
+#: oid, because psycopg's compiled dumpers silently wrap what is out of range. Subclasses are Python's, which check.
 _ADAPTERS: dict[str, tuple[type[Dumper], type[Loader]]] = {
     "int2": (Int2BinaryDumper, Int2BinaryLoader),
     "int4": (Int4BinaryDumper, Int4BinaryLoader),

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["is_pyarrow_s", "reading", "writing"]
 
-#: What pyarrow raises on bad input, beside its own classes: OSError, UnicodeDecodeError (a ValueError) for names, and
-#: MemoryError or OverflowError for absurd lengths.
+#: Errors that pyarrow raises on bad input besides its own classes: OSError, UnicodeDecodeError (a ValueError) for
+#: names, and MemoryError or OverflowError for absurd lengths.
 _BUILT_IN = (OSError, ValueError, MemoryError, OverflowError)
 _SHOWN_CHARS = 300
 

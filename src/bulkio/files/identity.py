@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["csv_options", "fingerprints"]
 
 _BLOCK_BYTES = 1 << 20
-#: time after which a change of a file surely gives it another time of change; Linux counts ticks of up to 10 ms
+#: seconds after which a change of a file surely gives it a new modification time; Linux counts ticks of up to 10 ms
 _TICK_S = 0.02
 
 

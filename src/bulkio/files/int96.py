@@ -24,10 +24,10 @@ __all__ = ["Witness"]
 #: the last second that lies wholly within 64 bits of microseconds
 _LAST_SECOND = (2**63 - 1) // 10**6 - 1
 _DAY_S = 86_400
-#: after so many days the calendar's years repeat, and this is how many years they are
+#: period after which the calendar's years repeat, in days and in years
 _CYCLE_DAYS, _CYCLE_YEARS = 146_097, 400
 
-#: one column, or what lies below it, in microseconds, nanoseconds and seconds
+#: column, or what lies below it, in microseconds, nanoseconds and seconds
 _Units = tuple[pa.Array, pa.Array, pa.Array]
 
 

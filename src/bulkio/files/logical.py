@@ -43,11 +43,11 @@ _IS_VARIANT = (
 class FileTypes:
     """The columns of one Parquet file."""
 
-    #: the schema to load; where it is not pyarrow's, a cast of pyarrow's columns gives it
+    #: the schema to load; if it is not pyarrow's, pyarrow's columns are cast to it
     schema: pa.Schema
     #: top-level columns that have INT96 timestamps in them
     int96: frozenset[str]
-    #: why top-level columns cannot be loaded, by name
+    #: reasons why top-level columns cannot be loaded, by name
     faults: Mapping[str, str]
 
 
@@ -116,7 +116,7 @@ def _fault(leaf: _Leaf, field: pa.Field, *, from_arrow: bool) -> str:
     return _GEO if leaf.logical in _EDGES and field.type.num_fields else ""
 
 
-#: how the lines between points run, by the logical type
+#: interpolation between points, by the logical type
 _EDGES = {"Geometry": "planar", "Geography": "spherical"}
 
 

@@ -51,7 +51,7 @@ class RowSource:
         schema = pa.schema([(name, pa.null()) for name in names])
         chosen = names if columns is None else choose_columns(schema, columns, self.name)
         self._forms = {name: column_form((), None, name=name) for name in chosen}
-        #: the columns; of no types before `set_types`
+        #: the columns, without types before `set_types`
         self.schema = schema if columns is None else pa.schema([(name, pa.null()) for name in chosen])
 
     def set_types(self, targets: Mapping[str, Cast]) -> None:

@@ -147,7 +147,7 @@ class _Added:
         self.template = template
         self._facts = facts
         self.type = _type_of(template)
-        #: what the latest batches shared: the file, and an array of at least as many rows as they had
+        #: parts shared by the latest batches: the file, and an array of at least as many rows as they had
         self._file = ""
         self._shared: pa.Array | None = None
 

@@ -48,7 +48,7 @@ class FileSource:
     ) -> None:
         first = parts[0]
         self._release = release
-        #: a file of bulkio's own, which goes with the source, holds what was a stream
+        #: True if the source was a stream, held in a file of bulkio's own that goes with the source
         self.reads_once = release is not None
         self.notes = notes + tuple(note for part in parts for note in part.notes)
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_tables", "table_note"]
 
-#: what Iceberg calls its files in metadata/: v3.metadata.json, 00003-<uuid>.metadata.json, perhaps packed
+#: names of Iceberg's files in metadata/: v3.metadata.json, 00003-<uuid>.metadata.json, perhaps compressed
 _ICEBERG = re.compile(
     r"(?:v\d+|\d{5,}-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.gz)?\.metadata\.json(?:\.gz)?|version-hint\.text"
 )

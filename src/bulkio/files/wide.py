@@ -35,14 +35,14 @@ _INT_BIT_WIDTH = 0
 #: number of Int in the union Type
 _INT = 2
 _WIDEST = 64
-#: what a stream has before each message, and the size of it with the message's length
+#: bytes before each message of a stream, and their size together with the message's length
 _CONTINUATION, _PREFIX_BYTES = b"\xff\xff\xff\xff", 8
 #: bytes after an IPC file's footer: its length, and the magic bytes
 _FILE_END_BYTES = 10
-#: as deep as a schema is looked into, which stops at what a damaged one says
+#: depth to which a schema is examined, so that a damaged one ends
 _MAX_DEPTH = 16
 _RECORDED_SCHEMA = b"ARROW:schema"
-#: how Thrift's compact protocol introduces the string after a string: the next field of a struct, binary
+#: byte by which Thrift's compact protocol introduces a string after a string: the next field of a struct, binary
 _NEXT_BINARY = 0x18
 
 

@@ -34,12 +34,12 @@ __all__ = ["Finished", "LoopThread", "opened"]
 
 T = TypeVar("T")
 
-#: how long the end of the program waits for what it has cancelled; a COMMIT under way takes 30 s to settle
+#: seconds that the program's end waits for what it has cancelled; a COMMIT under way takes up to 30 s to settle
 EXIT_PATIENCE_S = 40.0
 
-#: those whose threads run now
+#: loop threads that are running now
 _alive: set[LoopThread[Any]] = set()
-#: the one whose task or worker runs this code
+#: the loop thread whose task or worker runs this code
 _inside: ContextVar[LoopThread[Any] | None] = ContextVar("_inside", default=None)
 
 

@@ -27,11 +27,11 @@ __all__ = ["Decision", "conclude", "decision_watch", "finish"]
 
 T = TypeVar("T")
 
-#: How far the outcome of work is decided: "awaited" once a cancellation may come too late, then one of the others.
+#: State of a decision: "awaited" once a cancellation may come too late, then one of the others.
 Decision = Literal["awaited", "done", "undone", "unknown"]
 
-#: who is told of each decision, in the event loop's thread: a program that must say at any moment what its end would
-#: leave
+#: callback for each decision, called in the event loop's thread: for a program that must be able to say at any moment
+#: what its end would leave behind
 decision_watch: ContextVar[Callable[[Decision], object]] = ContextVar("decision_watch", default=lambda _: None)
 
 

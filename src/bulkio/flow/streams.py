@@ -37,8 +37,8 @@ __all__ = ["SCARCE_PROCESSORS", "Closed", "EndOfStream", "Stream", "processors",
 
 T = TypeVar("T")
 
-#: With no more processors than these, one more thread of the client's takes turns with a server on the same machine:
-#: lineitem, on 2, was loaded 12% slower where reading and encoding each had a thread, and so it is with decoding.
+#: Number of processors up to which one more thread of the client takes turns with a server on the same machine: on 2,
+#: loading lineitem was 12% slower when reading and encoding each had a thread, and the same holds for decoding.
 SCARCE_PROCESSORS = 2
 
 

@@ -40,7 +40,7 @@ __all__ = ["Lines", "csv_block"]
 _OPTIONS = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
 
 
-#: 0001-01-01 and 9999-12-31, days since 1970-01-01: in between, pyarrow writes dates as PostgreSQL reads them
+#: days of 0001-01-01 and 9999-12-31 since 1970-01-01: in between, pyarrow writes dates as PostgreSQL reads them
 _PLAIN_DAYS = (-719162, 2932896)
 
 
@@ -55,17 +55,17 @@ def csv_block(batch: pa.RecordBatch, fields: Sequence[Field]) -> bytes:
 class Lines:
     """Which row a line of the CSV belongs to that was sent: a value may hold line ends, and the server counts lines."""
 
-    #: of the latest blocks with such values; an error comes before much more was sent
+    #: bytes of the latest blocks with such values that are kept; an error arrives before much more is sent
     KEPT_BYTES = 16 << 20
 
     def __init__(self) -> None:
-        #: (first line, first row, the block where it has more lines than rows)
+        #: blocks kept, each with its first line and first row; empty if it has no more lines than rows
         self._blocks: deque[tuple[int, int, bytes]] = deque()
         self._kept_bytes = 0
         self._lines = 0
         self._rows = 0
-        #: by how many lines the server counts fewer: before the first row has ended it does not know what ends a line,
-        #: and counts each CR in quotes instead of each LF (src/backend/commands/copyfromparse.c, CopyReadLineText)
+        #: lines that the server counts too few: before the first row has ended it does not know what ends a line, and
+        #: counts each CR in quotes instead of each LF (src/backend/commands/copyfromparse.c, CopyReadLineText)
         self._uncounted = 0
 
     def add(self, block: bytes, rows: int) -> None:
@@ -237,7 +237,7 @@ def _money(column: pa.Array, _: Cast) -> pa.Array:
     return _texts(column, lambda units: f"{Decimal(units).scaleb(-2):f}")
 
 
-#: codec of a node: the column, made printable
+#: functions that make a column printable, by the codec of its node
 _NODES: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
     ARRAY: _arrays,
     "composite": _composites,
@@ -250,7 +250,7 @@ _NODES: dict[str, Callable[[pa.Array, Cast], pa.Array]] = {
 _PRINTED = ("bool", "int2", "int4", "int8", "uint4", "uint8", "float4", "float8", "jsonb", "timetz")
 _SPELLED = ("inet", "macaddr", "bit", "pg_lsn", "versioned_text")
 
-#: … of a leaf, and of its PostgreSQL type
+#: functions that make a leaf printable, by its codec and its PostgreSQL type
 _LEAVES: dict[tuple[str, str], Callable[[pa.Array, Cast], pa.Array]] = {
     **{(codec, codec): _as_is for codec in (*_PRINTED, *_SPELLED)},
     ("macaddr", "macaddr8"): _as_is,

@@ -18,7 +18,7 @@ __all__ = ["DateFormat"]
 
 _FIELD = re.compile("YYYY|MM|DD")
 _NAMES = {"YYYY": "year", "MM": "month", "DD": "day"}
-#: what people write elsewhere, and what it is here
+#: directives of strptime, and what they are here
 _STRPTIME = {"%Y": "YYYY", "%m": "MM", "%d": "DD"}
 
 

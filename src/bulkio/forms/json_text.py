@@ -46,7 +46,7 @@ __all__ = ["json_texts"]
 _TEXT = pa.large_string()
 
 
-#: 0001-01-01 and 9999-12-31 in days since 1970-01-01: pyarrow spells these dates, and those in between, by ISO 8601
+#: days of 0001-01-01 and 9999-12-31 since 1970-01-01: pyarrow spells these dates, and those in between, by ISO 8601
 _PLAIN_DAYS = (-719162, 2932896)
 
 
@@ -56,7 +56,7 @@ _DAY_MS = 86_400_000
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
-#: what cannot stand in a JSON string as it is (RFC 8259, 7)
+#: characters that cannot stand in a JSON string as they are (RFC 8259, 7)
 _UNSAFE = r'[\x00-\x1f"\\]'
 
 
@@ -466,11 +466,11 @@ _is_list = _one_of(
 )
 
 
-#: keys whose JSON has no quotes yet
+#: types of keys whose JSON has no quotes yet
 _BARE_TESTS = (pa.types.is_integer, pa.types.is_boolean, pa.types.is_decimal)
 
 
-#: keys of which two that differ have two texts
+#: types of keys whose texts differ wherever the keys do
 _KEY_TESTS = (*_BARE_TESTS, _is_text, _is_binary, pa.types.is_date, pa.types.is_timestamp, pa.types.is_time)
 
 

@@ -91,7 +91,7 @@ _LISTS = (
     (pa.types.is_large_list_view, pa.large_list_view),
 )
 
-#: types of which not all values are valid: the same bytes, and any of them valid
+#: types in which some bytes are not valid values, each with a type of the same width in which all are
 _PLAIN = {
     pa.string(): pa.binary(),
     pa.large_string(): pa.large_binary(),

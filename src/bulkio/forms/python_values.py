@@ -40,7 +40,7 @@ class Form:
     """How the values of one column become Arrow's."""
 
     arrow: pa.DataType
-    #: what pyarrow takes for a value; raises `_Unfit`
+    #: function from a value to what pyarrow takes for it; raises `_Unfit`
     convert: Callable[[object], object]
 
 
@@ -217,7 +217,7 @@ def _refuse_odd_keys(value: object) -> None:
 
 _DECIMALS = frozenset({"numeric_text", "decimal", "money"})
 
-#: by the family of the Arrow type that the column would be exported as; all others take texts alone
+#: forms by the family of the Arrow type that the column would be exported as; all others take only texts
 _BY_KIND: dict[str, Form] = {
     "bool": Form(pa.bool_(), _of(bool)),
     "int": Form(pa.int64(), _integer),

@@ -30,10 +30,10 @@ _NUMBERS = frozenset({"numeric", "decimal", "float4", "real", "float8", "double 
 _DATES = frozenset({"date"})
 _STAMPS = frozenset({"timestamp", "timestamp without time zone"})
 _INSTANTS = frozenset({"timestamptz", "timestamp with time zone"})
-#: types whose text has several numbers with commas between
+#: types whose text holds several numbers with commas between them
 _SEVERAL = frozenset({"point", "line", "lseg", "box", "path", "polygon", "circle", "cube"})
 _VECTORS = frozenset({"vector", "halfvec", "sparsevec"})
-#: what may stand in a file of decimal commas: no digits, such as NaN, or digits without a mark, or with one comma
+#: pattern of a value in a file of decimal commas: no digits, such as NaN, or digits without a mark, or with one comma
 _COMMA_NUMBER = r"^([^.,]*|\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*)$"
 
 

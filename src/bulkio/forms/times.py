@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 DAY_US = 86_400_000_000
-#: 1970-01-01 to 2000-01-01, where PostgreSQL's integers begin
+#: days from 1970-01-01 to 2000-01-01, where PostgreSQL's integers begin
 EPOCH_DAYS = 10957
 #: PostgreSQL's integers of infinity and -infinity
 DATE_INFINITIES = (2**31 - 1, -(2**31))

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 __all__ = ["Zone"]
 
-#: an ISO date, and its time of day to the minute at least; a zone behind it
+#: pattern of an ISO date, with or without its time of day to the minute at least, and no zone
 _LOCAL = r"^\d{4}-\d\d-\d\d([ Tt]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?)?$"
 _ZONED = r"^(\d{4,6}-\d\d-\d\d[ Tt]\d\d:\d\d(:\d\d(\.\d+)?)? ?([Zz]|[+-]\d\d(:?\d\d(:?\d\d)?)?)( BC)?|-?infinity)$"
 _DATE_CHARS, _SECOND_CHARS = len("2025-12-31"), len("2025-12-31 23:59:59")
@@ -32,7 +32,7 @@ class Zone:
     def __init__(self, name: str) -> None:
         self.name = name
         self._zone = ZoneInfo(name)
-        #: offset throughout a day, empty where there is not one
+        #: offset throughout a day; empty if it changes on that day
         self._days: dict[str, str] = {}
 
     def complete(self, texts: pa.Array) -> pa.Array:

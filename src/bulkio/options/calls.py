@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 #: names that other tools have for an option that plans and does nothing
 _PLANNING = ("dry_run", "dryrun", "explain", "plan", "plan_only")
-#: columns of a docstring's text
+#: width of a docstring's text, in columns
 _WIDTH = 116
 
 

@@ -21,23 +21,23 @@ __all__ = ["Option", "OptionField", "fields_of"]
 class Option:
     """What an option is about. Its words and its shape are told by the type beside it, and are checked by that."""
 
-    #: text for help() and --help; a backslash and b begin nothing here: one paragraph
+    #: text for help() and --help, one paragraph; a backslash followed by b has no meaning here
     help: str
-    #: shape of a value on the command line, where the type does not tell it
+    #: shape of a value on the command line, if the type does not tell it
     metavar: str | None = None
-    #: meaning of None, where that is the default
+    #: meaning of None, if that is the default
     default: str | None = None
-    #: advice for words that other tools have for one of the option's, by word in lower case
+    #: advice for words that other tools use instead of the option's own, by word in lower case
     advice: Mapping[str, str] | None = None
-    #: smallest of the numbers that are allowed
+    #: smallest number that is allowed
     least: int | None = None
     #: check of what the type does not tell; raises `ConfigError`
     check: Callable[[str, object], object] | None = None
-    #: presence on the command line as a flag
+    #: True if it is a flag on the command line
     is_flag: bool = True
-    #: whether each of several values is a text of any kind, such as SQL; one alone needs no list around it
+    #: True if each of several values is a text of any kind, such as SQL; a single one needs no list around it
     is_text: bool = False
-    #: whether the ledger records it, besides source, table and mode: it changes what a load stores
+    #: True if the ledger records it, besides source, table and mode: it changes what a load stores
     is_recorded: bool = True
 
 
@@ -50,7 +50,7 @@ class OptionField:
     kind: object
     #: type as signatures show it
     hint: object
-    #: `inspect.Parameter.empty` where there is none
+    #: default value; `inspect.Parameter.empty` if there is none
     default: object
     is_keyword: bool
     option: Option

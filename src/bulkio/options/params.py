@@ -21,7 +21,7 @@ __all__ = ["Param", "check_params", "param_text"]
 
 Param: TypeAlias = str | int | float | Decimal | date | time | timedelta | UUID | bytes | None
 
-#: float and Decimal write these in their own ways
+#: PostgreSQL's words for what float and Decimal each write in their own way
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity", "-inf": "-Infinity", "-infinity": "-Infinity"}
 
 

@@ -11,7 +11,7 @@ from bulkio.show import did_you_mean, show_name, show_option, show_value
 
 __all__ = ["PLACEHOLDERS", "Template", "check_templates", "read_template"]
 
-#: each with what it stands for
+#: placeholders, each with what it stands for
 PLACEHOLDERS = {
     "file": "the path of the row's file",
     "row": "the row's number in the source, from 1, as errors name it",

@@ -7,10 +7,11 @@ from typing import TypeAlias
 
 __all__ = ["BLANKS", "RefusedError", "TakeApart"]
 
-#: what the server's own parsers take for a blank
+#: characters that the server's own parsers treat as blanks
 BLANKS = " \t\n\v\f\r"
 
-#: From a text to (number of a child of the cast, what that would have to encode): text, or bytes. Raises RefusedError.
+#: Function from a text to pairs: number of a child of the cast, and what that child would have to encode (text or
+#: bytes). Raises RefusedError.
 TakeApart: TypeAlias = Callable[[str], Iterable[tuple[int, str | bytes]]]
 
 

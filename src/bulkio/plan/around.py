@@ -24,9 +24,9 @@ __all__ = ["Around", "Statement", "plan_around"]
 class Statement:
     """One statement of the user's."""
 
-    #: option that it was given by
+    #: option that it comes from
     option: str
-    #: place among the option's statements, from 1; 0 where it is the only one
+    #: position among the option's statements, from 1; 0 if it is the only one
     number: int
     text: str
 

@@ -45,16 +45,16 @@ class ExportPlan:
     request: ReadRequest | ExportRequest
     #: settings for the read alone
     pins: tuple[str, ...]
-    #: one SELECT
+    #: text of one SELECT
     query: str
-    #: what messages call it
+    #: name that messages use: the table's, or "query"
     name: str
     fields: tuple[Field, ...]
     arrow_schema: pa.Schema
     driver: DriverName
     #: binary or cursor; csv where the server writes the file's bytes
     method: ExportMethod | Literal["csv"]
-    #: None for a read, which hands the batches out
+    #: destination of the file; None for a read, which hands the batches out
     dest: Destination | None = None
 
     def __str__(self) -> str:

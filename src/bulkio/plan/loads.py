@@ -45,31 +45,31 @@ class LoadPlan:
     """What a load will do: in one transaction on one connection, all of it or nothing."""
 
     request: LoadRequest
-    #: what messages call the source
+    #: name of the source in messages
     source: str
-    #: the source's own count, None where it has none
+    #: the source's own row count; None if it has none
     source_rows: int | None
     schema: str
     table: str
-    #: the columns in stream order: the source's
+    #: columns of the source, in stream order
     fields: tuple[Field, ...]
     driver: DriverName
     method: LoadMethod
-    #: what the server does around the rows, by the load's mode
+    #: work of the server around the rows, by the load's mode
     work: Work
     #: the user's own statements around the rows
     around: Around
-    #: a missing table is created
+    #: True if a missing table is created
     creates: bool = False
     #: statements that create the table
     ddl: tuple[str, ...] = ()
-    #: … and before those, run already: the types that the table needs are made so that it can be planned
+    #: statements that ran before those: they make the types that the table needs, so that it can be planned
     types_ddl: tuple[str, ...] = ()
     #: the source's columns that are left out: the table generates them
     skipped: tuple[str, ...] = ()
-    #: what is otherwise than the source records it, and what of the source is left out
+    #: notes on where the table differs from what the source recorded, and on what of the source is left out
     notes: tuple[str, ...] = ()
-    #: what has to be advanced past the values that are loaded; a new table's are not there yet
+    #: sequences to advance past the values that are loaded; those of a new table do not exist yet
     sequences: tuple[SequenceUse, ...] = ()
 
     @property

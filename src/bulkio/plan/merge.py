@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Merge", "plan_insert_new", "plan_upsert"]
 
-#: version from which RETURNING tells new rows from old ones in partitioned tables, too
+#: the first version in which RETURNING tells new rows from old ones in partitioned tables, too
 _RETURNS_OLD = 18_00_00
 
 
@@ -31,9 +31,9 @@ class Merge:
     insert: StagedInsert
     duplicates: Duplicates
     server_version: int
-    #: columns that are updated where a row's key is there; with none such rows stay as they are
+    #: columns that are updated if a row's key exists; with none, such rows stay as they are
     updates: tuple[str, ...] = ()
-    #: whether new rows go in first, by a statement of their own: no single one could count them apart
+    #: True if new rows go in first, by a statement of their own, because no single statement could count them apart
     in_two_steps: bool = False
     #: DELETE of the rows whose key is not staged; "" for none
     delete: str = ""

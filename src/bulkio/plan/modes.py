@@ -33,19 +33,19 @@ class Work:
 
     #: statements before the rows
     before: tuple[str, ...] = ()
-    #: … and DELETE of the rows that the source's replace; "" for none
+    #: DELETE before the rows, of those that the source's rows replace; "" for none
     delete: str = ""
-    #: schema and name of the table that COPY fills, where that is not the load's own
+    #: schema and name of the table that COPY fills, if it is not the load's own
     staging: tuple[str, str] | None = None
     #: condition that every row must meet, in brackets; "" for none
     where: str = ""
     #: query of how many rows meet it in the end, where a trigger may have changed one; "" for none
     recount: str = ""
-    #: what brings the rows from the staging table into the table
+    #: statements that bring the rows from the staging table into the table
     merge: Merge | None = None
-    #: what puts a new table in the table's place
+    #: statements that put a new table in the table's place
     replacement: Replacement | None = None
-    #: whether the rows are stored as frozen, and the table analyzed: it is new or empty
+    #: True if the rows are stored as frozen and the table is analyzed: it is new or empty
     freezes: bool = False
 
     @property
@@ -58,30 +58,30 @@ class Work:
 class ModeRule:
     """One mode."""
 
-    #: builds what the server does
+    #: function that builds what the server does
     work: Callable[[LoadRequest, Target], Work]
-    #: options that this mode takes, of those that only some modes take
+    #: options that this mode takes, among those that only some modes take
     options: frozenset[str] = frozenset()
     #: options without which it has nothing to do
     needs: frozenset[str] = frozenset()
-    #: whether a missing table is created, and whether there may be one
+    #: flags for a missing table: it is created; it may be missing at all
     creates: bool = True
     loads_existing: bool = True
     #: pg_class.relkind of the tables that it can load
     kinds: str = "rpf"
-    #: lock that it takes before it looks at the table; None is INSERT's own
+    #: lock taken before the table is looked at; None is INSERT's own
     lock: TableLock | None = None
-    #: privileges on the table that it takes
+    #: privileges on the table that the mode needs
     privileges: str = "INSERT"
-    #: whether it deletes rows that the source does not have: a source without rows is refused then
+    #: True if it deletes rows that the source does not have: a source without rows is then refused
     empties: bool = False
-    #: … by TRUNCATE, which waits for every reader, and empties what inherits
+    #: True if it deletes them by TRUNCATE, which waits for every reader and empties the tables that inherit
     truncates: bool = False
-    #: … with the table itself: another takes its place
+    #: True if it deletes them with the table itself, whose place another takes
     replaces: bool = False
-    #: whether loading the same rows again stores them twice
+    #: True if loading the same rows again stores them twice
     repeats: bool = False
-    #: whether the table's unique keys decide
+    #: True if the table's unique keys decide
     by_key: bool = False
 
 

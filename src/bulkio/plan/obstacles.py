@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refuse_obstacles"]
 
-#: what a dependent of each kind is called, more than one; others are called by their catalogs
+#: words for what several dependents of a kind do; others are called by their catalogs
 _KINDS = {
     "foreign key": "foreign keys refer to it",
     "view": "views read it",

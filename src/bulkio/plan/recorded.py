@@ -42,12 +42,12 @@ TYPE_NAME_KEY = b"ADBC:postgresql:typname"
 TYPE_KEY = b"bulkio:type"
 TABLE_KEY = b"bulkio:table"
 
-#: schema and name; without a schema the search_path decides
+#: schema and name of a type; without a schema the search_path decides
 TypeName = tuple[str, str]
 
-#: the depth to which types may lie in each other, far beyond what anybody has; less than Python's own limit
+#: nesting depth of types, at most: far beyond what anybody has, and less than Python's own limit
 DEPTH_MAX = 32
-#: the values that a sequence of a file's may compute ahead, which the first INSERT waits for
+#: values that a sequence from a file may compute ahead, at most: the first INSERT waits for them
 CACHE_MAX = 100_000
 
 #: the greatest values of the types that an identity can have, int2, int4 and int8, by their oids
@@ -61,16 +61,16 @@ class RecordedType:
     schema: str
     name: str
     typmod: int = -1
-    #: composite, domain, enum, or "" for what cannot be created from here
+    #: kind of the type: composite, domain or enum; "" if it cannot be created from here
     kind: str = ""
     labels: tuple[str, ...] = ()
-    #: a composite's columns; a domain's base, without a name
+    #: columns of a composite; the base of a domain, without a name
     parts: tuple[tuple[str, RecordedType], ...] = ()
-    #: a domain is
+    #: True for a domain that is NOT NULL
     not_null: bool = False
-    #: a domain has more to it than a file may say: a CHECK or a DEFAULT
+    #: True for a domain with more to it than a file may say: a CHECK or a DEFAULT
     has_more: bool = False
-    #: of an array
+    #: element of an array
     element: RecordedType | None = None
     dimensions: int = 1
     #: the extension that brought it
@@ -87,9 +87,9 @@ class RecordedTable:
     """A table as an export has recorded it."""
 
     primary_key: tuple[str, ...] = ()
-    #: identity columns: ALWAYS or BY DEFAULT
+    #: ALWAYS or BY DEFAULT, by identity column
     identity: Mapping[str, str] = field(default_factory=dict)
-    #: how those count that do not count as is usual; None where that cannot be had
+    #: options of identity columns that do not count in the usual way; None if they cannot be had
     identity_options: Mapping[str, sql.SequenceOptions | None] = field(default_factory=dict)
     serial: tuple[str, ...] = ()
 

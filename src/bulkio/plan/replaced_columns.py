@@ -30,11 +30,11 @@ class ReplacedColumns:
     """The new table's columns, and how they are loaded."""
 
     definition: Definition
-    #: in the source's order: the old table's own, and new ones
+    #: columns of the new table in the source's order: the old table's own, and new ones
     columns: tuple[ColumnDefinition | NewColumn, ...]
-    #: those that are loaded
+    #: columns that are loaded
     fields: tuple[Field, ...]
-    #: those that the server generates
+    #: columns that the server generates
     skipped: tuple[str, ...]
     notes: tuple[str, ...]
 

@@ -41,17 +41,17 @@ class Replacement:
     hidden: tuple[str, str]
     #: statements before the rows
     before: tuple[str, ...]
-    #: statements behind the rows, while the old table is read and written
+    #: statements after the rows, while the old table is still read and written
     after: tuple[str, ...]
-    #: statement that waits until nobody uses the old table, and keeps everybody out
+    #: statement that waits until nobody uses the old table, then keeps everybody out
     lock: str
-    #: statements that drop it; they may have to wait for those that use tables it refers to
+    #: statements that drop the old table; they may have to wait for those who use the tables it refers to
     drop: tuple[str, ...]
     #: statements that put the new one in its place
     swap: tuple[str, ...]
     #: final names of what is hidden until the swap, by the old ones' oids
     names: Mapping[int, str]
-    #: what of the old table is gone
+    #: notes on what is lost of the old table
     notes: tuple[str, ...]
 
 

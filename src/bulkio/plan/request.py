@@ -51,17 +51,17 @@ class Database:
     driver: DriverName
     #: the table's name as the request has it, taken apart
     name: TableName
-    #: the table; None where it does not exist
+    #: the table; None if it does not exist
     table: Table | None
-    #: the schema in which a missing table is created; None where that does not exist
+    #: the schema in which a missing table is created; None if there is no such schema
     new_schema: str | None
-    #: what the catalog says of the table and of the types that it has, or is to have
+    #: facts from the catalog about the table, and about the types that it has or will have
     facts: Facts
-    #: the statements that have made those of them that were missing
+    #: statements that have made the missing types
     made: tuple[str, ...] = ()
-    #: the encoding in which it keeps text
+    #: the database's encoding
     charset: Charset = UTF8
-    #: name of the table that is most like a missing one
+    #: name of the table that is most like the missing one
     similar: str | None = None
     #: the server's version as a number, such as 180003
     server_version: int = 0
@@ -73,18 +73,18 @@ class Rows:
 
     #: the driver that is connected to the database
     driver: DriverName
-    #: one SELECT
+    #: text of one SELECT
     query: str
-    #: what messages call it
+    #: name that messages use: the table's, or "query"
     name: str
     columns: tuple[ResultColumn, ...]
-    #: what the catalog says of their types, and of the table where it is one
+    #: facts from the catalog about the columns' types, and about the table if it is one
     facts: Facts
-    #: reading runs no function of the user's, which may need the search_path
+    #: True if reading runs no function of the user's, which may need the search_path
     is_plain: bool = False
-    #: the table's, where it is a table
+    #: columns of the table, if it is one
     table_columns: tuple[Column, ...] = ()
-    #: the primary key of these
+    #: columns of the table's primary key
     key: tuple[str, ...] = ()
 
 

@@ -18,15 +18,15 @@ class Target:
 
     schema: str
     name: str
-    #: columns in stream order: the source's
+    #: columns of the source, in stream order
     columns: tuple[str, ...]
-    #: the table; None where this load creates it
+    #: the table; None if this load creates it
     existing: Table | None
-    #: its unique keys, the primary one first
+    #: unique keys of the table, the primary one first
     keys: tuple[UniqueKey, ...]
     #: the server's version as a number, such as 180003
     server_version: int
-    #: columns of the table that takes its place, in a replace of one that exists
+    #: columns of the new table when an existing one is replaced
     replaced: ReplacedColumns | None = None
 
     @property

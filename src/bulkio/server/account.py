@@ -24,7 +24,7 @@ __all__ = ["Account", "own_account", "service_account"]
 _MAPPED_NAMES = ("postgres", "daemon", "bin", "nobody")
 #: Users that may run the server where root cannot be mapped.
 _SERVICE_NAMES = ("postgres", "nobody")
-#: What a server that outlives us may see of our environment: no secrets, and no PG* variables.
+#: Environment variables that a server which outlives us may see: no secrets, and no PG* variables.
 _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 

@@ -40,13 +40,13 @@ __all__ = ["DATABASE", "PORT", "USER", "Cluster", "address"]
 #: The superuser that initdb makes, and the database that each cluster has from the start.
 USER = "bulkio"
 DATABASE = "postgres"
-#: Only a part of the socket's name; no port is opened.
+#: Port number that is only a part of the socket's name; no port is opened.
 PORT = 5432
 
 _POLL_S = 0.01
 _LOG_KEEP_BYTES = 1 << 20
 _LOG_TAIL_BYTES = 2000
-#: What a postmaster says while children of one that was killed still hold its shared memory.
+#: Words of a postmaster while children of one that was killed still hold its shared memory.
 _STILL_IN_USE = "is still in use"
 
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "PsqlCommand", "ServerStatus", "ensure", "owner_uid", "psql", "status", "stop", "url"]
 
-#: Where a server lives that a system user runs for root.
+#: Home of a server that a system user runs for root.
 SERVICE_HOME = Path("/var/lib/bulkio")
 
 

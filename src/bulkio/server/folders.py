@@ -39,11 +39,11 @@ __all__ = [
 #: The longest socket path that every platform takes: sun_path holds 108 bytes on Linux, 104 on macOS, with
 #: its NUL.
 SOCKET_PATH_BYTES = 103
-#: Where a socket whose own path is too long goes: $TMPDIR may be long itself.
+#: Folder for a socket whose own path is too long: $TMPDIR may be long itself.
 SHORT_PARENT = Path("/tmp")  # noqa: S108  only ever by mkdtemp
-#: What the names of the folders there begin with.
+#: Prefix of the folders' names there.
 SHORT_PREFIX = "bulkio-"
-#: `/.s.PGSQL.` and a port of up to five digits.
+#: Bytes of `/.s.PGSQL.` and a port of up to five digits.
 _SOCKET_NAME_BYTES = 15
 #: Names that need no quoting in unix_socket_directories, in a DSN or in a shell.
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")

@@ -16,9 +16,9 @@ from bulkio.server import folders
 
 __all__ = ["Postmaster", "accepts", "alive", "find", "read", "socket_path"]
 
-#: macOS and the BSDs have none; `ps` tells the same there, slower.
+#: File that Linux alone has; on macOS and the BSDs `ps` tells the same, more slowly.
 _PROC = Path("/proc/self/stat")
-#: No such process; a zombie; on its way out.
+#: States of a dead process: gone, a zombie, on its way out.
 _DEAD = ("", "Z", "X")
 #: Line numbers in postmaster.pid, from 0.
 _PID, _PORT, _SOCKET_DIR, _STATUS = 0, 3, 4, 7
@@ -32,8 +32,8 @@ class Postmaster:
     status: str
     socket_dir: Path | None
     port: int
-    #: False where only its socket tells that it lives: it may not be signalled then, `pid` means another
-    #: process here.
+    #: False if only its socket shows that it is alive: then it may not be signalled, since `pid` means another process
+    #: here.
     is_visible: bool = True
 
     @property

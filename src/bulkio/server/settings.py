@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["HBA", "base_settings", "bulk_settings", "render", "shared_buffers_mib", "socket_settings"]
 
 _MIB = 1 << 20
-#: What a container may use: cgroup version 2, then 1.
+#: Files with a container's memory limit: cgroup version 2, then 1.
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
-#: pg_hba.conf: the socket only, and with the password only.
+#: Text of pg_hba.conf: the socket only, and with the password only.
 HBA = "local all all scram-sha-256\n"
 
 

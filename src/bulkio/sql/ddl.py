@@ -47,7 +47,7 @@ class NewColumn:
     nullable: bool = True
     #: ALWAYS or BY DEFAULT
     identity: str = ""
-    #: the identity's; None for what PostgreSQL chooses
+    #: options of the identity; None for PostgreSQL's defaults
     options: SequenceOptions | None = None
 
 

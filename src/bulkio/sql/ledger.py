@@ -37,7 +37,7 @@ LOADS = "loads"
 
 _STATES = ("running", "preparing", "committing", "aborting", "done", "failed")
 
-#: columns of the table: type and constraint
+#: columns of the table, with type and constraint
 _COLUMNS = {
     "id": ("text", "PRIMARY KEY"),
     "table_schema": ("text", "NOT NULL"),

@@ -32,7 +32,7 @@ _STAGED = f"{STAGING[0]}.{STAGING[1]}"
 # Aliases that no column of a user's is likely to have; a column that has one is quoted and qualified all the same.
 _TABLE, _NEW, _OLD = "bulkio_table", "bulkio_new", "bulkio_old"
 
-#: version from which RETURNING gives the row that was there
+#: the first version in which RETURNING can return the row that was there
 _RETURNS_OLD = 18_00_00
 
 
@@ -41,7 +41,7 @@ class KeyColumn:
     """One column of a unique key, and how its index compares it."""
 
     name: str
-    #: COLLATE and the index's collation, with a blank before it, where it is not the column's
+    #: COLLATE and the index's collation, with a blank before it, if it is not the column's
     collate: str = ""
     #: the index's equality operator, as OPERATOR() has it
     equals: str = "pg_catalog.="
@@ -99,9 +99,9 @@ class StagedInsert:
     table: str
     columns: Sequence[str]
     key: Sequence[KeyColumn]
-    #: what decides between rows of one key, as ORDER BY has it; "" takes all rows
+    #: ORDER BY list that decides between rows with the same key; "" takes all rows
     order: str = ""
-    #: whether it gives values to an identity column that is GENERATED ALWAYS
+    #: True if it gives values to an identity column that is GENERATED ALWAYS
     overriding: bool = False
 
     def do_nothing(self) -> str:

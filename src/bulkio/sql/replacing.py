@@ -45,7 +45,7 @@ __all__ = [
     "stand_in",
 ]
 
-#: savepoints before the swap, and before a check
+#: names of the savepoints before the swap and before a check
 SWAP_POINT = "bulkio_swap"
 CHECK_POINT = "bulkio_check"
 

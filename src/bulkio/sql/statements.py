@@ -135,7 +135,7 @@ def _text_of(column: str, type_name: str) -> str:
     return f"CASE WHEN {is_there} THEN pg_catalog.format('%s', {column}) END"
 
 
-#: what the server's error says where `with_types_checked` has found other types
+#: text that the server's error begins with if `with_types_checked` finds other types
 TYPES_CHANGED = "bulkio: the types of the query's columns have changed, to "
 
 
@@ -302,18 +302,19 @@ _VALUE_PINS = (
 )
 
 
-#: Set again what a value means, whatever the user's own statements have set meanwhile.
+#: Set again what decides a value's meaning, whatever the user's own statements have set meanwhile.
 VALUE_PINS = "; ".join(_VALUE_PINS)
 
 
-#: Before a COPY of text, out or in: money is written as the C locale reads it. Only then, after the catalog's answers:
-#: it also decides money's decimal places.
+#: Set before a COPY of text, out or in: money is then written as the C locale reads it. Only then, and after the
+#: catalog's answers, because it also decides how many decimal places money has.
 PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 
 
-#: For bulkio's own statements. Operators, too, are looked up by it: under the user's path, `oid = '…'::regclass`, which
-#: has no operator of just these types in pg_catalog, calls the one that anybody may have made in a schema of the path,
-#: and with the rights of whoever loads. Without pg_temp at the end, temporary objects would come first.
+#: The path for bulkio's own statements. Operators, too, are looked up by it: under the user's path, `oid =
+#: '…'::regclass`, which has no operator for exactly these types in pg_catalog, calls the one that anybody may have made
+#: in a schema of the path, with the rights of whoever loads. Without pg_temp at the end, temporary objects would come
+#: first.
 OWN_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
 
 
@@ -322,8 +323,8 @@ OWN_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
 _SAVE_USERS_PATH = "SELECT pg_catalog.set_config('bulkio.users_path', pg_catalog.current_setting('search_path'), true)"
 
 
-#: For what is the user's: names of tables and types as they were spelled, queries, and the functions that triggers,
-#: defaults and checks call. Statements that run under it spell every operator and name in full.
+#: The path for what is the user's: names of tables and types as the user spelled them, queries, and the functions that
+#: triggers, defaults and checks call. Statements that run under it spell every operator and name in full.
 USERS_PATH = "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('bulkio.users_path'), true)"
 
 

@@ -43,7 +43,7 @@ _TOKEN = re.compile(
 )
 
 
-#: the words that a statement which gives rows begins with; of those that write, the server says that it may not
+#: first words of statements that return rows; for those that write, the server says that they may not
 _QUERY_WORDS = frozenset({"select", "values", "table", "with", "insert", "update", "delete", "merge"})
 
 

@@ -91,11 +91,11 @@ class Claim:
         self._request = request
         self._schema = request.ledger_schema
         self._load_id = str(request.load_id)
-        #: change of what is recorded to what the database can hold
+        #: function that changes what is recorded into what the database can hold
         self._kept: Callable[[Mapping[str, object]], Mapping[str, object]] = dict if is_utf8 else _in_ascii
         self._source = self._kept(source)
         self._options = self._kept(_recorded_options(request))
-        #: what tells the row of this run, in any of its tries, from that of another one
+        #: mark of this run's row, in any of its tries, against that of another run
         self._run = run
 
     async def take(self, session: Session) -> LoadReport | None:

@@ -61,11 +61,11 @@ if TYPE_CHECKING:
 
 __all__ = ["QUEUE_BYTES", "BatchStream", "estimate_rows", "export", "export_plan", "open_batches", "plan_in"]
 
-#: of COPY data and of batches, that may wait between two of the three parties
+#: bytes of COPY data, and of batches, that may wait between two of the three parties
 QUEUE_BYTES = 8 << 20
 
 
-#: of COPY data, that is decoded at once on the event loop
+#: bytes of COPY data that are decoded at once on the event loop
 HERE_BYTES = 256 << 10
 
 
@@ -76,7 +76,7 @@ class BatchStream:
         self.plan = plan
         self.lifted = lifted
         self.schema: pa.Schema = plan.arrow_schema
-        #: rows as the planner estimates them, where progress is to be told
+        #: rows as the planner estimates them, if progress is to be shown
         self.estimated_rows: int | None = None
         self._batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
         self._read = read

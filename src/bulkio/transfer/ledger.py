@@ -37,7 +37,7 @@ __all__ = [
 
 #: SQLSTATE insufficient_privilege
 _DENIED = "42501"
-#: ids looked through for the one that was meant
+#: number of ids searched for the one that was meant
 _NEAR_IDS = 10_000
 
 

@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "load_plan"]
 
-#: pg_class.relkind of what LOCK TABLE takes, and a load can be into
+#: pg_class.relkind of what LOCK TABLE accepts and a load can go into
 _LOCKABLE = "rp"
 
 

@@ -29,7 +29,7 @@ class Changes:
 
     inserted: int = 0
     updated: int = 0
-    #: None where nobody has counted them
+    #: rows deleted; None if nobody counted them
     deleted: int | None = 0
 
 

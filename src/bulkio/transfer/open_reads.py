@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenRead", "among", "any_open", "opened", "refuse_source", "watch"]
 
-#: how long a read that stands in the way may go without anybody taking its next batch
+#: seconds for which a read that stands in the way may go without anybody taking its next batch
 PATIENCE_S = 60.0
-#: how often to look
+#: seconds between two looks
 _LOOK_S = 0.2
 
 
@@ -31,7 +31,7 @@ class OpenRead:
     """One read; its reader tells here that it goes on."""
 
     def __init__(self) -> None:
-        #: the reader that hands the batches out, where it is pyarrow's
+        #: the reader that hands the batches out, if it is pyarrow's
         self.reader: Callable[[], object] = lambda: None
         self._readers = 0
         self._left_at = time.monotonic()
@@ -51,7 +51,7 @@ class OpenRead:
         return 0.0 if self._readers else time.monotonic() - self._left_at
 
 
-#: by the server's process, as `sql.BACKEND` gives it
+#: open reads by the server's process, as `sql.BACKEND` names it
 _open: dict[Row, OpenRead] = {}
 
 

@@ -26,9 +26,9 @@ class LoadFacts:
     table_schema: str
     table_name: str
     mode: str
-    #: files, in order: size, hash, and the name, which does not count; and the version that the user has told
+    #: files, in order: size, hash, and the name, which does not count; and the version that the user gave
     source: Mapping[str, object]
-    #: options that change what is stored, where they are not the default
+    #: options that change what is stored, if they are not the default
     options: Mapping[str, object]
 
 
@@ -38,7 +38,7 @@ class LoadRecord:
 
     load_id: str
     facts: LoadFacts
-    #: done; other words are for loads that commit in parts
+    #: state of the load: done; other words are for loads that commit in parts
     state: str
     started_at: datetime
     finished_at: datetime | None

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["begin_replacement", "final_names", "finish_replacement"]
 
-#: how long one try of the swap waits for locks, at most: readers wait behind it
+#: seconds that one try of the swap waits for locks, at most: readers wait behind it
 TRY_S = 1.0
-#: how long the tries go on where nobody has said how long to wait for a lock
+#: seconds for which the tries go on, unless the user said how long to wait for a lock
 PATIENCE_S = 60.0
 #: SQLSTATE lock_not_available and deadlock_detected
 _LOCKED_OUT = frozenset({"55P03", "40P01"})

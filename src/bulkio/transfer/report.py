@@ -24,28 +24,28 @@ class LoadReport:
     driver: DriverName
     method: LoadMethod
     mode: Mode
-    #: schema-qualified
+    #: name of the table, with its schema
     table: str
-    #: the table was missing and has been created
+    #: True if the table was missing and has been created
     created: bool
-    #: what is otherwise than the source records it (columns of another type), and what of the source is left out
+    #: notes on where the table differs from what the source recorded, and on what of the source is left out
     notes: tuple[str, ...] = ()
     #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
     lifted: tuple[str, ...] = ()
-    #: rows that the table had before an append; None where that is not known, or not asked
+    #: rows that the table had before an append; None if that is not known, or was not asked
     rows_before: int | None = None
-    #: whether that is the planner's estimate, as it is for a large table
+    #: True if `rows_before` is the planner's estimate, as it is for a large table
     rows_before_estimated: bool = False
-    #: rows of the table that are new, and that were changed
+    #: rows of the table that are new, and rows that were changed
     inserted: int = 0
     updated: int = 0
-    #: rows of the source that changed nothing: they are there already, or others of the same key were kept
+    #: rows of the source that changed nothing: they are there already, or others with the same key were kept
     skipped: int = 0
-    #: rows of the table that were deleted; None where nobody has counted them (truncate)
+    #: rows of the table that were deleted; None if nobody counted them (truncate)
     deleted: int | None = 0
-    #: the load's id, where it has one
+    #: the load's id, if it has one
     load_id: str | None = None
-    #: the load was done before, by the run that reports here: nothing was done now
+    #: True if the load was done before, by the run that reports here: nothing was done now
     already: bool = False
 
     def as_dict(self) -> dict[str, object]:

@@ -24,7 +24,8 @@ __all__ = ["Retries"]
 
 T = TypeVar("T")
 
-#: mean of the first pause doubles with each try, up to the longest one; each is random between nothing and that
+#: limit of the first pause; it doubles with each try, up to the longest one, and each pause is random between nothing
+#: and its limit
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 
@@ -36,7 +37,7 @@ class Retries:
 
     def __init__(self, request: LoadRequest) -> None:
         self._request = request
-        #: whether the source can be read once: told by the try that has opened it
+        #: True if the source can be read only once, as the try that opened it found out
         self.reads_once = False
 
     async def run(self, work: Callable[[], Awaitable[T]]) -> T:

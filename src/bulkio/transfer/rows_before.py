@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTED_BYTES", "rows_before"]
 
-#: heap of a table that is counted, at most: 1,000 pages are read in about a millisecond from memory
+#: bytes of the largest heap that is counted: 1,000 pages are read in about a millisecond from memory
 COUNTED_BYTES = 8 << 20
 
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "encode_batches", "open_to_load"]
 
-#: what may wait between two of the three parties
+#: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
-#: COPY data that is sent at once
+#: bytes of COPY data sent at once
 BLOCK_BYTES = 256 << 10
 
 
@@ -79,7 +79,7 @@ class Sender:
     def __init__(self, plan: LoadPlan, source: Source) -> None:
         self.plan = plan
         self.source = source
-        #: sent so far
+        #: rows sent so far
         self.rows = 0
         self.bytes = 0
         self._lines = Lines()

@@ -41,16 +41,16 @@ __all__ = [
 
 EMBEDDED = "embedded"
 
-#: after COMMIT's reply was lost, or its caller cancelled: how long to wait for what became of it
+#: seconds to wait for the outcome after COMMIT's reply was lost, or its caller cancelled
 OUTCOME_TIMEOUT_S = 30.0
-#: how long a statement that was cancelled may take to end; then the connection goes, and the transaction with it
+#: seconds that a cancelled statement may take to end; then the connection is closed, and the transaction ends with it
 ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
 
 
 #: SQLSTATE insufficient_privilege
 _DENIED = "42501"
-#: English words alone tell what was denied: it has no field of its own
+#: pattern of what was denied, which only English words tell: it has no field of its own
 _DENIED_WORDS = re.compile(
     r"permission denied for (table|view|relation|materialized view|foreign table|schema|sequence|function) (\S+)"
 )
@@ -98,7 +98,7 @@ class Transaction:
 
     #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
     lifted: tuple[str, ...]
-    #: whether the server tells this role where it stands in its history; see `_Place`
+    #: True if the server tells this role where it stands in its history; see `_Place`
     tells_place: bool
 
 
@@ -193,13 +193,14 @@ async def _roll_back_or_close(session: Session) -> None:
 class Judge:
     """Who tells what became of a COMMIT that got no reply."""
 
-    #: asks a new session: "committed" or "aborted" from a server that surely knows, or why there is no such answer
+    #: function that asks a new session: it returns "committed" or "aborted" from a server that surely knows, or why
+    #: there is no such answer
     ask: Callable[[], Awaitable[str]]
-    #: what is asked about, such as "transaction 743"
+    #: subject of the question, such as "transaction 743"
     subject: str
-    #: what to do where the outcome stays unknown
+    #: advice for when the outcome stays unknown
     advice: str
-    #: whether to load again is right, whatever the outcome
+    #: True if loading again is right, whatever the outcome
     retryable: bool = False
 
     def unknown(self, what: str, lost: ConnectError | None = None) -> OutcomeUnknown:
@@ -311,7 +312,7 @@ class _Place:
     timeline: str
     #: the position in the write-ahead log, in bytes
     lsn: int
-    #: since when the server has counted: a crash sets this, and may have made it forget its latest transactions
+    #: start of the server's memory: a crash sets it, and may have made the server forget its latest transactions
     counts_since: str | None
 
     def refusal(self, now: _Place) -> str | None:

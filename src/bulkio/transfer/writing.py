@@ -44,7 +44,7 @@ class FileWriter:
         self._output: Output | None = None
         #: rows written so far
         self.rows = 0
-        #: rows as the planner estimates them; None where it does not, or nobody asks
+        #: rows as the planner estimates them; None if it does not, or nobody asks
         self.estimated_rows: int | None = None
 
     @property

@@ -39,7 +39,8 @@ NESTED_JSON = "nested_json"
 #: The codec name of run-end encoded columns, which become dictionaries first; the child takes those.
 RUN_ENDS = "run_ends"
 
-#: What the loader makes of whole columns before a codec sees them; only at the top, not inside nested types.
+#: Codecs of columns that the loader converts as a whole before a codec sees them; only at the top, not inside nested
+#: types.
 PREPARED = frozenset({NESTED_JSON, RUN_ENDS})
 
 
@@ -125,7 +126,7 @@ _KINDS = (
 
 RANGE_FIELDS = ["lower", "upper", "lower_inc", "upper_inc", "empty"]
 
-#: What an interval is in Parquet, which cannot hold month_day_nano.
+#: The type of an interval in Parquet, which cannot hold month_day_nano.
 INTERVAL_STRUCT = pa.struct([("months", pa.int32()), ("days", pa.int32()), ("microseconds", pa.int64())])
 
 

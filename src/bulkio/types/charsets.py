@@ -15,7 +15,7 @@ from bulkio.types.changed_chars import CHANGED
 __all__ = ["UTF8", "Charset", "charset_of"]
 
 
-#: pg_encoding_max_length
+#: bytes of a character, at most (pg_encoding_max_length)
 _CHAR_BYTES = {"EUC_JP": 3, "EUC_JIS_2004": 3, "EUC_KR": 3, "EUC_TW": 4}
 
 
@@ -23,9 +23,9 @@ _CHAR_BYTES = {"EUC_JP": 3, "EUC_JIS_2004": 3, "EUC_KR": 3, "EUC_TW": 4}
 class Charset:
     """A database's encoding."""
 
-    #: as the server spells it, such as ``EUC_JP``
+    #: name as the server spells it, such as ``EUC_JP``
     name: str
-    #: the code points that would come back as others, or as none: 32-bit integers, in ascending order
+    #: code points that would come back as others, or as none: 32-bit integers, in ascending order
     changed: bytes = b""
 
     @property

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ISO_CODECS", "with_iso_texts"]
 
-#: codec of a PostgreSQL type: the encoder of its texts
+#: encoders of texts, by the codec of the PostgreSQL type
 ISO_CODECS = {
     "bool": "text_to_bool",
     "date": "iso_to_date",

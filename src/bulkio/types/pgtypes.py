@@ -44,29 +44,29 @@ class PgType:
     oid: int
     #: the oid of its array type; 0 where there is none
     array_oid: int
-    #: how its values travel in COPY BINARY: names a family of codec classes
+    #: name of a family of codec classes: the way its values travel in COPY BINARY
     codec: str
     schema: str = "pg_catalog"
     #: the column's type modifier as pg_attribute has it, a domain's own; -1 where there is none
     typmod: int = -1
-    #: of an array, a range (its bounds), a multirange (its ranges)
+    #: element of an array, bounds of a range, ranges of a multirange
     element: PgType | None = None
     #: a composite's columns, in order, without the dropped ones
     fields: tuple[tuple[str, PgType], ...] = ()
-    #: an enum's, in their order
+    #: labels of an enum, in order
     labels: tuple[str, ...] = ()
     #: the type that a domain is made of, which may be a domain too
     domain_of: PgType | None = None
-    #: a domain's own: NOT NULL; and a CHECK or a DEFAULT, whose text is not known here
+    #: constraints of a domain itself: NOT NULL; and a CHECK or a DEFAULT, whose text is not known here
     domain_not_null: bool = False
     domain_has_more: bool = False
-    #: declared by the user, for arrays
+    #: dimensions of an array, as the user declared them
     dimensions: int = 1
     #: the extension that brought it, "" for none
     extension: str = ""
     #: decimal places of money in the server's locale
     money_scale: int = 2
-    #: what stands between the elements in the text of its arrays (pg_type.typdelim)
+    #: delimiter of the elements in the text of its arrays (pg_type.typdelim)
     delimiter: str = ","
 
     @property
@@ -157,7 +157,7 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-#: by the range in an interval's typmod: masks of datetime.h, 1 << YEAR (2), MONTH (1), DAY (3), HOUR (10), …
+#: fields of an interval, by the range in its typmod: masks of datetime.h, 1 << YEAR (2), MONTH (1), DAY (3), …
 INTERVAL_RANGES = {
     1 << 2: "year",
     1 << 1: "month",
@@ -235,7 +235,7 @@ EXTENSION_CODECS = {
     ("postgis", "geography"): "geography",
 }
 
-#: every codec that a type can have: of the rows above, of extensions' types, and of what a database makes itself
+#: every codec that a type can have: those of the rows above, of extensions' types, and of types made in a database
 CODECS = frozenset(
     {
         *(row.codec for row in BASE_TYPES),

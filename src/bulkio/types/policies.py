@@ -27,20 +27,21 @@ MAX_DIMENSIONS = 6
 class Policies:
     """What the user allows."""
 
-    #: infinite dates and timestamps, and 24:00:00. Export: error, null, or the Arrow type's extreme as a sentinel;
-    #: load: with sentinel, that extreme goes back as infinity
+    #: policy for infinite dates and timestamps, and 24:00:00. Export: error, null, or the Arrow type's extreme as a
+    #: sentinel; load: with sentinel, that extreme goes back as infinity
     infinity: InfinityPolicy = "error"
-    #: export of numeric NaN and infinity into a decimal
+    #: policy for exporting numeric NaN and infinity as a decimal
     nan: NanPolicy = "error"
-    #: load of NUL characters in text: take them out, or put U+FFFD in their place
+    #: policy for loading NUL characters in text: take them out, or put U+FFFD in their place
     nul: NulPolicy = "error"
-    #: export of arrays whose lower bound is not 1: drop the bound
+    #: policy for exporting arrays whose lower bound is not 1: drop the bound
     bounds: BoundsPolicy = "error"
-    #: dimensions of array columns, by column, where they are more than one
+    #: dimensions of array columns, by column, if more than one
     dimensions: Mapping[str, int] = field(default_factory=dict)
-    #: export of numeric without precision: the Arrow type that it becomes (see `numeric_form`)
+    #: Arrow type that a numeric without precision is exported as (see `numeric_form`)
     numeric: str = "string"
-    #: load: float64 into float4, floats into numeric, nanoseconds into microseconds, and numeric with fewer places
+    #: True if a load may lose digits: float64 into float4, floats into numeric, nanoseconds into microseconds, and
+    #: numeric with fewer places
     allow_lossy: bool = False
 
     def __post_init__(self) -> None:
@@ -83,5 +84,5 @@ def numeric_form(text: str) -> pa.DataType:
     return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
 
 
-#: Every one an error.
+#: The policies that make every such value an error.
 STRICT = Policies()

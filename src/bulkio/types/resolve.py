@@ -29,19 +29,19 @@ class TypeFacts:
     array_oid: int
     #: an array's element, a range's subtype, a multirange's range, a domain's base; 0 for none
     element_oid: int
-    #: a domain's
+    #: typmod of a domain
     typmod: int
     #: the extension that it belongs to
     extension: str | None
     is_array: bool
     labels: tuple[str, ...]
-    #: name, type's oid, typmod
+    #: columns of a composite: name, type's oid, typmod
     fields: tuple[tuple[str, int, int], ...]
     #: decimal places of money
     money_scale: int
-    #: between elements in the text of its arrays
+    #: delimiter of the elements in the text of its arrays
     delimiter: str
-    #: of a domain itself: NOT NULL; a CHECK or a DEFAULT
+    #: constraints of a domain itself: NOT NULL; a CHECK or a DEFAULT
     domain_not_null: bool
     domain_has_more: bool
 

@@ -13,8 +13,8 @@ __all__ = ["holds_money", "names_objects"]
 
 _MONEY = {790}
 
-#: regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary, regcollation: what the
-#: search_path finds is named without its schema. What a regrole or regnamespace names has none.
+#: oids of regproc, regprocedure, regoper, regoperator, regclass, regtype, regconfig, regdictionary and regcollation:
+#: what the search_path finds is named without its schema. What a regrole or regnamespace names has none.
 _NAMES = {24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4191}
 
 

@@ -75,7 +75,7 @@ _PAIRS: dict[tuple[str, tuple[str, ...]], str] = {
     ("duration", ("interval",)): "duration",
 }
 
-#: (kind of the Arrow type, codec of the PostgreSQL type): name of the encoder
+#: names of encoders, by (kind of the Arrow type, codec of the PostgreSQL type)
 _Pairs = dict[tuple[str, str], str]
 
 _ENCODERS: _Pairs = {(kind, codec): encoder for (kind, codecs), encoder in _PAIRS.items() for codec in codecs}
@@ -92,7 +92,7 @@ _LOSSY: _Pairs = {
 #: decimal places of money in the C locale, in which the server reads text
 PLAIN_MONEY_SCALE = 2
 
-#: PostgreSQL's numeric has no scale beyond these (NUMERIC_MAX_PRECISION of src/include/utils/numeric.h)
+#: scales that PostgreSQL's numeric can have (NUMERIC_MAX_PRECISION of src/include/utils/numeric.h)
 _SCALES = range(-1000, 1001)
 
 

@@ -18,7 +18,7 @@ from bulkio.types.policies import Policies
 
 __all__ = ["wire_cast"]
 
-#: codec of the PostgreSQL type: name of the decoder, Arrow type
+#: name of the decoder and the Arrow type, by the codec of the PostgreSQL type
 _OF_WIRE = {
     "date": ("int4", pa.int32()),
     "time": ("int8", pa.int64()),
@@ -47,7 +47,7 @@ _AS_FROM_PG = frozenset(
 _NESTED = (ARRAY, "composite", "range", "multirange")
 
 
-#: infinite intervals, which have no integers of their own, come as the extremes
+#: policies for the wire's own types: infinite intervals, which have no integers of their own, come as the extremes
 _POLICIES = Policies(infinity="sentinel")
 
 

@@ -36,12 +36,12 @@ FILE_MAGIC = b"ARROW1"
 #: first bytes of the stream format: the marker that a message follows; before Arrow 0.15 there was none
 #: (Arrow columnar format, "Encapsulated message format")
 STREAM_MAGIC = b"\xff\xff\xff\xff"
-#: Feather version 1, which is another format altogether
+#: first bytes of Feather version 1, which is another format altogether
 _FEATHER_1_MAGIC = b"FEA1"
 #: the end of a stream: the marker that a message follows, and no length; before Arrow 0.15 no length alone
 #: (Arrow columnar format, "IPC Streaming Format")
 _END_MARKERS = (STREAM_MAGIC + bytes(4), b"\0\0\0\0")
-#: pages read so far are given back to the system each time this much was read
+#: bytes read after which the pages read so far are given back to the system
 _RELEASE_BYTES = 64 << 20
 _COMPRESSION = "lz4"
 
@@ -158,7 +158,7 @@ class _IpcWriter:
         packed: IO[bytes] | None = None,
     ) -> None:
         self._writer = writer
-        #: what compresses all that the writer writes, if anything
+        #: compressor of all that the writer writes, if any
         self._packed = packed
 
     def write(self, batch: pa.RecordBatch) -> None:

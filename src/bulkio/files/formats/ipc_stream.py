@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PackedStreamPart", "open_ipc", "open_stream_reader"]
 
-#: how a stream ends (Arrow columnar format, "IPC Streaming Format")
+#: end of a stream (Arrow columnar format, "IPC Streaming Format")
 _END = STREAM_MAGIC + bytes(4)
 
 

@@ -44,14 +44,14 @@ __all__ = ["MAGIC", "ParquetPart", "open_sink", "refuse_unfit"]
 #: first and last four bytes of every file (Parquet format, "File Format")
 MAGIC = b"PAR1"
 
-#: what a batch should hold at most, as far as the batches before it tell
+#: bytes that a batch should hold, at most, judged by the batches before it
 _BATCH_BYTES = 16 << 20
-#: a value of a type of at most this width, decimal256, cannot swell
+#: bits of the widest type whose values cannot swell: decimal256
 _NARROW_BITS = 256
 #: rows of the first batch where some column's values have no fixed width
 _PROBE_ROWS = 64
 
-#: pyarrow before 21 shows a UUID or JSON as its storage, unless the file's own Arrow schema tells what it is
+#: extension types that pyarrow before 21 shows as their storage, unless the file's own Arrow schema names them
 _EXTENSIONS = (
     {"arrow_extensions_enabled": True} if "arrow_extensions_enabled" in signature(pq.ParquetFile).parameters else {}
 )
@@ -67,7 +67,7 @@ _INDEX_BYTES = 1.5
 #: memory.
 _GROUP_BYTES = 16 << 20
 _GROUP_ROWS = 1 << 20
-#: Measured on lineitem: 8% less CPU than snappy (fewer bytes to write), and files 20% smaller.
+#: codec of the pages: on lineitem it costs 8% less CPU than snappy (fewer bytes to write), and files are 20% smaller.
 _COMPRESSION = "zstd"
 
 

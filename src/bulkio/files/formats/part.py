@@ -34,7 +34,7 @@ __all__ = [
     "state_of",
 ]
 
-#: what tells that a file is still the one that it was: device, inode, size, time of the last change
+#: state by which a file is known to be the same: device, inode, size, time of the last change
 FileState = tuple[int, int, int, int]
 
 
@@ -58,15 +58,15 @@ def changed(path: str) -> FileError:
 class ReadOptions:
     """How to read a part."""
 
-    #: at most so many rows in a batch
+    #: rows in a batch, at most
     batch_rows: int
-    #: the columns wanted, or None for all; a part may give them in another order
+    #: columns wanted, or None for all; a part may return them in another order
     columns: tuple[str, ...] | None
     #: string columns to read as dictionaries; a subset of the part's `dictionary_columns`
     dictionary_columns: frozenset[str]
-    #: values that need a finer unit than is handed on lose it, instead of being refused
+    #: True if values lose what is finer than the unit they are handed on in, instead of being refused
     allow_lossy: bool = False
-    #: row of the whole source, from 1, that the part begins with: what messages count by
+    #: row of the whole source that the part begins with, from 1: what messages count by
     first_row: int = 1
 
 
@@ -74,21 +74,21 @@ class Part(Protocol):
     """One file. Its constructor reads the metadata and keeps nothing open; it raises `FileError`."""
 
     path: str
-    #: as stored: no column is a dictionary merely because that is cheaper to read
+    #: schema as stored: no column is a dictionary merely because that is cheaper to read
     schema: pa.Schema
-    #: why columns cannot be loaded, by name
+    #: reasons why columns cannot be loaded, by name
     faults: Mapping[str, str]
     #: the row count that the file itself promises, or None
     rows: int | None
     size_bytes: int
-    #: the file's, taken before anything of it was read
+    #: state of the file before anything of it was read
     state: FileState
     #: string columns that are cheaper to read as dictionaries
     dictionary_columns: frozenset[str]
 
-    #: spelling of its values where it has nothing but text; None where its types are Arrow's
+    #: spelling of its values if it has nothing but text; None if its types are Arrow's
     spelling: Spelling | None
-    #: what the user has to know of it
+    #: notes that the user has to read
     notes: tuple[str, ...]
 
     def ranges(self, count: int) -> Sequence[PartRange]:

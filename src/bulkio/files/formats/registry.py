@@ -53,10 +53,10 @@ class Format:
     name: str
     #: file name endings, with the dot, in lower case
     suffixes: tuple[str, ...]
-    #: the first bytes of every such file, or None where there are none to go by
+    #: first bytes of every such file; None if there are none to go by
     magic: bytes | None
     open_part: Callable[[str], Part]
-    #: None where the server itself writes the bytes
+    #: function that opens a file to write; None if the server itself writes the bytes
     open_sink: Callable[[str, pa.Schema], FileSink] | None
     #: presence of all that a reader needs ahead of the rows, so that it can be read from a pipe, or compressed
     streams: bool = False
@@ -83,9 +83,9 @@ FORMATS = (
 )
 
 _BY_SUFFIX = {suffix: fmt for fmt in FORMATS for suffix in fmt.suffixes}
-#: all endings that bulkio knows
+#: endings that bulkio knows
 SUFFIXES = frozenset(_BY_SUFFIX)
-#: endings of the files that a folder stands for: a CSV has no types of its own, so it is loaded where it is meant
+#: endings of the files that a folder stands for: a CSV has no types of its own, so it is loaded only if it is named
 FOLDER_SUFFIXES = frozenset(suffix for fmt in FORMATS if fmt.open_sink for suffix in fmt.suffixes)
 
 

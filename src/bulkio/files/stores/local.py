@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["StagedFile"]
 
 _BUFFER_BYTES = 1 << 20
-#: of the final name, so that the temporary one stays under the file system's 255 bytes even where each
-#: takes 4
+#: characters of the final name that a temporary one keeps, so that it stays under the file system's 255 bytes even if
+#: each takes 4
 _NAME_CHARS = 48
 
 

@@ -38,7 +38,7 @@ class Listing:
 
     paths: tuple[str, ...]
     notes: tuple[str, ...] = ()
-    #: the folders that patterns begin in: what stands in paths below them was searched for
+    #: folders that patterns begin in: the paths below them were found by a search
     roots: tuple[str, ...] = ()
 
 
@@ -83,7 +83,7 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
     return Listing(paths, notes, tuple(root for listing in listings for root in listing.roots))
 
 
-#: what fetches a URL
+#: programs that fetch a URL, by its scheme
 _FETCHERS = {"s3": "aws s3 cp", "gs": "gcloud storage cp", "http": "curl -O", "https": "curl -O"}
 
 

@@ -13,10 +13,10 @@ __all__ = ["BadBytesError", "Utf8Stream"]
 
 _BOM = "\ufeff".encode()
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: encodings of which the mark at the beginning tells the order of bytes; Python takes the machine's without one
+#: encodings whose byte order the mark at the beginning tells; without one Python takes the machine's
 _MARKED = {"utf-16": _UTF16_MARKS, "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 
-#: encodings that have control characters from 80 to 9f, and which of Windows' is like each, with letters there
+#: encodings with control characters from 80 to 9f, each with the Windows encoding that is like it and has letters there
 _OF_WINDOWS = {
     "iso8859-1": "cp1252",
     "iso8859-2": "cp1250",

@@ -33,28 +33,28 @@ class CsvOptions:
     delimiter: str = ","
     #: byte around a field
     quote: str = '"'
-    #: byte before a quote inside quotes, or before another escape; the quote itself where not given
+    #: byte before a quote inside quotes, or before another escape; the quote itself if not given
     escape: str | None = None
     #: text that means NULL, unless it is quoted
     null: str = ""
-    #: whether the first record holds the columns' names; yes where not given, unless `header_names` are
+    #: True if the first record holds the columns' names; if not given, it does unless there are `header_names`
     header: bool | None = None
-    #: names of the columns, of a file without a header or, with `header=True`, instead of those in the header
+    #: names of the columns, for a file without a header or, with `header=True`, instead of those in the header
     header_names: tuple[str, ...] | None = None
     #: lines before the first record, whatever they hold
     skip_lines: int = 0
     #: name of a Python text encoding; a byte order mark is skipped
     encoding: str = "utf-8"
-    #: whether numbers have a comma where PostgreSQL's have a point; they have no other mark then
+    #: True if numbers have a comma where PostgreSQL's have a point; then they have no other mark
     decimal_comma: bool = False
-    #: order of year, month and day, such as DD.MM.YYYY; ISO's where not given
+    #: order of year, month and day, such as DD.MM.YYYY; ISO's if not given
     date_format: str | None = None
-    #: IANA name of the zone of values of timestamptz that do not tell one
+    #: IANA name of the zone for values of timestamptz that do not name one
     timezone: str | None = None
 
-    #: whether each column of a new table gets the type that all its values are spelled as; reads the input twice
+    #: True if each column of a new table gets the type that all its values are spelled as; reads the input twice
     infer: bool = False
-    #: whether a file that is written begins with a byte order mark, as some spreadsheets want it
+    #: True if a file that is written begins with a byte order mark, which some spreadsheets want
     bom: bool = False
 
     def __post_init__(self) -> None:

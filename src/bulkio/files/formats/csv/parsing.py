@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "make_parser", "parse", "probe"]
 
-#: more than any file has
+#: number of rows beyond that of any file
 NO_LIMIT = 1 << 62
 #: bytes of input after which a batch ends, however few its rows are
 BATCH_BYTES = 4 << 20

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CsvPart", "CsvStream"]
 
-#: rows looked at together when types are inferred
+#: rows examined at a time when types are inferred
 INFERENCE_ROWS = 16384
 
 

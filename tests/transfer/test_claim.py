@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -15,11 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import bulkio
+import bulkio.aio
 from bulkio.drivers.asyncpg import AsyncpgSession
 from bulkio.files.source import FileSource
 from bulkio.options import LoadRequest, fields_of
@@ -228,6 +231,37 @@ def until(conn: object, query: str) -> None:
     while conn.execute(query).fetchone() is None:
         assert time.monotonic() < deadline, query
         time.sleep(0.01)
+
+
+def test_a_plan_says_what_is_done_already(one_dsn: str, path: Path) -> None:
+    """It makes no ledger, takes no lock, and raises what the load would."""
+    options = {"mode": "truncate", "load_id": "x"}
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE t (a int8)")
+    assert bulkio.plan_load(path, "t", one_dsn, **options).notes == ()
+    assert fetch(one_dsn, "SELECT count(*) FROM pg_namespace WHERE nspname = 'bulkio_ledger'") == [(0,)]
+    bulkio.load(path, "t", one_dsn, **options)
+    assert bulkio.plan_load(path, "t", one_dsn, **options).notes == ("load 'x' is done already: nothing would be done",)
+    assert bulkio.plan_load(path, "t", one_dsn, **options, restart=True).notes == ()
+    with pytest.raises(bulkio.LoadDiffers, match="its content is another"):
+        bulkio.plan_load(parquet(path, 4), "t", one_dsn, **options)
+
+
+def test_a_load_can_be_cancelled_while_it_hashes(one_dsn: str, tmp_path: Path) -> None:
+    """Half a minute's worth of a sparse file: it ends soon, and has stored nothing."""
+    path = tmp_path / "big.csv"
+    path.write_text("a\n")
+    os.truncate(path, 64 << 30)
+
+    async def cancelled() -> bool:
+        with anyio.move_on_after(1) as scope:
+            await bulkio.aio.load(path, "t", one_dsn, load_id="x")
+        return scope.cancelled_caught
+
+    begun = time.monotonic()
+    assert asyncio.run(cancelled())
+    assert time.monotonic() - begun < 15
+    assert fetch(one_dsn, "SELECT to_regclass('t')") == [(None,)]
 
 
 def test_fifty_races_of_one_id(one_dsn: str, path: Path) -> None:

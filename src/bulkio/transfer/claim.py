@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Session, Source
     from bulkio.transfer.report import LoadReport
 
-__all__ = ["Claim", "make_claim"]
+__all__ = ["Claim", "foretell", "make_claim"]
 
 #: SQLSTATE unique_violation
 _TAKEN = "23505"
@@ -56,6 +56,20 @@ async def make_claim(session: Session, source: Source, request: LoadRequest, run
     refuse_changed(charset_of(session.server_encoding), [request.load_id], "the load id")
     await ledger.prepare(session, request.ledger_schema)
     return Claim(request, run, await _source_facts(source, request), is_utf8=session.server_encoding == "UTF8")
+
+
+async def foretell(session: Session, source: Source, request: LoadRequest) -> tuple[str, ...]:
+    """Say, for a plan, where a load with an id is done already; nothing is made or locked.
+
+    Raises:
+        LoadDiffers, LedgerError: as the load itself would.
+    """
+    if request.load_id is None or not await ledger.exists(session, request.ledger_schema):
+        return ()
+    facts = await _source_facts(source, request)
+    claim = Claim(request, "", facts, is_utf8=session.server_encoding == "UTF8")
+    is_done = await claim.is_done(session)
+    return (f"load {show_value(request.load_id)} is done already: nothing would be done",) if is_done else ()
 
 
 async def _source_facts(source: Source, request: LoadRequest) -> dict[str, object]:
@@ -117,6 +131,18 @@ class Claim:
             self._refuse_restart(record)
             return None
         return replace(await self._report_of(session, record), already=not is_own)
+
+    async def is_done(self, session: Session) -> bool:
+        """Tell whether the load is done and need not be done again; raise as `take` does where it may not."""
+        async with ledger.using(self._schema):
+            record = await ledger.find(session, self._schema, self._load_id)
+        if record is None:
+            return False
+        if self._request.restart:
+            self._refuse_restart(record)
+            return False
+        await self._report_of(session, record)
+        return True
 
     async def _is_recorded(self, session: Session) -> bool:
         """Tell whether this run has recorded the load: a try of it that never heard of its COMMIT."""

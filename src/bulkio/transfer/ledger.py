@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Session
 
 __all__ = [
+    "exists",
     "find",
     "forget_load",
     "gc_loads",
@@ -47,7 +48,7 @@ async def prepare(session: Session, schema: str) -> None:
     Raises:
         LedgerError: there is another table of its name, or the role may not make it.
     """
-    if await _exists(session, schema):
+    if await exists(session, schema):
         return
     async with transaction(session, read_only=False), using(schema):
         await session.fetch(ledger.lock_ledger(schema))
@@ -64,7 +65,7 @@ async def _facts(session: Session, schema: str) -> tuple[object, ...]:
     return facts
 
 
-async def _exists(session: Session, schema: str) -> bool:
+async def exists(session: Session, schema: str) -> bool:
     """Tell whether the ledger is there; raise `LedgerError` where a table of its name is another one."""
     _, kind, columns, has_key = await _facts(session, schema)
     if kind is None:
@@ -111,7 +112,7 @@ async def _opened(
     """Begin on the ledger; None where it was never made. What the body `changes` is committed."""
     schema = request.ledger_schema
     async with open_session(request.dsn, request) as session:
-        if not await _exists(session, schema):
+        if not await exists(session, schema):
             yield None
             return
         async with (

@@ -53,7 +53,7 @@ from bulkio.protocols import Progress
 from bulkio.show import show_name, show_option
 from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
-from bulkio.transfer.claim import make_claim
+from bulkio.transfer.claim import foretell, make_claim
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.replacing import begin_replacement, final_names, finish_replacement
 from bulkio.transfer.report import LoadReport
@@ -213,9 +213,10 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
         ),
     ):
         source = await shaped(session, opened, request)
+        done = await foretell(session, source, request)
         plan = await _plan(session, source, request, waits=False)
         await session.execute(sql.ROLLBACK)
-        return plan
+        return replace(plan, notes=plan.notes + done)
 
 
 class _opened:  # noqa: N801 - reads as a verb

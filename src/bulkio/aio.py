@@ -1,4 +1,4 @@
-"""bulkio for asyncio: the public API as it really is. `bulkio` itself offers the same functions without await.
+"""bulkio for asyncio: the public API at its core. `bulkio` itself offers the same functions without await.
 
 report = await bulkio.aio.load("trips.parquet", "public.trips", dsn)
 
@@ -69,10 +69,10 @@ async def load(request: LoadRequest) -> LoadReport:
     Raises:
         ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
         OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it; or the load
-            was cancelled during COMMIT and the server did not answer within 30 s from then on.
+            was cancelled during COMMIT and the server did not answer within 30 s.
         CancelledError: the load was cancelled and the table is unchanged. A cancellation, timeout or `wait_for` that
-            comes once COMMIT is sent waits for its outcome; where the rows are stored it came too late, and the report
-            is returned. (Python 3.11's `wait_for` throws a report away when its own caller is cancelled meanwhile.)
+            comes after COMMIT was sent waits for its outcome; if the rows are stored, it came too late, and the report
+            is returned. (Python 3.11's `wait_for` discards a report if its own caller is cancelled meanwhile.)
     """
     return await _load(request)
 
@@ -88,8 +88,8 @@ async def export(request: ExportRequest) -> ExportReport:
     """Export a table or a query into a file, from one snapshot. The file appears whole, or not at all.
 
     Raises:
-        ConfigError, FileError, SchemaError, DecodeError, DriverError, ConnectError: no file is left behind, and one
-            that was there before is as it was.
+        ConfigError, FileError, SchemaError, DecodeError, DriverError, ConnectError: no file is left behind, and an
+            existing one is unchanged.
     """
     from_batches = file_dest(request.dest).from_batches
     return await (_export(request) if from_batches else export_csv(request))

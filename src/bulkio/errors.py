@@ -4,20 +4,20 @@
      ├── ConfigError            an option, a DSN or an environment variable is wrong; nothing was tried
      ├── SchemaError            .column(s): table and data do not fit; found before a byte was sent
      ├── EncodeError            .column .row .path .line: a value cannot go into its column unchanged
-     ├── DecodeError            .offset: bytes that are not the COPY BINARY that was expected
+     ├── DecodeError            .offset: bytes that are not the expected COPY BINARY
      ├── FileError              .path: a file cannot be read or written
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
-     ├── CountError             .expected .found: as many rows as were promised did not arrive
-     ├── CheckError             .query: a check of the user's did not hold
-     ├── LedgerError            .load_id: what the ledger of loads records forbids it, or it cannot be used
-     │    ├── LoadRunning       another run is at work on the load of this id
-     │    └── LoadDiffers       .differences: the load of this id is done, and was another one
+     ├── CountError             .expected .found: the number of rows is not the one that was promised
+     ├── CheckError             .query: a check of the user's failed
+     ├── LedgerError            .load_id: the ledger of loads forbids the load, or cannot be used
+     │    ├── LoadRunning       another run is working on the load with this id
+     │    └── LoadDiffers       .differences: the load with this id is done, and was a different one
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
-          └── OutcomeUnknown    COMMIT was sent, its reply lost, and the server cannot tell us any more
+          └── OutcomeUnknown    COMMIT was sent, its reply was lost, and the server can no longer tell the outcome
 
-A message says what went wrong, where, and what to do about it. Where a row is known, the message begins with it: that
-is worded here, and nowhere else. The CLI alone turns these into exit codes.
+A message says what went wrong, where, and what to do about it. If the row is known, the message begins with it: these
+words are made here and nowhere else. The CLI alone turns these into exit codes.
 """
 
 from __future__ import annotations

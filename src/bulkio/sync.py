@@ -1,9 +1,9 @@
 """The sync façade: the functions of `bulkio.aio`, for code without an event loop.
 
-Each call runs its own event loop in its own thread (`bulkio.flow.portal`), so that it also works inside a running loop
+Each call runs its own event loop in its own thread (`bulkio.flow.portal`), so it also works inside a running loop
 (Jupyter) and after a fork. An exception in the calling thread (Ctrl-C, a signal handler) cancels the work, waits for
-its end, and goes on. Where it came too late, its `__cause__` tells how the work had ended: `Finished`, or an error. A
-second one while the first waits goes on at once; its `__cause__` is then an `OutcomeUnknown`.
+its end, and then propagates. If it came too late, its `__cause__` tells how the work had ended: `Finished`, or an
+error. A second one while the first waits propagates at once; its `__cause__` is then an `OutcomeUnknown`.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
     app.py          the group of commands; loads a command's module when it is called
     main.py         main(): turns whatever a command raises into a message and an exit code
     exits.py        the exit codes
-    interrupts.py   signals, and what they left
+    interrupts.py   signals, and what they leave behind
     options.py      the options that commands share
     output.py       what goes to stdout and stderr
     progress.py     the progress bar
     load.py export.py server.py completion.py     the commands
 
-At the top of these modules stand click and the standard library only: `bulkio --help` waits for no other.
+These modules import only click and the standard library at their top, so that `bulkio --help` waits for nothing else.
 """
 
 from bulkio.cli.main import main

@@ -74,11 +74,11 @@ def _shared_options(
 def bench() -> None:
     """Compare every driver and method with what the server itself can do.
 
-    It makes a schema of its own in the database, which it drops in the end, and runs CHECKPOINT between the runs where
-    the role may: not for a server that others work on.
+    It creates a schema of its own in the database, which it drops at the end, and runs CHECKPOINT between the runs if
+    the role may: do not use it on a server that others work on.
 
-    Each run has a process of its own and stands next to a run of its limit; what it moved is compared before the
-    next one starts. Ratios are medians over the pairs; with fewer than 15 they are not for publication.
+    Each run has its own process and is paired with a run of its limit; what it moved is compared before the next one
+    starts. Ratios are medians over the pairs; with fewer than 15 pairs they are not for publication.
     """
 
 

@@ -46,15 +46,15 @@ def export(
       bulkio export orders - --format csv | head
       bulkio export --query 'select * from orders where id = $1' --param 7 a.csv
 
-    All rows come from one snapshot. The file appears under its name when it is complete and on disk; until then, a file
-    that was there before stays as it is.
+    All rows come from one snapshot. The file appears under its name once it is complete and on disk; until then, an
+    existing file of that name stays as it is.
 
     TABLE is `table` or `schema.table`, a view too. DEST's ending tells the format: .parquet or .pq; .arrow, .feather or
     .ipc (Arrow IPC file); .arrows (Arrow IPC stream); .csv. The last two may end in .gz or .zst, too. - is stdout,
     with --format.
 
-    Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
-    of them is set, it is the embedded server.
+    Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal with none
+    of them set, it is the embedded server.
     """  # noqa: D301 (\b is click's)
     table, dest = _table_and_dest(names, query)
     if params and query is None:

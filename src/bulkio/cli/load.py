@@ -49,14 +49,14 @@ def load(
       bulkio load trips/*.parquet public.trips --mode truncate
       bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
 
-    All rows are loaded in one transaction, or none. Columns go by their names; a value that does not fit its column
+    All rows are loaded in one transaction, or none. Columns are matched by name; a value that does not fit its column
     unchanged is an error that names its row and column.
 
     SOURCE is a Parquet, Arrow IPC or CSV file, a folder, a pattern like 'trips/*.parquet', or - for stdin. TABLE is
     `table` or `schema.table`; capitals and odd characters need double quotes, as in SQL.
 
-    Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal where none
-    of them is set, it is the embedded server.
+    Without --dsn the database is taken from BULKIO_DSN, DATABASE_URL or libpq's PG* variables; on a terminal with none
+    of them set, it is the embedded server.
     """  # noqa: D301 (\b is click's)
     sources, table = _sources_and_table(names)
     options["params"] = [parse_param(param) for param in params]

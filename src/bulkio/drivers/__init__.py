@@ -1,14 +1,14 @@
 """The two drivers behind `bulkio.protocols.Session`, and the one meaning of a row.
 
-A `Row` holds the same Python values whichever driver made it or takes it. `fetch` and `cursor` give such rows,
+A `Row` holds the same Python values whichever driver made it or takes it. `fetch` and `cursor` return such rows,
 `copy_in_records` takes them; None is NULL everywhere. Nothing is rounded, cut or turned into an extreme value:
 
     PostgreSQL                       Python
     bool                             bool
     int2, int4, int8, oid            int
-    float4, float8                   float (a float4 widened exactly)
-    numeric                          Decimal, NaN and ±Infinity too. The fraction's digits are the display scale;
-                                     `format(value, "f")` is PostgreSQL's own text of a finite one (asyncpg may give
+    float4, float8                   float (a float4 is widened exactly)
+    numeric                          Decimal, also for NaN and ±Infinity. The fraction's digits are the display scale;
+                                     `format(value, "f")` is PostgreSQL's own text of a finite value (asyncpg may give
                                      10^50 the exponent 48)
     text, varchar, bpchar, name      str; bpchar with its padding
     json, jsonb                      str, as the server writes it
@@ -18,14 +18,14 @@ A `Row` holds the same Python values whichever driver made it or takes it. `fetc
     timetz                           (int microseconds, int seconds west of UTC)
     timestamp, timestamptz           int, microseconds since 2000-01-01 (UTC); 2^63-1 and -2^63 are ±infinity
     interval                         (int months, int days, int microseconds)
-    an array of any of these         list; more dimensions are lists in lists. Lower bounds are not kept
+    an array of any of these         list; several dimensions are lists in lists. Lower bounds are lost
 
 Dates and times are PostgreSQL's own integers, because Python's cannot hold infinity, 24:00, BC or far years (asyncpg
-turns date.max into infinity in silence). `protocols.ROW_TYPE_OIDS` names the base types. A query that reads another
-type casts it in SQL, to text mostly ("char" and regclass in catalog queries too): what a driver would make of it is not
-promised.
+turns date.max into infinity in silence). `protocols.ROW_TYPE_OIDS` names the base types. A query that reads any
+other type casts it in SQL, mostly to text (also "char" and regclass in catalog queries): what a driver would return for
+it is undefined.
 
-This module imports no driver; `connect` imports the one that is asked for.
+This module imports no driver; `connect` imports the one that is requested.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Foreign errors, mapped onto bulkio's tree in this one place. No exception class of a driver passes it.
+"""Foreign errors, mapped onto bulkio's tree in this one place. No driver's exception gets past it.
 
-Told apart by module and attributes, so that neither driver is imported for the sake of the other:
+Errors are recognised by module and attributes, so that using one driver does not import the other:
 
     what                                                             becomes          retryable
     asyncpg, psycopg: SQLSTATE of class 08, 53300, 57P01 to 57P03    ConnectError     yes
@@ -12,7 +12,7 @@ Told apart by module and attributes, so that neither driver is imported for the 
     asyncpg's ClientConfigurationError, a bad conninfo               ConfigError      no
     the drivers' errors without SQLSTATE                             DriverError      no
 
-A message is the server's own, then where COPY stood, the detail and the hint. It never holds a password:
+A message is the server's own, followed by COPY's position, the detail and the hint. It never contains a password:
 neither driver puts one into its messages.
 """
 

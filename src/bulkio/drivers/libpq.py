@@ -1,12 +1,12 @@
 """Ask libpq itself what a connection string means: its parser, environment, service and password files.
 
-libpq has no call that resolves a connection string without connecting. But it resolves everything first, then
-checks the values, and opens a socket last. So a *probe* here is a connection with one value that libpq is
-bound to refuse: all that it resolved can be read, and nothing went over the network. No rule of libpq's is
-written twice.
+libpq has no call that resolves a connection string without connecting. But it first resolves everything, then
+checks the values, and only then opens a socket. So a *probe* here is a connection with one value that libpq is
+bound to refuse: everything that it resolved can be read, and nothing went over the network. None of libpq's rules
+is written here again.
 
-libpq's own messages quote parts of the connection string, and in a malformed one a part may be a piece of the
-password (``password=my secret``). So messages on syntax are our own words here; only messages on values pass
+libpq's own messages quote parts of the connection string, and in a malformed one such a part may come from the
+password (``password=my secret``). So messages about syntax are in our own words; only those about values pass
 through.
 """
 

@@ -62,14 +62,14 @@ csv = CsvFile
 def open_source(
     source: object, *, batch_rows: int, columns: Sequence[str] | None = None, allow_lossy: bool = False
 ) -> FileSource | StreamSource | CsvStream | RowSource:
-    """Open what the user wants to load; read metadata only.
+    """Open what the user wants to load, reading only metadata.
 
     `source` is a path, a folder (its files of known formats, by name), a glob pattern, a sequence of these, an object
     with `__arrow_c_stream__`, a Dataset, a list of dicts or of batches, an iterator of batches, or a file that is open
-    in binary mode. Batches have at most `batch_rows` rows, and only `columns`, in that order, where given.
-    `allow_lossy` drops the nanoseconds of timestamps for which a file has more than 64 bits (INT96 of Parquet): they
-    are handed on in microseconds. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not
-    fit together, unknown columns), `EncodeError` (a row that is not a dict), `ConfigError` (nothing that can be read).
+    in binary mode. Batches have at most `batch_rows` rows and, if `columns` is given, only these, in that order.
+    With `allow_lossy`, timestamps of more than 64 bits (Parquet's INT96) lose their nanoseconds: they are handed on in
+    microseconds. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together,
+    unknown columns), `EncodeError` (a row that is not a dict), `ConfigError` (not a source).
 
     >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
     15000

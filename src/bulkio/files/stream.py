@@ -1,11 +1,11 @@
 """Objects as sources: anything with `__arrow_c_stream__` or `__arrow_c_array__` (polars, DuckDB, pyarrow…).
 
-What an object of this process says of its buffers' lengths is trusted, as Arrow's C interface does not tell them.
-Offsets, sizes and views are not: the codec follows none that leads out of the array (`bytesview.pxd`, `listview.pxd` of
-`pgcopy`), and what pyarrow makes JSON of is validated first (`prepare`).
+The lengths of an object's buffers are trusted, because Arrow's C interface does not tell them. Offsets, sizes and views
+are not: the codec follows none that leads out of its array (`bytesview.pxd`, `listview.pxd` of `pgcopy`), and what
+pyarrow turns into JSON is validated first (`prepare`).
 
-Errors of pyarrow's and of the system's become `FileError`. What else the user's own Python raises, such as a generator
-of batches, comes through as it is.
+Errors of pyarrow and of the system become `FileError`. Any other exception of the user's own Python, such as a
+generator of batches, passes through unchanged.
 """
 
 from __future__ import annotations

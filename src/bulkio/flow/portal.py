@@ -1,16 +1,17 @@
-"""An event loop in a thread of its own, for a caller that has none; safe against exceptions from signal handlers.
+"""An event loop in its own thread, for a caller that has none; safe against exceptions from signal handlers.
 
-Such an exception (Ctrl-C raises KeyboardInterrupt) may come between any two instructions of the calling thread. Two
-rules keep it from leaving a thread that nobody ends, or waiting for one that never began:
+Such an exception (Ctrl-C raises KeyboardInterrupt) may strike between any two instructions of the calling thread. Two
+rules ensure that it leaves no thread that nobody ends, and that nobody waits for a thread that never began:
 
-- Whoever takes `_turn` first decides: the thread, which then runs the work; or the interrupted caller, and the thread,
-  should it still come up, does nothing.
-- The caller waits for a plain lock, whose `acquire` is one step for signals, and believes the flag `_ended` alone.
+- Whoever takes `_turn` first decides: either the thread, which then runs the work; or the interrupted caller, and then
+  the thread does nothing, should it still start.
+- The caller waits for a plain lock, whose `acquire` is a single step for signals, and trusts only the flag `_ended`.
 
-A first interruption cancels the work and waits for its end. A second one meanwhile goes on at once, without knowing.
+A first interruption cancels the work and waits for its end. A second one meanwhile stops waiting, so that the outcome
+is unknown.
 
-At Python's end, once the caller's own threads have ended, what is still open is cancelled, such as a read that was not
-read to its end, so that its session ends in order.
+When Python ends, after the caller's own threads, whatever is still open is cancelled, such as an unfinished read, so
+that its session is closed properly.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Work that no cancellation cuts off: it runs in a task of its own, whose end is waited for.
+"""Work that no cancellation cuts off: it runs in its own task, and its end is awaited.
 
-anyio's shields hold against anyio's cancel scopes alone. asyncio's own `Task.cancel`, `wait_for` and `timeout` end
-whatever the task awaits, shielded or not. A task of its own is out of their reach: it ends by itself, and only then
-does the one that waits for it hear of its cancellation. So such work sets its own limits in time.
+anyio's shields protect only against anyio's cancel scopes. asyncio's own `Task.cancel`, `wait_for` and `timeout` end
+whatever the task awaits, shielded or not. A separate task is out of their reach: it ends by itself, and only then is
+the waiting task told of its cancellation. So such work sets its own time limits.
 
-Out of reach are `asyncio.run`, which cancels every task of its loop when it ends, and what a caller makes of an answer:
-Python 3.11's `wait_for` throws the result of what it waited for away when the task that called it is cancelled.
+Two things remain out of our hands: `asyncio.run` cancels every task of its loop when it ends, and Python 3.11's
+`wait_for` discards the result that it waited for when the task that called it is cancelled.
 """
 
 from __future__ import annotations

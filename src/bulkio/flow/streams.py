@@ -5,13 +5,13 @@
 `Stream` is one such queue; either end may be a thread or a task. `pump` runs a blocking iterator in a worker
 thread and feeds a stream with it. Knows nothing of batches, files or sockets.
 
-The rules, which the tests hold it to:
+The rules, each of which has its test:
 
-- An item waits until it fits. Where nothing is queued every item fits: one above the budget passes alone.
-- The producer ends with `close` (the consumer still gets what is queued) or `fail` (it gets the error, now).
-- The consumer ends with `stop`: whatever waits at either end raises `Closed` at once, and so does every later
-  call. So an early end never looks like the end of the data. `with stream:` on the consumer's side calls it.
-- Items arrive once and in order. A cancelled `get` takes none, a cancelled `put` leaves none.
+- An item waits until it fits. In an empty queue every item fits: one above the budget passes alone.
+- The producer ends with `close` (the consumer still gets what is queued) or `fail` (it gets the error at once).
+- The consumer ends with `stop`: whoever waits at either end gets `Closed` at once, and so does every later call.
+  So an early end never looks like the end of the data. `with stream:` on the consumer's side calls it.
+- Items arrive once and in order. A cancelled `get` takes no item, a cancelled `put` leaves none behind.
 """
 
 from __future__ import annotations
@@ -239,12 +239,12 @@ def processors() -> int:
 
 
 async def pump(make: Callable[[], Iterable[T]], stream: Stream[T], size_of: Callable[[T], int]) -> None:
-    """Run the iterator that `make` gives in a worker thread, and feed `stream` with its items.
+    """Run the iterator that `make` returns in a worker thread, and feed its items to `stream`.
 
     `make` runs in that thread too, and the iterator is closed there. Its error goes to the stream's consumer
-    and is not raised here. Returns once the thread has ended: after the last item; and after the consumer has
-    stopped or this task was cancelled, as soon as the iterator gives its next item or raises. An iterator
-    that blocks on another stream is woken where that stream's own `pump` is cancelled as well.
+    and is not raised here. Returns once the thread has ended: after the last item or, if the consumer has stopped
+    or this task was cancelled, as soon as the iterator yields its next item or raises. An iterator that blocks on
+    another stream is woken if that stream's own `pump` is cancelled as well.
     """
     # A limiter of its own: threads that wait for each other must not share a bounded pool.
     limiter = anyio.CapacityLimiter(1)

@@ -1,10 +1,10 @@
-"""Types for columns of text, from all their values: only a type that prints every one of them as it stands.
+"""Types for columns of text, from all their values: only a type that prints each of them back exactly.
 
-Nothing is sampled, so that nothing is found out too late. An integer is bigint, whatever its size: a table outlives the
-file that it was made for. A column without any value is text.
+All values are examined, not a sample, so that no surprise comes later. An integer is bigint, whatever its size: a table
+outlives the file that it was made for. A column without any value is text.
 
-Where the source has a spelling of its own, its numbers and dates are looked at as `rewriting` will hand them on, and
-what that would refuse does not count: with a decimal comma 1,50 is numeric, and 1.50 is text.
+If the source has its own spelling, its numbers and dates are examined as `rewriting` will hand them on, and what that
+would refuse does not count as one: with a decimal comma 1,50 is numeric, and 1.50 is text.
 """
 
 from __future__ import annotations

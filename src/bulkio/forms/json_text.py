@@ -1,26 +1,26 @@
-r"""Arrow columns of any type -> JSON texts, one for each row: what nested columns become in json and jsonb. Pure.
+r"""Arrow columns of any type -> JSON texts, one for each row: the form of nested columns in json and jsonb. Pure.
 
-Every column is made column by column, by pyarrow's kernels; only rare values (control characters, years that pyarrow
-cannot spell, JSON inside JSON) are looked at one by one. What comes out:
+pyarrow's kernels convert whole columns; only rare values (control characters, years that pyarrow cannot spell, JSON
+inside JSON) are handled one by one. The result:
 
 | Arrow | JSON |
 |---|---|
-| struct, map | an object; of a map's keys, strings go as they are, the others as their text |
+| struct, map | an object; a map's string keys stay as they are, other keys become their text |
 | lists of every layout | an array |
-| integers, decimals, floats | a number with all its digits; a float's are the fewest that give the same float |
-| bool, null | true, false, null; every NULL inside is null, one outside stays NULL |
+| integers, decimals, floats | a number with all its digits; for a float, the fewest digits that give the same float |
+| bool, null | true, false, null; a NULL inside a value is null, a NULL outside stays NULL |
 | strings | a string |
 | dates, times, timestamps | a string, ISO 8601 with all digits; years outside 1 to 9999 as PostgreSQL spells them |
 | timestamps with a zone | the same instant in UTC, ending in Z |
 | durations, intervals | a string, ISO 8601 as PostgreSQL reads it: P1Y2M3DT4.5S |
-| binaries | a string, \x and hex, as PostgreSQL makes of bytea |
-| unions | what each value is; which of the types it had is not told |
+| binaries | a string, \x and hex, as PostgreSQL writes bytea |
+| unions | the form of each value; which of the types it had is lost |
 | arrow.uuid, arrow.json, arrow.bool8 | a string, the JSON itself, true or false |
 | other extension types | as their storage |
 
-NaN, infinities (of dates and times, too: the extreme integers), NUL characters, keys that are NULL or there twice, and
-text that is no JSON inside arrow.json are errors. -0.0 keeps its sign, and is refused on its way into jsonb, which has
-no such zero (`pgcopy.jsonbtext`). jsonb forgets the order of keys: that is its nature.
+NaN, infinities (including those of dates and times: the extreme integers), NUL characters, keys that are NULL or occur
+twice, and text inside arrow.json that is not JSON are errors. -0.0 keeps its sign, and is refused on its way into
+jsonb, which has no such zero (`pgcopy.jsonbtext`). jsonb does not keep the order of keys.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Python values -> Arrow columns, for rows that are dicts. Pure; no value is changed.
 
-pyarrow's own conversion is careless: a datetime into a date loses its time, an aware datetime into a timestamp its
-zone, a dict into a struct the keys that it does not know, True into a float is 1.0. So each value is looked at before.
-What a column becomes is told by the type that it goes into, where that is known: a `Form` for each type that takes
-these values as they are. Where there is none, or none that takes them, they are as Arrow infers them, of one type.
+pyarrow's own conversion is careless: a datetime loses its time in a date, an aware datetime its zone in a timestamp, a
+dict the unknown keys in a struct, and True becomes 1.0 in a float. So each value is checked first. If the type that a
+column goes into is known, it decides what the column becomes: there is a `Form` for each type that takes these values
+as they are. If it is not known, or has no such form, the values are what Arrow infers, all of one type.
 """
 
 from __future__ import annotations

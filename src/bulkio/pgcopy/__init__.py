@@ -11,8 +11,8 @@
         for batch in decoder.batches(): use(pyarrow.record_batch(batch))
     for batch in decoder.finish(): use(pyarrow.record_batch(batch))
 
-It knows Arrow through the C Data Interface alone. Which class encodes or decodes a column is written in the field's
-`Cast`, which `bulkio.types` chooses; `registry` maps its names to classes.
+It knows Arrow only through the C Data Interface. A field's `Cast`, which `bulkio.types` chooses, names the class that
+encodes or decodes its column; `registry` maps these names to classes.
 """
 
 from __future__ import annotations

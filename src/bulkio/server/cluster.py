@@ -1,15 +1,14 @@
-"""One PostgreSQL cluster in one folder: made on first use, started, stopped, found again by other processes.
+"""One PostgreSQL cluster in one folder: created on first use, started, stopped, and found again by other processes.
 
     ROOT/               0700, ours
-        data/           what initdb made; renamed into place when complete
-        run             the socket's folder, or a link to one in /tmp where the path would be too long
+        data/           the output of initdb; renamed into place when complete
+        run             the socket's folder, or a link to one in /tmp if the path would be too long
         postgresql.conf, pg_hba.conf   written anew at each start
         password        of the superuser, 0600
         lock            held while somebody starts or stops the server
         log, log.1      the server's own messages
 
-The configuration lies outside data/ so that a server which runs as another user cannot lead root's writes
-elsewhere.
+The configuration lies outside data/, so that a server that runs as another user cannot redirect root's writes.
 """
 
 from __future__ import annotations

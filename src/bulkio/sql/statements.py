@@ -140,13 +140,13 @@ TYPES_CHANGED = "bulkio: the types of the query's columns have changed, to "
 
 
 def with_types_checked(query: str, type_oids: Sequence[int]) -> str:
-    """Wrap a query so that it is an error, and no rows, where its columns' types are not these any more.
+    """Wrap a query so that it fails, without any rows, if its columns' types are no longer these.
 
-    Nothing locks the functions that a query calls: one that is dropped and made again may return another type than when
-    the columns were described. A cast would not do: it may round, or be a user's function.
+    Nothing locks the functions that a query calls: one that is dropped and created again may return another type than
+    when the columns were described. A cast would not do: it may round, or be a user's function.
 
-    The CASE that is never true is a null of the column's type, and of a domain's base type, as in a row description. It
-    has no column in it once it is planned, so the server looks once a query and not once a row.
+    The CASE that is never true is a null of the column's type (for a domain, of its base type), as in a row
+    description. Once planned it contains no column, so the server checks once a query and not once a row.
     """
     names = [quote_ident(f"c{i}") for i in range(len(type_oids))]
     types = ", ".join(f"pg_catalog.pg_typeof(CASE WHEN false THEN {name} END)::pg_catalog.oid" for name in names)
@@ -207,11 +207,11 @@ def with_array_shapes(query: str, width: int, arrays: Sequence[int]) -> str:
 
 
 def begin(*, read_only: bool) -> str:
-    """Build BEGIN with everything said, so that no default_transaction_* setting decides.
+    """Build a BEGIN that spells everything out, so that no default_transaction_* setting decides.
 
-    Under READ COMMITTED every statement takes a snapshot of its own, and so do the catalog queries and the COPY that
-    follow a lock. A stricter level takes its snapshot before the first lock: rows that a TRUNCATE, a rewrite or a swap
-    of tables has put there while the lock was waited for would be missing, without an error.
+    Under READ COMMITTED every statement takes its own snapshot, including the catalog queries and the COPY that follow
+    a lock. A stricter level takes its snapshot before the first lock: rows that appeared by a TRUNCATE, a rewrite or a
+    swap of tables while we waited for the lock would be missing, without an error.
 
     >>> begin(read_only=True)
     'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY'
@@ -220,13 +220,13 @@ def begin(*, read_only: bool) -> str:
 
 
 def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[str, ...]:
-    """Build the statements that every transaction begins with: no default of server or role changes a value.
+    """Build the statements that every transaction begins with, so that no default of server or role changes a value.
 
     They may be sent one by one or joined with ``"; "`` in one `execute`. SET LOCAL ends with the transaction,
-    so nothing leaks to the next client behind PgBouncer. How long to wait for a lock is what the server, the role or
-    the connection string says, unless there is a number here (0: for ever). See `LIFT_TIMEOUTS` for other limits.
+    so nothing leaks to the next client behind PgBouncer. The server, the role or the connection string decides how
+    long to wait for a lock, unless a number is given here (0: for ever). See `LIFT_TIMEOUTS` for other limits.
 
-    The search_path is `OWN_PATH` from here on; what is the user's runs after `USERS_PATH`.
+    The search_path is `OWN_PATH` from here on; whatever is the user's runs after `USERS_PATH`.
     """
     pins = [*_VALUE_PINS]
     if lock_timeout_ms is not None:

@@ -95,10 +95,10 @@ def _words(text: str) -> Iterator[str]:
 
 
 def bind_literals(query: str, params: Sequence[Param] = ()) -> str:
-    """Put quoted literals of unknown type in the places of ``$1`` … ``$n``; check that it is one statement.
+    """Replace ``$1`` … ``$n`` by quoted literals of unknown type; check that the text is one statement.
 
-    COPY takes no parameters, so they travel as text; as with a real parameter, the context decides the type.
-    One trailing semicolon is dropped. Strings, quoted names, dollar quotes and comments are left alone.
+    COPY takes no parameters, so they travel as text; as with real parameters, the context decides their types.
+    One trailing semicolon is dropped. Strings, quoted names, dollar quotes and comments stay as they are.
 
     >>> bind_literals("select * from t where a = $1 -- not $2", ["it's"])
     "select * from t where a = ('it''s') -- not $2"

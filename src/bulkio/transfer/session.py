@@ -222,16 +222,16 @@ async def server_judge(session: Session, dsn: str | None, options: ConnectOption
 
 
 async def commit(session: Session, judge: Judge) -> None:
-    """Commit, know whether it took effect, and close the session: what follows a COMMIT may not fail any more.
+    """Commit, learn whether it took effect, and close the session: nothing after a COMMIT may fail.
 
-    A cancellation that comes once COMMIT is sent is held back until the outcome is known. Where the transaction was
-    committed the cancellation is forgotten.
+    A cancellation that comes after COMMIT was sent is held back until the outcome is known. If the transaction was
+    committed, the cancellation is dropped.
 
     Raises:
         ConnectError: the connection was lost, and the judge says that nothing was changed.
         CancelledError: the caller was cancelled meanwhile, and nothing was changed.
-        OutcomeUnknown: the connection was lost, and the judge does not know; or the caller was cancelled, and there was
-            no answer within `OUTCOME_TIMEOUT_S` from then on.
+        OutcomeUnknown: the connection was lost, and the judge does not know; or the caller was cancelled, and no answer
+            came within `OUTCOME_TIMEOUT_S`.
     """
     patience = anyio.CancelScope()
 

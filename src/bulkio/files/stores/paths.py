@@ -62,11 +62,11 @@ def is_pipe(path: str | os.PathLike[str]) -> bool:
 
 
 def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[str]) -> Listing:
-    """Return the files that `sources` mean, those of each sorted by name.
+    """Return the files that `sources` name; those of each source are sorted by name.
 
     A folder means the files directly in it whose name ends in one of `suffixes`; hidden files, those that start with
-    an underscore and those of other formats are left out, with a note. A string that is no existing path may be a glob
-    pattern.
+    an underscore and those of other formats are left out, with a note. A string that is not an existing path may be a
+    glob pattern.
 
     Raises:
         ConfigError: a URL.

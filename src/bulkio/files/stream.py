@@ -21,6 +21,7 @@ from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files.chunks import check_count
 from bulkio.files.faults import is_pyarrow_s, reading
 from bulkio.files.formats.part import choose_columns
+from bulkio.forms.layouts import with_all_buffers
 from bulkio.protocols import Chunk
 from bulkio.show import printable, show_name
 
@@ -81,6 +82,7 @@ class StreamSource:
                 chosen = batch if self._columns is None else batch.select(list(self._columns))
                 if not chosen.schema.equals(self.schema, check_metadata=True):
                     chosen = pa.RecordBatch.from_arrays(chosen.columns, schema=self.schema)
+                chosen = _with_all_buffers(chosen)
                 for start in range(0, chosen.num_rows, self._batch_rows):
                     piece = chosen.slice(start, self._batch_rows)
                     # Cheap, it looks at the ends of offsets alone: the codec keeps what lies between within these.
@@ -168,12 +170,27 @@ def _open(source: object, name: str) -> pa.RecordBatchReader:
             return source
         if isinstance(source, pa.Table):
             return source.to_reader()
+        if isinstance(source, pa.RecordBatch):
+            return pa.RecordBatchReader.from_batches(source.schema, [source])
+        if isinstance(source, pa.ChunkedArray):
+            source = pa.chunked_array([with_all_buffers(chunk) for chunk in source.chunks], source.type)
+        if isinstance(source, pa.Array):
+            source = with_all_buffers(source)
         if hasattr(source, "__arrow_c_stream__"):
             return pa.RecordBatchReader.from_stream(source)
         batch = pa.record_batch(source)
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
     except (pa.ArrowException, TypeError, ValueError) as exc:
         raise ConfigError(f"{printable(name)}: gives no table, but {str(exc).splitlines()[0]}") from exc
+
+
+def _with_all_buffers(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Make up for what pyarrow leaves out of a whole batch, before it is cut: pieces share their buffers."""
+    columns = batch.columns
+    whole = [with_all_buffers(column) for column in columns]
+    if all(now is before for now, before in zip(whole, columns, strict=True)):
+        return batch
+    return pa.RecordBatch.from_arrays(whole, schema=batch.schema)
 
 
 def _select(schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema:

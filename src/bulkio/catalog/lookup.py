@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bulkio import catalog, sql
 from bulkio.catalog import Table, TableName, definition_query
+from bulkio.catalog.burdens import burdens_query
 from bulkio.catalog.definition import Definition
 from bulkio.catalog.dependents import dependents_query
 from bulkio.catalog.facts import Facts
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
 
     from bulkio.catalog import NamedType, SequenceUse, UniqueKey
+    from bulkio.catalog.burdens import Burden
     from bulkio.catalog.facts import Wanted
     from bulkio.catalog.question import Question
     from bulkio.protocols import Session
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Found",
+    "find_burdens",
     "find_definition",
     "find_sequences",
     "find_table",
@@ -197,6 +200,11 @@ async def _children(session: Session, table: Table) -> tuple[str, ...]:
     """Look up the tables that inherit from a table, by their names for messages; partitions are none."""
     names = await _ask(session, catalog.children_query(table.oid))
     return tuple(f"{show_name(name.schema or '')}.{show_name(name.name)}" for name in names)
+
+
+async def find_burdens(session: Session, table: Table) -> list[Burden]:
+    """Look up what each row costs that a table gets, beside being stored."""
+    return await _ask(session, burdens_query(table.oid))
 
 
 async def _unique_keys(session: Session, table: Table) -> tuple[UniqueKey, ...]:

@@ -118,6 +118,7 @@ def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
             "ddl": [*plan.types_ddl, *plan.ddl],
             "statements": [*plan.statements, *(plan.work.merge.statements if plan.work.merge else ())],
             "notes": list(plan.notes),
+            "slow": list(plan.slow),
             **_how(plan),
             "batch_rows": plan.request.batch_rows,
         }

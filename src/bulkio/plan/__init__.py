@@ -15,6 +15,7 @@ from bulkio.plan.refusals import refuse_changed
 from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
+from bulkio.plan.slowness import slow_notes
 from bulkio.plan.targets import target_casts
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "recorded_types",
     "refuse_changed",
     "refuse_stray_options",
+    "slow_notes",
     "table_columns",
     "target_casts",
     "with_sequences",

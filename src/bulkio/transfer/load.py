@@ -19,6 +19,7 @@ from bulkio import sql
 from bulkio.catalog import Table, TableName
 from bulkio.catalog.facts import Wanted
 from bulkio.catalog.lookup import (
+    find_burdens,
     find_sequences,
     find_table,
     gather,
@@ -46,6 +47,7 @@ from bulkio.plan import (
     recorded_types,
     refuse_changed,
     refuse_stray_options,
+    slow_notes,
     target_casts,
     with_sequences,
 )
@@ -214,9 +216,18 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     ):
         source = await shaped(session, opened, request)
         done = await foretell(session, source, request)
-        plan = await _plan(session, source, request, waits=False)
+        plan = await _with_slow_notes(session, await _plan(session, source, request, waits=False))
         await session.execute(sql.ROLLBACK)
         return replace(plan, notes=plan.notes + done)
+
+
+async def _with_slow_notes(session: Session, plan: LoadPlan) -> LoadPlan:
+    """Tell what of the table makes the load slow; a replace builds all of that behind the rows."""
+    replaces = plan.work.replacement is not None
+    table = None if plan.creates or replaces else await find_table(session, TableName(plan.schema, plan.table))
+    if table is None:
+        return plan
+    return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.freezes))
 
 
 class _opened:  # noqa: N801 - reads as a verb

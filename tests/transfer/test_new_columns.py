@@ -141,3 +141,23 @@ def test_partitions_get_them_too(dsn: str, tmp_path: Path) -> None:
     pq.write_table(ROWS, tmp_path / "a.parquet")
     bulkio.load(tmp_path / "a.parquet", "t", dsn, new_columns="add")
     assert fetch(dsn, "SELECT new FROM t_all ORDER BY id") == [("a",), ("b",)]
+
+
+@pytest.mark.parametrize("method", ["binary", "csv", "records"])
+def test_files_are_not_read_for_what_is_left_out(dsn: str, tmp_path: Path, method: str) -> None:
+    """A column that the table lacks or generates may be damaged: nobody looks at its pages."""
+    make(dsn, "CREATE TABLE t (id bigint, k bigint, gone bigint GENERATED ALWAYS AS (id * 2) STORED)")
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table(dict.fromkeys(("new", "old", "gone", "id"), range(2000))), path)
+    with pq.ParquetFile(path) as file:
+        chunks = [file.metadata.row_group(0).column(index) for index in (0, 2)]
+    data = bytearray(path.read_bytes())
+    for chunk in chunks:
+        start = chunk.dictionary_page_offset or chunk.data_page_offset
+        data[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    path.write_bytes(data)
+    report = bulkio.load(path, "t", dsn, method=method, rename={"old": "k"}, new_columns="ignore")
+    assert report.notes == ('the table has no column "new": it is left out',)
+    assert fetch(dsn, "SELECT count(*), sum(id), sum(k), sum(gone) FROM t") == [(2000, 1999000, 1999000, 3998000)]
+    with pytest.raises(bulkio.FileError):
+        bulkio.load(path, "t", dsn, columns=["new"], rename={"new": "k"})

@@ -20,7 +20,7 @@ from bulkio.options.templates import read_template
 from bulkio.show import did_you_mean, printable, show_name, show_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from bulkio.options.templates import Template
     from bulkio.protocols import Chunk, Fingerprint, Source, Spelling
@@ -78,6 +78,12 @@ class ShapedSource:
             names = self._source.schema.names
             known = {name: targets[self._new(name)] for name in names if self._new(name) in targets}
             self._source.set_types(known)
+            self.schema = self._schema()
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Let files not be read for these columns; what is added stays."""
+        if isinstance(self._source, FileSource):
+            self._source.leave_out([name for name in self._source.schema.names if self._new(name) in names])
             self.schema = self._schema()
 
     def batches(self) -> Iterator[pa.RecordBatch]:

@@ -20,7 +20,7 @@ from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.show import printable, show_name, show_option, show_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part
     from bulkio.protocols import Chunk, Fingerprint, PartRange, Spelling
@@ -67,6 +67,13 @@ class FileSource:
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
         self._running: WeakSet[Generator[pa.RecordBatch, None, None]] = WeakSet()
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Read these columns no more: nobody wants them."""
+        kept = tuple(name for name in self.schema.names if name not in names)
+        cheap = self._options.dictionary_columns.intersection(kept)
+        self._options = replace(self._options, columns=kept, dictionary_columns=cheap)
+        self.schema = pa.schema([self.schema.field(name) for name in kept], metadata=self.schema.metadata)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read all files in order. Raises `FileError`, also if a file does not give the rows it promises."""

@@ -29,7 +29,7 @@ from bulkio.catalog.lookup import (
     users_path,
 )
 from bulkio.errors import CountError, DriverError
-from bulkio.files import RowSource
+from bulkio.files import FileSource, RowSource
 from bulkio.files.shape import ShapedSource
 from bulkio.flow import shelter
 from bulkio.plan import (
@@ -128,6 +128,8 @@ async def _carry_out(session: Session, opened: Source, request: LoadRequest) -> 
     """Do all but COMMIT; return the plan that was carried out, and a report without times."""
     source = await shaped(session, opened, request)
     plan = await _plan(session, source, request)
+    if isinstance(source, FileSource | ShapedSource):
+        source.leave_out(set(source.schema.names).difference(field.name for field in plan.fields))
     rows, is_estimate = await rows_before(session, plan)
     await run_before(session, plan)
     sender = Sender(plan, source)

@@ -159,6 +159,17 @@ def test_delete_missing(dsn: str, by: str) -> None:
     assert fetch(dsn, "SELECT count(*), min(id), max(id) FROM t") == [(18, 3, 20)]
 
 
+def test_what_inherits_does_not_count_for_the_limit_of_deletes(dsn: str) -> None:
+    """Only the table's own rows are deleted, so the percentage is of these."""
+    make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)", *((i, "a") for i in range(10)))
+    make(dsn, "CREATE TABLE child () INHERITS (t)")
+    with connect(dsn) as conn:
+        conn.execute("INSERT INTO child SELECT g, 'a' FROM generate_series(100, 1000) AS g")
+    with pytest.raises(bulkio.SchemaError, match=r"the source lacks the keys of 10 of 10 rows"):
+        bulkio.load(table((10, "a")), "t", dsn, mode="upsert", delete_missing=True)
+    assert fetch(dsn, "SELECT count(*) FROM ONLY t") == [(10,)]
+
+
 def test_duplicates_are_refused_with_key_and_rows(dsn: str) -> None:
     """The message names the keys and the rows of the source."""
     make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")

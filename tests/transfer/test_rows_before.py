@@ -36,7 +36,10 @@ def test_partitions_are_counted_and_what_inherits_is_not(dsn: str) -> None:
         conn.execute("CREATE TABLE p (id int8) PARTITION BY RANGE (id)")
         conn.execute("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (2)")
         conn.execute("CREATE TABLE p2 PARTITION OF p DEFAULT")
+        conn.execute("CREATE TABLE t (id int8)")
+        conn.execute("CREATE TABLE child AS SELECT 4::int8 AS id; ALTER TABLE child INHERIT t")
     assert [before(dsn, "p"), before(dsn, "p")] == [(0, False), (3, False)]
+    assert [before(dsn), before(dsn)] == [(0, False), (3, False)]
 
 
 def test_a_large_table_is_estimated(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

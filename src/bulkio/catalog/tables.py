@@ -137,6 +137,7 @@ class Size:
     estimate: int | None
     #: True if this role would count every row, at the cost of reading them all
     countable: bool
+    is_partitioned: bool
 
 
 def size_query(schema: str, table: str) -> Question[Size]:
@@ -151,6 +152,8 @@ def size_query(schema: str, table: str) -> Question[Size]:
         "countable": "coalesce(bool_and(c.relkind = 'r'), true)"
         " AND pg_catalog.has_table_privilege((SELECT oid FROM named), 'SELECT')"
         " AND NOT pg_catalog.row_security_active((SELECT oid FROM named))",
+        "is_partitioned": "EXISTS (SELECT FROM named JOIN pg_catalog.pg_class AS t ON t.oid = named.oid"
+        " WHERE t.relkind = 'p')",
     }
     rest = """
         FROM pg_catalog.pg_class AS c

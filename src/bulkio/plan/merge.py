@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import SchemaError
 from bulkio.quote import quote_ident
 from bulkio.show import did_you_mean, show_name, show_option
-from bulkio.sql import KeyColumn, StagedInsert, merge
+from bulkio.sql import KeyColumn, StagedInsert, count_rows, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +37,8 @@ class Merge:
     in_two_steps: bool = False
     #: DELETE of the rows whose key is not staged; "" for none
     delete: str = ""
+    #: query of how many rows are left then
+    count: str = ""
     #: share of the table's rows that it may delete
     max_delete: str = ""
 
@@ -68,8 +70,9 @@ def plan_upsert(request: LoadRequest, target: Target) -> Merge:
     """
     plan = plan_insert_new(request, target)
     delete = ""
+    only = target.kind == "r"
     if request.delete_missing and not target.is_new:
-        delete = merge.delete_missing(target.schema, target.name, plan.insert.key, only=target.kind == "r")
+        delete = merge.delete_missing(target.schema, target.name, plan.insert.key, only=only)
     return Merge(
         plan.insert,
         plan.duplicates,
@@ -77,6 +80,7 @@ def plan_upsert(request: LoadRequest, target: Target) -> Merge:
         updates=_updates(request, target, plan.insert.key),
         in_two_steps=target.kind == "p" and target.server_version < _RETURNS_OLD,
         delete=delete,
+        count=count_rows(target.schema, target.name, only=only),
         max_delete=request.max_delete,
     )
 

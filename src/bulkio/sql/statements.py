@@ -260,13 +260,13 @@ CURRENT_USER = "SELECT current_user::pg_catalog.text"
 BACKEND = "SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_postmaster_start_time()::pg_catalog.text"
 
 
-def count_rows(schema: str, table: str) -> str:
-    """Build the count of a table's own rows, and of its partitions'; not of those that inherit from it otherwise.
+def count_rows(schema: str, table: str, *, only: bool) -> str:
+    """Build the count of a table's rows; `only` leaves out those of the tables that inherit, partitions too.
 
-    >>> count_rows("public", "trips")
-    'SELECT pg_catalog.count(*) FROM "public"."trips"'
+    >>> count_rows("public", "trips", only=True)
+    'SELECT pg_catalog.count(*) FROM ONLY "public"."trips"'
     """
-    return f"SELECT pg_catalog.count(*) FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+    return f"SELECT pg_catalog.count(*) FROM {'ONLY ' if only else ''}{qualified(schema, table)}"  # noqa: S608
 
 
 def holders_of(schema: str, table: str) -> str:

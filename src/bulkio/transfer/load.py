@@ -170,7 +170,7 @@ async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int,
         await _recount(session, plan, copied)
     changes = Changes(copied, 0, deleted)
     if plan.work.merge is not None:
-        changes = await merge(session, plan, plan.work.merge)
+        changes = await merge(session, plan.work.merge)
     await _advance_sequences(session, plan)
     if plan.work.freezes and copied:
         await session.execute(sql.analyze(plan.schema, plan.table))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bulkio import sql
 from bulkio.choices import share_of
 from bulkio.errors import SchemaError
 from bulkio.show import show_name, show_option, show_value
@@ -14,7 +13,7 @@ from bulkio.sql.merge import doubled_keys, doubled_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bulkio.plan import LoadPlan, Merge
+    from bulkio.plan import Merge
     from bulkio.protocols import Row, Session
 
 __all__ = ["Changes", "merge", "tag_rows"]
@@ -33,7 +32,7 @@ class Changes:
     deleted: int | None = 0
 
 
-async def merge(session: Session, plan: LoadPlan, work: Merge) -> Changes:
+async def merge(session: Session, work: Merge) -> Changes:
     """Bring the staged rows into the table, under the user's search_path, which triggers and defaults need.
 
     Raises:
@@ -44,19 +43,19 @@ async def merge(session: Session, plan: LoadPlan, work: Merge) -> Changes:
             raise await _doubled(session, work)
     else:
         work = replace(work, insert=replace(work.insert, order=""))
-    deleted = await _delete(session, plan, work) if work.delete else 0
+    deleted = await _delete(session, work) if work.delete else 0
     inserted, updated = await _insert(session, work)
     return Changes(inserted, updated, deleted)
 
 
-async def _delete(session: Session, plan: LoadPlan, work: Merge) -> int:
+async def _delete(session: Session, work: Merge) -> int:
     """Delete what the source lacks, up to the limit. Nobody else writes: the table is locked."""
     deleted = tag_rows(await session.execute(work.delete))
     if not deleted:
         return 0
     rows = deleted
     if work.max_delete.endswith("%"):
-        [(left,)] = await session.fetch(sql.count_rows(plan.schema, plan.table))
+        [(left,)] = await session.fetch(work.count)
         rows += int(str(left))
     if deleted > share_of(work.max_delete, rows):
         of_all = f" of {rows:,}" if work.max_delete.endswith("%") else ""

@@ -31,6 +31,6 @@ async def rows_before(session: Session, plan: LoadPlan) -> tuple[int | None, boo
     question = catalog.size_query(plan.schema, plan.table)
     [size] = question.read(await session.fetch(question.sql))
     if size.countable and size.bytes <= COUNTED_BYTES:
-        [(count,)] = await session.fetch(sql.count_rows(plan.schema, plan.table))
+        [(count,)] = await session.fetch(sql.count_rows(plan.schema, plan.table, only=not size.is_partitioned))
         return int(str(count)), False
     return size.estimate, size.estimate is not None

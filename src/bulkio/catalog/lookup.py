@@ -164,7 +164,7 @@ async def _table(session: Session, table: TableName | int) -> Table | None:
         relation.oid,
         relation.kind,
         tuple(columns),
-        has_triggers=relation.has_triggers,
+        may_change_rows=relation.may_change_rows,
     )
 
 

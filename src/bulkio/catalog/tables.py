@@ -86,7 +86,7 @@ class Relation:
     oid: int
     #: pg_class.relkind
     kind: str
-    has_triggers: bool
+    may_change_rows: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,9 @@ class Table:
     #: pg_class.relkind
     kind: str
     columns: tuple[Column, ...]
-    #: triggers that a statement on it fires; those that one of its partitions has alone do not count
-    has_triggers: bool = False
+    #: True if a row may be stored otherwise than it was given, or outlive its DELETE: there are triggers or rules, or
+    #: tables that inherit, partitions too, and may have some
+    may_change_rows: bool = False
 
 
 def table_query(table: TableName | int) -> Question[Relation]:
@@ -115,7 +116,7 @@ def table_query(table: TableName | int) -> Question[Relation]:
         "name": "c.relname::pg_catalog.text",
         "oid": "c.oid::bigint",
         "kind": "c.relkind::pg_catalog.text",
-        "has_triggers": "c.relhastriggers",
+        "may_change_rows": "c.relhastriggers OR c.relhasrules OR c.relhassubclass",
     }
     return Question(
         Relation,

@@ -39,7 +39,7 @@ class Work:
     staging: tuple[str, str] | None = None
     #: condition that every row must meet, in brackets; "" for none
     where: str = ""
-    #: query of how many rows meet it in the end, where a trigger may have changed one; "" for none
+    #: query of how many rows meet it in the end, where a trigger or a rule may have changed or kept one; "" for none
     recount: str = ""
     #: statements that bring the rows from the staging table into the table
     merge: Merge | None = None

@@ -180,13 +180,15 @@ async def _store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int,
 async def _recount(session: Session, plan: LoadPlan, copied: int) -> None:
     """Compare the rows that meet the condition with those loaded, under the user's path: nobody else writes.
 
-    COPY looks at a row before its triggers do; what they have made of it, the next run would not delete.
+    COPY looks at a row before its triggers do; what they have made of it, the next run would not delete. Nor are rows
+    deleted that a trigger or a rule has kept.
     """
     [(found,)] = await session.fetch(plan.work.recount)
     if int(str(found)) != copied:
         raise CountError(
             f"{copied} rows were loaded, and {found} of the table's rows meet the condition {show_option('where')}: a"
-            " trigger changes what it is about, so that a second run would not find them; nothing was loaded",
+            " trigger or a rule changes what it is about, or keeps rows from being deleted, so that a second run would"
+            " store rows twice; nothing was loaded",
             expected=copied,
             found=int(str(found)),
         )

@@ -12,6 +12,7 @@ import pytest
 
 import bulkio
 from servers import connect, fetch
+from traps import with_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +133,15 @@ def test_temporary_tables_do_not_stand_before_the_catalog(dsn: str) -> None:
             """
         )
     assert bulkio.load(ROWS, "t", dsn).rows == 2
+
+
+@pytest.mark.parametrize("mode", ["append", "create", "replace"])
+def test_rows_do_not_go_with_a_temporary_table(dsn: str, mode: str) -> None:
+    """Where the path begins with pg_temp, a new table is a temporary one, unless its schema is named."""
+    path = with_path(dsn, "pg_temp, public")
+    with pytest.raises(bulkio.SchemaError, match=r"would be, a temporary one.*name the table with its schema"):
+        bulkio.load(ROWS, "t", path, mode=mode)
+    assert bulkio.load(ROWS, "public.t", path, mode=mode).table == "public.t"
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

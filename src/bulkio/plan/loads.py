@@ -148,12 +148,23 @@ def plan_load(request: LoadRequest, source: SourceFacts, database: Database) -> 
     _refuse_unknown_types(request, source)
     if source.rows == 0 and empties(request) and request.if_empty == "error":
         raise empty_source(request, source.name)
+    _refuse_temporary(database)
     if database.table is None:
         return _plan_new(request, source, database)
     if not MODES[request.mode].loads_existing:
         append, truncate = show_option("mode", "append"), show_option("mode", "truncate")
         raise SchemaError(f"table {database.name} exists already: use {append} to add rows, {truncate} to replace them")
     return _plan_existing(request, source, database.table, database)
+
+
+def _refuse_temporary(database: Database) -> None:
+    """Refuse a temporary table: it goes with the connection, or behind a pooler it is somebody else's."""
+    schema = database.new_schema if database.table is None else database.table.schema
+    if schema is not None and schema.startswith(_TEMPORARY):
+        raise SchemaError(
+            f"table {database.name} is, or would be, a temporary one, since pg_temp comes first in the search_path: its"
+            " rows would be gone with the connection; name the table with its schema, as in public.t"
+        )
 
 
 def empty_source(request: LoadRequest, name: str) -> SchemaError:
@@ -310,6 +321,9 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
         )
     return request.method
 
+
+#: what the schemas of temporary tables begin with, each session's own
+_TEMPORARY = "pg_temp"
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"})
 

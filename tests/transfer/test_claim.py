@@ -386,6 +386,30 @@ def test_a_row_that_came_without_the_lock_stops_the_load(one_dsn: str, path: Pat
     assert bulkio.load(path, "t", one_dsn, load_id="x").already
 
 
+def test_a_row_that_the_ledger_drops_stops_the_load(dsn: str, path: Path) -> None:
+    """Rows are not stored where no record of them is: the retry would store them again."""
+    bulkio.load(path, "t", dsn, load_id="first")
+    with connect(dsn) as conn:
+        conn.execute("CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'")
+        conn.execute("CREATE TRIGGER f BEFORE INSERT ON bulkio_ledger.loads FOR EACH ROW EXECUTE FUNCTION f()")
+    with pytest.raises(bulkio.LedgerError, match=r"the ledger has not kept the row of load 'x'.*trigger or a rule"):
+        bulkio.load(path, "t", dsn, load_id="x")
+    assert count(dsn) == 3
+
+
+@pytest.mark.parametrize("value", [float("nan"), "1", b"\0", None])
+def test_parameters_are_recorded_as_the_texts_that_they_are(one_dsn: str, path: Path, value: object) -> None:
+    """Each value that a parameter can have goes into the ledger, and comes back the same."""
+    options = {"mode": "replace-where", "where": "a < 9 OR $1 IS NULL", "params": [value], "load_id": "x"}
+    assert [bulkio.load(path, "t", one_dsn, **options).already for _ in range(2)] == [False, True]
+
+
+def test_a_number_and_its_text_are_one_parameter(one_dsn: str, path: Path) -> None:
+    """The command line has texts alone; what they say to the server is the same."""
+    options = {"mode": "replace-where", "where": "a < $1", "load_id": "x"}
+    assert [bulkio.load(path, "t", one_dsn, params=[nine], **options).already for nine in (9, "9")] == [False, True]
+
+
 def test_restart_loads_again_and_replaces_the_row(one_dsn: str, path: Path) -> None:
     """The rows of another file, under the same id, in one transaction with the ledger."""
     with connect(one_dsn) as conn:

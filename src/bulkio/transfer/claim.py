@@ -20,9 +20,9 @@ from bulkio.catalog.lookup import look_up
 from bulkio.errors import ConfigError, ConnectError, DriverError, LedgerError, LoadDiffers, LoadRunning
 from bulkio.files.identity import csv_options
 from bulkio.flow import shelter
-from bulkio.options import LoadRequest, fields_of
+from bulkio.options import LoadRequest, fields_of, param_text
 from bulkio.plan.refusals import refuse_changed
-from bulkio.show import printable, show_option, show_value
+from bulkio.show import printable, show_name, show_option, show_value
 from bulkio.sql import ledger as statements
 from bulkio.transfer import ledger
 from bulkio.transfer.records import LoadFacts, LoadRecord, differences
@@ -94,6 +94,8 @@ def _recorded_options(request: LoadRequest) -> dict[str, object]:
         for name, (value, each) in values.items()
         if each.option.is_recorded and value != each.default and value not in ({}, ())
     }
+    if request.params:  # what the server reads: JSON has no NaN, and 1 is the same as '1'
+        given["params"] = [param_text(value) for value in request.params]
     options: dict[str, object] = json.loads(json.dumps({**given, **csv_options(request.source)}, default=str))
     return options
 
@@ -196,12 +198,13 @@ class Claim:
 
         Raises:
             LoadRunning: another run has recorded the load, although this one has its lock.
+            LedgerError: the row is not there, although nothing has refused it.
         """
         values = self._values(plan, report)
         statement = statements.insert_load(self._schema, values, replaces=self._request.restart)
         async with ledger.using(self._schema):
             try:
-                await session.execute(f"{sql.OWN_PATH}; {statement}; {sql.USERS_PATH}")
+                await session.execute(f"{sql.OWN_PATH}; {statement}")
             except DriverError as error:
                 if error.sqlstate != _TAKEN:
                     raise
@@ -210,6 +213,13 @@ class Claim:
                     " try again to get its report",
                     load_id=self._load_id,
                 ) from error
+            if not await self._is_recorded(session):
+                raise LedgerError(
+                    f"the ledger has not kept the row of load {show_value(self._load_id)}, so nothing was loaded: a"
+                    f" trigger or a rule of {show_name(self._schema)}.{show_name(statements.LOADS)} has dropped it",
+                    load_id=self._load_id,
+                )
+        await session.execute(sql.USERS_PATH)
         return self._judge()
 
     def _values(self, plan: LoadPlan, report: LoadReport) -> dict[str, str]:

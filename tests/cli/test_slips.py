@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import psycopg
+
     from cli.program import Program
 
 
@@ -50,6 +52,15 @@ def test_types_in_one_list(bulkio: Program, orders: Path) -> None:
     done = bulkio("load", orders, "t", "--types", "id=bigint,note=text")
     assert done.code == 6
     assert '"id=bigint,note": --types names it; repeat --types for each column' in done.err
+
+
+def test_a_table_that_has_capitals(bulkio: Program, db: psycopg.Connection, orders: Path, tmp_path: Path) -> None:
+    """The name that is meant is shown as the shell takes it."""
+    db.execute('CREATE TABLE "My-Table" (id int)')
+    done = bulkio("export", "My_Table", tmp_path / "x.csv")
+    assert (done.code, done.err) == (6, "Error: table my_table does not exist; did you mean '\"My-Table\"'?\n")
+    done = bulkio("load", orders, "My_Table", "--mode", "truncate")
+    assert "did you mean '\"My-Table\"'? If not" in done.err
 
 
 def test_a_file_that_is_there_is_no_table(bulkio_alone: Program, orders: Path) -> None:

@@ -138,13 +138,15 @@ async def _name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
     return counted
 
 
-async def similar_table(session: Session, name: TableName) -> str | None:
+async def similar_table(session: Session, name: TableName) -> TableName | None:
     """Look up the table whose name is most like that of one that does not exist; None where none is like it."""
     path = await path_schemas(session)
     known = await _ask(session, catalog.tables_query())
-    others = {str(TableName(None, table.name) if table.schema in path else table) for table in known}
-    others |= {str(table) for table in known if name.schema is not None or table.name == name.name}
-    return nearest(str(name), others) or next((other for other in others if other.endswith(f".{name.name}")), None)
+    others = [TableName(None, table.name) if table.schema in path else table for table in known]
+    others += [table for table in known if name.schema is not None or table.name == name.name]
+    by_text = {str(other): other for other in others}
+    near = nearest(str(name), by_text)
+    return by_text[near] if near else next((table for table in known if table.name == name.name), None)
 
 
 async def find_table(session: Session, name: TableName) -> Table | None:

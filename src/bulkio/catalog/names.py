@@ -37,11 +37,25 @@ class TableName:
         """Name it as messages do."""
         return printable(self.name if self.schema is None else f"{self.schema}.{self.name}")
 
+    @property
+    def typed(self) -> str:
+        """The name as an argument, for messages that say what to type.
+
+        >>> TableName("sales", "My-Table").typed
+        'sales."My-Table"'
+        """
+        return show_typed(printable(".".join(_spelled(part) for part in (self.schema, self.name) if part is not None)))
+
 
 # As parse_ident of src/backend/utils/adt/misc.c reads them; but for the vertical tab, which is a blank to some servers.
 _BLANKS = " \t\n\r\f"
 _NAME = rf'(?:"(?:[^"\0\ud800-\udfff]|"")+"|{UNQUOTED_NAME})'
 _TABLE = re.compile(rf"[{_BLANKS}]*{_NAME}(?:[{_BLANKS}]*\.[{_BLANKS}]*{_NAME})?[{_BLANKS}]*")
+
+
+def _spelled(part: str) -> str:
+    """Quote a part of a name where that is needed: unquoted, the server would fold it."""
+    return part if _UNQUOTED.fullmatch(part) and part == part.lower() else quote_ident(part)
 
 
 def is_table_name(text: str) -> bool:

@@ -178,7 +178,7 @@ def empty_source(request: LoadRequest, name: str) -> SchemaError:
 def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> LoadPlan:
     if not MODES[request.mode].creates:
         why = f"table {database.name} does not exist, so it cannot be truncated"
-        near = "" if database.similar is None else f"did you mean {database.similar}? If not, "
+        near = "" if database.similar is None else f"did you mean {database.similar.typed}? If not, "
         raise SchemaError(f"{why}: {near}use {show_option('mode', 'create')} or {show_option('mode', 'append')}")
     schema = database.new_schema
     if schema is None:

@@ -62,7 +62,7 @@ class Database:
     #: the database's encoding
     charset: Charset = UTF8
     #: name of the table that is most like the missing one
-    similar: str | None = None
+    similar: TableName | None = None
     #: the server's version as a number, such as 180003
     server_version: int = 0
 

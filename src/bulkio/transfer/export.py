@@ -238,7 +238,7 @@ async def _table_rows(session: Session, request: ReadRequest | ExportRequest) ->
 
 async def _no_table(session: Session, name: TableName) -> SchemaError:
     near = await similar_table(session, name)
-    return SchemaError(f"table {name} does not exist" + ("" if near is None else f"; did you mean {near}?"))
+    return SchemaError(f"table {name} does not exist" + ("" if near is None else f"; did you mean {near.typed}?"))
 
 
 async def _read_binary(session: Session, stream: BatchStream) -> None:

@@ -32,15 +32,19 @@ def test_a_retry_says_that_it_did_nothing(bulkio: Program, db: psycopg.Connectio
 
 def test_another_file_is_an_error_that_names_flags(bulkio: Program, orders: Path, tmp_path: Path) -> None:
     """Exit 1: the first load stands, and the message says what differs and what to do."""
-    bulkio("load", orders, "orders", "--load-id", "x")
+    first = bulkio("load", orders, "orders", "--load-id", "x", "--mode", "replace")
+    assert first.code == 0
     other = tmp_path / "other.csv"
     other.write_text("id,note\n1,a\n")
-    done = bulkio("load", other, "orders", "--load-id", "x", "--json")
+    done = bulkio("load", other, "orders", "--load-id", "x", "--mode", "replace", "--json")
     assert done.code == 1
     assert "Error: load 'x' is done, and was another one:\n  file 1, " in done.err
     assert done.err.endswith("use another --load-id, or load again under this one (--restart)\n")
     error = json.loads(done.out)["error"]
     assert (error["type"], error["load_id"], error["retryable"]) == ("LoadDiffers", "x", False)
+    assert bulkio("load", orders, "orders", "--load-id", "y").code == 0
+    appended = bulkio("load", other, "orders", "--load-id", "y")
+    assert appended.err.endswith("use another --load-id\n")  # a restart would be refused
 
 
 def test_a_second_run_at_the_same_time_exits_with_8(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
@@ -108,7 +112,7 @@ def test_loads_are_listed_shown_and_forgotten(bulkio: Program, orders: Path) -> 
     assert (refused.code, "load 'b' has appended 1,000 rows to public.orders" in refused.err) == (1, True)
     assert bulkio("loads", "forget", "a").out == "load a is forgotten; its rows in public.orders stay\n"
     assert json.loads(bulkio("loads", "gc", "--older-than", "0d", "--json").out) == {"forgotten": ["b"]}
-    assert bulkio("loads", "gc", "--older-than", "90d").out == "0 loads are forgotten\n"
+    assert bulkio("loads", "gc", "--older-than", "90d").out == "0 loads were forgotten\n"
 
 
 def test_what_is_wrong_in_a_call(bulkio: Program, orders: Path) -> None:

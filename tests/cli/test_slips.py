@@ -54,6 +54,47 @@ def test_types_in_one_list(bulkio: Program, orders: Path) -> None:
     assert '"id=bigint,note": --types names it; repeat --types for each column' in done.err
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--param", "1"), "Error: --param is for --mode replace-where, not for --mode append"),
+        (("--mode", "replace-where", "--where", "id = $1"), "give a value for each (--param)"),
+        (("--mode", "replace-where", "--where", "id ="), "Error: --where: syntax error"),
+        (("--mode", "replace-where", "--where", "ids = 1"), 'Error: --where: column "ids" does not exist'),
+        (("--mode", "replace-where", "--where", "id = 'x'"), "Error: --where: invalid input syntax"),
+        (("--mode", "replace-where", "--where", "id > 999"), "999 of the source's 1000 rows do not meet the"),
+        (("--mode", "replace-where", "--where", "id <> 1"), "1 of the source's 1000 rows does not meet the condition"),
+        (("--mode", "upsert", "--key", "idd"), 'and --key names it; did you mean "id"?'),
+        (("--mode", "upsert", "--key", "id"), 'CREATE UNIQUE INDEX ON "public"."t" ("id") makes one'),
+    ],
+)
+def test_a_slip_in_a_mode(
+    bulkio: Program, db: psycopg.Connection, orders: Path, flags: tuple[str, ...], words: str
+) -> None:
+    """The message says which flag it is about, and what to do."""
+    db.execute("CREATE TABLE t (id int8, note text)")
+    done = bulkio("load", orders, "t", *flags)
+    assert words in done.err
+    assert done.out == ""
+    assert db.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_deleting_more_than_is_allowed(bulkio: Program, db: psycopg.Connection, orders: Path, tmp_path: Path) -> None:
+    """The message has the number to allow; with it, the same command succeeds."""
+    assert bulkio("load", orders, "t", "--mode", "upsert", "--key", "id").code == 0
+    (tmp_path / "one.csv").write_text("id\n1\n")
+    command = ("load", tmp_path / "one.csv", "t", "--mode", "upsert", "--delete-missing")
+    assert "if they shall go, allow it (--max-delete 999)" in bulkio(*command).err
+    assert bulkio(*command, "--max-delete", "999").code == 0
+    assert db.execute("SELECT count(*) FROM t").fetchone() == (1,)
+
+
+def test_a_plan_shows_a_condition_in_one_line(bulkio: Program, orders: Path) -> None:
+    """It shows no line ends that bulkio has put there."""
+    done = bulkio("load", orders, "t", "--mode", "replace-where", "--where", "id > 0", "--dry-run")
+    assert "rows that meet (id > 0): any other is an error" in done.out
+
+
 def test_a_table_that_has_capitals(bulkio: Program, db: psycopg.Connection, orders: Path, tmp_path: Path) -> None:
     """The name that is meant is shown as the shell takes it."""
     db.execute('CREATE TABLE "My-Table" (id int)')

@@ -43,7 +43,7 @@ def list_(options: dict[str, Any], *, as_json: bool) -> None:
         _show_table(records)
 
 
-@loads.command("show")
+@loads.command("show", short_help="Show all that is recorded of a load.")
 @click.argument("load_id", metavar="ID")
 @field_options(RecordRequest)
 @output_options
@@ -63,7 +63,7 @@ def show_(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
             _show_fields({name: value}, "")
 
 
-@loads.command()
+@loads.command(short_help="Forget a load; its rows stay.")
 @click.argument("load_id", metavar="ID")
 @field_options(RecordRequest)
 @output_options
@@ -81,7 +81,7 @@ def forget(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
         show(f"load {printable(record.load_id)} is forgotten; its rows in {printable(record.table)} stay")
 
 
-@loads.command()
+@loads.command(short_help="Forget the loads that ended long ago.")
 @field_options(GcRequest)
 @output_options
 def gc(options: dict[str, Any], *, as_json: bool) -> None:
@@ -95,10 +95,10 @@ def gc(options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json({"forgotten": [record.load_id for record in records]})
     else:
-        show(f"{len(records):,} loads are forgotten" if len(records) != 1 else "1 load is forgotten")
+        show(f"{len(records):,} loads were forgotten" if len(records) != 1 else "1 load was forgotten")
 
 
-@loads.command()
+@loads.command(short_help="Print the SQL that makes the ledger.")
 @field_options(DdlRequest)
 @output_options
 def ddl(options: dict[str, Any], *, as_json: bool) -> None:

@@ -110,7 +110,7 @@ class LoadPlan:
             f" with {self.driver}, method {self.method}, mode {self.request.mode}",
             "in one transaction on one connection: all rows or none",
             *(f"  before: {printable(statement.text)}" for statement in self.around.before),
-            *(f"  {printable(statement)}" for statement in self.types_ddl + self.statements),
+            *(f"  {_shown(statement)}" for statement in self.types_ddl + self.statements),
             *self._work_lines(),
             *(f"  {each.option}: {printable(each.text)}" for each in self.around.after + self.around.check),
             "columns",
@@ -124,7 +124,7 @@ class LoadPlan:
     def _work_lines(self) -> Iterator[str]:
         """Show what becomes of the rows, where that is more than to be stored in the table."""
         if self.work.where:
-            yield f"  COPY takes rows that meet {printable(self.work.where)}: any other is an error"
+            yield f"  COPY takes rows that meet {_shown(self.work.where)}: any other is an error"
         if self.work.merge is not None:
             yield "  COPY into the staging table, then"
             yield from (f"  {printable(statement)}" for statement in self.work.merge.statements)
@@ -173,6 +173,11 @@ def empty_source(request: LoadRequest, name: str) -> SchemaError:
         f"{printable(name)} has no rows, and {show_option('mode', request.mode)} would delete the table's: if that is"
         f" what you want, say so with {show_option('if_empty', 'ok')}"
     )
+
+
+def _shown(statement: str) -> str:
+    """Show a statement in one line, without the line ends that keep the user's condition apart."""
+    return printable(statement.replace("(\n", "(").replace("\n)", ")"))
 
 
 def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> LoadPlan:

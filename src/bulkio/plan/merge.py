@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio.errors import SchemaError
-from bulkio.quote import quote_ident
+from bulkio.quote import name_list, quote_ident
 from bulkio.show import did_you_mean, show_name, show_option
 from bulkio.sql import KeyColumn, StagedInsert, count_rows, merge
 
@@ -90,6 +90,7 @@ def _key(request: LoadRequest, target: Target) -> tuple[KeyColumn, ...]:
     wanted = request.key
     if target.is_new:
         return tuple(map(KeyColumn, _new_key(request, target)))
+    _refuse_absent(wanted or (), target.columns, f"{show_option('key')} names it")
     fits = [key for key in target.keys if (key.is_primary if wanted is None else set(key.names) == set(wanted))]
     usable = next((key for key in fits if not key.fault), None)
     if usable is None:
@@ -100,6 +101,7 @@ def _key(request: LoadRequest, target: Target) -> tuple[KeyColumn, ...]:
 
 def _new_key(request: LoadRequest, target: Target) -> tuple[str, ...]:
     """Return the key of a table that is to be created: what was asked for, or else the source's own primary key."""
+    _refuse_absent(request.key or (), target.columns, f"{show_option('key')} names it")
     names = tuple(request.key or next((key.names for key in target.keys), ()))
     if not names:
         table = f"{show_name(target.schema)}.{show_name(target.name)}"
@@ -118,7 +120,8 @@ def _no_key(request: LoadRequest, target: Target) -> str:
     else:
         what = f"table {table} has no unique key on {_names(request.key)} that mode {request.mode} can use"
     if not target.keys:
-        return f"{what}; it has none: CREATE UNIQUE INDEX makes one"
+        columns = name_list(request.key) if request.key else "…"
+        return f"{what}; it has none: CREATE UNIQUE INDEX ON {table} ({columns}) makes one"
     return f"{what}; it has:" + "".join(f"\n  {line}" for line in _key_lines(target.keys))
 
 

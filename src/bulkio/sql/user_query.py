@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConfigError
 from bulkio.options import param_text
 from bulkio.quote import UNQUOTED_NAME, quote_literal, refuse_nul
+from bulkio.show import show_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -168,7 +169,8 @@ def _comment_end(query: str, start: int) -> int:
 def _literal(token: str, params: Sequence[Param], used: set[int]) -> str:
     number = int(token[1:])
     if not 1 <= number <= len(params):
-        raise ConfigError(f"the query uses {token}, but {len(params)} parameters were given")
+        mend = f"give a value for each ({show_option('params')})"
+        raise ConfigError(f"the query uses {token}, but {len(params)} parameters were given: {mend}")
     used.add(number)
     # The brackets keep it apart from its neighbours: two literals on two lines would be one string.
     return f"({quote_literal(param_text(params[number - 1], number))})"

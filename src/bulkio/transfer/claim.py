@@ -182,9 +182,10 @@ class Claim:
         facts = self._facts(schema or "", found.name.name if found.table is None else found.table.name)
         if different := differences(record.facts, facts):
             lines = "".join(f"\n  {printable(line)}" for line in different)
+            again = f", or load again under this one ({show_option('restart', value=True)})"
             raise LoadDiffers(
                 f"load {show_value(self._load_id)} is done, and was another one:{lines}\nuse another"
-                f" {show_option('load_id')}, or load again under this one ({show_option('restart', value=True)})",
+                f" {show_option('load_id')}{'' if 'append' in (record.facts.mode, self._request.mode) else again}",
                 load_id=self._load_id,
                 differences=different,
             )

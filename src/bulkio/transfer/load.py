@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from bulkio.options import LoadRequest
     from bulkio.plan import Replacement
@@ -383,8 +384,21 @@ async def _prepare_table(session: Session, plan: LoadPlan) -> int | None:
         await (open_reads.watch(readers, work, name) if readers else work())
     if not plan.work.delete:
         return None if truncates else 0
-    async with users_path(session):
-        return tag_rows(await session.execute(plan.work.delete))
+    with _naming_condition():
+        async with users_path(session):
+            return tag_rows(await session.execute(plan.work.delete))
+
+
+@contextmanager
+def _naming_condition() -> Iterator[None]:
+    """Let the server's error about the user's condition say so: its spelling, its names, its values."""
+    try:
+        yield
+    except DriverError as error:
+        state = error.sqlstate or ""
+        if state[:2] not in ("22", "42") or state == "42501":  # a right is missing, which says what to do
+            raise
+        raise error.about(show_option("where")) from error.__cause__
 
 
 async def _advance_sequences(session: Session, plan: LoadPlan) -> None:
@@ -413,9 +427,10 @@ def _compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:
     if sent == 0 and empties(plan.request) and plan.request.if_empty == "error":
         raise empty_source(plan.request, plan.source)
     if sent == promised and copied < sent and plan.work.where:
+        do = "does" if sent - copied == 1 else "do"
         raise CountError(
-            f"{sent - copied} of the source's {sent} rows do not meet the condition {show_option('where')}, so nothing"
-            " was loaded",
+            f"{sent - copied} of the source's {sent} rows {do} not meet the condition {show_option('where')}, so"
+            " nothing was loaded: leave such rows out of the source, or widen the condition",
             expected=sent,
             found=copied,
         )

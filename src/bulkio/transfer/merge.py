@@ -61,7 +61,8 @@ async def _delete(session: Session, work: Merge) -> int:
         of_all = f" of {rows:,}" if work.max_delete.endswith("%") else ""
         raise SchemaError(
             f"the source lacks the keys of {deleted:,}{of_all} rows of the table, and"
-            f" {show_option('max_delete')} allows {work.max_delete} to be deleted: if they shall go, allow more"
+            f" {show_option('max_delete')} allows {work.max_delete} to be deleted: if they"
+            f" shall go, allow it ({show_option('max_delete', str(deleted))})"
         )
     return deleted
 

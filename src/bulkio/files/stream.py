@@ -21,7 +21,7 @@ from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files.chunks import check_count
 from bulkio.files.faults import is_pyarrow_s, reading
 from bulkio.files.formats.part import choose_columns
-from bulkio.forms.layouts import with_all_buffers
+from bulkio.forms.layouts import has_views, with_all_buffers
 from bulkio.protocols import Chunk
 from bulkio.show import printable, show_name
 
@@ -186,11 +186,10 @@ def _open(source: object, name: str) -> pa.RecordBatchReader:
 
 def _with_all_buffers(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Make up for what pyarrow leaves out of a whole batch, before it is cut: pieces share their buffers."""
-    columns = batch.columns
-    whole = [with_all_buffers(column) for column in columns]
-    if all(now is before for now, before in zip(whole, columns, strict=True)):
-        return batch
-    return pa.RecordBatch.from_arrays(whole, schema=batch.schema)
+    for index, field in enumerate(batch.schema):
+        if has_views(field.type):
+            batch = batch.set_column(index, field, with_all_buffers(batch.column(index)))
+    return batch
 
 
 def _select(schema: pa.Schema, columns: tuple[str, ...]) -> pa.Schema:

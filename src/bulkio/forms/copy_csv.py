@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from bulkio.forms.layouts import map_entries
+from bulkio.forms.layouts import map_entries, texts_where
 from bulkio.forms.times import (
     DATE_INFINITIES,
     DAY_US,
@@ -213,7 +213,7 @@ def _strings(column: pa.Array, how: Cast) -> list[str | None]:
 
 
 def _with_nulls(literals: list[str], column: pa.Array) -> pa.Array:
-    return pc.if_else(column.is_valid(), pa.array(literals, pa.large_string()), pa.scalar(None, pa.large_string()))
+    return texts_where(column.is_valid(), pa.array(literals, pa.large_string()))
 
 
 def _texts(column: pa.Array, form: Callable[..., str]) -> pa.Array:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import ConfigError
+from bulkio.forms.layouts import texts_where
 
 __all__ = ["DateFormat"]
 
@@ -46,7 +47,7 @@ class DateFormat:
     def one_spelling(self, texts: pa.Array) -> pa.Array:
         """Write as ISO 8601 what has each digit: 01.02.2025, where `iso` takes 1.2.2025, too. Null for all else."""
         full = pc.match_substring_regex(texts, rf"^{self._full_date}(?: \d{{2}}:.+)?$")
-        return self.iso(pc.if_else(full, texts, pa.scalar(None, texts.type)), with_time=True)
+        return self.iso(texts_where(full, texts), with_time=True)
 
     def iso(self, texts: pa.Array, *, with_time: bool = False) -> pa.Array:
         """Write `texts` as ISO 8601 does; return null for what is not written so. No calendar is looked at."""

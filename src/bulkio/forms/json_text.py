@@ -33,7 +33,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.errors import EncodeError, SchemaError
-from bulkio.forms.layouts import map_entries, without_run_ends
+from bulkio.forms.layouts import map_entries, texts_where, without_run_ends
 from bulkio.forms.times import date_text, timestamp_text
 from bulkio.show import show_name, show_type, show_value
 from bulkio.types.arrow_json import is_json
@@ -165,7 +165,7 @@ def _or_null(texts: pa.Array) -> pa.Array:
 
 def _masked(texts: pa.Array, column: pa.Array) -> pa.Array:
     """Make null what is null in `column`."""
-    return pc.if_else(column.is_valid(), texts, pa.scalar(None, _TEXT)) if column.null_count else texts
+    return texts_where(column.is_valid(), texts) if column.null_count else texts
 
 
 def _as_text(column: pa.Array) -> pa.Array:
@@ -361,11 +361,11 @@ def _map(column: pa.Array) -> pa.Array:
 
 def _keys(keys: pa.Array, spans: _Spans) -> pa.Array:
     """Return the keys as JSON strings, each only once in its map."""
-    _refuse(keys, keys.is_null(), "a map's key is NULL")
     arrow = keys.type.value_type if pa.types.is_dictionary(keys.type) else keys.type
     if not any(test(arrow) for test in _KEY_TESTS):
         raise _NoForm(f"a map's keys of Arrow's {arrow} cannot be keys in JSON: cast them in the source first")
     names = _texts(keys)
+    _refuse(keys, names.is_null(), "a map's key is NULL")  # an older pyarrow sees no NULL among a dictionary's values
     if any(test(arrow) for test in _BARE_TESTS):
         names = _join('"', names, '"')
     _refuse_equal_names(keys, names, spans)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["map_entries", "with_all_buffers", "without_run_ends"]
+__all__ = ["has_views", "map_entries", "texts_where", "with_all_buffers", "without_run_ends"]
 
 
 def map_entries(column: pa.Array) -> pa.Array:
@@ -24,6 +24,12 @@ def without_run_ends(column: pa.Array) -> pa.Array:
     places = pa.array(range(len(column.values)), pa.int64())
     runs = pa.RunEndEncodedArray.from_arrays(column.run_ends, places)
     return pa.DictionaryArray.from_arrays(pc.run_end_decode(runs.slice(column.offset, len(column))), column.values)
+
+
+def texts_where(mask: pa.Array, texts: pa.Array) -> pa.Array:
+    """Return texts where `mask` is true, and null elsewhere."""
+    # not by a null scalar, with which pyarrow before 24 takes wrong bytes of texts that begin at an offset
+    return pc.if_else(mask, texts, pa.nulls(len(texts), texts.type))
 
 
 def with_all_buffers(array: pa.Array) -> pa.Array:
@@ -42,15 +48,31 @@ def with_all_buffers(array: pa.Array) -> pa.Array:
     return pa.ipc.open_stream(sink.getvalue()).read_next_batch().column(0)
 
 
+def has_views(kind: pa.DataType) -> bool:
+    """Tell whether strings or binaries in a type, at any depth, are views."""
+    for name in ("storage_type", "value_type"):  # of extensions; of dictionaries, lists, run-ends
+        if hasattr(kind, name):
+            return has_views(getattr(kind, name))
+    return _is_view(kind) or any(has_views(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
+
+
 def _lacks_buffers(array: pa.Array) -> bool:
-    if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
+    if not has_views(array.type):
+        return False
+    if _is_view(array.type):
         _, _, *data = array.buffers()
         return any(buffer is None for buffer in data)
     return any(map(_lacks_buffers, _children(array)))
 
 
 def _children(array: pa.Array) -> list[pa.Array]:
+    """Return the children that views may be in: of some other types an older pyarrow makes no arrays."""
     for name in ("storage", "dictionary", "values"):  # of extensions, dictionaries, and lists, maps, run-ends
         if hasattr(array, name):
             return [getattr(array, name)]
-    return [array.field(index) for index in range(array.type.num_fields)]
+    kind = array.type
+    return [array.field(index) for index in range(kind.num_fields) if has_views(kind.field(index).type)]

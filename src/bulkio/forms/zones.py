@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bulkio.forms.layouts import texts_where
+
 __all__ = ["Zone"]
 
 #: pattern of an ISO date, with or without its time of day to the minute at least, and no zone
@@ -42,7 +44,7 @@ class Zone:
         row = pc.index(strange, True).as_py()
         if row >= 0:
             raise ValueError(row, "is not an ISO date and time, with a zone or without one")
-        plain = pc.if_else(local, texts, pa.scalar(None, texts.type))
+        plain = texts_where(local, texts)
         # a date alone is its midnight
         plain = pc.if_else(pc.equal(pc.utf8_length(plain), _DATE_CHARS), _joined(plain, _MIDNIGHT), plain)
         days = pc.utf8_slice_codeunits(plain, 0, _DATE_CHARS).dictionary_encode()

@@ -45,6 +45,14 @@ def test_help_begins_with_an_example(bulkio_alone: Program, command: str) -> Non
     assert all(len(line) <= 80 for line in lines[:LINES])
 
 
+def test_help_shows_numbers_in_a_word(bulkio_alone: Program) -> None:
+    """A number is N, not the name of a class."""
+    help_text = bulkio_alone("load", "--help").out
+    assert "--skip-lines N " in help_text
+    assert "--retries N " in help_text
+    assert "INTEGER" not in help_text
+
+
 def test_bench_tells_what_it_does_to_the_server(bulkio_alone: Program) -> None:
     """A bench makes a schema and runs CHECKPOINT."""
     text = bulkio_alone("bench", "--help").out

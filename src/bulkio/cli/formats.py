@@ -35,7 +35,9 @@ _LOADS = (
         callback=lambda _ctx, _option, texts: parse_columns(texts),
         help="CSV: the columns' names, of a file that has none.",
     ),
-    click.option("--skip-lines", type=click.IntRange(0), help="CSV: lines before the header that are left out."),
+    click.option(
+        "--skip-lines", type=click.IntRange(0), metavar="N", help="CSV: lines before the header that are left out."
+    ),
     click.option("--encoding", metavar="NAME", help="CSV: utf-16, latin-1, cp1252, ...  [default: utf-8]"),
     click.option("--decimal-comma", is_flag=True, default=None, help="CSV: numbers are written as 1234,50."),
     click.option("--date-format", metavar="FORMAT", help="CSV: how dates are written, such as DD.MM.YYYY."),

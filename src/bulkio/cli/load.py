@@ -47,6 +47,7 @@ def load(
       bulkio load sales.csv sales --infer --delimiter ';' --decimal-comma
       cat sales.csv | bulkio load - sales --format csv
       bulkio load trips/*.parquet public.trips --mode truncate
+      bulkio load customers.csv customers --mode upsert --key id
       bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
 
     All rows are loaded in one transaction, or none. Columns are matched by name; a value that does not fit its column

@@ -129,7 +129,8 @@ def field_options(request: type) -> Callable[[Command], Command]:
 
 def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Make the option of the command line from that of the request: its type tells how it is written."""
-    flag = functools.partial(click.option, show_flag(field.name), field.name, metavar=field.option.metavar)
+    metavar = "N" if field.shape is int else field.option.metavar
+    flag = functools.partial(click.option, show_flag(field.name), field.name, metavar=metavar)
     shown = "" if field.option.default is None else f"  [default: {field.option.default}]"
     text = field.option.help
     if field.shape is bool:

@@ -27,6 +27,7 @@ QUESTIONS = {
     "sequences_query": catalog.sequences_query(1259),
     "nullable_query": catalog.nullable_query(1259),
     "children_query": catalog.children_query(1259),
+    "key_columns_query": catalog.key_columns_query(1259),
     "name_query": catalog.name_query("pg_class"),
     "name_bytes_query": catalog.name_bytes_query(["é"]),
     "types_query": catalog.types_query([23]),

@@ -397,6 +397,34 @@ def test_keys_are_compared_as_the_index_compares_them(dsn: str) -> None:
     assert fetch(dsn, 'SELECT k FROM t ORDER BY k COLLATE "C"') == [("A",), ("b",)]
 
 
+def test_two_indexes_that_compare_in_different_ways_are_refused(dsn: str) -> None:
+    """ON CONFLICT goes by both: A would be dropped as if it were a, which the chosen key tells apart."""
+    with connect(dsn) as conn:
+        try:
+            conn.execute("CREATE COLLATION loose (provider=icu, locale='und-u-ks-level2', deterministic=false)")
+        except psycopg.errors.FeatureNotSupported:
+            lacking("ICU")
+        conn.execute("CREATE TABLE t (k text PRIMARY KEY, v text); CREATE UNIQUE INDEX other ON t (k COLLATE loose)")
+    with pytest.raises(bulkio.SchemaError, match='"t_pkey", and "other", which compares in another way'):
+        bulkio.load(pa.table({"k": ["a", "A"], "v": ["1", "2"]}), "t", dsn, mode="insert-new")
+
+
+def test_a_second_index_on_the_key(dsn: str) -> None:
+    """One that is deferrable is refused, as ON CONFLICT does; one that says the same does no harm."""
+    make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text UNIQUE)")
+    with connect(dsn) as conn:
+        conn.execute('CREATE UNIQUE INDEX same ON t (id DESC); CREATE UNIQUE INDEX c ON t (v COLLATE "C")')
+        conn.execute(
+            "CREATE UNIQUE INDEX part ON t (id) WHERE v = 'x'; CREATE UNIQUE INDEX p ON t (v text_pattern_ops)"
+        )
+    for key in ("id", "v"):
+        assert bulkio.load(table((1, "a")), "t", dsn, mode="upsert", key=[key]).rows == 1
+    with connect(dsn) as conn:
+        conn.execute("ALTER TABLE t ADD CONSTRAINT late UNIQUE (id) DEFERRABLE")
+    with pytest.raises(bulkio.SchemaError, match='unique on "id": "t_pkey", and "late", which is deferrable'):
+        bulkio.load(table((1, "a")), "t", dsn, mode="upsert")
+
+
 def test_triggers_count_and_run_under_the_users_path(dsn: str) -> None:
     """What a BEFORE trigger drops is skipped; what it changes is stored as it says."""
     make(dsn, "CREATE TABLE t (id bigint PRIMARY KEY, v text)", (1, "a"))

@@ -29,6 +29,17 @@ class UniqueKey:
     is_primary: bool
     #: reason why it cannot tell whether a row exists; "" if it can
     fault: str = ""
+    #: columns, each with what makes two values of it equal; None if ON CONFLICT on these columns does not go by it
+    equality: frozenset[tuple[str, str]] | None = None
+
+    def competes_with(self, other: UniqueKey) -> bool:
+        """Tell whether ON CONFLICT on the columns of the other key would go by this one, too, and it is another rule.
+
+        It goes by every index on just these columns, whatever the collation, and fails where one is deferrable.
+        """
+        if self.equality is None or set(self.names) != set(other.names):
+            return False
+        return self.equality != other.equality or self.fault != other.fault
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,6 +58,10 @@ class KeyPart:
     column: str | None
     collate: str
     equals: str
+    #: True if ON CONFLICT may go by the index
+    is_arbiter: bool
+    #: operator, and the collation that makes different texts equal, if any; as text
+    equality: str
 
 
 def key_columns_query(oid: int) -> Question[KeyPart]:
@@ -66,6 +81,8 @@ def key_columns_query(oid: int) -> Question[KeyPart]:
             CASE WHEN l.oid IS NOT NULL AND l.oid <> a.attcollation
                  THEN pg_catalog.format(' COLLATE %I.%I', ln.nspname, l.collname) ELSE '' END""",
         "equals": "pg_catalog.format('%I.%s', pn.nspname, p.oprname)",
+        "is_arbiter": "i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisexclusion",
+        "equality": "pg_catalog.format('%s %s', p.oid, CASE WHEN NOT l.collisdeterministic THEN l.oid END)",
     }
     rest = f"""
         FROM pg_catalog.pg_index AS i
@@ -92,5 +109,8 @@ def unique_keys(parts: Iterable[KeyPart]) -> tuple[UniqueKey, ...]:
         first, *rest = group
         fault = next((part.fault for part in (first, *rest) if part.fault), "")
         columns = [KeyColumn(p.column, p.collate, p.equals) for p in (first, *rest) if p.column is not None]
-        keys.append(UniqueKey(first.index, tuple(columns), first.is_primary, fault))
+        equality = frozenset((p.column, p.equality) for p in (first, *rest) if p.column is not None)
+        keys.append(
+            UniqueKey(first.index, tuple(columns), first.is_primary, fault, equality if first.is_arbiter else None)
+        )
     return tuple(keys)

@@ -95,6 +95,8 @@ def _key(request: LoadRequest, target: Target) -> tuple[KeyColumn, ...]:
     usable = next((key for key in fits if not key.fault), None)
     if usable is None:
         raise SchemaError(_no_key(request, target), columns=tuple(wanted or ()))
+    if rival := next((key for key in target.keys if key.competes_with(usable)), None):
+        raise SchemaError(_two_keys(usable, rival), columns=usable.names)
     _refuse_absent(usable.names, target.columns, "the key has it")
     return usable.columns
 
@@ -123,6 +125,14 @@ def _no_key(request: LoadRequest, target: Target) -> str:
         columns = name_list(request.key) if request.key else "…"
         return f"{what}; it has none: CREATE UNIQUE INDEX ON {table} ({columns}) makes one"
     return f"{what}; it has:" + "".join(f"\n  {line}" for line in _key_lines(target.keys))
+
+
+def _two_keys(usable: UniqueKey, rival: UniqueKey) -> str:
+    pair = f"{show_name(usable.index)}, and {show_name(rival.index)}"
+    return (
+        f"two indexes are unique on {_names(usable.names)}: {pair}, which {rival.fault or 'compares in another way'};"
+        " ON CONFLICT goes by both, so that a row may be taken for another: drop one of them"
+    )
 
 
 def _key_lines(keys: Iterable[UniqueKey]) -> Iterator[str]:

@@ -9,16 +9,26 @@ from __future__ import annotations
 import pyarrow as pa
 
 from bulkio.types.arrow_json import json_type
+from gaps import lacking
 
-__all__ = ["VIEWS_IN_EXTENSIONS", "halves"]
+__all__ = ["NULL_LISTS", "VIEWS_IN_EXTENSIONS", "halves", "needs_pyarrow"]
 
 if not hasattr(pa, "json_"):
     pa.json_ = json_type
     pa.decimal32 = pa.decimal64 = pa.decimal128
 
+RELEASE = int(pa.__version__.split(".")[0])
 #: whether extension types over string views can be handed over: before 20 the sizes of their buffers stay behind, and
 #: bulkio refuses them as damaged (docs/support.md)
-VIEWS_IN_EXTENSIONS = int(pa.__version__.split(".")[0]) >= 20
+VIEWS_IN_EXTENSIONS = RELEASE >= 20
+#: what pyarrow does since 26
+NULL_LISTS = "keeps NULLs among fixed-size lists in Parquet"
+
+
+def needs_pyarrow(release: int, what: str) -> None:
+    """Skip this test where pyarrow is older than the first release that can do `what`: docs/support.md has the list."""
+    if release > RELEASE:
+        lacking(f"pyarrow {release}, which {what}")
 
 
 def _takes_floats() -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files import open_sink, open_source
+from older_pyarrow import needs_pyarrow
 
 TABLE = pa.table({"id": pa.array(range(1000), pa.int64()), "text": [f"text {n}" for n in range(1000)]})
 SUFFIXES = (".parquet", ".arrow", ".arrows", ".arrows.gz", ".arrows.zst")
@@ -228,6 +229,8 @@ FIT = (
 @pytest.mark.parametrize("kind", FIT, ids=str)
 def test_types_come_back(tmp_path, suffix, kind):
     """Every type that an export gives, as the type it was."""
+    if kind == pa.string_view() and suffix == ".parquet":
+        needs_pyarrow(21, "writes views to Parquet")
     schema = pa.schema([pa.field("x", kind)])
     sink = open_sink(tmp_path / f"x{suffix}", schema)
     sink.commit()

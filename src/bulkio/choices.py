@@ -42,7 +42,7 @@ _REPLACING = (
     "replace puts a new table with the source's columns in the table's place; truncate keeps the table and replaces its"
     " rows"
 )
-_MERGING = "upsert inserts new rows and updates those whose key is there, insert-new leaves these as they are"
+_MERGING = "upsert inserts new rows and updates those whose key exists, insert-new leaves these as they are"
 
 #: words that other tools have for a mode, with what fits here
 MODE_ADVICE = {

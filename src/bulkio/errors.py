@@ -228,7 +228,7 @@ class LoadRunning(LedgerError):  # noqa: N818 - nothing is wrong
 
 
 class LoadDiffers(LedgerError):  # noqa: N818 - each of them may be right
-    """The load of this id is done, and was another one; nothing was changed. `differences` says in what."""
+    """The load of this id is done, and was a different one; nothing was changed. `differences` says in what."""
 
     def __init__(self, message: str, *, load_id: str | None = None, differences: tuple[str, ...] = ()) -> None:
         super().__init__(message, load_id=load_id)

@@ -102,7 +102,7 @@ def test_password_on_the_command_line(bulkio: Program, one_dsn: str, orders: Pat
     done = bulkio("load", orders, "orders", "--dsn", one_dsn, "--quiet")
     password = conninfo_to_dict(one_dsn)["password"]
     assert done.code == 0
-    assert done.err.startswith("Warning: a password stands in --dsn")
+    assert done.err.startswith("Warning: --dsn contains a password")
     assert str(password) not in done.err
 
 

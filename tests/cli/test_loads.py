@@ -38,7 +38,7 @@ def test_another_file_is_an_error_that_names_flags(bulkio: Program, orders: Path
     other.write_text("id,note\n1,a\n")
     done = bulkio("load", other, "orders", "--load-id", "x", "--mode", "replace", "--json")
     assert done.code == 1
-    assert "Error: load 'x' is done, and was another one:\n  file 1, " in done.err
+    assert "Error: load 'x' is done, and was a different one:\n  file 1, " in done.err
     assert done.err.endswith("use another --load-id, or load again under this one (--restart)\n")
     error = json.loads(done.out)["error"]
     assert (error["type"], error["load_id"], error["retryable"]) == ("LoadDiffers", "x", False)

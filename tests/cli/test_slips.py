@@ -84,7 +84,7 @@ def test_deleting_more_than_is_allowed(bulkio: Program, db: psycopg.Connection, 
     assert bulkio("load", orders, "t", "--mode", "upsert", "--key", "id").code == 0
     (tmp_path / "one.csv").write_text("id\n1\n")
     command = ("load", tmp_path / "one.csv", "t", "--mode", "upsert", "--delete-missing")
-    assert "if they shall go, allow it (--max-delete 999)" in bulkio(*command).err
+    assert "if that is what you want, allow it (--max-delete 999)" in bulkio(*command).err
     assert bulkio(*command, "--max-delete", "999").code == 0
     assert db.execute("SELECT count(*) FROM t").fetchone() == (1,)
 

@@ -84,7 +84,7 @@ def test_a_file_that_was_replaced_meanwhile(tmp_path: Path) -> None:
     ("file", "kind", "message"),
     [
         (io.BytesIO(b"a,b\n1,2\n"), ConfigError, r"CSV is not guessed: if it is one, say so .*bulkio\.csv"),
-        (io.BytesIO(b""), ConfigError, "of no format that bulkio knows"),
+        (io.BytesIO(b""), ConfigError, "its format is not one that bulkio knows"),
         (io.StringIO("a,b\n"), ConfigError, "open it in binary mode"),
         (io.BytesIO(FORMATS["parquet"][:-20]), FileError, "cannot be read"),
         (io.BytesIO(FORMATS["arrows"][:-20]), FileError, "cut short|cannot be read"),

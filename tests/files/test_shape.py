@@ -114,9 +114,9 @@ def test_what_is_refused(rename: dict[str, str], add: dict[str, str], message: s
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{fil}", r"has \{fil\}, which stands for nothing: there are \{file\}, .*did you mean \"file\"\?"),
-        ("{}", r"has \{\}, which stands for nothing"),
-        ("{now:%Y}", r"has \{now:%Y\}, which stands for nothing"),
+        ("{fil}", r"has \{fil\}, which is not a placeholder: there are \{file\}, .*did you mean \"file\"\?"),
+        ("{}", r"has \{\}, which is not a placeholder"),
+        ("{now:%Y}", r"has \{now:%Y\}, which is not a placeholder"),
         ("{row!r}", r"has \{row!r\}"),
         ("a}", r"has a brace that stands alone: write \{\{ and \}\} for braces"),
         ("{", "has a brace that stands alone"),

@@ -35,7 +35,7 @@ def test_lengths_are_the_columns() -> None:
     """bit(n) takes n bits and no other number, varbit(n) n at most."""
     assert encode_text("10101", base_type("bit", 5)) == b"\0\0\0\5\xa8"
     for text in ("1010", "101010", ""):
-        with pytest.raises(EncodeError, match=rf"'{text}' has not as many bits as bit\(5\)"):
+        with pytest.raises(EncodeError, match=rf"'{text}' does not have the number of bits of bit\(5\)"):
             encode_text(text, base_type("bit", 5))
     assert encode_text("10101", base_type("varbit", 5)) == b"\0\0\0\5\xa8"
     with pytest.raises(EncodeError, match=r"is longer than varbit\(5\) allows"):
@@ -55,7 +55,7 @@ def test_decoder_checks_counts_and_padding() -> None:
         with pytest.raises(DecodeError, match="wrong length"):
             decode([cell], VARBIT)
     for cell in (b"\xff\xff\xff\xff", b"\0\0\0\5\xac", b"\0\0\0\x09\xff\x40"):
-        with pytest.raises(DecodeError, match="the bytes are no valid varbit"):
+        with pytest.raises(DecodeError, match="the bytes are not a valid varbit"):
             decode([cell], VARBIT)
 
 

@@ -189,7 +189,7 @@ REFUSED = {
     "MEANS_INFINITY": (
         _moments((1 << 63) - 1),
         base_type("timestamp"),
-        "9223372036854775807 has an infinite date or time, as DuckDB for one writes it",
+        "9223372036854775807 has an infinite date or time, which DuckDB, for one, writes as an extreme",
     ),
     "BAD_VALUE": (BAD_INDEX, base_type("text"), "an index points outside its dictionary"),
 }

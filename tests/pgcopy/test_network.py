@@ -107,7 +107,7 @@ def test_inet_decoder_checks_every_byte() -> None:
         *(bytes([2, 33]) + good[2:], good[:2] + b"\1" + good[3:], good[:3] + b"\5" + good[4:]),
         *(b"\4" + sixteen[1:], sixteen[:1] + b"\x81" + sixteen[2:]),
     ):
-        with pytest.raises(DecodeError, match="the bytes are no valid inet"):
+        with pytest.raises(DecodeError, match="the bytes are not a valid inet"):
             decode([bad], INET)
 
 

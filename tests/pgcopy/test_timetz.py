@@ -116,7 +116,7 @@ def test_decoder_checks_lengths_and_ranges() -> None:
         with pytest.raises(DecodeError, match=f"expected 12 bytes, found {n}"):
             decode([bytes(n)], TIMETZ)
     for us, west in ((-1, 0), (DAY_US + 1, 0), (0, 16 * 3600), (0, -16 * 3600), (0, -(2**31))):
-        with pytest.raises(DecodeError, match="the bytes are no valid timetz"):
+        with pytest.raises(DecodeError, match="the bytes are not a valid timetz"):
             decode([struct.pack("!qi", us, west)], TIMETZ)
     assert decode([bytes(12), None], TIMETZ, chunk_bytes=1).to_pylist() == ["00:00:00+00", None]
 

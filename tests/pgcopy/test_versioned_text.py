@@ -24,7 +24,7 @@ def test_the_version_is_written_and_checked() -> None:
     assert decode([b"\1$.\xc3\xa4", None, b"\1"], JSONPATH, chunk_bytes=1).to_pylist() == ["$.ä", None, ""]
     for cell, message in (
         (b"", "expected 1 bytes, found 0"),
-        (b"\2$", "the bytes are no valid jsonpath"),
+        (b"\2$", "the bytes are not a valid jsonpath"),
         (b"\1\xff", "not valid UTF-8"),
         (b"\1a\0", "a NUL character"),
     ):

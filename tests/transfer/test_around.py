@@ -84,10 +84,10 @@ def test_every_mode_takes_them_and_rolls_all_back(dsn: str, mode: Mode) -> None:
     [
         ("SELECT count(*) = 3 AS ok, count(*) AS n, max(v) FROM t", """it gave "ok": 'f', "n": '2', "max": 'b'"""),
         ("SELECT NULL::boolean", 'it gave "bool": NULL'),
-        ("SELECT true WHERE false", "it gave no row"),
-        ("SELECT id > 1 AS ok FROM t ORDER BY id", """it gave more than one row, the first being "ok": 'f'"""),
+        ("SELECT true WHERE false", "it returned no row"),
+        ("SELECT id > 1 AS ok FROM t ORDER BY id", """it returned more than one row, the first being "ok": 'f'"""),
         ("SELECT 1", "the first column of its result must be boolean, and is not"),
-        ("SELECT true FROM (VALUES (1), (2)) AS x -- both", "it gave more than one row, the first being"),
+        ("SELECT true FROM (VALUES (1), (2)) AS x -- both", "it returned more than one row, the first being"),
         (f"SELECT false, {', '.join('1' * 30)}", "..."),
     ],
 )
@@ -112,10 +112,10 @@ def test_which_of_several_checks_failed(dsn: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("COMMIT", "runs in the load's own transaction, and COMMIT would end it or part it"),
-        ("/* x */ rollback to a", "and ROLLBACK would end it"),
-        ("savepoint x", "and SAVEPOINT would end it or part it"),
-        ("prepare\ntransaction 'x'", "and PREPARE TRANSACTION would end it"),
+        ("COMMIT", "runs in the load's own transaction, and COMMIT would end or split it"),
+        ("/* x */ rollback to a", "and ROLLBACK would end or split it"),
+        ("savepoint x", "and SAVEPOINT would end or split it"),
+        ("prepare\ntransaction 'x'", "and PREPARE TRANSACTION would end or split it"),
         ("SELECT 1; SELECT 2", "the statement holds more than one statement"),
         ("", "the statement is empty"),
         ("SELECT $1", r"the statement uses \$1"),

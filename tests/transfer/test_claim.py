@@ -125,7 +125,7 @@ def test_a_load_without_an_id_writes_nothing_and_asks_nothing(
 
 
 CHANGES = {
-    "content": ({}, r"file 1, .*a.parquet: its content is another, [\d,]+ bytes then, [\d,]+ now"),
+    "content": ({}, r"file 1, .*a.parquet: its content is different, [\d,]+ bytes then, [\d,]+ now"),
     "number of files": ({"more": True}, "the source: 1 file then, 2 files now"),
     "table": ({"table": "other"}, "table_name: 't' then, 'other' now"),
     "mode": ({"mode": "truncate"}, "mode: 'append' then, 'truncate' now"),
@@ -243,7 +243,7 @@ def test_a_plan_says_what_is_done_already(one_dsn: str, path: Path) -> None:
     bulkio.load(path, "t", one_dsn, **options)
     assert bulkio.plan_load(path, "t", one_dsn, **options).notes == ("load 'x' is done already: nothing would be done",)
     assert bulkio.plan_load(path, "t", one_dsn, **options, restart=True).notes == ()
-    with pytest.raises(bulkio.LoadDiffers, match="its content is another"):
+    with pytest.raises(bulkio.LoadDiffers, match="its content is different"):
         bulkio.plan_load(parquet(path, 4), "t", one_dsn, **options)
 
 

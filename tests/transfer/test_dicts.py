@@ -86,7 +86,7 @@ def test_the_target_s_types(dsn: str, pg_type: str, values: list[object], texts:
 @pytest.mark.parametrize(
     ("pg_type", "values", "message"),
     [
-        ("int4", [1, "x"], r'^row 2, column "v": \'x\' \(str\) does not go into int4, as other values do$'),
+        ("int4", [1, "x"], r'^row 2, column "v": \'x\' \(str\) does not go into int4, although other values do$'),
         ("int4", [1, True], r'^row 2, column "v": True \(bool\) does not go into int4'),
         ("int4", [1, 2**40], r'^row 2, column "v": 1099511627776 is out of range for int4'),
         ("int8", [1, 2**70], r'^row 2, column "v": 1180591620717411303424 \(int\) does not go into'),

@@ -101,7 +101,7 @@ def test_an_age_needs_its_unit(text: object) -> None:
 
 FOREIGN = {
     "CREATE TABLE bulkio_ledger.loads (id text PRIMARY KEY)": "its column table_schema is missing",
-    "CREATE VIEW bulkio_ledger.loads AS SELECT * FROM mine": "it is no table",
+    "CREATE VIEW bulkio_ledger.loads AS SELECT * FROM mine": "it is not a table",
     "CREATE TABLE bulkio_ledger.loads (LIKE mine)": "id is not its key",
     "CREATE TABLE bulkio_ledger.loads (LIKE mine, PRIMARY KEY (id, run))": "id is not its key",
 }

@@ -462,7 +462,7 @@ def test_types_of_the_users_own_with_the_servers_names(dsn: str, driver: str, me
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (pa.table({"xmin": [1]}), '"xmin": every table has a column of this name'),
+        (pa.table({"xmin": [1]}), '"xmin": every table has a system column of this name'),
         (pa.table({"t": pa.array([86400], pa.int32()).view(pa.time32("s"))}), "86400 s is out of range for time"),
         (pa.table({"t": pa.array([-1], pa.int64()).view(pa.time64("us"))}), "-1 us is out of range for time"),
     ],
@@ -477,7 +477,7 @@ def test_what_a_load_can_go_into(one_dsn: str) -> None:
     """The message says what it is, and what option would help."""
     with connect(one_dsn) as conn:
         conn.execute("CREATE SEQUENCE s; CREATE VIEW v AS SELECT 1 AS c; CREATE TABLE t (c int4[])")
-    for name, message in (("s", "s is no table"), ("v", "v is a view")):
+    for name, message in (("s", "s is not a table"), ("v", "v is a view")):
         with pytest.raises(bulkio.SchemaError, match=message):
             bulkio.load(pa.table({"c": [1]}), name, one_dsn)
     with pytest.raises(bulkio.SchemaError, match="say how many dimensions it has"):
@@ -506,7 +506,7 @@ def test_truncate_tells_what_it_empties_with_the_table(dsn: str) -> None:
             CREATE TABLE parts (a int8) PARTITION BY LIST (a); CREATE TABLE one PARTITION OF parts DEFAULT
         """)
     rows = pa.table({"a": [5]})
-    note = 'TRUNCATE empties what inherits, too: "public"."below", "s"."Child"'
+    note = 'TRUNCATE also empties the tables that inherit from this one: "public"."below", "s"."Child"'
     plan = bulkio.plan_load(rows, "t", dsn, mode="truncate")
     assert plan.notes == (note,)
     assert f"note: {note}" in plan.describe()

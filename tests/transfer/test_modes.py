@@ -207,7 +207,7 @@ def test_duplicates_are_refused_with_key_and_rows(dsn: str) -> None:
     with pytest.raises(bulkio.SchemaError) as caught:
         bulkio.load(rows, "t", dsn, mode="upsert")
     assert str(caught.value) == (
-        "rows of the source have one key (\"id\"):\n  '7': rows 1, 3, 6\n  '8': rows 2, 5\n"
+        "rows of the source have the same key (\"id\"):\n  '7': rows 1, 3, 6\n  '8': rows 2, 5\n"
         "keep one of them with duplicates='first' or duplicates='last'"
     )
     assert fetch(dsn, "SELECT * FROM t") == []

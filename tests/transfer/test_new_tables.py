@@ -82,9 +82,9 @@ def test_dimensions_of_a_column_that_is_not_there(one_dsn: str) -> None:
     bulkio.load(pa.table({"n": [1]}), "t", one_dsn)
     with pytest.raises(bulkio.SchemaError, match='"m": dimensions names it'):
         bulkio.read("t", one_dsn, dimensions={"m": 2})
-    with pytest.raises(bulkio.SchemaError, match='"n": int8 is no array'):
+    with pytest.raises(bulkio.SchemaError, match='"n": int8 is not an array'):
         bulkio.read("t", one_dsn, dimensions={"n": 2})
-    with pytest.raises(bulkio.SchemaError, match='"n": int8 is no array'):
+    with pytest.raises(bulkio.SchemaError, match='"n": int8 is not an array'):
         bulkio.load(pa.table({"n": [1]}), "t", one_dsn, dimensions={"n": 2})
 
 

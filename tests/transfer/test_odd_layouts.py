@@ -101,8 +101,8 @@ def test_every_layout_in_a_new_table(column: pa.Array, one_dsn: str) -> None:
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pa.array([[0], [90000]], pa.list_(pa.int32())).cast(pa.list_(pa.time32("s"))), "90000 s is no time of day"),
-        (pa.array([[0], [-1]], pa.list_(pa.int64())).cast(pa.list_(pa.time64("us"))), "-1 us is no time of day"),
+        (pa.array([[0], [90000]], pa.list_(pa.int32())).cast(pa.list_(pa.time32("s"))), "90000 s is not a time of day"),
+        (pa.array([[0], [-1]], pa.list_(pa.int64())).cast(pa.list_(pa.time64("us"))), "-1 us is not a time of day"),
         (
             pa.MapArray.from_arrays([0, 1, 2], pa.array([b"a", b"\xff"]).view(pa.string()), pa.array([1, 2])),
             "UTF8",

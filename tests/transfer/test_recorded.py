@@ -278,9 +278,7 @@ def test_an_identity_that_would_never_return(one_dsn: str) -> None:
     facts = {"identity": {"id": "BY DEFAULT"}, "identity_options": {"id": how}}
     source = pa.table({"id": pa.array([7], pa.int32())}).replace_schema_metadata({"bulkio:table": json.dumps(facts)})
     report = bulkio.load(source, "t", one_dsn)
-    assert report.notes == (
-        '"id" was recorded as an identity that counts in a way of its own, which it does not get here',
-    )
+    assert report.notes == ('"id" was recorded as an identity with options of its own, which it does not get here',)
     with connect(one_dsn) as conn:
         conn.execute("SET statement_timeout = '5s'")
         assert conn.execute("INSERT INTO t DEFAULT VALUES RETURNING id").fetchone() == (8,)
@@ -309,7 +307,7 @@ def test_what_cannot_be_had_is_told(server: TestServer, tmp_path: Path) -> None:
             "d": "jsonb",
             "e": "text[]",
         }
-        first = '"a" was recorded as "public"."code", which cannot be had here: it becomes varchar(10)'
+        first = '"a" was recorded as "public"."code", which is not available here: it becomes varchar(10)'
         assert report.notes[0] == first
         assert len(report.notes) == 5
         assert f"note: {first}" in plan.describe()
@@ -349,7 +347,7 @@ def test_text_that_was_something_else(one_dsn: str) -> None:
     texts = table.set_column(0, table.schema.field(0).with_type(pa.string()), pa.array(["00007"]))
     report = bulkio.load(texts, "t", one_dsn)
     assert column_types(one_dsn, "t") == {"a": "text", "b": "text"}
-    assert report.notes == ('"a" was recorded as "pg_catalog"."int4", which cannot be had here: it becomes text',)
+    assert report.notes == ('"a" was recorded as "pg_catalog"."int4", which is not available here: it becomes text',)
 
 
 @pytest.mark.parametrize("fact", HOSTILE_TYPES)

@@ -30,8 +30,8 @@ def test_all_differences_are_told_at_once() -> None:
         "table_name: 't' then, 'u' now",
         "mode: 'append' then, 'truncate' now",
         "source_version: '1' then, '2' now",
-        "file 1, /c: its content is another, 1 bytes then, 1 now",
-        "file 2, /d: its content is another, 1 bytes then, 2,000 now",
+        "file 1, /c: its content is different, 1 bytes then, 1 now",
+        "file 2, /d: its content is different, 1 bytes then, 2,000 now",
         "columns: not given then, ['a'] now",
         "nul: 'strip' then, not given now",
     )

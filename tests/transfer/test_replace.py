@@ -149,10 +149,10 @@ PUBLISHED = "use mode='truncate', or mode='replace-where' with where='true', whi
             " (id); CREATE TABLE app.t PARTITION OF app.whole DEFAULT",
             ["it is a partition"],
         ),
-        ("ALTER EXTENSION plpgsql ADD TABLE app.t", ["it belongs to an extension, or something of it does"]),
+        ("ALTER EXTENSION plpgsql ADD TABLE app.t", ["it, or a part of it, belongs to an extension"]),
         (
             "CREATE INDEX i ON app.t (a); ALTER INDEX app.i DEPENDS ON EXTENSION plpgsql",
-            ["it belongs to an extension, or something of it does"],
+            ["it, or a part of it, belongs to an extension"],
         ),
         ("CREATE TABLE app.other (ts app.t[])", ["others depend on it (pg_class): column ts of table app.other"]),
         (
@@ -172,7 +172,7 @@ PUBLISHED = "use mode='truncate', or mode='replace-where' with where='true', whi
         (
             "ALTER TABLE app.t ADD CONSTRAINT fk FOREIGN KEY (a) REFERENCES app.parent;"
             " ALTER TABLE app.t DISABLE TRIGGER ALL",
-            ['triggers of constraint "fk" are not enabled as is usual'],
+            ['triggers of constraint "fk" are not enabled in the usual way'],
         ),
     ],
 )
@@ -246,7 +246,7 @@ def test_who_is_not_the_owner_is_told_so(dsn: str, roles: tuple[str, str]) -> No
     make(dsn, roles, "GRANT USAGE, CREATE ON SCHEMA app TO {r1}; ALTER ROLE {r1} LOGIN PASSWORD 'x'")
     other = make_conninfo(dsn, user=roles[0], password="x")
     with pytest.raises(
-        bulkio.DriverError, match=r"permission denied for table t: role .* to replace a table takes the rights of the"
+        bulkio.DriverError, match=r"permission denied for table t: role .* replacing a table needs the rights of the"
     ):
         bulkio.load(pa.table({"id": [1]}), "app.t", other, mode="replace")
     with connect(dsn) as conn:
@@ -274,7 +274,7 @@ def test_the_columns_are_the_sources(dsn: str, roles: tuple[str, str]) -> None:
     assert fetch(dsn, "SELECT col_description('app.t'::regclass, 3), n FROM app.t") == [("kept", Decimal("1.25"))]
     assert report.notes == (
         '"a" was integer, it becomes text',
-        'the source does not have these columns of the table, which go: "id", "d"',
+        'the source does not have these columns of the table, which are dropped: "id", "d"',
     )
     names = "SELECT conname FROM pg_constraint WHERE conrelid = 'app.t'::regclass ORDER BY 1"
     assert fetch(dsn, names) in ([], [("t_a_not_null",), ("t_b_not_null",)])

@@ -80,7 +80,7 @@ _ODDITIES = {
     "it inherits from another table":
         "NOT c.relispartition AND EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = c.oid)",
     "it is a table OF a type": "c.reloftype <> 0",
-    "it belongs to an extension, or something of it does": f"""EXISTS (
+    "it, or a part of it, belongs to an extension": f"""EXISTS (
         SELECT FROM pg_catalog.pg_depend AS d WHERE d.deptype IN ('e', 'x') AND (
             d.classid = {_CLASS} AND (d.objid = c.oid OR d.objid IN (
                 SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE i.indrelid = c.oid))

@@ -266,7 +266,7 @@ async def _asked_types(session: Session, types: Iterable[str]) -> list[tuple[int
     oids = []
     for name in wanted:
         if (oid := found.get(name)) is None or oid not in fit:
-            raise ConfigError(f"types: {name!r} is no type that a column can have")
+            raise ConfigError(f"types: {name!r} is not a type that a column can have")
         oids.append(oid)
     return [(oid, column.typmod if column.type_oid == oid else -1) for oid, column in zip(oids, columns, strict=True)]
 

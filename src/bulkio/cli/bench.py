@@ -58,7 +58,7 @@ def _shared_options(
             "--drivers", default=",".join(_DRIVERS), show_default=True, callback=_split(_DRIVERS), help="Through which."
         ),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with the raw runs."),
-        click.option("--quiet", is_flag=True, help="Do not say what goes on."),
+        click.option("--quiet", is_flag=True, help="Do not report progress."),
         debug_option,
     )
 

@@ -43,7 +43,7 @@ MEANINGS = {
     Exit.DONE: "done",
     Exit.FAILED: "failed; nothing was changed",
     Exit.USAGE: "wrong usage or configuration; nothing was tried",
-    Exit.RESUMABLE: "of `bulkio server status`: it does not run; of a load: partly done, can be resumed (not used yet)",
+    Exit.RESUMABLE: "`bulkio server status`: it is not running; a load: partly done, can be resumed (not used yet)",
     Exit.REJECTS: "done, with rejected rows (not used yet)",
     Exit.CONNECTION: "no connection, no login, or connection lost; nothing was changed",
     Exit.SCHEMA: "data and table do not fit; nothing was changed",

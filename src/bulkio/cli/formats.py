@@ -21,11 +21,11 @@ FORMATS = ("parquet", "arrow", "arrows", "csv")
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 _SHARED = (
-    click.option("--delimiter", metavar="CHAR", help="CSV: what stands between fields.  [default: ,]"),
-    click.option("--quote", metavar="CHAR", help='CSV: what stands around a field.  [default: "]'),
-    click.option("--escape", metavar="CHAR", help="CSV: what stands before a quote.  [default: the quote]"),
+    click.option("--delimiter", metavar="CHAR", help="CSV: the character between fields.  [default: ,]"),
+    click.option("--quote", metavar="CHAR", help='CSV: the character around a field.  [default: "]'),
+    click.option("--escape", metavar="CHAR", help="CSV: the character before a quote.  [default: the quote]"),
     click.option("--null", metavar="TEXT", help="CSV: the unquoted text that is NULL.  [default: nothing]"),
-    click.option("--no-header", "header", flag_value=False, default=None, help="CSV: there is no line of names."),
+    click.option("--no-header", "header", flag_value=False, default=None, help="CSV: there is no header line."),
 )
 _LOADS = (
     click.option(
@@ -33,11 +33,9 @@ _LOADS = (
         multiple=True,
         metavar="NAME,...",
         callback=lambda _ctx, _option, texts: parse_columns(texts),
-        help="CSV: the columns' names, of a file that has none.",
+        help="CSV: the columns' names, for a file that has none.",
     ),
-    click.option(
-        "--skip-lines", type=click.IntRange(0), metavar="N", help="CSV: lines before the header that are left out."
-    ),
+    click.option("--skip-lines", type=click.IntRange(0), metavar="N", help="CSV: lines to skip before the header."),
     click.option("--encoding", metavar="NAME", help="CSV: utf-16, latin-1, cp1252, ...  [default: utf-8]"),
     click.option("--decimal-comma", is_flag=True, default=None, help="CSV: numbers are written as 1234,50."),
     click.option("--date-format", metavar="FORMAT", help="CSV: how dates are written, such as DD.MM.YYYY."),
@@ -68,7 +66,7 @@ def format_options(*, load: bool) -> Callable[[Command], Command]:
         for option in reversed(_SHARED + (_LOADS if load else _EXPORTS)):
             wrapped = option(wrapped)
         what = "stdin" if load else "stdout"
-        help_text = f"The format, where the name does not tell it, as of - ({what}). CSV is never guessed."
+        help_text = f"The format, if the name does not tell it, as for - ({what}). CSV is never guessed."
         return cast("Command", click.option("--format", "fmt", type=click.Choice(FORMATS), help=help_text)(wrapped))
 
     return add

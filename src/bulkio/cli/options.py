@@ -63,7 +63,7 @@ def debug_option(command: Command) -> Command:
 
 def output_options(command: Command) -> Command:
     """Add --json and --debug."""
-    json_help = 'Print exactly one JSON object on stdout; where it fails, {"error": {...}}.'
+    json_help = 'Print exactly one JSON object on stdout; if it fails, {"error": {...}}.'
     return click.option("--json", "as_json", is_flag=True, help=json_help)(debug_option(command))
 
 
@@ -225,7 +225,7 @@ def use_dsn(dsn: str | None, *, quiet: bool) -> str | None:
 
     if dsn and password_in_dsn(dsn):
         say(
-            "Warning: a password stands in --dsn, other users can see it in the process list:"
+            "Warning: --dsn contains a password, which other users can see in the process list:"
             " use .pgpass, PGPASSWORD or BULKIO_DSN"
         )
     try:

@@ -60,7 +60,7 @@ def stop(*, as_json: bool) -> None:
     if as_json:
         show_json({"stopped": stopped})
     else:
-        show("the embedded server was stopped" if stopped else "the embedded server does not run")
+        show("the embedded server was stopped" if stopped else "the embedded server is not running")
 
 
 @server.command()

@@ -35,7 +35,7 @@ _FLAGS = {
 
 #: options that an export to CSV does not take, since the server writes it
 _EXPORT = {
-    "--encoding": "an export is UTF-8 (with --bom for spreadsheets); iconv makes another encoding of it",
+    "--encoding": "an export is UTF-8 (with --bom for spreadsheets); iconv converts it to another encoding",
     "--decimal-comma": "the server writes points; a query can write commas:"
     " --query \"SELECT replace(price::text, '.', ',') ...\"",
     "--date-format": "the server writes ISO dates; a query can write others:"

@@ -150,7 +150,7 @@ def _refuse_stray_at(dsn: str) -> None:
     rest, _, _ = rest.partition("?")
     authority, _, path = rest.partition("/")
     if authority.count("@") > 1 or "@" in path:
-        raise ConfigError(f"the connection URI has an @ too many: {_ESCAPE}")
+        raise ConfigError(f"the connection URI has one @ too many: {_ESCAPE}")
 
 
 def _explain(message: str, dsn: str) -> str:

@@ -55,7 +55,7 @@ def _connects(probe: socket.socket, path: str) -> bool:
             probe.connect(path)
         except BlockingIOError:  # its queue is full
             if time.monotonic() > deadline:
-                message = f"{printable(path)} has taken no connection for {_TIMEOUT_S:.0f} s"
+                message = f"{printable(path)} has accepted no connection for {_TIMEOUT_S:.0f} s"
                 raise ConnectError(message, retryable=True) from None
             time.sleep(0.01)
         except OSError:

@@ -101,7 +101,7 @@ class RowSource:
 
 def _checked(row: object, number: int) -> Mapping[str, object]:
     if not isinstance(row, Mapping):
-        raise EncodeError(f"it is of type {type(row).__name__}, not a dict as the first one", row=number)
+        raise EncodeError(f"it is of type {type(row).__name__}, not a dict like the first one", row=number)
     odd = next((key for key in row if not isinstance(key, str)), "")
     if odd != "":
         raise EncodeError(f"the key {odd!r} is of type {type(odd).__name__}: keys are names of columns", row=number)

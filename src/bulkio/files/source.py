@@ -154,7 +154,7 @@ class FileSource:
                     if batch.num_rows:
                         yield _conform(batch, self.schema)
             if found.rows is not None and seen != found.rows:
-                message = f"gave {show_rows(seen)} where its own metadata promises {found.rows}: it is damaged"
+                message = f"yields {show_rows(seen)}, but its own metadata promises {found.rows}: it is damaged"
                 raise FileError(f"{part.path}: {message}", path=part.path)
             row += seen
 

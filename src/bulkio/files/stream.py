@@ -158,7 +158,7 @@ def _refuse_hidden_index(schema: pa.Schema, name: str) -> None:
         if isinstance(index, dict) and index.get("name") is not None:
             column = str(index["name"])
             raise SchemaError(
-                f"{name}: the index {show_name(column)} is no column: use reset_index() to load it, or drop it",
+                f"{name}: the index {show_name(column)} is not a column: use reset_index() to load it, or drop it",
                 columns=(column,),
             )
 
@@ -181,7 +181,7 @@ def _open(source: object, name: str) -> pa.RecordBatchReader:
         batch = pa.record_batch(source)
         return pa.RecordBatchReader.from_batches(batch.schema, [batch])
     except (pa.ArrowException, TypeError, ValueError) as exc:
-        raise ConfigError(f"{printable(name)}: gives no table, but {str(exc).splitlines()[0]}") from exc
+        raise ConfigError(f"{printable(name)}: does not yield a table: {str(exc).splitlines()[0]}") from exc
 
 
 def _with_all_buffers(batch: pa.RecordBatch) -> pa.RecordBatch:

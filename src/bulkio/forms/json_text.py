@@ -256,7 +256,7 @@ def _dates(column: pa.Array) -> pa.Array:
 def _times(column: pa.Array) -> pa.Array:
     ticks = column.cast(pa.int32() if pa.types.is_time32(column.type) else pa.int64())
     outside = pc.or_(pc.less(ticks, 0), pc.greater_equal(ticks, 86400 * _PER_SECOND[column.type.unit]))
-    _refuse(ticks, outside, f"{{value}} {column.type.unit} is no time of day")
+    _refuse(ticks, outside, f"{{value}} {column.type.unit} is not a time of day")
     return _quoted_text(column)
 
 

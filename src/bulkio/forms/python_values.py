@@ -58,7 +58,7 @@ def column_form(values: Sequence[object], target: Cast | None, *, name: str) -> 
         if not unfit:
             return form
         if len(unfit) < sum(value is not None for value in values):
-            why = f"{_shown(values[unfit[0]])} does not go into {show_type(target.pg.sql)}, as other values do"
+            why = f"{_shown(values[unfit[0]])} does not go into {show_type(target.pg.sql)}, although other values do"
             raise EncodeError(why, row=unfit[0] + 1, column=name)
     firsts = _first_of_each_family(values, name)
     if len(firsts) > 1:

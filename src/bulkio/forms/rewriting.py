@@ -139,7 +139,7 @@ def _with_points(texts: pa.Array) -> pa.Array:
 
 def _in_iso(texts: pa.Array, fmt: DateFormat, *, with_time: bool) -> pa.Array:
     iso = fmt.iso(texts, with_time=with_time)
-    _refuse(pc.and_(iso.is_null(), texts.is_valid()), f"is not a date that is written as {fmt.text}")
+    _refuse(pc.and_(iso.is_null(), texts.is_valid()), f"is not a date written as {fmt.text}")
     return iso
 
 

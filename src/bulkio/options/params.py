@@ -49,7 +49,7 @@ def param_text(value: object, number: int = 1) -> str | None:
             return text(value)
     raise ConfigError(
         f"parameter ${number} is {value!r}: give a number, a date or time, a text, bytes or None; anything else as the"
-        " text that the server shall read"
+        " text that the server is to read"
     )
 
 

@@ -90,7 +90,8 @@ class _Connecting:
     driver: Annotated[
         DriverChoice,
         Option(
-            "What carries the bytes; auto is the faster one that can honour the connection string.", is_recorded=False
+            "The driver that carries the bytes; auto takes the faster one that can honour the connection string.",
+            is_recorded=False,
         ),
     ] = "auto"
     lock_timeout: Annotated[
@@ -123,7 +124,7 @@ class _Shared(_Connecting):
     columns: Annotated[
         Sequence[str] | None,
         Option(
-            "Only these columns, in this order; or, all with a minus ahead, all but these.",
+            "Only these columns, in this order; or, each with a minus in front, all but these.",
             metavar="NAME,...",
             default="all",
             check=check_columns,
@@ -132,7 +133,7 @@ class _Shared(_Connecting):
     batch_rows: Annotated[int, Option("Rows handled at once; bounds the memory.", least=1, is_recorded=False)] = 16384
     dimensions: Annotated[
         Mapping[str, int] | None,
-        Option("Dimensions of an array column, where they are more than one: lists of lists.", metavar="COLUMN=N"),
+        Option("Dimensions of an array column that has more than one: lists of lists.", metavar="COLUMN=N"),
     ] = None
 
     def __post_init__(self) -> None:
@@ -177,7 +178,7 @@ class LoadRequest(_Shared):
         Mode,
         Option(
             "append: add rows; create: the table must not exist; truncate: replace all rows; replace: replace"
-            " the table by one with the source's columns; upsert: insert new rows and update those whose key is there;"
+            " the table by one with the source's columns; upsert: insert new rows and update those whose key exists;"
             " insert-new: insert new rows only; replace-where: replace the rows of a condition. All but truncate create"
             " a missing table.",
             advice=MODE_ADVICE,
@@ -194,7 +195,9 @@ class LoadRequest(_Shared):
     ] = None
     duplicates: Annotated[
         Duplicates,
-        Option("upsert and insert-new: what to do where rows of the source have one key: refuse, or keep which one."),
+        Option(
+            "upsert and insert-new: what to do if rows of the source have the same key: refuse, or keep first or last."
+        ),
     ] = "error"
     order_by: Annotated[
         str | None,
@@ -206,7 +209,7 @@ class LoadRequest(_Shared):
     ] = None
     update: Annotated[
         Sequence[str] | None,
-        Option("upsert: update only these columns of rows that are there.", metavar="NAME,...", default="all"),
+        Option("upsert: update only these columns of existing rows.", metavar="NAME,...", default="all"),
     ] = None
     delete_missing: Annotated[bool, Option("upsert: delete the rows whose key the source lacks, up to max_delete.")] = (
         False
@@ -214,7 +217,7 @@ class LoadRequest(_Shared):
     max_delete: Annotated[
         str,
         Option(
-            "The rows that delete_missing may delete at most: a number, or a percentage of the table's rows.",
+            "The most rows that delete_missing may delete: a number, or a percentage of the table's rows.",
             metavar="N|P%",
             check=check_share,
             is_recorded=False,
@@ -233,7 +236,7 @@ class LoadRequest(_Shared):
     ] = ()
     if_empty: Annotated[
         IfEmpty,
-        Option("Whether a source without rows may empty the table, where the mode deletes rows.", is_recorded=False),
+        Option("Whether a source without rows may empty the table, if the mode deletes rows.", is_recorded=False),
     ] = "error"
     rename: Annotated[
         Mapping[str, str] | None,
@@ -246,7 +249,7 @@ class LoadRequest(_Shared):
     add: Annotated[
         Mapping[str, str] | None,
         Option(
-            "Columns to add behind the source's: a text, read as a field of CSV is, or {file} (path of the row's file),"
+            "Columns to add after the source's: a text, read as a field of CSV is, or {file} (path of the row's file),"
             " {row} (its number), {now} (time of the transaction), {load_id}; braces are doubled.",
             metavar="COLUMN=VALUE",
             check=check_templates,
@@ -283,7 +286,7 @@ class LoadRequest(_Shared):
     check: Annotated[
         Sequence[str],
         Option(
-            "A query to ask last, whose one row must have true in its first column: otherwise nothing is loaded, and"
+            "A query to run last; its one row must have true in its first column, otherwise nothing is loaded and"
             " the message shows the row.",
             metavar="SQL",
             is_text=True,
@@ -297,8 +300,8 @@ class LoadRequest(_Shared):
     types: Annotated[
         Mapping[str, str] | None,
         Option(
-            "The type of a new table's column, as DDL spells it: jsonb, numeric(10,2), a composite's name. In a table"
-            " that is there already, the column must have it.",
+            "The type of a new table's column, as DDL spells it: jsonb, numeric(10,2), a composite's name. In an"
+            " existing table, the column must have it.",
             metavar="COLUMN=TYPE",
         ),
     ] = None
@@ -306,7 +309,7 @@ class LoadRequest(_Shared):
         LoadInfinity,
         Option(
             "Infinite dates and timestamps, and 24:00:00; with sentinel, Arrow's extreme values are loaded as these, as"
-            " an export with sentinel has made them."
+            " an export with sentinel wrote them."
         ),
     ] = "error"
     nul: Annotated[NulPolicy, Option("NUL characters in text: strip takes them out, replace puts U+FFFD there.")] = (
@@ -318,7 +321,7 @@ class LoadRequest(_Shared):
     retries: Annotated[
         int | None,
         Option(
-            "How often to try again where the connection is lost or the server ends the load for another's sake"
+            "How often to try again if the connection is lost or the server ends the load for reasons outside it"
             " (deadlock, shutdown); never for errors of data, nor of what can be read once.",
             default="0, or without limit within retry_for",
             least=0,
@@ -338,7 +341,7 @@ class LoadRequest(_Shared):
     load_id: Annotated[
         str | None,
         Option(
-            "A name for this load, for ever: what is done under it is not done again, but reported again.",
+            "A permanent name for this load: what is done under it is not done again, only reported again.",
             metavar="ID",
             default="none, and nothing is recorded",
             check=check_load_id,
@@ -348,25 +351,25 @@ class LoadRequest(_Shared):
     source_version: Annotated[
         str | None,
         Option(
-            "With a load id: what tells this source from its other versions, where it is no file, which is hashed.",
+            "With a load id: the version of a source that is not a file (files are hashed).",
             metavar="TEXT",
             check=check_load_id,
             is_recorded=False,
         ),
     ] = None
     wait: Annotated[
-        bool, Option("With a load id: where another run is at work on it, wait for its end.", is_recorded=False)
+        bool, Option("With a load id: if another run is at work on it, wait for its end.", is_recorded=False)
     ] = False
     restart: Annotated[
         bool,
         Option(
-            "With a load id: load again what is done; refused where that would add the same rows twice.",
+            "With a load id: load again what is done; refused if that would add the same rows twice.",
             is_recorded=False,
         ),
     ] = False
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
     block_bytes: Annotated[
-        int, Option("COPY data sent at once; more suits a distant server.", least=1024, is_recorded=False)
+        int, Option("Bytes of COPY data sent at once; use more for a distant server.", least=1024, is_recorded=False)
     ] = 256 << 10
     progress: Annotated[
         Callable[[Progress], None] | None,
@@ -466,7 +469,7 @@ class GcRequest(_Connecting):
     dsn: _Dsn = field(default=None, repr=False)
     _: KW_ONLY
     older_than: Annotated[
-        str, Option("Age in days, since their end, of the loads that are forgotten.", metavar="DAYS", check=days)
+        str, Option("Days since the end of the loads that are to be forgotten.", metavar="DAYS", check=days)
     ]
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
 

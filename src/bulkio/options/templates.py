@@ -71,7 +71,7 @@ def read_template(text: str) -> Template:
 def _unknown(name: str) -> str:
     known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
     mend = did_you_mean(name, PLACEHOLDERS)
-    return f"has {{{name}}}, which stands for nothing: there are {known}; {mend or 'write {{ and }} for braces'}"
+    return f"has {{{name}}}, which is not a placeholder: there are {known}; {mend or 'write {{ and }} for braces'}"
 
 
 def check_templates(option: str, values: object) -> None:

@@ -45,24 +45,24 @@ _ENCODE = {
     NOT_FINITE: "{value} has a NaN or an infinity, which {pg} cannot store",
     WRONG_DIMENSIONS: "{value} does not have the number of dimensions of {pg} (1 to 16,000)",
     WRONG_SRID: "{value} has another SRID than {pg}, or one of its parts has",
-    WRONG_BITS: "{value} has not as many bits as {pg}",
+    WRONG_BITS: "{value} does not have the number of bits of {pg}",
     NULL_MEMBER: "{value} has a NULL in it, which {pg} cannot have",
-    WOULD_DROP: "{value} may say more than {pg} keeps, and what that does not keep the server drops in silence"
+    WOULD_DROP: "{value} may say more than {pg} keeps, and the server would silently drop the rest"
     " (dates go by ISO 8601, with all digits of the year)",
     NOT_ABSOLUTE: "{value} means another {pg} at another time or place: write the date and time out, with the zone"
     " of an instant as Z or an offset such as +02:00",
     SIGNED_ZERO: "{value} has a negative zero, of which {pg} would drop the sign",
     CHANGED_CHAR: "{value} has a character that the database's encoding, {charset}, does not keep: the server would"
     " store another in its place",
-    MEANS_INFINITY: "{value} has an infinite date or time, as DuckDB for one writes it (an extreme integer): load it as"
-    " {pg} has it ({sentinel}), or change it in the source",
+    MEANS_INFINITY: "{value} has an infinite date or time, which DuckDB, for one, writes as an extreme integer: load it"
+    " as {pg} has it ({sentinel}), or change it in the source",
 }
 
 _DECODE = {
     HAS_NUL: "a NUL character in {pg}",
     NOT_UTF8: "the bytes of {pg} are not valid UTF-8 (is the database SQL_ASCII?)",
     BAD_LENGTH: "a wrong length for {pg}: expected {expected} bytes, found {found}",
-    BAD_VALUE: "the bytes are no valid {pg}",
+    BAD_VALUE: "the bytes are not a valid {pg}",
     BAD_DIMENSIONS: "an array of {found} dimensions cannot go into a list: select it as text (column::text)",
     BAD_LOWER_BOUND: "an array with lower bound {found} cannot go into a list without losing it",
     BAD_ELEMENT_TYPE: "an array of elements with oid {found}, expected oid {expected}",

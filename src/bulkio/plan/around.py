@@ -67,7 +67,7 @@ def _statement(option: str, number: int, text: str) -> Statement:
     except ConfigError as error:
         raise ConfigError(f"{name}: {str(error).replace('the query', 'the statement')}") from error
     if command := sql.transaction_command(text):
-        raise ConfigError(f"{name} runs in the load's own transaction, and {command} would end it or part it")
+        raise ConfigError(f"{name} runs in the load's own transaction, and {command} would end or split it")
     if option == "check" and not sql.begins_query(text):
         raise ConfigError(f"{name} must be a query whose first column tells whether the rows may stay")
     if sql.is_copy_of_client(text):

@@ -228,7 +228,7 @@ def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> 
 def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, database: Database) -> LoadPlan:
     kind = READABLE.get(table.kind)
     if table.kind not in WRITABLE:
-        what = "no table" if kind is None else f"a {kind}"
+        what = "not a table" if kind is None else f"a {kind}"
         raise SchemaError(f"{database.name} is {what}: COPY can only load into tables")
     if table.kind not in MODES[request.mode].kinds:
         raise SchemaError(f"{database.name} is a {kind}, which {show_option('mode', request.mode)} cannot load")
@@ -253,7 +253,7 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
     plan = _load_plan(request, source, database, columns.fields, target)
     notes = plan.notes + columns.notes
     if database.facts.children:
-        notes += (f"TRUNCATE empties what inherits, too: {', '.join(database.facts.children)}",)
+        notes += (f"TRUNCATE also empties the tables that inherit from this one: {', '.join(database.facts.children)}",)
     ddl = (sql.add_columns(table.schema, table.name, columns.added),) if columns.added else ()
     if ddl:
         notes += ("ALTER TABLE keeps others out of the table, readers too, until COMMIT",)
@@ -311,7 +311,7 @@ def _refuse_commas(fields: Sequence[Field]) -> None:
     """Refuse columns in whose text nobody can tell a decimal comma from one between two values."""
     mend = "write points there, or load it as text"
     kinds = [(field.name, field.cast.pg) for field in fields if has_commas(field.cast.pg)]
-    faults = [(name, f"in {show_type(pg.sql)} a comma parts the values: {mend}") for name, pg in kinds]
+    faults = [(name, f"in {show_type(pg.sql)} a comma separates the values: {mend}") for name, pg in kinds]
     refuse(faults, f"a decimal comma ({show_option('decimal_comma')}) cannot be read in these columns")
 
 
@@ -355,7 +355,7 @@ def refuse_odd_names(schema: pa.Schema, name_bytes: Mapping[str, int]) -> None:
         if not name or "\0" in name:
             faults.append((name, "PostgreSQL cannot have this name: rename the column in the source"))
         elif name in _SYSTEM_COLUMNS:
-            faults.append((name, "every table has a column of this name of the server's own: rename it in the source"))
+            faults.append((name, "every table has a system column of this name: rename it in the source"))
         elif name_bytes.get(name, len(name.encode())) > NAME_BYTES:
             faults.append((name, f"the name is longer than PostgreSQL's {NAME_BYTES} bytes, which it would cut"))
     refuse(faults, "the source's column names cannot be used")

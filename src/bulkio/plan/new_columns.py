@@ -54,7 +54,7 @@ def new_cast(column: pa.Field, database: Database, policies: Policies) -> tuple[
         pg, cast = base or (pg, cast)
     if recorded is not None and pg is not None:
         was, becomes = show_type(recorded.sql), show_type(pg.sql)
-        note = f"{show_name(column.name)} was recorded as {was}, which cannot be had here: it becomes {becomes}"
+        note = f"{show_name(column.name)} was recorded as {was}, which is not available here: it becomes {becomes}"
     return pg, cast, note
 
 

@@ -98,7 +98,7 @@ def _of_texts(definition: Definition) -> Iterator[str]:
         if constraint.reads_rows:
             yield f"constraint {show_name(constraint.name)} reads whole rows by the table's name"
         if constraint.has_odd_triggers:
-            yield f"triggers of constraint {show_name(constraint.name)} are not enabled as is usual"
+            yield f"triggers of constraint {show_name(constraint.name)} are not enabled in the usual way"
 
 
 def _of_grants(definition: Definition) -> Iterator[str]:

@@ -101,7 +101,7 @@ class RecordedTable:
     def notes(self, counted: Iterable[str]) -> tuple[str, ...]:
         """Tell which identity columns count otherwise than was recorded; those of a new table that do not are given."""
         lost = sorted(self.identity.keys() & self.identity_options.keys() - {*counted})
-        how = "was recorded as an identity that counts in a way of its own, which it does not get here"
+        how = "was recorded as an identity with options of its own, which it does not get here"
         return tuple(f"{show_name(name)} {how}" for name in lost)
 
 
@@ -241,7 +241,7 @@ def _read_json(text: bytes | None) -> dict[str, object]:
 def _type(facts: object, depth: int) -> RecordedType:
     known = cast("dict[str, object]", facts)
     if depth == 0:
-        raise ValueError("types that lie too deep in each other")
+        raise ValueError("types that are nested too deeply")
     schema, name = _name(known["schema"]), _name(known["name"])
     return RecordedType(
         schema=schema,

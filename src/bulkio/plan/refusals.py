@@ -63,7 +63,7 @@ def refuse_odd_dimensions(policies: Policies, fields: Sequence[Field], where: st
     ]
     refuse(faults, f"{where} has no such columns")
     faults = [
-        (name, f"{show_type(types[name].sql)} is no array")
+        (name, f"{show_type(types[name].sql)} is not an array")
         for name, number in policies.dimensions.items()
         if number > 1 and types[name].element is None
     ]

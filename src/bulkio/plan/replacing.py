@@ -93,7 +93,7 @@ class _Builder:
         ]
         gone = [show_name(column.name) for column in self.definition.columns if column.name not in self.names]
         if gone:
-            notes.append(f"the source does not have these columns of the table, which go: {', '.join(gone)}")
+            notes.append(f"the source does not have these columns of the table, which are dropped: {', '.join(gone)}")
         return Replacement(
             definition=self.definition,
             hidden=(self.table.schema, self.hidden_name),

@@ -114,11 +114,11 @@ async def _check(session: Session, check: Statement) -> None:
         raise _failed(check, "the first column of its result must be boolean, and is not")
     rows = await session.fetch(sql.first_texts(check.text, len(columns), rows=2))
     if not rows:
-        raise _failed(check, "it gave no row")
+        raise _failed(check, "it returned no row")
     values = [f"{show_name(column.name)}: {_shown(text)}" for column, text in zip(columns, rows[0], strict=True)]
     shown = ", ".join(values[:_SHOWN_COLUMNS] + ["..."] * (len(values) > _SHOWN_COLUMNS))
     if len(rows) > 1:
-        raise _failed(check, f"it gave more than one row, the first being {shown}")
+        raise _failed(check, f"it returned more than one row, the first being {shown}")
     if rows[0][0] != "t":
         raise _failed(check, f"it gave {shown}")
 

@@ -165,7 +165,7 @@ class Claim:
         if self._request.mode == "append" and record.rows:
             raise LedgerError(
                 f"load {show_value(self._load_id)} has stored {record.rows:,} rows in {printable(record.table)} in mode"
-                f" {record.facts.mode}: to append to them would store rows twice; use that mode again",
+                f" {record.facts.mode}: appending to them would store rows twice; use that mode again",
                 load_id=self._load_id,
             )
 
@@ -174,7 +174,7 @@ class Claim:
         if record.state != "done" or record.report is None:
             raise LedgerError(
                 f"load {show_value(self._load_id)} is {record.state}: it was begun by bulkio {record.bulkio_version},"
-                f" and this version, {version('bulkio')}, cannot go on with it",
+                f" and this version, {version('bulkio')}, cannot continue it",
                 load_id=self._load_id,
             )
         found = await look_up(session, self._request.table)
@@ -184,7 +184,7 @@ class Claim:
             lines = "".join(f"\n  {printable(line)}" for line in different)
             again = f", or load again under this one ({show_option('restart', value=True)})"
             raise LoadDiffers(
-                f"load {show_value(self._load_id)} is done, and was another one:{lines}\nuse another"
+                f"load {show_value(self._load_id)} is done, and was a different one:{lines}\nuse another"
                 f" {show_option('load_id')}{'' if 'append' in (record.facts.mode, self._request.mode) else again}",
                 load_id=self._load_id,
                 differences=different,

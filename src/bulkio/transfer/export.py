@@ -265,7 +265,7 @@ def _types_checked(plan: ExportPlan) -> Iterator[None]:
         expected = ", ".join(field.cast.pg.sql for field in plan.fields)
         raise DriverError(
             f"the types of the query's columns have changed since they were looked at, from {expected} to"
-            f" {types.partition('}')[0].lstrip('{')}: a function or a type was made anew; export again",
+            f" {types.partition('}')[0].lstrip('{')}: a function or a type was created anew; export again",
             sqlstate=error.sqlstate,
             retryable=True,
         ) from error

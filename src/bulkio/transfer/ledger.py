@@ -76,7 +76,7 @@ async def exists(session: Session, schema: str) -> bool:
         name = printable(f"{schema}.{ledger.LOADS}")
         what = f"its column {odd[0]} is missing, or of another type" if odd else "id is not its key"
         raise LedgerError(
-            f"{name} is not a ledger of bulkio's: {what if kind in ('r', 'p') else 'it is no table'};"
+            f"{name} is not a ledger of bulkio's: {what if kind in ('r', 'p') else 'it is not a table'};"
             f" keep the ledger in another schema ({show_option('ledger_schema')})"
         )
     return True

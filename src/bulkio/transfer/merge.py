@@ -36,7 +36,7 @@ async def merge(session: Session, work: Merge) -> Changes:
     """Bring the staged rows into the table, under the user's search_path, which triggers and defaults need.
 
     Raises:
-        SchemaError: rows of the source have one key, or more rows would be deleted than may be.
+        SchemaError: rows of the source have the same key, or more rows would be deleted than may be.
     """
     if await session.fetch(doubled_keys(work.insert.key)):
         if work.duplicates == "error":
@@ -61,8 +61,8 @@ async def _delete(session: Session, work: Merge) -> int:
         of_all = f" of {rows:,}" if work.max_delete.endswith("%") else ""
         raise SchemaError(
             f"the source lacks the keys of {deleted:,}{of_all} rows of the table, and"
-            f" {show_option('max_delete')} allows {work.max_delete} to be deleted: if they"
-            f" shall go, allow it ({show_option('max_delete', str(deleted))})"
+            f" {show_option('max_delete')} allows {work.max_delete} to be deleted: if that is"
+            f" what you want, allow it ({show_option('max_delete', str(deleted))})"
         )
     return deleted
 
@@ -85,7 +85,7 @@ async def _doubled(session: Session, work: Merge) -> SchemaError:
     names = tuple(column.name for column in work.insert.key)
     first, last = show_option("duplicates", "first"), show_option("duplicates", "last")
     return SchemaError(
-        f"rows of the source have one key ({', '.join(map(show_name, names))}):"
+        f"rows of the source have the same key ({', '.join(map(show_name, names))}):"
         + "".join(f"\n  {line}" for line in _by_key(rows))
         + f"\nkeep one of them with {first} or {last}",
         columns=names,

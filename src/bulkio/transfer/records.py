@@ -121,7 +121,7 @@ def _source_differences(then: Mapping[str, object], now: Mapping[str, object]) -
     for number, (old, new) in enumerate(zip(before, after, strict=True), 1):
         if (old["bytes"], old["xxh3_128"]) != (new["bytes"], new["xxh3_128"]):
             sizes = f"{old['bytes']:,} bytes then, {new['bytes']:,} now"
-            yield f"file {number}, {new['name']}: its content is another, {sizes}"
+            yield f"file {number}, {new['name']}: its content is different, {sizes}"
 
 
 def _files(files: Sequence[object]) -> str:

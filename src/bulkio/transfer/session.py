@@ -169,7 +169,7 @@ async def _advice(session: Session, error: DriverError, on_table: str) -> str:
     grantee = quote_ident(str(role))
     if not privileges:
         needs = "the rights of the table's owner, and REFERENCES on each table that it refers to"
-        return f"role {grantee} lacks it; to replace a table takes {needs}"
+        return f"role {grantee} lacks it; replacing a table needs {needs}"
     return f"role {grantee} lacks it; its owner can GRANT {privileges} ON {what} {quote_ident(name)} TO {grantee}"
 
 
@@ -343,7 +343,7 @@ async def _xact_id_and_place(session: Session, *, tells_place: bool) -> tuple[st
 UNREACHABLE = "the server cannot be reached"
 _NO_PLACE = "it could not be asked for its place in its history, by which the right server is known"
 STANDBY = "the server that answered is a standby"
-_FORGOTTEN = "the server does not know it any more"
+_FORGOTTEN = "the server no longer knows it"
 IN_PROGRESS = "in progress"
 #: answers after which another may come
 _NOT_YET = frozenset({UNREACHABLE, STANDBY, IN_PROGRESS})

@@ -104,8 +104,8 @@ def format_of_file(path: str) -> Format:
         packed = not is_plain(path)
     if by_content is None:
         raise ConfigError(
-            f"{printable(path)}: of no format that bulkio knows; {_known()}. CSV is not guessed: if it is one, say so"
-            " (--format csv, bulkio.csv(path))"
+            f"{printable(path)}: its format is not one that bulkio knows; {_known()}. CSV is not guessed: if it is"
+            " one, say so (--format csv, bulkio.csv(path))"
         )
     if packed and not by_content.streams:
         what = f"it is {by_content.name}, which cannot be read compressed"

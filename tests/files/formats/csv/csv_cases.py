@@ -188,7 +188,7 @@ BAD = [
     Bad("tabs", b"a\tb\n1\t2\n", "line 1: ", r"'\t' stands 1 time"),
     Bad("pipes", b"a|b\n1|2\n", "line 1: ", "'|' stands 1 time"),
     Bad("commas", b"a,b\n1,2\n", "line 1: ", "',' stands 1 time", options=CsvOptions(delimiter=";")),
-    Bad("a name twice", b"a,b,a\n", "line 1, column 3: ", 'the name "a" a second time', "3"),
+    Bad("a name twice", b"a,b,a\n", "line 1, column 3: ", 'the name "a" occurs twice', "3"),
     Bad("no name", b"a,,c\n", "line 1, column 2: ", "a column without a name", "2"),
     Bad("no name, quoted", b'a,""\n', "line 1, column 2: ", "a column without a name", "2"),
     Bad("cut gzip", b"\x1f\x8b\x08\x00", "", "cannot be read: "),

@@ -51,7 +51,7 @@ def _header(parser: Parser, options: CsvOptions) -> tuple[str, ...]:
         if not name:
             raise CsvError("a column without a name in the header", path=parser.name, line=line, number=i + 1)
         if name in names[:i]:
-            message = f"the name {show_name(name)} a second time in the header, first of column {names.index(name) + 1}"
+            message = f"the name {show_name(name)} occurs twice in the header, first as column {names.index(name) + 1}"
             raise CsvError(message, path=parser.name, line=line, number=i + 1)
     return names
 

@@ -218,9 +218,18 @@ def _of_children(work: Callable[[], tuple[int, int]]) -> dict[str, object]:
 
 
 def _csv(job: Job) -> dict[str, object]:
+    return _into_file(job, "export.csv")
+
+
+def _parquet(job: Job) -> dict[str, object]:
+    return _into_file(job, "export.parquet")
+
+
+def _into_file(job: Job, name: str) -> dict[str, object]:
+    """Time an export into a file, which is removed afterwards."""
     import bulkio
 
-    dest = Path(job.folder) / "export.csv"
+    dest = Path(job.folder) / name
 
     def work() -> tuple[int, int]:
         report = bulkio.export(job.table, dest, job.dsn, driver=job.driver)
@@ -251,21 +260,6 @@ def _read(job: Job) -> dict[str, object]:
         return rows, size
 
     return measure(work)
-
-
-def _parquet(job: Job) -> dict[str, object]:
-    import bulkio
-
-    dest = Path(job.folder) / "export.parquet"
-
-    def work() -> tuple[int, int]:
-        report = bulkio.export(job.table, dest, job.dsn, driver=job.driver)
-        return report.rows, report.bytes
-
-    try:
-        return measure(work)
-    finally:
-        dest.unlink(missing_ok=True)
 
 
 def _digest(job: Job) -> dict[str, object]:

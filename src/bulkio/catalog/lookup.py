@@ -84,7 +84,7 @@ async def look_up(session: Session, text: str) -> Found:
     await _refuse_long_name(session, name)
     if name.schema is not None:
         new_schema = next(iter(await _ask(session, catalog.schema_query(name.schema))), None)
-    table = None if meaning.oid is None else await _table(session, meaning.oid)
+    table = None if meaning.oid is None else await find_table(session, meaning.oid)
     if table is not None and (table.name != name.name or name.schema not in (None, table.schema, "pg_temp")):
         raise ConfigError(f"the server takes {name} for another table, {printable(f'{table.schema}.{table.name}')}")
     return Found(name, table, new_schema)
@@ -149,12 +149,8 @@ async def similar_table(session: Session, name: TableName) -> TableName | None:
     return by_text[near] if near else next((table for table in known if table.name == name.name), None)
 
 
-async def find_table(session: Session, name: TableName) -> Table | None:
-    """Find a table by its whole name, schema and all; None where there is none any more."""
-    return await _table(session, name)
-
-
-async def _table(session: Session, table: TableName | int) -> Table | None:
+async def find_table(session: Session, table: TableName | int) -> Table | None:
+    """Find a table by its full name, including the schema, or by its oid; None if there is none (any more)."""
     found = await _ask(session, catalog.table_query(table))
     if not found:
         return None

@@ -16,16 +16,15 @@ import asyncpg
 from bulkio.errors import BulkioError
 from bulkio.protocols import ResultColumn
 from bulkio.show import show_option
-from bulkio.sql import OWN_PATH
+from bulkio.sql import OWN_PATH, restore_path, save_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = ["Connection"]
 
-#: where `_introspect_types` notes the search_path that it has found; sql's own note is another one
-_NOTE_PATH = "SELECT pg_catalog.set_config('bulkio.asyncpg_path', pg_catalog.current_setting('search_path'), true)"
-_NOTED_PATH = "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('bulkio.asyncpg_path'), true)"
+#: setting in which `_introspect_types` keeps the search_path; not the one for the user's path
+_PATH_SETTING = "bulkio.asyncpg_path"
 
 #: layout of a field of RowDescription after its name: table, column, type, its size, its modifier, format
 _FIELD = struct.Struct("!IhIhih")
@@ -39,9 +38,9 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg shows no 
 
         It is asyncpg's own hook; the statement at hand has been parsed before, under the path that it is written for.
         """
-        await self.execute(f"{_NOTE_PATH}; {OWN_PATH}")
+        await self.execute(f"{save_path(_PATH_SETTING)}; {OWN_PATH}")
         answer = await super()._introspect_types(typeoids, timeout)
-        await self.execute(_NOTED_PATH)
+        await self.execute(restore_path(_PATH_SETTING))
         return answer
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:

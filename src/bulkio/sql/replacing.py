@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bulkio.quote import qualified, quote_ident, quote_literal
+from bulkio.sql.statements import USERS_PATH_SETTING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ CHECK_POINT = "bulkio_check"
 #: Set the user's search_path, with what stands in for tables before all else.
 STAND_IN_PATH = (
     "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_temp',"
-    " NULLIF(pg_catalog.current_setting('bulkio.users_path'), '')), true)"
+    f" NULLIF(pg_catalog.current_setting('{USERS_PATH_SETTING}'), '')), true)"
 )
 
 _HIDDEN = "bulkio_replaces_"

@@ -32,6 +32,7 @@ __all__ = [
     "ROLLBACK",
     "TYPES_CHANGED",
     "USERS_PATH",
+    "USERS_PATH_SETTING",
     "VALUE_PINS",
     "XACT_ID",
     "XACT_ID_AND_PLACE",
@@ -57,6 +58,8 @@ __all__ = [
     "lock_for_load",
     "may_alter",
     "null_columns",
+    "restore_path",
+    "save_path",
     "select_columns",
     "session_pins",
     "truncate_table",
@@ -234,7 +237,7 @@ def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[s
     if export:
         # Fail where a policy would hide rows, instead of exporting fewer in silence.
         pins.append("SET LOCAL row_security = off")
-    return (*pins, _SAVE_USERS_PATH, OWN_PATH)
+    return (*pins, save_path(USERS_PATH_SETTING), OWN_PATH)
 
 
 #: Lift, in this transaction, the time limits that were not made for a bulk load: those of the server, the database or
@@ -318,14 +321,24 @@ PLAIN_MONEY = "SET LOCAL lc_monetary = 'C'"
 OWN_PATH = "SET LOCAL search_path = pg_catalog, pg_temp"
 
 
-# In a setting of the transaction's own: nothing of the client's can get out of step with the server, and nothing is
-# left behind PgBouncer.
-_SAVE_USERS_PATH = "SELECT pg_catalog.set_config('bulkio.users_path', pg_catalog.current_setting('search_path'), true)"
+def save_path(setting: str) -> str:
+    """Build the SELECT that keeps the search_path in a setting of the transaction, for `restore_path`."""
+    # The server keeps it: no client's copy can get out of step, and nothing is left behind PgBouncer.
+    return f"SELECT pg_catalog.set_config('{setting}', pg_catalog.current_setting('search_path'), true)"
+
+
+def restore_path(setting: str) -> str:
+    """Build the SELECT that takes the search_path from the setting in which `save_path` has kept it."""
+    return f"SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('{setting}'), true)"
+
+
+#: setting that keeps the user's search_path
+USERS_PATH_SETTING = "bulkio.users_path"
 
 
 #: The path for what is the user's: names of tables and types as the user spelled them, queries, and the functions that
 #: triggers, defaults and checks call. Statements that run under it spell every operator and name in full.
-USERS_PATH = "SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('bulkio.users_path'), true)"
+USERS_PATH = restore_path(USERS_PATH_SETTING)
 
 
 def as_user(statement: str) -> str:

@@ -162,7 +162,8 @@ endef
 	@$(PYTHON) -c "$$PINS" $* >.venv-$*/pins.txt
 	@.venv-$*/bin/python -m pip -qq --disable-pip-version-check install --requirement .venv-$*/pins.txt
 	@$(COPY_SOURCE)
-	@.venv-$*/bin/python -m pip -qq --disable-pip-version-check install --no-build-isolation --no-deps --editable .venv-$*/source
+	@BULKIO_CODEC=later .venv-$*/bin/python -m pip -qq --disable-pip-version-check install --no-build-isolation --no-deps \
+	    --editable .venv-$*/source
 	@touch $@
 
 # A copy of the sources, so that two Cythons, or two Pythons, do not share what they make.
@@ -181,13 +182,13 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@echo "2/3 fetching Cython and setuptools"
 	@$(PIP) install --upgrade 'setuptools>=77.0.1' 'Cython>=3.3'
-	@echo "3/3 fetching what bulkio needs and compiling the codec: a minute or two"
-	@$(PIP) install --no-build-isolation --check-build-dependencies --editable '.[embedded]'
+	@echo "3/3 fetching what bulkio needs"
+	@BULKIO_CODEC=later $(PIP) install --no-build-isolation --check-build-dependencies --editable '.[embedded]'
 	@touch $@
 
-# The editable install has compiled the codec already, by the same Cython: this compiles only what has changed since.
+# The editable install leaves the codec to this: what pip compiles it throws away, and all would be compiled twice.
 $(BUILT): $(INSTALLED) setup.py $(CODEC)
-	@echo "Compiling what has changed of the codec"
+	@echo "Compiling what has changed of the codec: the first time a minute or two"
 	@$(PY) setup.py --quiet build_ext --inplace
 	@touch $@
 

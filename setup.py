@@ -1,6 +1,7 @@
 """Build the native codec; everything else about the package stands in pyproject.toml.
 
-BULKIO_SANITIZE=address builds it under AddressSanitizer (`make asan`).
+BULKIO_SANITIZE=address builds it under AddressSanitizer (`make asan`). BULKIO_CODEC=later leaves it out: make compiles
+it after pip, in a folder that stays, so that nothing is compiled twice.
 """
 
 import os
@@ -22,6 +23,7 @@ SANITIZER = os.environ.get("BULKIO_SANITIZE", "")
 FLAGS = ["-O3", "-g0", "-fno-strict-aliasing", "-Wno-unused-function"]
 if SANITIZER:
     FLAGS = [f"-fsanitize={SANITIZER}", "-O1", "-g", "-fno-omit-frame-pointer"]
+LATER = os.environ.get("BULKIO_CODEC", "") == "later"
 CPUS = os.cpu_count() or 1
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
 
@@ -50,7 +52,7 @@ if not extensions:
 setup(
     options={"build_ext": {"parallel": CPUS}},
     ext_modules=cythonize(
-        extensions,
+        [] if LATER else extensions,
         nthreads=CPUS,
         include_path=["src"],
         compiler_directives={

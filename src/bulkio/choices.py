@@ -128,7 +128,7 @@ def check_names(name: str, names: object) -> None:
 
 
 def check_number(name: str, value: object, least: int, most: int | None = None) -> None:
-    """Refuse what is no whole number between `least` and `most`."""
+    """Refuse what is not a whole number between `least` and `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
         span = f"at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigError(f"{show_option(name)} is {value!r}, and must be a whole number, {span}")
@@ -139,7 +139,7 @@ _ID_CHARS = 200
 
 
 def check_load_id(name: str, value: object) -> None:
-    """Refuse what is no good name for a load, or for the version of a source.
+    """Refuse what is not a good name for a load, or for the version of a source.
 
     >>> check_load_id("load_id", "")
     Traceback (most recent call last):
@@ -153,7 +153,7 @@ def check_load_id(name: str, value: object) -> None:
 
 
 def check_schema(name: str, value: object) -> None:
-    """Refuse what is no name of a schema, as the server has it: it is not folded."""
+    """Refuse what is not the name of a schema, spelled as the server has it: it is not folded."""
     if not isinstance(value, str) or not value or not value.isprintable() or len(value.encode()) > NAME_BYTES:
         raise ConfigError(f"{show_option(name)} is {value!r}, and must be a name of at most {NAME_BYTES} bytes")
 
@@ -188,7 +188,7 @@ _MOST_MS = 2**31 - 1
 
 
 def milliseconds(name: str, value: object) -> int:
-    """Read a time as PostgreSQL's settings spell it; "0" is no limit.
+    """Read a time as PostgreSQL's settings spell it; "0" means no limit.
 
     A number without a unit is refused: it would be milliseconds to PostgreSQL, and seconds to Python.
 

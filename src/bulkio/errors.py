@@ -302,7 +302,7 @@ class ConnectError(DriverError):
 
 
 class OutcomeUnknown(DriverError):  # noqa: N818 - it may have succeeded
-    """COMMIT was sent, its reply was lost, and the server cannot say any more whether it took effect.
+    """COMMIT was sent, its reply was lost, and the server can no longer say whether it took effect.
 
     It is retryable where the load carries an id: the ledger then decides whether anything is left to do.
     """

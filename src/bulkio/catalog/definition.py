@@ -205,7 +205,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """What depends on the table, or on what is the table's, and is no part of it."""
+    """A dependent of the table, or of what belongs to it, that is not a part of it."""
 
     #: name of its catalog, or one of the kinds told apart: view, materialized view, foreign key, child
     kind: str

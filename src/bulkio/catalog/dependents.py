@@ -1,4 +1,4 @@
-"""What depends on a table and is no part of it: found by pg_depend, so that a kind that nobody here knows is found too.
+"""Dependents of a table that are not a part of it: found by pg_depend, so that kinds unknown here are found, too.
 
 Pure: `lookup.find_definition` asks. The parts of a table are listed by kind, and everything else is a dependent.
 """

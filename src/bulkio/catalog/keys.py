@@ -1,4 +1,4 @@
-"""Unique keys of a table: which of its indexes can tell whether a row is there already. Pure: `lookup` asks.
+"""Unique keys of a table: which of its indexes can tell whether a row already exists. Pure: `lookup` asks.
 
 ON CONFLICT takes a unique index as its arbiter where it is valid, is not deferrable and has no condition; and bulkio's
 own statements compare keys as the index does where that is the default way of their type (PostgreSQL docs, "INSERT",

@@ -130,7 +130,7 @@ async def gather(session: Session, wanted: Wanted) -> Facts:
 async def _name_bytes(session: Session, names: Iterable[str]) -> dict[str, int]:
     """Count the bytes that names have in the server's encoding; ASCII has the same in every one, and is not asked for.
 
-    What has a NUL is no name, and left out.
+    A text with a NUL is not a name, and is left out.
     """
     counted = {name: len(name) for name in names if "\0" not in name}
     if others := [name for name in counted if not name.isascii()]:

@@ -59,7 +59,7 @@ def _spelled(part: str) -> str:
 
 
 def is_table_name(text: str) -> bool:
-    """Tell whether a text is a table's name as SQL spells it; if it is, it is no query, even if it is ``select``.
+    """Tell whether a text is a table's name as SQL spells it; if it is, it is not a query, even if it is ``select``.
 
     >>> is_table_name('sales."Order Lines"'), is_table_name("my-table"), is_table_name("table t")
     (True, False, False)

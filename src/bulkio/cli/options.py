@@ -218,7 +218,7 @@ def parse_param(text: str) -> str | None:
 def use_dsn(dsn: str | None, *, quiet: bool) -> str | None:
     """Return the DSN to call the API with; warn of a password in it, and say so where the embedded server is meant.
 
-    Raises `ConfigError` where nothing names a database and this is no terminal.
+    Raises `ConfigError` if nothing names a database and this is not a terminal.
     """
     from bulkio.drivers.choose import default_dsn
     from bulkio.drivers.conninfo import password_in_dsn

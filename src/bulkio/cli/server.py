@@ -52,7 +52,7 @@ def start(*, as_json: bool) -> None:
 def stop(*, as_json: bool) -> None:
     """Stop the server; open transactions are rolled back.
 
-    A server that does not run is no error.
+    It is not an error if the server is not running.
     """
     from bulkio.server import embedded
 

@@ -1,6 +1,6 @@
 """asyncpg as a `Session`: COPY and cursors on the event loop.
 
-Owns one asyncpg connection and the knowledge of what asyncpg does otherwise than bulkio needs: its codecs for dates and
+Owns one asyncpg connection and the knowledge of where asyncpg differs from what bulkio needs: its codecs for dates and
 times (replaced by exact integers), its habit of pulling a source on after the server has answered, and a wait that
 nothing ends when the connection is lost while its buffer is full.
 """

@@ -1,6 +1,6 @@
 """Arrow batches -> CSV that PostgreSQL's COPY reads back as the same values, for the method `csv`.
 
-pyarrow.csv writes it, at its speed; what pyarrow would write otherwise than PostgreSQL reads (bytea, arrays, far and BC
+pyarrow.csv writes it, at its speed; what pyarrow would not write as PostgreSQL reads it (bytea, arrays, far and BC
 dates) is turned into text here first. The batches are `bulkio.forms.wire`'s. Pure.
 """
 

@@ -214,7 +214,7 @@ def _embedded(column: pa.Array) -> pa.Array:
 
 
 def _check_json(index: int, text: str) -> None:
-    """Refuse what is no JSON by RFC 8259, or would change in jsonb."""
+    """Refuse what is not JSON by RFC 8259, or would change in jsonb."""
 
     def no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)

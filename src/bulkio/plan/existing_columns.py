@@ -30,11 +30,11 @@ __all__ = ["ExistingColumns", "existing_columns"]
 class ExistingColumns:
     """What becomes of the source's columns."""
 
-    #: those that are loaded, in the source's order
+    #: columns that are loaded, in the source's order
     fields: tuple[Field, ...]
-    #: those that the server generates
+    #: columns that the server generates
     skipped: tuple[str, ...]
-    #: those that the table gets, at its end
+    #: columns that the table gets, at its end
     added: tuple[NewColumn, ...]
     notes: tuple[str, ...]
 

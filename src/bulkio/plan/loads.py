@@ -327,7 +327,7 @@ def _method(request: LoadRequest, fields: Sequence[Field]) -> LoadMethod:
     return request.method
 
 
-#: what the schemas of temporary tables begin with, each session's own
+#: prefix of the schemas of temporary tables, each session's own
 _TEMPORARY = "pg_temp"
 
 _SYSTEM_COLUMNS = frozenset({"tableoid", "ctid", "xmin", "xmax", "cmin", "cmax"})

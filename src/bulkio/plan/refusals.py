@@ -54,7 +54,7 @@ def refuse_changed(charset: Charset, texts: Iterable[str], what: str) -> None:
 
 
 def refuse_odd_dimensions(policies: Policies, fields: Sequence[Field], where: str) -> None:
-    """Refuse dimensions of columns that are not there, or are no arrays."""
+    """Refuse dimensions of columns that do not exist or are not arrays."""
     types = {field.name: field.cast.pg for field in fields}
     faults = [
         (name, f"dimensions names it; {did_you_mean(name, types)}".rstrip("; "))

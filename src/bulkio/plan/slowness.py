@@ -26,7 +26,7 @@ SHARES: Mapping[BurdenKind, float] = {
     "after trigger": 0.7,
 }
 
-#: how the kinds are called, one and several
+#: names of the kinds, singular and plural
 _NAMES: Mapping[BurdenKind, tuple[str, str]] = {
     "index": ("index", "indexes"),
     "exclusion constraint": ("exclusion constraint", "exclusion constraints"),

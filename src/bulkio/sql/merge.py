@@ -58,7 +58,7 @@ def create_staging(schema: str, table: str, columns: Sequence[str]) -> str:
 
 
 def doubled_keys(key: Sequence[KeyColumn]) -> str:
-    """Ask whether rows have one key: a row where there are such."""
+    """Ask whether rows have the same key: a row if there are such."""
     return (
         f"SELECT 1 FROM {_STAGED} GROUP BY {_grouped(key)}"  # noqa: S608 - names are quoted
         " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1"

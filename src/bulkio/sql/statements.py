@@ -178,7 +178,7 @@ def null_columns(types: Sequence[str]) -> str:
     'SELECT NULL::int4\n, NULL::numeric(10,2)\n'
 
     Raises:
-        ConfigError: a type's text is no part of one statement.
+        ConfigError: a type's text is not a part of one statement.
     """
     return bind_literals("SELECT " + ", ".join(f"NULL::{bind_literals(one)}\n" for one in types))
 

@@ -119,7 +119,7 @@ class Claim:
 
         Raises:
             LoadRunning: another run is at work on it, and this one does not wait.
-            LoadDiffers: the load that is done was another one.
+            LoadDiffers: the load that is done was a different one.
             LedgerError: to load again would add the same rows twice.
         """
         async with ledger.using(self._schema):

@@ -95,7 +95,7 @@ def record_of(row: Row) -> LoadRecord:
 
 
 def differences(then: LoadFacts, now: LoadFacts) -> tuple[str, ...]:
-    """Say in what a load is another one than the recorded one, a line for each; nothing where it is the same."""
+    """Say where a load differs from the recorded one, a line for each difference."""
     return tuple(_differences(then, now))
 
 

@@ -35,7 +35,7 @@ _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 #: enough for the first bytes of every compression and format
 _HEAD_BYTES = 8
 _PIECE_BYTES = 1 << 20
-#: measured on CSV of lineitem: twice as fast as 9, files 3% larger
+#: level of gzip: on CSV of lineitem it is twice as fast as 9, and files are 3% larger
 _GZIP_LEVEL = 6
 
 

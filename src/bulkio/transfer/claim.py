@@ -215,9 +215,10 @@ class Claim:
                     load_id=self._load_id,
                 ) from error
             if not await self._is_recorded(session):
+                name = f"{show_name(self._schema)}.{show_name(statements.LOADS)}"
                 raise LedgerError(
                     f"the ledger has not kept the row of load {show_value(self._load_id)}, so nothing was loaded: a"
-                    f" trigger or a rule of {show_name(self._schema)}.{show_name(statements.LOADS)} has dropped it",
+                    f" trigger, a rule or a policy of {name} drops or hides it",
                     load_id=self._load_id,
                 )
         await session.execute(sql.USERS_PATH)

@@ -144,6 +144,26 @@ def test_rows_do_not_go_with_a_temporary_table(dsn: str, mode: str) -> None:
     assert bulkio.load(ROWS, "public.t", path, mode=mode).table == "public.t"
 
 
+@pytest.mark.parametrize("mode", ["append", "upsert", "truncate", "replace"])
+def test_a_temporary_table_that_is_there_takes_no_rows(one_dsn: str, mode: str) -> None:
+    """Each session has one, as behind a pooler one that another client has left: it comes before the one meant."""
+    with connect(one_dsn) as conn:
+        conn.execute(
+            """
+            CREATE TABLE t (id int PRIMARY KEY);
+            CREATE FUNCTION leave() RETURNS event_trigger LANGUAGE plpgsql AS $$
+            BEGIN
+                CREATE TEMPORARY TABLE t (id int PRIMARY KEY);
+            END $$;
+            CREATE EVENT TRIGGER leave ON login EXECUTE FUNCTION leave();
+            """
+        )
+    with pytest.raises(bulkio.SchemaError, match="a temporary one"):
+        bulkio.load(ROWS, "t", one_dsn, mode=mode)
+    assert bulkio.load(ROWS, "public.t", one_dsn, mode=mode).rows == 2
+    assert fetch(one_dsn, "SELECT count(*) FROM public.t") == [(2,)]
+
+
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_eight_first_loads_into_one_missing_table(dsn: str, driver: str) -> None:
     """One creates it, the others add their rows; a type that is recorded is made once, too."""

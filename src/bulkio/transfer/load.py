@@ -14,50 +14,37 @@ from uuid import uuid4
 
 import anyio
 import anyio.to_thread
-import pyarrow as pa
 
 from bulkio import sql
-from bulkio.catalog import Table, TableName
-from bulkio.catalog.facts import Wanted
+from bulkio.catalog import TableName
 from bulkio.catalog.lookup import (
     find_burdens,
     find_sequences,
     find_table,
-    gather,
-    look_up,
-    path_schemas,
-    similar_table,
     users_path,
 )
 from bulkio.errors import CountError, DriverError
-from bulkio.files import FileSource, RowSource
+from bulkio.files import FileSource
 from bulkio.files.shape import ShapedSource
 from bulkio.flow import shelter
 from bulkio.plan import (
     MODES,
-    Database,
     LoadPlan,
     empties,
     empty_source,
     loaded_sequences,
-    lock_of,
-    missing_types,
     plan_around,
-    plan_load,
     privileges_of,
-    recorded_types,
-    refuse_changed,
     refuse_stray_options,
     slow_notes,
-    target_casts,
-    with_sequences,
 )
 from bulkio.protocols import Progress
-from bulkio.show import show_name, show_option
+from bulkio.show import show_option
 from bulkio.transfer import open_reads
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.claim import foretell, make_claim
 from bulkio.transfer.merge import Changes, merge, tag_rows
+from bulkio.transfer.planning import make_plan
 from bulkio.transfer.replacing import begin_replacement, final_names, finish_replacement
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.retry import Retries
@@ -65,15 +52,12 @@ from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Sender, open_to_load
 from bulkio.transfer.session import commit, open_session, server_judge, transaction
 from bulkio.transfer.shape import shaped
-from bulkio.types import charset_of
-from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from bulkio.options import LoadRequest
     from bulkio.plan import Replacement
-    from bulkio.plan.modes import ModeRule
     from bulkio.protocols import Session, Source
     from bulkio.transfer.claim import Claim
 
@@ -128,7 +112,7 @@ async def _transact(
 async def _carry_out(session: Session, opened: Source, request: LoadRequest) -> tuple[LoadPlan, LoadReport]:
     """Do all but COMMIT; return the plan that was carried out, and a report without times."""
     source = await shaped(session, opened, request)
-    plan = await _plan(session, source, request)
+    plan = await make_plan(session, source, request)
     if isinstance(source, FileSource | ShapedSource):
         source.leave_out(set(source.schema.names).difference(field.name for field in plan.fields))
     rows, is_estimate = await rows_before(session, plan)
@@ -221,7 +205,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     ):
         source = await shaped(session, opened, request)
         done = await foretell(session, source, request)
-        plan = await _with_slow_notes(session, await _plan(session, source, request, waits=False))
+        plan = await _with_slow_notes(session, await make_plan(session, source, request, waits=False))
         await session.execute(sql.ROLLBACK)
         return replace(plan, notes=plan.notes + done)
 
@@ -259,113 +243,6 @@ class _opened:  # noqa: N801 - reads as a verb
     def _close(self) -> None:
         if self._source is not None:
             self._source.close()
-
-
-async def _plan(session: Session, source: Source, request: LoadRequest, *, waits: bool = True) -> LoadPlan:
-    """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets.
-
-    A load also `waits` for those that create this table just now; a plan that nobody carries out has no need to.
-    """
-    charset = charset_of(session.server_encoding)
-    types = request.types or {}
-    refuse_changed(charset, [request.table], "the table's name")
-    refuse_changed(charset, types.values(), "the type")
-    found = await look_up(session, request.table)
-    rule = MODES[request.mode]
-    if waits and found.table is None and found.new_schema is not None and rule.creates:
-        await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
-        found = await look_up(session, request.table)  # somebody else may have created it meanwhile
-    new = _new_names(source.schema, found.table)
-    adds = request.new_columns == "add" and found.table is not None and bool(new)
-    if found.table is None or rule.replaces or adds:
-        inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
-        types = {name: kind for name, kind in inferred.items() if name in new} | {**types}
-        request = replace(request, types=types)
-    known = found.table
-    if known is not None and known.kind in rule.kinds and rule.loads_existing:
-        lock = lock_of(request) if waits and known.kind in _LOCKABLE else None
-        if adds:
-            await _refuse_strangers(session, known, new)
-            lock = "ACCESS EXCLUSIVE" if waits else lock  # ALTER TABLE's, at once: two that wait for it would deadlock
-        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name, lock)))
-        known = await find_table(session, TableName(known.schema, known.name)) or known
-    wanted = _wanted(known, source.schema, types, rule)
-    if adds:
-        new = _new_names(source.schema, known)  # somebody else may have added some
-        schema = pa.schema([field for field in source.schema if field.name in new])
-        wanted = replace(wanted, recorded=recorded_types(schema), postgis=any(map(arrow_extension, schema)))
-    database = Database(
-        session.driver,
-        found.name,
-        known,
-        found.new_schema,
-        await gather(session, wanted),
-        charset=charset,
-        server_version=session.server_version,
-    )
-    if known is None:
-        if not rule.creates:
-            database = replace(database, similar=await similar_table(session, found.name))
-        database = await _with_missing_types(session, source.schema, request, database, wanted)
-    elif adds:
-        database = await _with_missing_types(session, schema, request, database, wanted)
-    if isinstance(source, RowSource | ShapedSource):
-        await shelter.finish(anyio.to_thread.run_sync(source.set_types, target_casts(request, database)))
-    plan = plan_load(request, source, database)
-    return with_sequences(plan, database.facts.sequences)
-
-
-def _new_names(schema: pa.Schema, table: Table | None) -> set[str]:
-    """Return the names of the source's columns that the table lacks."""
-    return set(schema.names).difference(() if table is None else [column.name for column in table.columns])
-
-
-async def _refuse_strangers(session: Session, table: Table, new: set[str]) -> None:
-    """Refuse to add columns for a role that may not."""
-    if await session.fetch(sql.may_alter(table.oid)) == [(False,)]:
-        names, option = ", ".join(map(show_name, sorted(new))), show_option("new_columns", "add")
-        raise DriverError(
-            f"only its owner can alter table {show_name(table.schema)}.{show_name(table.name)}, which lacks {names}:"
-            f" {option} needs a role that has the owner's rights",
-            sqlstate="42501",
-        )
-
-
-def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], rule: ModeRule) -> Wanted:
-    """Say what the plan wants to know: of the table, or of the types that the source records for a new one."""
-    wanted = Wanted(spelled=types, names=schema.names)
-    if table is None or rule.replaces:
-        wanted = replace(wanted, recorded=recorded_types(schema), postgis=any(map(arrow_extension, schema)))
-    if table is None:
-        return wanted
-    return replace(
-        wanted,
-        table=table,
-        type_oids=[column.type_oid for column in table.columns],
-        sequences=True,
-        children=rule.truncates,
-        keys=rule.by_key,
-        definition=rule.replaces,
-    )
-
-
-async def _with_missing_types(
-    session: Session, schema: pa.Schema, request: LoadRequest, database: Database, wanted: Wanted
-) -> Database:
-    """Create the types that the new table needs, where they are missing and the source records them in full."""
-    if database.new_schema is None or {ref.key for ref in wanted.recorded} <= database.facts.named.keys():
-        return database
-    allowed = {database.new_schema} | await path_schemas(session)
-    missing = sorted(missing_types(schema, database, request.policies, allowed))
-    if not missing:
-        return database
-    for name in missing:
-        await session.execute(sql.lock_creation("type", *name))
-    database = replace(database, facts=await gather(session, wanted))  # somebody else may have made them
-    ddl = tuple(missing_types(schema, database, request.policies, allowed).values())
-    for statement in ddl:
-        await session.execute(sql.as_user(statement))
-    return replace(database, facts=await gather(session, wanted), made=ddl) if ddl else database
 
 
 async def _prepare_table(session: Session, plan: LoadPlan) -> int | None:

@@ -36,10 +36,10 @@ from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
+    from bulkio.catalog.lookup import Found
     from bulkio.options import LoadRequest
-    from bulkio.plan.modes import ModeRule
     from bulkio.protocols import Session, Source
 
 __all__ = ["make_plan"]
@@ -49,65 +49,78 @@ _LOCKABLE = "rp"
 
 
 async def make_plan(session: Session, source: Source, request: LoadRequest, *, waits: bool = True) -> LoadPlan:
-    """Ask the catalog and plan. The table is locked first, so that what the plan was made for is what COPY meets.
+    """Ask the catalog and plan; lock the table first.
 
     A load also `waits` for those that create this table just now; a plan that nobody carries out has no need to.
     """
-    charset = charset_of(session.server_encoding)
-    types = request.types or {}
-    refuse_changed(charset, [request.table], "the table's name")
-    refuse_changed(charset, types.values(), "the type")
-    found = await look_up(session, request.table)
     rule = MODES[request.mode]
-    if waits and found.table is None and found.new_schema is not None and rule.creates:
-        await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
-        found = await look_up(session, request.table)  # somebody else may have created it meanwhile
-    new = _new_names(source.schema, found.table)
-    adds = request.new_columns == "add" and found.table is not None and bool(new)
+    found = await _find(session, request, waits=waits)
+    adds = request.new_columns == "add" and found.table is not None and bool(_new_columns(source.schema, found.table))
     if found.table is None or rule.replaces or adds:
-        inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
-        types = {name: kind for name, kind in inferred.items() if name in new} | {**types}
-        request = replace(request, types=types)
-    known = found.table
-    if known is not None and known.kind in rule.kinds and rule.loads_existing:
-        lock = lock_of(request) if waits and known.kind in _LOCKABLE else None
-        if adds:
-            await _refuse_strangers(session, known, new)
-            lock = "ACCESS EXCLUSIVE" if waits else lock  # ALTER TABLE's, at once: two that wait for it would deadlock
-        await session.execute(sql.as_user(sql.lock_for_load(known.schema, known.name, lock)))
-        known = await find_table(session, TableName(known.schema, known.name)) or known
-    wanted = _wanted(known, source.schema, types, rule)
-    if adds:
-        new = _new_names(source.schema, known)  # somebody else may have added some
-        schema = pa.schema([field for field in source.schema if field.name in new])
-        wanted = replace(wanted, recorded=recorded_types(schema), postgis=any(map(arrow_extension, schema)))
+        request = await _with_inferred_types(source, request, found.table)
+    table = None if found.table is None else await _lock(session, source, request, found.table, adds=adds, waits=waits)
+    #: the columns that are to be made, with their types: all of a new table's, or those that are added
+    new = source.schema if table is None else _new_columns(source.schema, table) if adds else pa.schema([])
+    wanted = _wanted(table, source.schema if rule.replaces else new, source.schema.names, request)
     database = Database(
         session.driver,
         found.name,
-        known,
+        table,
         found.new_schema,
         await gather(session, wanted),
-        charset=charset,
+        charset=charset_of(session.server_encoding),
+        similar=await similar_table(session, found.name) if table is None and not rule.creates else None,
         server_version=session.server_version,
     )
-    if known is None:
-        if not rule.creates:
-            database = replace(database, similar=await similar_table(session, found.name))
-        database = await _with_missing_types(session, source.schema, request, database, wanted)
-    elif adds:
-        database = await _with_missing_types(session, schema, request, database, wanted)
+    if table is None or adds:
+        database = await _with_missing_types(session, new, request, database, wanted)
     if isinstance(source, RowSource | ShapedSource):
         await shelter.finish(anyio.to_thread.run_sync(source.set_types, target_casts(request, database)))
-    plan = plan_load(request, source, database)
-    return with_sequences(plan, database.facts.sequences)
+    return with_sequences(plan_load(request, source, database), database.facts.sequences)
 
 
-def _new_names(schema: pa.Schema, table: Table | None) -> set[str]:
-    """Return the names of the source's columns that the table lacks."""
-    return set(schema.names).difference(() if table is None else [column.name for column in table.columns])
+async def _find(session: Session, request: LoadRequest, *, waits: bool) -> Found:
+    """Look the table up; where it is missing, and will be created, exclude everybody else who would."""
+    charset = charset_of(session.server_encoding)
+    refuse_changed(charset, [request.table], "the table's name")
+    refuse_changed(charset, (request.types or {}).values(), "the type")
+    found = await look_up(session, request.table)
+    if waits and found.table is None and found.new_schema is not None and MODES[request.mode].creates:
+        await session.execute(sql.lock_creation("table", found.new_schema, found.name.name))
+        found = await look_up(session, request.table)  # somebody else may have created it meanwhile
+    return found
 
 
-async def _refuse_strangers(session: Session, table: Table, new: set[str]) -> None:
+def _new_columns(schema: pa.Schema, table: Table | None) -> pa.Schema:
+    """Return the source's columns that the table lacks."""
+    known = set() if table is None else {column.name for column in table.columns}
+    return pa.schema([field for field in schema if field.name not in known])
+
+
+async def _with_inferred_types(source: Source, request: LoadRequest, table: Table | None) -> LoadRequest:
+    """Return the request with the types that a source of texts infers for columns that are to be made."""
+    inferred = await shelter.finish(anyio.to_thread.run_sync(source.inferred_types))
+    names = _new_columns(source.schema, table).names
+    types = {name: kind for name, kind in inferred.items() if name in names}
+    return replace(request, types=types | {**(request.types or {})})
+
+
+async def _lock(
+    session: Session, source: Source, request: LoadRequest, table: Table, *, adds: bool, waits: bool
+) -> Table:
+    """Lock a table as the mode wants it; return it as it is from then on."""
+    rule = MODES[request.mode]
+    if table.kind not in rule.kinds or not rule.loads_existing:
+        return table  # the plan refuses it
+    lock = lock_of(request) if waits and table.kind in _LOCKABLE else None
+    if adds:
+        await _refuse_strangers(session, table, _new_columns(source.schema, table).names)
+        lock = "ACCESS EXCLUSIVE" if waits else lock  # ALTER TABLE's, at once: two that wait for it would deadlock
+    await session.execute(sql.as_user(sql.lock_for_load(table.schema, table.name, lock)))
+    return await find_table(session, TableName(table.schema, table.name)) or table
+
+
+async def _refuse_strangers(session: Session, table: Table, new: Sequence[str]) -> None:
     """Refuse to add columns for a role that may not."""
     if await session.fetch(sql.may_alter(table.oid)) == [(False,)]:
         names, option = ", ".join(map(show_name, sorted(new))), show_option("new_columns", "add")
@@ -118,11 +131,15 @@ async def _refuse_strangers(session: Session, table: Table, new: set[str]) -> No
         )
 
 
-def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], rule: ModeRule) -> Wanted:
-    """Say what the plan wants to know: of the table, or of the types that the source records for a new one."""
-    wanted = Wanted(spelled=types, names=schema.names)
-    if table is None or rule.replaces:
-        wanted = replace(wanted, recorded=recorded_types(schema), postgis=any(map(arrow_extension, schema)))
+def _wanted(table: Table | None, recorded: pa.Schema, names: Sequence[str], request: LoadRequest) -> Wanted:
+    """Say what the plan wants to know: of the table, and of the types that the source records for new columns."""
+    rule = MODES[request.mode]
+    wanted = Wanted(
+        spelled=request.types or {},
+        names=names,
+        recorded=recorded_types(recorded),
+        postgis=any(map(arrow_extension, recorded)),
+    )
     if table is None:
         return wanted
     return replace(
@@ -139,7 +156,7 @@ def _wanted(table: Table | None, schema: pa.Schema, types: Mapping[str, str], ru
 async def _with_missing_types(
     session: Session, schema: pa.Schema, request: LoadRequest, database: Database, wanted: Wanted
 ) -> Database:
-    """Create the types that the new table needs, where they are missing and the source records them in full."""
+    """Create the types that new columns need, where they are missing and the source records them in full."""
     if database.new_schema is None or {ref.key for ref in wanted.recorded} <= database.facts.named.keys():
         return database
     allowed = {database.new_schema} | await path_schemas(session)

@@ -45,7 +45,8 @@ _TAKES_FLOATS = _takes_floats()
 
 def halves(values: list[object], arrow: pa.DataType) -> pa.Array:
     """Return an array of Python's values, whose numbers may go into float16 at any depth."""
-    return pa.array(values if _TAKES_FLOATS else _of_numpy(values), arrow)
+    takes = _TAKES_FLOATS or "halffloat" not in str(arrow)
+    return pa.array(values if takes else _of_numpy(values), arrow)
 
 
 def _of_numpy(value: object) -> object:

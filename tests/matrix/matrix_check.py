@@ -13,6 +13,7 @@ import psycopg
 import pyarrow as pa
 
 import bulkio
+from older_pyarrow import halves
 from servers import connect
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def arrow_array(arrow: pa.DataType, values: list) -> pa.Array:
     """Make an array of any type of values as Python has them; those of an extension type as of its storage."""
     if pa.types.is_run_end_encoded(arrow):
         ends = pa.array(range(1, len(values) + 1), arrow.run_end_type)
-        return pa.RunEndEncodedArray.from_arrays(ends, pa.array(values, arrow.value_type))
+        return pa.RunEndEncodedArray.from_arrays(ends, halves(values, arrow.value_type))
     if pa.types.is_float16(arrow):
         return pa.array(values, pa.float32()).cast(arrow)
     if pa.types.is_union(arrow):
@@ -153,5 +154,5 @@ def arrow_array(arrow: pa.DataType, values: list) -> pa.Array:
             return pa.UnionArray.from_sparse(codes, [child], [arrow.field(0).name])
         return pa.UnionArray.from_dense(codes, pa.array(range(len(values)), pa.int32()), [child], [arrow.field(0).name])
     if isinstance(arrow, pa.BaseExtensionType):
-        return pa.ExtensionArray.from_storage(arrow, pa.array(values, arrow.storage_type))
-    return pa.array(values, arrow)
+        return pa.ExtensionArray.from_storage(arrow, halves(values, arrow.storage_type))
+    return halves(values, arrow)

@@ -135,12 +135,12 @@ class StagedInsert:
         )
 
     def do_nothing_and_unstage(self) -> str:
-        """Build `do_nothing` as a query of how many rows are new; those leave the staging table."""
+        """Build `do_nothing` as a query: how many rows are new, and how many have left the staging table with them."""
         keys = name_list([column.name for column in self.key])
         return (
             f"WITH written AS ({self.do_nothing()} RETURNING {keys}), unstaged AS ("  # noqa: S608 - names are quoted
-            f"DELETE FROM {_STAGED} AS {_NEW} USING written WHERE {_same(self.key, _NEW, 'written')})"
-            " SELECT pg_catalog.count(*) FROM written"
+            f"DELETE FROM {_STAGED} AS {_NEW} USING written WHERE {_same(self.key, _NEW, 'written')} RETURNING 1)"
+            " SELECT (SELECT pg_catalog.count(*) FROM written), (SELECT pg_catalog.count(*) FROM unstaged)"
         )
 
     def _on_conflict(self) -> str:

@@ -75,7 +75,13 @@ async def _insert(session: Session, work: Merge) -> tuple[int, int]:
     if not work.in_two_steps:
         [(inserted, updated)] = await session.fetch(insert.do_update_counted(work.updates, work.server_version))
         return int(str(inserted)), int(str(updated))
-    [(inserted,)] = await session.fetch(insert.do_nothing_and_unstage())
+    [(inserted, unstaged)] = await session.fetch(insert.do_nothing_and_unstage())
+    if int(str(unstaged)) < int(str(inserted)):
+        raise SchemaError(
+            "a trigger of the table changes the key of new rows, so that nothing tells which of the source's rows they"
+            " were, and nothing was loaded",
+            columns=tuple(column.name for column in insert.key),
+        )
     return int(str(inserted)), tag_rows(await session.execute(insert.do_update(work.updates)))
 
 

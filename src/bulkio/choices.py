@@ -13,6 +13,7 @@ from bulkio.show import show_option
 
 __all__ = [
     "LEDGER_SCHEMA",
+    "MAX_DELETE",
     "MODE_ADVICE",
     "BoundsPolicy",
     "DriverChoice",
@@ -204,6 +205,10 @@ def milliseconds(name: str, value: object) -> int:
             f"{show_option(name)} is {value!r}, and must be a text with a unit (ms, s, m, h, d), such as '10s'"
         )
     return limit
+
+
+#: share of a table's rows that a load may delete, if nobody says another
+MAX_DELETE = "10%"
 
 
 _SHARE = re.compile(r"(\d{1,18})(%?)")

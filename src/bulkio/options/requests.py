@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from bulkio.choices import (
     LEDGER_SCHEMA,
+    MAX_DELETE,
     MODE_ADVICE,
     BoundsPolicy,
     DriverChoice,
@@ -215,14 +216,15 @@ class LoadRequest(_Shared):
         False
     )
     max_delete: Annotated[
-        str,
+        str | None,
         Option(
             "The most rows that delete_missing may delete: a number, or a percentage of the table's rows.",
             metavar="N|P%",
+            default=MAX_DELETE,
             check=check_share,
             is_recorded=False,
         ),
-    ] = "10%"
+    ] = None
     where: Annotated[
         str | None,
         Option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bulkio.choices import MAX_DELETE
 from bulkio.errors import SchemaError
 from bulkio.quote import name_list, quote_ident
 from bulkio.show import did_you_mean, show_name, show_option
@@ -81,7 +82,7 @@ def plan_upsert(request: LoadRequest, target: Target) -> Merge:
         in_two_steps=target.kind == "p" and target.server_version < _RETURNS_OLD,
         delete=delete,
         count=count_rows(target.schema, target.name, only=only),
-        max_delete=request.max_delete,
+        max_delete=request.max_delete or MAX_DELETE,
     )
 
 

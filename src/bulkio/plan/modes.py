@@ -192,6 +192,8 @@ def refuse_stray_options(request: LoadRequest) -> None:
         if field.name in some_modes - rule.options and getattr(request, field.name) != field.default:
             takers = [show_option("mode", word) for word, each in MODES.items() if field.name in each.options]
             raise ConfigError(f"{show_option(field.name)} is for {' or '.join(takers)}, not for {mode}")
+    if request.max_delete is not None and not request.delete_missing:
+        raise ConfigError(f"{show_option('max_delete')} needs {show_option('delete_missing', value=True)}")
     for name in sorted(rule.needs):
         if getattr(request, name) is None:
             raise ConfigError(f"{mode} needs {show_option(name)}")

@@ -155,6 +155,33 @@ def test_the_printed_grants_are_enough_and_needed(server: TestServer, dsn: str, 
         server.admin.execute("DROP ROLE plain")
 
 
+@pytest.mark.parametrize("what", ["schema", "table"])
+def test_a_ledger_of_a_stranger_is_refused(server: TestServer, dsn: str, what: str) -> None:
+    """A trigger of his would run with the rights of whoever loads: a superuser's, here."""
+    server.admin.execute("CREATE ROLE plain LOGIN PASSWORD 'x'")
+    try:
+        with connect(dsn) as conn:
+            if what == "table":
+                conn.execute(bulkio.ledger_ddl())
+                conn.execute("ALTER TABLE bulkio_ledger.loads OWNER TO plain")
+            else:
+                conn.execute("CREATE SCHEMA bulkio_ledger AUTHORIZATION plain")
+            refused = (
+                r'schema "bulkio_ledger", belongs to role "plain", whose triggers would run with this role\'s rights'
+            )
+            for call in (lambda: load(dsn, "x"), lambda: bulkio.list_loads(dsn)):
+                with pytest.raises(bulkio.LedgerError, match=refused):
+                    call()
+            assert fetch(dsn, "SELECT to_regclass('t')") == [(None,)]
+            if what == "table":
+                conn.execute("GRANT USAGE ON SCHEMA bulkio_ledger TO plain; CREATE TABLE t (a int8)")
+                conn.execute("GRANT INSERT ON t TO plain")
+                assert load(as_plain(dsn), "x").rows == 3  # it is his own
+            conn.execute("DROP SCHEMA bulkio_ledger CASCADE; DROP TABLE IF EXISTS t")
+    finally:
+        server.admin.execute("DROP ROLE plain")
+
+
 def test_nobody_else_gets_a_privilege(dsn: str) -> None:
     """Whatever the default privileges are, the public gets none."""
     with connect(dsn) as conn:

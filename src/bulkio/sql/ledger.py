@@ -87,9 +87,11 @@ def lock_load(schema: str, load_id: str, *, waits: bool) -> str:
 def table_facts(schema: str) -> str:
     """Ask whether the schema is there, and of the table: its kind, its columns as JSON, whether id is a key.
 
+    Last come the owners, of either, that this role has no reason to trust: not itself, nor the database's owner, a
+    superuser, or a role that it is a member of. A trigger of theirs would run with this role's rights.
+
     It may run outside of a transaction, under any search_path.
     """
-    namespace = f"nspname OPERATOR(pg_catalog.=) {quote_literal(schema)}"
     columns = (
         "SELECT pg_catalog.json_object_agg(a.attname, a.atttypid::pg_catalog.int8)::pg_catalog.text"
         " FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid"
@@ -102,12 +104,19 @@ def table_facts(schema: str) -> str:
         " AND i.indpred IS NULL AND i.indnkeyatts OPERATOR(pg_catalog.=) 1"
         " AND k.attname OPERATOR(pg_catalog.=) 'id'"
     )
+    strangers = (
+        "SELECT pg_catalog.min(o.rolname::pg_catalog.text) FROM pg_catalog.pg_roles AS o, pg_catalog.pg_roles AS me"
+        " WHERE me.rolname OPERATOR(pg_catalog.=) current_user AND (o.oid OPERATOR(pg_catalog.=) n.nspowner"
+        " OR o.oid OPERATOR(pg_catalog.=) c.relowner) AND NOT (o.rolsuper OR o.oid OPERATOR(pg_catalog.=) me.oid"
+        " OR o.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database"
+        " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
+        " OR NOT me.rolsuper AND pg_catalog.pg_has_role(o.oid, 'USAGE'))"
+    )
     return (
-        f"SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE {namespace}), c.relkind::pg_catalog.text,"  # noqa: S608
-        f" ({columns}), EXISTS ({key})"
-        " FROM (SELECT) AS here LEFT JOIN pg_catalog.pg_class AS c"
-        f" ON c.relname OPERATOR(pg_catalog.=) {quote_literal(LOADS)} AND c.relnamespace OPERATOR(pg_catalog.=)"
-        f" (SELECT oid FROM pg_catalog.pg_namespace WHERE {namespace})"
+        f"SELECT n.oid IS NOT NULL, c.relkind::pg_catalog.text, ({columns}), EXISTS ({key}), ({strangers})"  # noqa: S608
+        " FROM (SELECT) AS here LEFT JOIN pg_catalog.pg_namespace AS n"
+        f" ON n.nspname OPERATOR(pg_catalog.=) {quote_literal(schema)} LEFT JOIN pg_catalog.pg_class AS c"
+        f" ON c.relname OPERATOR(pg_catalog.=) {quote_literal(LOADS)} AND c.relnamespace OPERATOR(pg_catalog.=) n.oid"
     )
 
 

@@ -52,7 +52,8 @@ async def prepare(session: Session, schema: str) -> None:
         return
     async with transaction(session, read_only=False), using(schema):
         await session.fetch(ledger.lock_ledger(schema))
-        has_schema, kind, *_ = await _facts(session, schema)  # another run may have made it meanwhile
+        has_schema, kind, _, _, stranger = await _facts(session, schema)  # another run may have made it meanwhile
+        _refuse_stranger(schema, stranger)
         for statement in ledger.create_schema(schema) if not has_schema else ():
             await session.execute(statement)
         for statement in ledger.create_table(schema) if kind is None else ():
@@ -67,7 +68,8 @@ async def _facts(session: Session, schema: str) -> tuple[object, ...]:
 
 async def exists(session: Session, schema: str) -> bool:
     """Tell whether the ledger is there; raise `LedgerError` where a table of its name is another one."""
-    _, kind, columns, has_key = await _facts(session, schema)
+    _, kind, columns, has_key, stranger = await _facts(session, schema)
+    _refuse_stranger(schema, stranger)
     if kind is None:
         return False
     types = json.loads(str(columns or "{}"))
@@ -80,6 +82,16 @@ async def exists(session: Session, schema: str) -> bool:
             f" keep the ledger in another schema ({show_option('ledger_schema')})"
         )
     return True
+
+
+def _refuse_stranger(schema: str, owner: object) -> None:
+    """Refuse a ledger of a role that this one has no reason to trust."""
+    if owner is not None:
+        raise LedgerError(
+            f"the ledger of loads, schema {show_name(schema)}, belongs to role {show_name(str(owner))}, whose triggers"
+            " would run with this role's rights: let the database's owner have it, or a role that this one is a member"
+            f" of, or keep the ledger in another schema ({show_option('ledger_schema')})"
+        )
 
 
 @asynccontextmanager

@@ -66,9 +66,10 @@ test-python: $(OTHER)/.built ## Run the codec's and the program's tests on anoth
 
 check: lint types layers test ## Everything CI looks at
 
-lint: $(READY) ## ruff: the rules and the format
+lint: $(READY) ## ruff and cython-lint: the rules and the format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src
 
 format: $(READY) ## Let ruff format the code and mend what it can
 	$(BIN)/ruff check --fix .
@@ -150,7 +151,7 @@ with open("pyproject.toml", "rb") as file:
     facts = tomllib.load(file)
 extras = facts["project"]["optional-dependencies"]
 wanted = facts["project"]["dependencies"] + extras["embedded"] + extras["dev"]
-tools = ("bulkio", "import-linter", "mypy", "ruff")
+tools = ("bulkio", "cython-lint", "import-linter", "mypy", "ruff")
 relation = "==" if sys.argv[1] == "lowest" else ">="
 print(*(pin.replace(">=", relation) for pin in wanted if re.split(r"[\[>]", pin)[0] not in tools), sep="\n")
 endef

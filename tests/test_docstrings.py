@@ -37,3 +37,10 @@ def test_the_public_modules_example_compiles(module: str) -> None:
     for text in docstrings(SOURCES / module)[:1]:
         block = [line[4:] for line in text.splitlines() if line.startswith("    ")]
         compile("\n".join(block), module, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_no_docstring_gives() -> None:
+    """A function returns or yields: "Give" is what a user does."""
+    files = [path for folder in (SOURCES, Path(__file__).parent) for path in folder.rglob("*.py*")]
+    texts = {path: path.read_text() for path in files if path.suffix in (".py", ".pyx", ".pxd", ".pyi")}
+    assert [path.name for path, text in texts.items() if '"""' + "Give " in text] == []

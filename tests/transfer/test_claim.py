@@ -40,7 +40,7 @@ DRIVERS = ["asyncpg", "psycopg"]
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Give a short folder: a socket's path has 107 bytes at the most."""
+    """Yield a short folder: a socket's path has 107 bytes at the most."""
     with tempfile.TemporaryDirectory(dir="/tmp") as name:
         yield Path(name)
 

@@ -37,7 +37,7 @@ cdef uint8_t[13] MONTH_DAYS = [0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31
 
 
 def spellings(array, int mask):
-    """Give those bits of `mask` that every value of a pyarrow StringArray has; NULL has all."""
+    """Return those bits of `mask` that every value of a pyarrow StringArray has; NULL has all."""
     cdef int64_t row, first = array.offset, end = array.offset + len(array)
     cdef const uint8_t* valid = NULL
     cdef const int32_t* offsets
@@ -60,7 +60,7 @@ def spellings(array, int mask):
 
 
 cdef int spelling(const uint8_t* p, int64_t n, int mask) noexcept nogil:
-    """Give the bits of one text, as far as they are in `mask`."""
+    """Return the bits of one text, as far as they are in `mask`."""
     cdef int bits = 0
     if n == 0:
         return 0

@@ -1,8 +1,8 @@
 """Reading strings and binaries from all of Arrow's layouts: 32- and 64-bit offsets, fixed size, views.
 
 No offset is followed that leads out of what the array says of itself: offsets lie between its first and its last one, a
-view within its buffer. How long the buffer behind the offsets is Arrow's C interface does not say: the last offset is the
-producer's word.
+view within its buffer. How long the buffer behind the offsets is Arrow's C interface does not say: the last offset is
+the producer's word.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t

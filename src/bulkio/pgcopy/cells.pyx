@@ -1,7 +1,7 @@
 """What every cell encoder and decoder shares: binding to Arrow buffers, validity bitmaps, handing arrays over.
 
-An encoder is bound to an Arrow array's buffers and appends one cell at a time to the output. A decoder appends one cell at
-a time to growing buffers and gives them away as an Arrow array. Neither raises for a cell: it answers a status code.
+An encoder is bound to an Arrow array's buffers and appends one cell at a time to the output. A decoder appends one cell
+at a time to growing buffers and gives them away as an Arrow array. Neither raises for a cell: it answers a status code.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -78,7 +78,7 @@ cdef class CellDecoder:
         return Status.BAD_VALUE
 
     cdef int export(self, ArrowArray* out) except -1:
-        """Give the collected array away and start a new one."""
+        """Hand the collected array over and start a new one."""
         raise NotImplementedError
 
 
@@ -160,7 +160,7 @@ cdef int give_array(CellDecoder cell, ArrowArray* out, Buf** buffers, int n_buff
 
 
 cdef object adopt_format(object arrow_type):
-    """Give the Arrow C Data Interface's format string of a type."""
+    """Return the Arrow C Data Interface's format string of a type."""
     capsule = arrow_type.__arrow_c_schema__()
     cdef ArrowSchema* schema = <ArrowSchema*>PyCapsule_GetPointer(capsule, b"arrow_schema")
     return <bytes>schema.format

@@ -1,7 +1,7 @@
 """Composites: structs in Arrow.
 
-Wire format: src/backend/utils/adt/rowtypes.c, record_send: the number of columns, dropped ones left out; for each the oid
-of its declared type (a domain's own), then a field. All integers have 32 bits.
+Wire format: src/backend/utils/adt/rowtypes.c, record_send: the number of columns, dropped ones left out; for each the
+oid of its declared type (a domain's own), then a field. All integers have 32 bits.
 """
 
 from cpython.object cimport PyObject

@@ -1,8 +1,8 @@
 """Decoder: pieces of COPY BINARY in, Arrow record batches out. Pieces may be cut anywhere.
 
-Rules of the state machine. The stream is a header, rows, a trailer. The smallest unit that is read at once is an *item*: the
-header, a row's field count, or one field with its length. An item that a piece cuts is completed in `carry`. Nothing is
-read before its length was checked. After an error the decoder is dead.
+Rules of the state machine. The stream is a header, rows, a trailer. The smallest unit that is read at once is an
+*item*: the header, a row's field count, or one field with its length. An item that a piece cuts is completed in
+`carry`. Nothing is read before its length was checked. After an error the decoder is dead.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -74,9 +74,9 @@ class Batch:
 cdef class Decoder:
     """Decode one COPY BINARY stream into record batches.
 
-    `fields` are `Field`s in the order of the stream's columns, `schema` (with `__arrow_c_schema__`) is the batches'. A batch
-    ends with `batch_rows` rows, or with the row that reaches `batch_bytes` bytes (1 GiB at the most: two of Arrow's end the
-    32-bit offsets of its strings).
+    `fields` are `Field`s in the order of the stream's columns, `schema` (with `__arrow_c_schema__`) is the batches'. A
+    batch ends with `batch_rows` rows, or with the row that reaches `batch_bytes` bytes (1 GiB at the most: two of
+    Arrow's end the 32-bit offsets of its strings).
     """
 
     cdef readonly tuple fields
@@ -138,13 +138,13 @@ cdef class Decoder:
         return 0
 
     def batches(self):
-        """Give the batches completed so far; each is given once."""
+        """Return the batches completed so far; each is given once."""
         done = self.done
         self.done = []
         return done
 
     def finish(self):
-        """Give the last batches. Raises DecodeError where the stream had not come to its end."""
+        """Return the last batches. Raises DecodeError where the stream had not come to its end."""
         if self.stage == Stage.DEAD:
             raise DecodeError("this decoder has met an error before", offset=self.offset)
         if self.stage != Stage.AT_END or self.carry.size:

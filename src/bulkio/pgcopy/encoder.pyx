@@ -1,7 +1,7 @@
 """Encoder: Arrow record batches in, blocks of COPY BINARY out.
 
-Stream format: the PostgreSQL manual, COPY, "Binary Format": a signature, flags, a header extension's length, then tuples
-(a 16-bit field count, then fields), then the count -1.
+Stream format: the PostgreSQL manual, COPY, "Binary Format": a signature, flags, a header extension's length, then
+tuples (a 16-bit field count, then fields), then the count -1.
 """
 
 cimport cython
@@ -23,6 +23,7 @@ from bulkio.pgcopy.messages import encode_message
 from bulkio.pgcopy.registry import build_encoder
 from bulkio.show import show_option
 from bulkio.types import with_policies
+
 
 def goes_lossy(field, batch, int column, int64_t row):
     """Tell by trying whether a value would go with `allow_lossy`: not every codec that refuses to round can."""
@@ -57,7 +58,7 @@ cdef class BlockPool:
             free(self.spare[i])
 
     cdef int take(self, Out* out, size_t size) except -1:
-        """Give memory of at least `size` bytes."""
+        """Let a block have memory of at least `size` bytes."""
         if self.count and self.sizes[self.count - 1] >= size:
             self.count -= 1
             out.start = self.spare[self.count]
@@ -105,8 +106,8 @@ cdef class Encoder:
     """Encode record batches as one COPY BINARY stream.
 
     `fields` are `Field`s, one for each column of the batches, in order. Blocks have about `block_bytes` bytes each (a
-    single larger row makes a larger block). `first_row` is what messages count rows from: where in its source the stream
-    begins.
+    single larger row makes a larger block). `first_row` is what messages count rows from: where in its source the
+    stream begins.
     """
 
     cdef readonly tuple fields
@@ -180,8 +181,8 @@ cdef class Encoder:
         """Yield the blocks that `batch` completes; what is left over waits for the next batch.
 
         `batch` is any object with `__arrow_c_array__` and the columns of `fields`, such as a pyarrow.RecordBatch.
-        Raises EncodeError with the column and the row (counted from `first_row`, over all batches) for a value that cannot go; the
-        stream is then unusable. Raises SchemaError where the batch's layout is not the planned one.
+        Raises EncodeError with the column and the row (counted from `first_row`, over all batches) for a value that
+        cannot go; the stream is then unusable. Raises SchemaError where the batch's layout is not the planned one.
         """
         self.refuse_unfinished()
         schema_capsule, array_capsule = batch.__arrow_c_array__()
@@ -249,7 +250,7 @@ cdef class Encoder:
         return EncodeError(message, column=field.name, row=self.next_row)
 
     def finish(self):
-        """Give the last block, which ends with the stream's trailer."""
+        """Return the last block, which ends with the stream's trailer."""
         self.refuse_unfinished()
         self.put_bytes(TRAILER)
         return self.take_block()

@@ -76,7 +76,7 @@ cdef class Labels:
         return self.slots[self.slot(label, n)] - 1
 
     cdef int export(self, ArrowArray* out) except -1:
-        """Give all labels as an array of strings, with buffers of its own."""
+        """Return all labels as an array of strings, with buffers of its own."""
         cdef BytesDecoder strings = STRING_DECODERS["text"](None, [])
         cdef int32_t i
         for i in range(self.count):

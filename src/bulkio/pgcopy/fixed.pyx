@@ -1,4 +1,4 @@
-"""What the encoders and decoders of fixed width share: the one buffer of values. A subclass is its `write` or `read`."""
+"""What encoders and decoders of fixed width share: the one buffer of values. A subclass is its `write` or `read`."""
 
 from libc.stdlib cimport free
 from libc.string cimport memset

@@ -5,7 +5,7 @@ they are so few that any float does, else by printing as many. What the server i
 """
 
 from libc.float cimport DBL_MIN, FLT_MIN
-from libc.math cimport NAN, fabs, frexp, isinf, ldexp, rint
+from libc.math cimport NAN, frexp, isinf, ldexp, rint
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport strtod
@@ -76,7 +76,7 @@ cdef bint is_exactly(double value, const char* digits, int count) noexcept nogil
 cdef bint gives_back(double value, const char* digits, int64_t count, int width) noexcept nogil:
     """Whether a float, which is not negative, has these digits when it is printed with as many."""
     cdef uint64_t wanted = 0, unit = 1
-    cdef int64_t i
+    cdef int64_t i, _i
     cdef int exponent
     if is_always_kept(value, count, width):
         return True
@@ -88,7 +88,7 @@ cdef bint gives_back(double value, const char* digits, int64_t count, int width)
         return True
     # Below a power of two floats lie closer: the shortest digits that give such a one back, which the server prints,
     # can be the next above those of printf. They lie less than a unit of their last digit away.
-    for i in range(count, DIGITS_MAX):
+    for _i in range(count, DIGITS_MAX):
         unit *= 10
     return frexp(value, &exponent) == 0.5 and wanted * unit - print_digits(value, DIGITS_MAX, &exponent) < unit
 

@@ -1,7 +1,7 @@
 """geometry and geography of PostGIS <-> (E)WKB.
 
-Wire format: PostGIS's liblwgeom/lwin_wkb.c, lwgeom_from_wkb_state (https://libgeos.org/specifications/wkb/ tells the same in
-prose).
+Wire format: PostGIS's liblwgeom/lwin_wkb.c, lwgeom_from_wkb_state (https://libgeos.org/specifications/wkb/ tells the
+same in prose).
 """
 
 from libc.math cimport isnan
@@ -134,7 +134,7 @@ cdef inline int take_count(Wkb* wkb, uint32_t* count, bint little) noexcept nogi
 
 cdef int walk_parts(Wkb* wkb, uint32_t kind, uint32_t zm, int depth, bint little) noexcept nogil:
     """Pass over what follows a geometry's header. `zm` is 1 for Z, 2 for M, 3 for both."""
-    cdef uint32_t count, i
+    cdef uint32_t count, _i
     cdef int status
     cdef int axes = 2 + (zm & 1) + (zm >> 1)
     if kind == WkbType.POINT:
@@ -144,7 +144,7 @@ cdef int walk_parts(Wkb* wkb, uint32_t kind, uint32_t zm, int depth, bint little
     status = take_count(wkb, &count, little)
     if status:
         return status
-    for i in range(count):
+    for _i in range(count):
         if kind == WkbType.POLYGON or kind == WkbType.TRIANGLE:
             status = walk_line(wkb, kind, axes, little)
         else:
@@ -250,7 +250,7 @@ cdef class GeometryEncoder(BytesEncoder):
 
 
 cdef class GeometryDecoder(BytesDecoder):
-    """geometry, geography -> ISO WKB where the column's type fixes the SRID, which goes into metadata; else EWKB as sent."""
+    """geometry, geography -> ISO WKB where the column's type fixes the SRID, which goes into metadata; else EWKB."""
 
     cdef int32_t srid
 

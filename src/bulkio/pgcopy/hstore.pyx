@@ -1,7 +1,7 @@
 """hstore <-> map<string, string>.
 
-Wire format: contrib/hstore/hstore_io.c, hstore_send: the number of pairs, then for each the key and the value as fields;
-all integers have 32 bits.
+Wire format: contrib/hstore/hstore_io.c, hstore_send: the number of pairs, then for each the key and the value as
+fields; all integers have 32 bits.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
@@ -107,7 +107,7 @@ cdef class HstoreDecoder(ListDecoder):
 
     cdef int read(self, const uint8_t* data, int32_t n, State* state) noexcept nogil:
         cdef const uint8_t* end = data + n
-        cdef int32_t count, i
+        cdef int32_t count, _i
         cdef int status
         if n < 4:
             return wrong_length(state, 4, n)
@@ -115,7 +115,7 @@ cdef class HstoreDecoder(ListDecoder):
         if count < 0:
             return Status.BAD_VALUE
         data += 4
-        for i in range(count):
+        for _i in range(count):
             if end - data >= 4 and get32(data) == NULL_LENGTH:  # a key is never NULL
                 return Status.BAD_VALUE
             status = self.read_part(self.keys, &data, end, state)

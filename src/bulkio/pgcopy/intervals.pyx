@@ -2,14 +2,14 @@
 
 Wire format: src/backend/utils/adt/timestamp.c, interval_send: microseconds (64 bits), days, months (32 bits each).
 Since PostgreSQL 17 all three at their extremes are -infinity and infinity; as a sentinel that is what Arrow gets too. A
-column's typmod (`interval(3)`, `interval day to hour`) holds the fields it keeps and the decimal places; the server drops
-the rest in silence.
+column's typmod (`interval(3)`, `interval day to hour`) holds the fields it keeps and the decimal places; the server
+drops the rest in silence.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell
+from bulkio.pgcopy.cells cimport CellDecoder, read_cell
 from bulkio.pgcopy.fixed cimport FixedDecoder, FixedEncoder
 from bulkio.pgcopy.members cimport Member, bind_member, member_is_null
 from bulkio.pgcopy.structs cimport StructDecoder, StructEncoder
@@ -64,7 +64,7 @@ cdef struct Kept:
 
 
 cdef Kept kept_by(cast) except *:
-    """The fields and the precision in an interval's typmod (AdjustIntervalForTypmod); all where the user may lose some."""
+    """The fields and the precision in an interval's typmod (AdjustIntervalForTypmod); all where some may be lost."""
     cdef Kept kept
     typmod = -1 if cast.policies.allow_lossy else cast.pg.typmod
     fields = (typmod >> 16) & FULL_RANGE if typmod >= 0 else FULL_RANGE

@@ -1,4 +1,4 @@
-"""Integers from text: decimal digits alone, so that every server version reads the same (16 and later take 0x1F, 1_000).
+"""Integers from text: decimal digits alone, which all server versions read alike (16 and later take 0x1F, 1_000).
 
 The server's parsers of unsigned types (src/backend/utils/adt/{oid,xid,xid8funcs}.c) let a minus wrap around, and older
 ones take any text for an xid, some take 010 for 8; these do not.

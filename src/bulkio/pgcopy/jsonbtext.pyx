@@ -2,9 +2,9 @@
 
 jsonb is a version byte, 1, and then the text (src/backend/utils/adt/jsonb.c). Its parser keeps the last of an object's
 equal keys, and makes a numeric of each number, which has one zero. Both are refused here; that it forgets blanks, the
-order of keys and an exponent is its nature. It puts an escape's character into the database's encoding: a character that
-this does not keep is refused as in any text. The server decides what is valid JSON (RFC 8259): this only has to be right
-where a text is, and to stay inside where it is not.
+order of keys and an exponent is its nature. It puts an escape's character into the database's encoding: a character
+that this does not keep is refused as in any text. The server decides what is valid JSON (RFC 8259): this only has to be
+right where a text is, and to stay inside where it is not.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -204,7 +204,7 @@ cdef class JsonbEncoder(VersionedEncoder):
         return Status.OK
 
     cdef int check_escapes(self, const uint8_t* first, const uint8_t* last, int64_t plain_room) noexcept nogil:
-        """Find a character that the database's encoding does not keep; the room behind the keys is enough for any string."""
+        """Find a character that the database's encoding does not keep; the room behind the keys is enough for it."""
         cdef uint8_t* plain
         if room(&self.plain, 2 * plain_room):
             return Status.NO_MEMORY

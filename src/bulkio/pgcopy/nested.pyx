@@ -205,9 +205,9 @@ cdef class ListDecoder(CellDecoder):
 
 
 cdef int read_fields(CellDecoder cell, const uint8_t* data, int32_t n, int32_t count, State* state) noexcept nogil:
-    cdef int32_t i, size
+    cdef int32_t _i, size
     cdef int status
-    for i in range(count):
+    for _i in range(count):
         if n < 4:
             return wrong_length(state, 4, n)
         size = get32(data)
@@ -286,7 +286,7 @@ cdef class ArrayDecoder(ListDecoder):
 
     cdef int end_lists(self, const uint8_t* sizes, int64_t lists, State* state) noexcept nogil:
         """End `lists` lists of this level, after those of the levels below."""
-        cdef int64_t i
+        cdef int64_t _i
         cdef int64_t end = self.elements.length
         cdef int32_t size = get32(sizes)
         cdef int status
@@ -300,7 +300,7 @@ cdef class ArrayDecoder(ListDecoder):
         if end + lists * size > OFFSET_MAX:
             return Status.BATCH_TOO_BIG
         state.inflated += 4 * lists
-        for i in range(lists):
+        for _i in range(lists):
             end += size
             if end_list(&self.offsets, end):
                 return Status.NO_MEMORY

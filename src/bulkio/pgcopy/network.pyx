@@ -276,7 +276,7 @@ cdef int parse_mac(uint8_t* data, int size, const uint8_t* p, int64_t n) noexcep
     What the server takes too: groups of 1 byte (``:`` or ``-``), 2 (``.`` or ``-``), or half of them (``:`` or ``-``).
     """
     cdef int digits = 2 * size
-    cdef int group, separators, i, high, low
+    cdef int group, i, high, low
     cdef uint8_t separator = 0
     if n == digits:
         group = size

@@ -35,13 +35,13 @@ cdef inline bint load_decimal(Wide* value, const void* values, int width, int64_
 cdef Wide wide_power_of_ten(int exponent) except *:
     """10 ** exponent, or the largest Wide where that does not fit; 1 where exponent is negative."""
     cdef Wide result
-    cdef int i
+    cdef int _i
     memset(&result, 0, sizeof(Wide))
     result.limb[0] = 1
     if exponent > 77:
         memset(&result, 0xFF, sizeof(Wide))
         return result
-    for i in range(exponent):
+    for _i in range(exponent):
         wide_mul_add(&result, 10, 0)
     return result
 
@@ -49,7 +49,7 @@ cdef Wide wide_power_of_ten(int exponent) except *:
 cdef int put_numeric(Out* out, Wide* value, bint negative, int scale) noexcept nogil:
     """Append value * 10 ** -scale as a numeric field. `value` is used up."""
     cdef uint16_t groups[GROUPS_MAX]  # least significant first
-    cdef int n = 0, low = 0, i, place
+    cdef int n = 0, low = 0, i, _place
     cdef int partial = scale - BASE_DIGITS * floor_div(scale, BASE_DIGITS)  # digits in the lowest group
     cdef int lowest_weight = -floor_div(scale + BASE_DIGITS - 1, BASE_DIGITS)
     cdef uint64_t rest
@@ -58,7 +58,7 @@ cdef int put_numeric(Out* out, Wide* value, bint negative, int scale) noexcept n
         n = 1
     while not wide_fits64(value):  # four groups a time
         rest = wide_div(value, 10000000000000000ULL)
-        for place in range(4):
+        for _place in range(4):
             groups[n] = <uint16_t>(rest % BASE)
             rest //= BASE
             n += 1
@@ -240,13 +240,13 @@ cdef class DecimalToIntEncoder(FixedEncoder):
     cdef int write(self, Out* out, int64_t row) noexcept nogil:
         cdef Wide value
         cdef bint negative = load_decimal(&value, self.values, self.width, self.offset + row)
-        cdef int left = self.drop
+        cdef int left = self.drop, _digit
         cdef uint64_t magnitude
         while left > 0:
             if wide_div(&value, power_of_ten(min(left, 18))):
                 return Status.WOULD_ROUND
             left -= 18
-        for left in range(self.drop, 0):
+        for _digit in range(self.drop, 0):
             if wide_mul_add(&value, 10, 0):
                 return Status.OUT_OF_RANGE
         magnitude = value.limb[0]

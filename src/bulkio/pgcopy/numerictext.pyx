@@ -14,8 +14,8 @@ from bulkio.pgcopy.decimaltext cimport (
 from bulkio.pgcopy.fixed cimport FixedDecoder
 from bulkio.pgcopy.floats cimport float_width, load_float
 from bulkio.pgcopy.numericwire cimport (
-    BASE_DIGITS, DSCALE_MAX, HEADER, INFINITY_DSCALE, MINUS_INFINITY, NAN, NEGATIVE, PLUS_INFINITY, POSITIVE, WHOLE_DIGITS_MAX, Number,
-    put_header, read_header,
+    BASE_DIGITS, DSCALE_MAX, HEADER, INFINITY_DSCALE, MINUS_INFINITY, NAN, NEGATIVE, PLUS_INFINITY, POSITIVE,
+    WHOLE_DIGITS_MAX, Number, put_header, read_header,
 )
 from bulkio.pgcopy.strings cimport OFFSET_MAX, BytesDecoder, append_value, end_value
 from bulkio.pgcopy.wire cimport Buf, Out, State, Status, append_bytes, get16, put16, reserve, room

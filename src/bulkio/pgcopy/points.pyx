@@ -6,7 +6,7 @@ Wire format: src/backend/utils/adt/geo_ops.c, point_send: two float8.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from bulkio.pgcopy.arrow cimport ArrowArray, ArrowSchema
-from bulkio.pgcopy.cells cimport CellDecoder, CellEncoder, read_cell
+from bulkio.pgcopy.cells cimport CellDecoder, read_cell
 from bulkio.pgcopy.members cimport Member, bind_member, member_is_null
 from bulkio.pgcopy.structs cimport StructDecoder, StructEncoder
 from bulkio.pgcopy.wire cimport Out, State, Status, put32, put64, reserve, wrong_length

@@ -1,4 +1,4 @@
-"""Whether the server would round the numbers of a text to a type's decimal places, or leave fields of an interval out."""
+"""Whether the server would round the numbers of a text to a type's decimal places, or drop fields of an interval."""
 
 from libc.stdint cimport uint8_t
 

@@ -1,4 +1,4 @@
-"""Text, bytea, json, jsonb, ltree, jsonpath: the types of variable width, from every Arrow layout of strings and binaries.
+"""Text, bytea, json, jsonb, ltree, jsonpath: the types of variable width, from all of Arrow's layouts of them.
 
 Wire formats: src/backend/utils/adt/{varlena,varchar,json,jsonb,jsonpath}.c, contrib/ltree. jsonb,
 ltree and jsonpath are a version byte, 1, and then text.
@@ -49,7 +49,7 @@ cdef class BytesEncoder(CellEncoder):
 
 
 cdef class TextEncoder(BytesEncoder):
-    """utf8 in any layout -> text, varchar(n), bpchar(n), name, json. A shorter value in char(n) is padded by the server.
+    """utf8 in any layout -> text, varchar(n), bpchar(n), name, json. The server pads a shorter value in char(n).
 
     NUL and malformed UTF-8 are refused, and so is a value longer than the column's n characters (bytes in SQL_ASCII):
     the server would cut surplus blanks in silence. So is a character that the database's encoding does not keep.

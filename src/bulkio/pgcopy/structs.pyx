@@ -1,4 +1,4 @@
-"""What encoders and decoders of structs share: the fields, by name; on the way out the nulls that all get under a null."""
+"""What encoders and decoders of structs share: fields by name; on the way out the nulls that all get under a null."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t
@@ -20,7 +20,7 @@ cdef bytes name_of(ArrowSchema* field):
 
 
 cdef class StructEncoder(CellEncoder):
-    """Encode from structs with the fields that the plan knows, in its order: the format string tells nothing of them."""
+    """Encode from structs with the fields that the plan knows, in its order: the format string does not tell them."""
 
     def __init__(self, cast, list children):
         super().__init__(cast, children)

@@ -1,9 +1,10 @@
 """date, time, timestamp, timestamptz.
 
-Wire formats: src/backend/utils/adt/{date,timestamp}.c. PostgreSQL counts days and microseconds from 2000-01-01, Arrow from
-1970-01-01; the extreme integers stand for -infinity and infinity. The ranges are those of src/include/datatype/timestamp.h.
-Arrow has no infinity; DuckDB, too, means the extreme integers so (its negative ones are the greatest integer's), in any
-unit. So they go as infinity under the policy sentinel, and are refused without: an instant of 294247 was never meant.
+Wire formats: src/backend/utils/adt/{date,timestamp}.c. PostgreSQL counts days and microseconds from 2000-01-01, Arrow
+from 1970-01-01; the extreme integers stand for -infinity and infinity. The ranges are those of
+src/include/datatype/timestamp.h. Arrow has no infinity; DuckDB, too, means the extreme integers so (its negative ones
+are the greatest integer's), in any unit. So they go as infinity under the policy sentinel, and are refused without: an
+instant of 294247 was never meant.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
@@ -49,7 +50,6 @@ cdef class TemporalEncoder(FixedEncoder):
         if self.narrow:
             return (<const int32_t*>self.values)[self.offset + row]
         return (<const int64_t*>self.values)[self.offset + row]
-
 
     cdef inline bint is_extreme(self, int64_t value) noexcept nogil:
         """Whether others mean infinity by this."""

@@ -1,7 +1,7 @@
 """vector and halfvec of pgvector <-> lists of float32 and float16.
 
-Wire formats: pgvector's src/{vector,halfvec}.c, the `*_send` functions: the dimensions and an unused zero, 16 bits each,
-then the elements.
+Wire formats: pgvector's src/{vector,halfvec}.c, the `*_send` functions: the dimensions and an unused zero, 16 bits
+each, then the elements.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
@@ -27,7 +27,7 @@ cdef enum:
 
 
 cdef inline uint32_t widen_half(uint16_t bits) noexcept nogil:
-    """Give the bits of the binary32 that equals a finite binary16."""
+    """Return the bits of the binary32 that equals a finite binary16."""
     cdef uint32_t sign = <uint32_t>(bits & 0x8000) << 16
     cdef uint32_t exponent = (bits >> 10) & 0x1F
     cdef uint32_t fraction = bits & 0x3FF
@@ -43,7 +43,7 @@ cdef inline uint32_t widen_half(uint16_t bits) noexcept nogil:
 
 
 cdef class VectorEncoder(CellEncoder):
-    """A list of float16 or float32, of any layout -> vector(n), halfvec(n). The server refuses NULL, NaN and infinity."""
+    """A list of float16 or float32, of any layout -> vector(n), halfvec(n). The server refuses NULL, NaN, infinity."""
 
     cdef ListView lists
     cdef CellEncoder elements

@@ -1,4 +1,4 @@
-"""Give a source the shape that the request asks for."""
+"""The shape of a source, as the request asks for it: which columns, under which names."""
 
 from __future__ import annotations
 

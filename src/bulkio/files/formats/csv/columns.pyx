@@ -28,7 +28,7 @@ cdef object as_buffer(void** data, size_t size):
 
 
 cdef object export_column(Column* column, int64_t rows):
-    """Give a column's buffers to Arrow, and take as much memory anew."""
+    """Hand a column's buffers over to Arrow, and take as much memory anew."""
     cdef size_t size = column.size
     cdef int64_t nulls = column.nulls
     offsets = as_buffer(<void**>&column.offsets, (rows + 1) * sizeof(int32_t))

@@ -213,7 +213,7 @@ cdef class Parser:
         self.state = State.AT_END
 
     def take(self):
-        """Give the batch of the rows since the last one, or None where there are none."""
+        """Return the batch of the rows since the last one, or None where there are none."""
         self.need(self.state == State.AT_END or self.stop == Stop.BATCH_FULL)
         self.stop = Stop.MORE
         rows, self.row = self.row, 0
@@ -228,7 +228,7 @@ cdef class Parser:
         return pa.RecordBatch.from_arrays(arrays, names) if arrays else None
 
     def fault(self, str message):
-        """Give the error `message` about the field that is being read, and be dead: it has bytes that cannot be fed."""
+        """Return the error `message` about the field that is being read; nothing can be fed any more."""
         self.state = State.DEAD
         return self.error(message, self.line, self.field)
 

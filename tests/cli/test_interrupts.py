@@ -233,7 +233,7 @@ def test_outcome_unknown(bulkio: Program, db: psycopg.Connection, orders: Path) 
     db.execute("SELECT pg_terminate_backend(%s)", [pid])
     done = bulkio.finish(process)
     assert done.code == 7
-    assert "look at the table before you load again" in done.err
+    assert "before you load again" in done.err
     assert json.loads(done.out)["error"]["type"] == "OutcomeUnknown"
 
 

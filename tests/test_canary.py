@@ -78,7 +78,7 @@ def carriers(place: dict[str, str], folder: Path) -> dict[str, tuple[list[str], 
 
 
 def commands(files: Path) -> list[list[str]]:
-    """Give calls of every command that talks to a server: those that succeed, and those that fail, each in its way."""
+    """Return calls of every command that talks to a server: those that succeed, and those that fail, each in its way."""
     good, other, odd = (str(files / name) for name in ("good.parquet", "other.parquet", "odd.csv"))
     return [
         ["load", good, "t", "--load-id", "x"],
@@ -128,7 +128,7 @@ def run(calls: list[list[str]], env: dict[str, str]) -> str:
 
 
 def leaks(text: str) -> list[str]:
-    """Give the lines that the canary sings in."""
+    """Return the lines that the canary sings in."""
     return [line for line in text.splitlines() if CANARY in line]
 
 

@@ -48,7 +48,7 @@ def combinations() -> list[tuple[str, str, str, str]]:
 
 @pytest.fixture(scope="module")
 def clusters() -> Iterator[dict[str, TestServer]]:
-    """Give throw-away servers, whose commits outlive them."""
+    """Yield throw-away servers, whose commits outlive them."""
     root = Path(tempfile.mkdtemp(prefix=f"bulkio-test-{os.getpid()}-", dir="/tmp"))
     root.chmod(0o711)
     found = {}
@@ -64,7 +64,7 @@ def clusters() -> Iterator[dict[str, TestServer]]:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with the file to load."""
+    """Return the folder with the file to load."""
     folder = tmp_path_factory.mktemp("faults")
     fault_scene.write_source(folder / "rows.parquet")
     return folder

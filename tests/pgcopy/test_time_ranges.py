@@ -99,7 +99,7 @@ def test_the_extremes_are_infinite(arrow: pa.DataType, name: str, extremes: tupl
     for value in extremes:
         for array, whole in _depths(_array(arrow, value), pg):
             for policies in (Policies(), Policies(infinity="null"), Policies(allow_lossy=True)):
-                with pytest.raises(EncodeError, match=r"^row 1, .* has an infinite date or time, as DuckDB"):
+                with pytest.raises(EncodeError, match=r"^row 1, .* has an infinite date or time, which DuckDB"):
                     encode(array, cast_to_pg(array.type, whole, policies))
             assert len(encode(array, cast_to_pg(array.type, whole, Policies(infinity="sentinel")))) == len(array)
     cells = encode(_array(arrow, *extremes), cast_to_pg(arrow, pg, Policies(infinity="sentinel")))

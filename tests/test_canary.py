@@ -78,7 +78,7 @@ def carriers(place: dict[str, str], folder: Path) -> dict[str, tuple[list[str], 
 
 
 def commands(files: Path) -> list[list[str]]:
-    """Return calls of every command that talks to a server: those that succeed, and those that fail, each in its way."""
+    """Return calls of every command that talks to a server: those that succeed, and those that fail."""
     good, other, odd = (str(files / name) for name in ("good.parquet", "other.parquet", "odd.csv"))
     return [
         ["load", good, "t", "--load-id", "x"],

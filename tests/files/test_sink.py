@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
+import signal
 
 import pyarrow as pa
 import pyarrow.ipc as pa_ipc
@@ -96,26 +98,26 @@ def test_abort_leaves_nothing(tmp_path, suffix):
         sink.write(TABLE.to_batches()[0])
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
-    """Let the system refuse files over 64 kB (EFBIG), as a full disk does with ENOSPC."""
-    import signal
-
+    """Let the system refuse files over 64 kB (EFBIG), as a full disk does with ENOSPC: pytest's own output may be one, too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_full_disk(tmp_path, suffix, small_files):
+def test_full_disk(tmp_path, suffix):
     """FileError, no temporary file, and the old file as it was."""
     path = tmp_path / f"x{suffix}"
     path.write_bytes(b"old")
     noise = pa.table({"x": [os.urandom(1000) for _ in range(3000)]})
-    with pytest.raises(FileError, match=r"cannot be written: File too large"):
+    with small_files(), pytest.raises(FileError, match=r"cannot be written: File too large"):
         fill(path, noise).commit()
     assert names(tmp_path) == [path.name]
     assert path.read_bytes() == b"old"

@@ -257,6 +257,8 @@ class Source(Protocol):
     schema: pa.Schema
     #: row count that the source itself promises (a Parquet footer), or None
     rows: int | None
+    #: bytes of its files as they lie on disk; None for objects, and for what is read once
+    size_bytes: int | None
     #: notes that the user has to read, such as on files that are left out
     notes: tuple[str, ...]
     #: spelling of its values if it has nothing but text, like a CSV; None if its types are Arrow's

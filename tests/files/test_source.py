@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import random
 import threading
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bulkio.errors import BulkioError, ConfigError, FileError, SchemaError
-from bulkio.files import open_source
+from bulkio.files import CsvFile, open_source
+from bulkio.files.shape import ShapedSource
 from older_pyarrow import NULL_LISTS, needs_pyarrow
 
 ALL_TYPES = Path(__file__).parents[2] / "sample_data" / "all_types.parquet"
@@ -638,3 +640,20 @@ def test_closing_early_releases_the_file(tmp_path):
     source.close()
     open_files = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
     assert str(path) not in open_files
+
+
+def test_the_bytes_of_a_source_are_those_of_its_files(tmp_path):
+    """As they lie on disk, compressed ones too; objects and streams have none."""
+    paths = [write(tmp_path / "a.parquet"), write(tmp_path / "b.arrow"), write(tmp_path / "c.arrows")]
+    source = open_source(paths, batch_rows=300)
+    assert source.size_bytes == sum(path.stat().st_size for path in paths)
+    assert ShapedSource(source, rename={"id": "key"}, add={}).size_bytes == source.size_bytes
+    packed = tmp_path / "x.csv.gz"
+    packed.write_bytes(gzip.compress(b"a\n" + b"1\n" * 5000))
+    assert open_source(packed, batch_rows=300).size_bytes == packed.stat().st_size
+    csv = io.BytesIO(b"a\n1\n")
+    for once in (TABLE, [{"a": 1}], CsvFile(csv), CsvFile(csv, infer=True), io.BytesIO(paths[0].read_bytes())):
+        csv.seek(0)
+        opened = open_source(once, batch_rows=300)
+        assert opened.size_bytes is None
+        opened.close()

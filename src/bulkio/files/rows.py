@@ -38,6 +38,7 @@ class RowSource:
     unknown `columns`.
     """
 
+    size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
 

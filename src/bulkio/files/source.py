@@ -66,6 +66,7 @@ class FileSource:
         self.schema = _shown_schema(self._parts, chosen, cheap)
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
+        self.size_bytes: int | None = sum(part.size_bytes for part in parts) if self.has_files else None
         self._running: WeakSet[Generator[pa.RecordBatch, None, None]] = WeakSet()
 
     def leave_out(self, names: Collection[str]) -> None:

@@ -44,6 +44,7 @@ class StreamSource:
     Raises `ConfigError` if the object holds no table, `SchemaError` for unknown `columns`.
     """
 
+    size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
 

@@ -155,6 +155,7 @@ class CsvStream:
     """
 
     rows: int | None = None
+    size_bytes: int | None = None
 
     def __init__(
         self,

@@ -100,7 +100,7 @@ def test_abort_leaves_nothing(tmp_path, suffix):
 
 @contextlib.contextmanager
 def small_files():
-    """Let the system refuse files over 64 kB (EFBIG), as a full disk does with ENOSPC: pytest's own output may be one."""
+    """Let the system refuse files over 64 kB (EFBIG), as a full disk does with ENOSPC; pytest's output may be one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))

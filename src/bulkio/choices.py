@@ -16,6 +16,7 @@ __all__ = [
     "MAX_DELETE",
     "MODE_ADVICE",
     "BoundsPolicy",
+    "Commit",
     "DriverChoice",
     "DriverName",
     "Duplicates",
@@ -33,8 +34,10 @@ __all__ = [
     "check_number",
     "check_schema",
     "check_share",
+    "check_workers",
     "days",
     "milliseconds",
+    "number_of_workers",
     "share_of",
 ]
 
@@ -228,6 +231,32 @@ def share_of(share: str, rows: int) -> int:
     (2, 7)
     """
     return rows * int(share[:-1]) // 100 if share.endswith("%") else int(share)
+
+
+#: connections that one load opens, at most: each is a process of the server's
+_MOST_WORKERS = 64
+
+
+def check_workers(name: str, value: object) -> None:
+    """Refuse what is neither a number of workers nor "auto"."""
+    number_of_workers(name, value)
+
+
+def number_of_workers(name: str, value: object) -> int | None:
+    """Read a number of workers; None is "auto".
+
+    >>> number_of_workers("workers", "4"), number_of_workers("workers", "auto")
+    (4, None)
+    """
+    if value == "auto":
+        return None
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _MOST_WORKERS:
+        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a number from 1 to {_MOST_WORKERS}, or 'auto'")
+    return number
+
+
+Commit = Literal["all", "chunk"]
 
 
 DriverName = Literal["asyncpg", "psycopg"]

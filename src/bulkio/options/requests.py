@@ -16,6 +16,7 @@ from bulkio.choices import (
     MAX_DELETE,
     MODE_ADVICE,
     BoundsPolicy,
+    Commit,
     DriverChoice,
     Duplicates,
     ExportMethod,
@@ -32,6 +33,7 @@ from bulkio.choices import (
     check_names,
     check_schema,
     check_share,
+    check_workers,
     days,
     milliseconds,
 )
@@ -370,6 +372,33 @@ class LoadRequest(_Shared):
         ),
     ] = False
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+    workers: Annotated[
+        int | str,
+        Option(
+            "Connections that load at the same time. auto takes as many as there are processors, fewer for a table with"
+            " a unique key, one for a small source.",
+            metavar="N|auto",
+            check=check_workers,
+            is_recorded=False,
+        ),
+    ] = 1
+    commit: Annotated[
+        Commit,
+        Option(
+            "all: all rows or none; several workers commit in two phases, or fill a table that nobody sees yet. chunk:"
+            " each chunk of the source for itself; a load that was ended in between goes on where it was when it runs"
+            " again under its id.",
+            is_recorded=False,
+        ),
+    ] = "all"
+    chunk_bytes: Annotated[
+        int,
+        Option(
+            "With several workers, or commit chunk: bytes of the source's files in each chunk.",
+            least=1,
+            is_recorded=False,
+        ),
+    ] = 64 << 20
     block_bytes: Annotated[
         int, Option("Bytes of COPY data sent at once; use more for a distant server.", least=1024, is_recorded=False)
     ] = 256 << 10

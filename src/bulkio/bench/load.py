@@ -19,7 +19,6 @@ from bulkio.bench.result import Result, make_result
 from bulkio.bench.scratch import Content, Server, find_dsn
 from bulkio.bench.spec import Job
 from bulkio.errors import BulkioError
-from bulkio.files import is_csv_name
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class _Loads:
         fmt: CopyFormat = "csv" if prepared["method"] == "csv" else "binary"
         base = replace(self._job, source=prepared["source"], stream=prepared["stream"], columns=names, fmt=fmt)
         tried: dict[str, float] = {}
-        if is_csv_name(base.source):
+        if prepared["is_csv"]:
             limit = Line("psql's \\copy", "limit", replace(base, action="psql"))
         else:
             limit, tried = self._calibrated(replace(base, stream=prepared["sample"]), base)

@@ -44,7 +44,7 @@ _IMPORTED_BY_BULKIO = (
     "bulkio.drivers.asyncpg",
     "bulkio.drivers.psycopg",
 )
-_LIMITS = ("calibrate", "replay", "drain", "server")
+_LIMITS = ("calibrate", "replay", "drain", "server", "psql", "psql_out")
 #: bytes of the encoded stream that the calibration sends: enough that the connection counts for little
 _SAMPLE_BYTES = 64 << 20
 _CALIBRATION_ROUNDS = 3
@@ -103,7 +103,8 @@ def _prepare(job: Job) -> dict[str, object]:
 
     folder = Path(job.folder)
     source = _head(job) if job.rows else job.source
-    named = bulkio.csv(source, infer=True) if is_csv_name(source) else source
+    is_csv = is_csv_name(source)
+    named = bulkio.csv(source, infer=True) if is_csv else source
     plan = bulkio.plan_load(named, qualified(job.schema, job.table), job.dsn, mode="create")
     stream, sample = folder / "stream.copy", folder / "sample.copy"
     rows = _encode(plan, source, stream, sample)
@@ -114,6 +115,7 @@ def _prepare(job: Job) -> dict[str, object]:
         "rows": rows,
         "bytes": stream.stat().st_size,
         "method": plan.method,
+        "is_csv": is_csv,
         "columns": [[f.name, f.cast.pg.ddl, f.nullable] for f in plan.fields],
     }
 

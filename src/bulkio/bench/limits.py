@@ -1,6 +1,6 @@
 """The limit lines: the least that a client can do while the server does the same work. No codec, no queue, no thread.
 
-A load's limit replays encoded bytes in one transaction that pins and truncates as a load does. An export's limit
+A load's limit replays encoded bytes in one transaction that pins as a load does. An export's limit
 drains the same COPY and looks at nothing; the server alone writes it to /dev/null, without any client.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bulkio.bench.spec import Job
     from bulkio.choices import DriverName
 
-__all__ = ["CHOICES", "connect", "drain", "replay", "server_alone"]
+__all__ = ["CHOICES", "connect", "drain", "empty_table", "replay", "server_alone"]
 
 #: the drivers and block sizes that the calibration of a load's limit tries
 CHOICES: tuple[tuple[DriverName, int], ...] = (
@@ -52,10 +52,16 @@ def replay(job: Job, driver: DriverName, block_bytes: int) -> tuple[int, int]:
     return _replay_psycopg(job, block_bytes)
 
 
+def empty_table(job: Job) -> None:
+    """Empty the table of `job`, in a transaction of its own."""
+    with connect(job.dsn) as conn:
+        conn.execute(sql.truncate_table(job.schema, job.table))
+
+
 def _before_copy_in(job: Job) -> tuple[str, ...]:
     pins = "; ".join((*sql.session_pins(export=False), sql.LIFT_TIMEOUTS))
     money = (sql.PLAIN_MONEY,) if job.fmt == "csv" else ()
-    return sql.begin(read_only=False), pins, sql.truncate_table(job.schema, job.table), *money
+    return sql.begin(read_only=False), pins, *money
 
 
 async def _replay_asyncpg(job: Job, block_bytes: int) -> tuple[int, int]:

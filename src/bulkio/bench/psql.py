@@ -1,4 +1,4 @@
-"""The limit lines of CSV: psql copies the same file, in one transaction that pins and truncates as a load does."""
+"""The limit lines of CSV: psql copies the same file, in one transaction that pins as a load does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ def copy_in(job: Job) -> tuple[int, int]:
     statements = (
         sql.begin(read_only=False),
         *sql.session_pins(export=False),
-        sql.truncate_table(job.schema, job.table),
         f"\\copy {target} FROM {quote_literal(job.source)} {_FORM}",
         sql.COMMIT,
     )

@@ -161,12 +161,15 @@ def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
 
 
 def _calibrate(job: Job) -> dict[str, object]:
-    """Replay the sample by each driver and block size in turn; return the median seconds of each."""
+    """Replay the sample by each driver and block size in turn, each time into the emptied table; return the median
+    seconds of each.
+    """
     from statistics import median
 
     walls: dict[tuple[str, int], list[float]] = {choice: [] for choice in limits.CHOICES}
     for _ in range(_CALIBRATION_ROUNDS):
         for driver, block_bytes in limits.CHOICES:
+            limits.empty_table(job)
             started = time.perf_counter()
             limits.replay(job, driver, block_bytes)
             walls[driver, block_bytes].append(time.perf_counter() - started)
@@ -189,7 +192,7 @@ def _load(job: Job) -> dict[str, object]:
             job.dsn,
             driver=job.driver,
             method=job.method,  # type: ignore[arg-type]
-            mode="truncate",
+            mode="append",
         )
         return report.rows, report.bytes
 

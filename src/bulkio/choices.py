@@ -252,7 +252,9 @@ def number_of_workers(name: str, value: object) -> int | None:
         return None
     number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= _MOST_WORKERS:
-        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a number from 1 to {_MOST_WORKERS}, or 'auto'")
+        raise ConfigError(
+            f"{show_option(name)} is {value!r}, and must be a number from 1 to {_MOST_WORKERS}, or 'auto'"
+        )
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ import pytest
 
 import bulkio
 from bulkio.drivers.asyncpg import AsyncpgSession
+from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.flow import shelter
 from bulkio.transfer import session
 from lossy import LossyProxy, Moment
 from servers import connect
+from sessions import open_session
 
 if TYPE_CHECKING:
     from servers import TestServer
@@ -121,6 +124,29 @@ def test_a_server_that_does_not_tell_its_place_is_loaded(
         assert rows(dsn) == 6
         with connect(dsn) as conn:
             conn.execute("DROP TABLE t")
+    finally:
+        server.admin.execute("DROP ROLE plain")
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize("hides_settings", [False, True])
+def test_a_transaction_knows_the_process_that_serves_it(
+    server: TestServer, dsn: str, driver: str, *, hides_settings: bool
+) -> None:
+    """It is the server's own word, also where the role may not read the time limits in whose answer it comes."""
+    server.admin.execute("CREATE ROLE plain LOGIN PASSWORD 'x'")
+    as_plain = parse_conninfo(f"postgresql://plain:x@{dsn.partition('@')[2]}")
+
+    async def ask() -> tuple[int, list[tuple[object, ...]]]:
+        async with open_session(as_plain, driver) as made, session.transaction(made, read_only=True) as begun:
+            return begun.pid, await made.fetch("SELECT pg_backend_pid()")
+
+    try:
+        if hides_settings:
+            with connect(dsn) as conn:
+                conn.execute("REVOKE SELECT ON pg_settings FROM public")
+        pid, answer = asyncio.run(ask())
+        assert answer == [(pid,)]
     finally:
         server.admin.execute("DROP ROLE plain")
 

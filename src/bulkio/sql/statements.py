@@ -27,6 +27,7 @@ __all__ = [
     "LIFT_TIMEOUTS",
     "NOW_US",
     "OWN_PATH",
+    "PID",
     "PLACE",
     "PLAIN_MONEY",
     "ROLLBACK",
@@ -241,14 +242,20 @@ def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[s
 
 
 #: Lift, in this transaction, the time limits that were not made for a bulk load: those of the server, the database or
-#: the role. What the connection string says is meant for it. Gives name and milliseconds of each limit that is lifted.
+#: the role. What the connection string says is meant for it. Gives the process that serves the transaction (behind
+#: PgBouncer only the server knows it), and name and milliseconds of each limit that is lifted: one row at least.
 #: A session that waits for the source, or for who reads an export, is idle: that is lifted wherever it comes from.
 LIFT_TIMEOUTS = (
-    "SELECT name, setting, pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings"
+    "SELECT pg_catalog.pg_backend_pid(), l.name, l.setting, l.lifted FROM (SELECT) AS this LEFT JOIN ("
+    "SELECT name, setting, pg_catalog.set_config(name, '0', true) AS lifted FROM pg_catalog.pg_settings"
     " WHERE setting OPERATOR(pg_catalog.<>) '0' AND (name OPERATOR(pg_catalog.=) 'idle_in_transaction_session_timeout'"
     " OR source OPERATOR(pg_catalog.<>) 'client' AND (name OPERATOR(pg_catalog.=) 'statement_timeout'"
-    " OR name OPERATOR(pg_catalog.=) 'transaction_timeout')) ORDER BY 1"
+    " OR name OPERATOR(pg_catalog.=) 'transaction_timeout'))) AS l ON true ORDER BY 2"
 )
+
+
+#: Ask for the process that serves this transaction.
+PID = "SELECT pg_catalog.pg_backend_pid()"
 
 
 #: Ask how long this transaction waits for a lock; 0 is for ever.

@@ -100,6 +100,8 @@ class Transaction:
     lifted: tuple[str, ...]
     #: True if the server tells this role where it stands in its history; see `_Place`
     tells_place: bool
+    #: process of the server that serves it
+    pid: int
 
 
 @asynccontextmanager
@@ -141,13 +143,14 @@ async def _begin(session: Session, begin: str, *, asks_place: bool) -> Transacti
         tells_place = False
         await session.execute(f"{sql.ROLLBACK}; {begin}")
     try:
-        lifted = await session.fetch(sql.LIFT_TIMEOUTS)
+        rows = await session.fetch(sql.LIFT_TIMEOUTS)
     except ConnectError:
         raise
     except DriverError:
-        lifted = []
         await session.execute(f"{sql.ROLLBACK}; {begin}")
-    return Transaction(tuple(f"{name} of {limit_ms} ms" for name, limit_ms, _ in lifted), tells_place)
+        rows = [(pid, None, None, None) for (pid,) in await session.fetch(sql.PID)]
+    lifted = tuple(f"{name} of {limit_ms} ms" for _, name, limit_ms, _ in rows if name is not None)
+    return Transaction(lifted, tells_place, int(str(rows[0][0])))
 
 
 async def _advice(session: Session, error: DriverError, on_table: str) -> str:

@@ -81,7 +81,7 @@ def test_load_gives_every_line_and_leaves_nothing(one_dsn: str, connect: Callabl
     methods = ("binary", "csv", "records")
     assert [line["name"] for line in lines] == [f"{d} {m}" for d in ("asyncpg", "psycopg") for m in methods]
     assert limit["role"] == "limit"
-    assert limit["name"] == found["method"]["limit"]
+    assert {line["limit"] for line in lines} == {limit["name"]}
     assert len(limit["runs"]) == len(lines)
     assert {run["bytes"] for run in limit["runs"]} == {found["source"]["copy_bytes"]}
     for line in found["lines"]:
@@ -205,6 +205,46 @@ def test_table_says_that_few_pairs_are_not_for_publication(one_dsn: str) -> None
     assert done.exit_code == 0, done.output
     assert "psycopg binary" in done.stdout
     assert "not for publication" in done.stdout
+
+
+def test_several_workers_that_are_one_are_refused(one_dsn: str) -> None:
+    """A source that bulkio reads in one piece goes over one connection: that would be no figure of two."""
+    what = LoadBench(ORDERS, ("psycopg",), ("binary",), pairs=1, workers=(2,))
+    with pytest.raises(
+        BulkioError,
+        match=r"psycopg binary, 2 workers stored its rows in one transaction, and not in 2, one a worker:"
+        r" `bulkio load --workers 2 --dry-run` says why",
+    ):
+        bench_load(what, one_dsn, lambda _: None)
+
+
+@pytest.mark.parametrize("name", ["one.arrow", "one.csv"])
+def test_source_that_is_too_small_for_the_workers_is_refused(one_dsn: str, tmp_path: Path, name: str) -> None:
+    """A worker without rows would make a figure of fewer workers."""
+    path = tmp_path / name
+    table = pa.table({"a": [1]})
+    if name.endswith(".csv"):
+        path.write_text("a\n1\n")
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(BulkioError, match=r"one\.\w+ is too small for 2 workers: it is cut into 1 part for the limit"):
+        bench_load(LoadBench(str(path), workers=(2,)), one_dsn, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("1,0", "must be a number from 1 to 64"),
+        ("two", "must be a number from 1 to 64"),
+        ("1,auto", "auto is no number: name those to compare, such as 1,2"),
+    ],
+)
+def test_numbers_of_workers_are_numbers(words: str, message: str) -> None:
+    """A word that is no number of workers is refused before anything is tried."""
+    done = CliRunner().invoke(bench, ["load", ORDERS, "--workers", words])
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.replace("│", " ").split())
 
 
 def test_figures_of_a_line() -> None:

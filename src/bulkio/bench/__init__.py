@@ -1,9 +1,9 @@
 """The bench: every figure that bulkio publishes is made here (`bulkio bench load`, `bulkio bench export`).
 
 A *line* is one way to move the rows: a *candidate* (one of bulkio's drivers with one of its methods) or a *limit*,
-which does the least that a client can do for the same work on the server. Each run has its own process, candidates
-alternate with their limit in pairs, what a run stored is compared before the next one starts, and a ratio is the median
-over pairs.
+which does the least that a client can do for the same work on the server, over as many connections. Each run has its
+own process, candidates alternate with their limit in pairs, what a run stored is compared before the next one starts,
+and a ratio is the median over pairs.
 
     spec        a worker's job, and its answer
     worker      the process of one run; `limits` holds the lines that do nothing but move bytes

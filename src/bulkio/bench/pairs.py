@@ -22,6 +22,8 @@ class Line:
     job: Job
     #: the line that this one is divided by
     limit: Line | None = None
+    #: the same way with one worker, if this one has several
+    alone: Line | None = None
     runs: list[Run] = field(default_factory=list)
     #: runs of the limit, each the neighbour of the candidate's run at the same place
     limit_runs: list[Run] = field(default_factory=list)

@@ -30,6 +30,10 @@ class LineResult:
     limit: str | None
     #: wall seconds of the limit's runs, each the neighbour of the run at the same place
     limit_wall_s: tuple[float, ...]
+    #: number of its connections
+    workers: int = 1
+    #: time of one worker's run as a multiple of this line's, in each pair; None for one worker, or if that was not run
+    speedup: Ratio | None = None
 
     @property
     def wall_s(self) -> float:
@@ -52,6 +56,12 @@ class LineResult:
         """The most memory that any of the runs held."""
         return max(run.peak_mb for run in self.runs)
 
+    @property
+    def idle_share(self) -> float | None:
+        """The median idle part of the machine's processors during the runs; None where that is not known."""
+        shares = [run.idle_share for run in self.runs if run.idle_share is not None]
+        return median(shares) if shares else None
+
     def to_dict(self) -> dict[str, object]:
         """Return the figures, and the raw runs."""
         found: dict[str, object] = {
@@ -61,7 +71,14 @@ class LineResult:
             "wall_s": round(self.wall_s, 4),
             "cpu_s_per_million_rows": round(self.cpu_s_per_million_rows, 4),
             "peak_mb": round(self.peak_mb, 1),
+            "workers": self.workers,
+            "idle_share": _rounded(self.idle_share),
         }
+        if self.speedup is not None:
+            found |= {
+                "speedup": round(self.speedup.median, 4),
+                "speedup_interval": [round(self.speedup.low, 4), round(self.speedup.high, 4)],
+            }
         if self.ratio is not None:
             found |= {
                 "limit": self.limit,
@@ -70,7 +87,7 @@ class LineResult:
                 "for_publication": self.ratio.publishable,
                 "limit_wall_s": [round(wall, 4) for wall in self.limit_wall_s],
             }
-        found["runs"] = [{key: round(value, 4) for key, value in asdict(run).items()} for run in self.runs]
+        found["runs"] = [{key: _rounded(value) for key, value in asdict(run).items()} for run in self.runs]
         return found
 
 
@@ -126,4 +143,11 @@ def _line_result(line: Line) -> LineResult:
     walls = tuple(run.wall_s for run in line.limit_runs)
     ratio = paired_ratio([run.wall_s for run in line.runs], walls) if walls else None
     limit = line.limit.name if line.limit else None
-    return LineResult(line.name, line.role, tuple(line.runs), ratio, limit, walls)
+    speedup = None
+    if line.alone is not None:
+        speedup = paired_ratio([run.wall_s for run in line.alone.runs], [run.wall_s for run in line.runs])
+    return LineResult(line.name, line.role, tuple(line.runs), ratio, limit, walls, line.job.workers, speedup)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

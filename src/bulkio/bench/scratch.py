@@ -126,11 +126,13 @@ class Server:
                     raise
                 self.checkpoints = False
 
-    def content(self, table: str) -> Content:
-        """Compute a table's content, on the server."""
+    def content(self, table: str) -> tuple[Content, int]:
+        """Compute a table's content, on the server, and the number of transactions that stored it."""
         # under pg_catalog's path alone, which the pins set
         hash_sum = 'coalesce(sum(hashtextextended((r.*)::text COLLATE "C", 0)), 0)::text'
-        query = f"SELECT count(*), {hash_sum} FROM {qualified(self.schema, table)} AS r"  # noqa: S608 - quoted
+        name = qualified(self.schema, table)
+        transactions = f"SELECT count(*) FROM (SELECT DISTINCT xmin FROM {name}) AS x"  # noqa: S608 - quoted
+        query = f"SELECT count(*), {hash_sum}, ({transactions}) FROM {name} AS r"  # noqa: S608
         self._execute(sql.begin(read_only=True))
         try:
             for pin in (*sql.session_pins(export=False), sql.LIFT_TIMEOUTS):
@@ -139,7 +141,7 @@ class Server:
         finally:
             self._execute(sql.ROLLBACK)
         assert row is not None, "an aggregate without GROUP BY has one row"  # noqa: S101
-        return Content(*row)
+        return Content(row[0], row[1]), row[2]
 
     def allows_server_files(self) -> bool:
         """Tell whether COPY may write files of the server's."""

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["Action", "Job", "Run"]
 
 Action = Literal[
-    "prepare", "calibrate", "load", "replay", "read", "parquet", "drain", "server", "digest", "psql", "csv", "psql_out"
+    "prepare",
+    "split",
+    "calibrate",
+    "load",
+    "replay",
+    "psql",
+    "read",
+    "parquet",
+    "csv",
+    "drain",
+    "server",
+    "digest",
+    "psql_out",
 ]
 
 
@@ -37,6 +49,15 @@ class Job:
     #: file of what COPY FROM takes, and its format: csv if the server has to parse a column
     stream: str = ""
     fmt: CopyFormat = "binary"
+    #: offsets in it where each connection's rows begin, and where the last one's end
+    cuts: tuple[int, ...] = ()
+    #: bytes that the stream begins and ends with, and each connection's has to: COPY BINARY's header and trailer
+    head_bytes: int = 0
+    tail_bytes: int = 0
+    #: files of what each psql copies
+    parts: tuple[str, ...] = ()
+    #: number of a candidate's connections
+    workers: int = 1
     #: bytes of the stream that are sent at once
     block_bytes: int = 1 << 17
     #: the folder for what is written
@@ -52,7 +73,7 @@ class Job:
     def from_json(cls, text: str) -> Job:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "columns": tuple(values["columns"]), "pins": tuple(values["pins"])})
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})  # type: ignore[arg-type]
 
     def to_json(self) -> str:
         """Write one object."""
@@ -79,3 +100,5 @@ class Run:
     rows: int
     #: bytes of COPY data for loads and raw drains, of Arrow buffers for reads, of the file for Parquet
     bytes: int
+    #: idle part of the time of all the machine's processors, whoever used the rest; None where no /proc/stat tells it
+    idle_share: float | None = None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["caption", "make_table"]
 
 _HEADINGS = ("rows/s", "wall s", "CPU s / 1M rows", "peak MB", "x limit", "95% interval")
+_WORKERS_HEADINGS = ("speedup", "idle")
 
 
 def make_table(result: Result) -> Table:
@@ -23,10 +24,12 @@ def make_table(result: Result) -> Table:
     source = printable(str(result.source["name"]))
     table = Table(title=Text(f"bench {result.kind}: {source}, {result.source['rows']:,} rows"))
     table.add_column("line")
-    for heading in _HEADINGS:
+    has_workers = any(line.workers > 1 for line in result.lines)
+    for heading in _HEADINGS + (_WORKERS_HEADINGS if has_workers else ()):
         table.add_column(heading, justify="right")
     for line in result.lines:
-        table.add_row(Text(line.name), *_cells(line), style="dim" if line.role == "limit" else "")
+        cells = _cells(line) + (_workers_cells(line) if has_workers else ())
+        table.add_row(Text(line.name), *cells, style="dim" if line.role == "limit" else "")
     return table
 
 
@@ -39,6 +42,13 @@ def _cells(line: LineResult) -> tuple[str, ...]:
         f"{line.peak_mb:.0f}",
         f"{ratio.median:.3f}" if ratio else "",
         f"{ratio.low:.3f} to {ratio.high:.3f}" if ratio else "",
+    )
+
+
+def _workers_cells(line: LineResult) -> tuple[str, ...]:
+    return (
+        f"{line.speedup.median:.2f}" if line.speedup else "",
+        "" if line.idle_share is None else f"{line.idle_share:.0%}",
     )
 
 

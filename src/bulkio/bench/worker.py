@@ -13,13 +13,14 @@ import signal
 import sys
 import time
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from bulkio.bench import limits, psql
+from bulkio.bench.machine import core_ticks
 from bulkio.bench.spec import Job, Run
 from bulkio.errors import BulkioError
 from bulkio.quote import qualified
@@ -45,8 +46,7 @@ _IMPORTED_BY_BULKIO = (
     "bulkio.drivers.psycopg",
 )
 _LIMITS = ("calibrate", "replay", "drain", "server", "psql", "psql_out")
-#: bytes of the encoded stream that the calibration sends: enough that the connection counts for little
-_SAMPLE_BYTES = 64 << 20
+_PIECE_BYTES = 1 << 20
 _CALIBRATION_ROUNDS = 3
 
 
@@ -72,10 +72,13 @@ def measure(work: Callable[[], tuple[int, int]]) -> dict[str, object]:
     """Time `work`, which gives rows and bytes."""
     start_mb = _peak_mb()
     cpu = _cpu_s()
+    before = core_ticks()
     wall = time.perf_counter()
     rows, size = work()
     wall = time.perf_counter() - wall
-    return asdict(Run(wall, _cpu_s() - cpu, _peak_mb(), start_mb, rows, size))
+    after = core_ticks()
+    idle = after.idle_share(before) if after and before else None
+    return asdict(Run(wall, _cpu_s() - cpu, _peak_mb(), start_mb, rows, size, idle))
 
 
 def _cpu_s() -> float:
@@ -97,7 +100,7 @@ def _peak_mb() -> float:
 
 
 def _prepare(job: Job) -> dict[str, object]:
-    """Plan the load, and encode the source once: into `stream`, and its first rows into `sample`."""
+    """Plan the load, and encode the source once; `ends` are the offsets at which a row begins or ends."""
     import bulkio
     from bulkio.files import is_csv_name
 
@@ -106,12 +109,14 @@ def _prepare(job: Job) -> dict[str, object]:
     is_csv = is_csv_name(source)
     named = bulkio.csv(source, infer=True) if is_csv else source
     plan = bulkio.plan_load(named, qualified(job.schema, job.table), job.dsn, mode="create")
-    stream, sample = folder / "stream.copy", folder / "sample.copy"
-    rows = _encode(plan, source, stream, sample)
+    stream = folder / "stream.copy"
+    rows, ends = _encode(plan, source, stream)
     return {
         "source": source,
         "stream": str(stream),
-        "sample": str(sample),
+        "ends": ends,
+        "head_bytes": ends[0],
+        "tail_bytes": stream.stat().st_size - ends[-1],
         "rows": rows,
         "bytes": stream.stat().st_size,
         "method": plan.method,
@@ -142,28 +147,45 @@ def _head(job: Job) -> str:
     return str(path)
 
 
-def _encode(plan: LoadPlan, source: str, stream: Path, sample: Path) -> int:
-    """Write what a load would send, made by its own `Sender`; return its rows. A sample ends where any block does."""
+def _encode(plan: LoadPlan, source: str, stream: Path) -> tuple[int, list[int]]:
+    """Write what a load would send, made by its own `Sender`; return its rows, and where they begin and blocks end."""
     from bulkio.options import LoadRequest
-    from bulkio.pgcopy.encoder import TRAILER
+    from bulkio.pgcopy.encoder import HEADER, TRAILER
     from bulkio.transfer.send import Sender, open_to_load
 
-    request, sent_rows = LoadRequest(source, "t"), 0
-    with closing(open_to_load(request)) as opened, stream.open("wb") as out, sample.open("wb") as sample_out:
+    head, tail = (len(HEADER), len(TRAILER)) if plan.method == "binary" else (0, 0)
+    sent_rows, ends = 0, [head]
+    with closing(open_to_load(LoadRequest(source, "t"))) as opened, stream.open("wb") as out:
         for block, rows in Sender(plan, opened).blocks(opened.batches()):
             sent_rows += rows
             out.write(cast("Buffer", block))
-            if sample_out.tell() < _SAMPLE_BYTES:
-                sample_out.write(cast("Buffer", block))
-        if plan.method == "binary" and sample_out.tell() < out.tell():
-            sample_out.write(TRAILER)
-    return sent_rows
+            ends.append(out.tell())
+        ends[-1] -= tail
+    return sent_rows, ends
+
+
+def _split(job: Job) -> dict[str, object]:
+    """Cut a CSV into a file for each psql, each with the header."""
+    from bulkio.options import LoadRequest
+    from bulkio.transfer.send import open_to_load
+
+    with closing(open_to_load(LoadRequest(job.source, "t"))) as opened:
+        ranges = [found for chunk in opened.chunks(job.workers) for _, found in chunk.ranges]
+    parts = [Path(job.folder) / f"part-{job.workers}-{number}.csv" for number in range(len(ranges))]
+    with open(job.source, "rb") as file:  # noqa: PTH123 - as the other files here
+        header = file.read(ranges[0].start)
+        for path, found in zip(parts, ranges, strict=True):
+            with path.open("wb") as part:
+                part.write(header)
+                file.seek(found.start)
+                end = Path(job.source).stat().st_size if found.end is None else found.end
+                while piece := file.read(min(_PIECE_BYTES, end - file.tell())):
+                    part.write(piece)
+    return {"parts": [str(path) for path in parts]}
 
 
 def _calibrate(job: Job) -> dict[str, object]:
-    """Replay the sample by each driver and block size in turn, each time into the emptied table; return the median
-    seconds of each.
-    """
+    """Replay by each driver and block size in turn, into the emptied table; return the median seconds of each."""
     from statistics import median
 
     walls: dict[tuple[str, int], list[float]] = {choice: [] for choice in limits.CHOICES}
@@ -171,13 +193,13 @@ def _calibrate(job: Job) -> dict[str, object]:
         for driver, block_bytes in limits.CHOICES:
             limits.empty_table(job)
             started = time.perf_counter()
-            limits.replay(job, driver, block_bytes)
+            limits.replay(replace(job, driver=driver, block_bytes=block_bytes))
             walls[driver, block_bytes].append(time.perf_counter() - started)
     return {"walls": [[driver, size, median(found)] for (driver, size), found in walls.items()]}
 
 
 def _replay(job: Job) -> dict[str, object]:
-    return measure(lambda: limits.replay(job, job.driver, job.block_bytes))
+    return measure(lambda: limits.replay(job))
 
 
 def _load(job: Job) -> dict[str, object]:
@@ -193,6 +215,7 @@ def _load(job: Job) -> dict[str, object]:
             driver=job.driver,
             method=job.method,  # type: ignore[arg-type]
             mode="append",
+            workers=job.workers,
         )
         return report.rows, report.bytes
 
@@ -360,6 +383,7 @@ def _encoded(batches: Iterable[pa.RecordBatch], fields: Sequence[Field]) -> Iter
 
 _ACTIONS: dict[str, Callable[[Job], dict[str, object]]] = {
     "prepare": _prepare,
+    "split": _split,
     "calibrate": _calibrate,
     "load": _load,
     "replay": _replay,

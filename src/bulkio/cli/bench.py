@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from bulkio.choices import number_of_workers
 from bulkio.cli.formats import FILES
 from bulkio.cli.options import debug_option
 from bulkio.cli.output import say
+from bulkio.errors import ConfigError
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -40,6 +42,20 @@ def _split(words: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, 
         return chosen
 
     return split
+
+
+def _numbers(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
+    """Read numbers of workers with commas between."""
+    found = set()
+    for word in value.split(","):
+        try:
+            number = number_of_workers("workers", word.strip())
+        except ConfigError as error:
+            raise click.BadParameter(str(error)) from error
+        if number is None:
+            raise click.BadParameter("auto is no number: name those to compare, such as 1,2")
+        found.add(number)
+    return tuple(sorted(found))
 
 
 def _shared_options(
@@ -85,11 +101,20 @@ def bench() -> None:
 @bench.command("load")
 @click.argument("source", type=FILES)
 @click.option("--rows", type=click.IntRange(1), help="Load only the first rows of SOURCE (one Parquet file).")
+@click.option(
+    "--workers",
+    metavar="N,...",
+    default="1",
+    show_default=True,
+    callback=_numbers,
+    help="Numbers of connections that load at the same time.",
+)
 @_shared_options(_LOAD_METHODS, _LOAD_METHODS)
 def load(
     *,
     source: str,
     rows: int | None,
+    workers: tuple[int, ...],
     dsn: str | None,
     pairs: int,
     methods: tuple[str, ...],
@@ -99,12 +124,13 @@ def load(
 ) -> None:
     """Load SOURCE by each driver and method, next to the same bytes encoded beforehand and replayed.
 
-    A CSV stands next to psql's own copy of the same file; its columns have the types that --infer finds.
+    A CSV stands next to psql's own copy of the same file; its columns have the types that --infer finds. With --workers
+    1,2 each loads over one connection and over two, next to a replay (or psqls) over as many.
     """
     from bulkio.bench import LoadBench, bench_load
 
     what = LoadBench(
-        source, cast("tuple[DriverName, ...]", drivers), cast("tuple[LoadMethod, ...]", methods), pairs, rows
+        source, cast("tuple[DriverName, ...]", drivers), cast("tuple[LoadMethod, ...]", methods), pairs, rows, workers
     )
     _show(bench_load(what, dsn, _noter(quiet=quiet)), as_json=as_json)
 

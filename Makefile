@@ -111,7 +111,7 @@ cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each
 asan: $(READY) ## Run the codec under AddressSanitizer
 	PYTHON=$(CURDIR)/$(PY) sh tests/fuzz/asan.sh
 
-bench: $(READY) ## Make every published figure (about two hours)
+bench: $(READY) ## Make every published figure (about three hours)
 	$(PY) benchmarks/run.py
 
 codec-bench: $(READY) ## Measure the codec alone, without a server

@@ -132,7 +132,8 @@ def _in_folder(folder: Path, suffixes: frozenset[str]) -> Listing:
         known = ", ".join(sorted(suffixes))
         what = f"no file that ends in {known}" if entries else "no file"
         raise FileError(f"{folder}: the folder holds {what}", path=str(folder))
-    left_out = [entry.name for entry in entries if entry not in found]
+    taken = {entry.name for entry in found}
+    left_out = [entry.name for entry in entries if entry.name not in taken]
     notes = (f"left out of {printable(str(folder))}: {_shown(left_out)}",) if left_out else ()
     return Listing(tuple(map(str, found)), notes)
 
@@ -150,8 +151,8 @@ def _entries(folder: Path) -> list[Path]:
 
 def _matching(pattern: str) -> Listing:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - gives strings as the user spells them
-    folders = [name for name in matches if Path(name).is_dir()]
-    found = [name for name in matches if name not in set(folders)]
+    folders = dict.fromkeys(name for name in matches if Path(name).is_dir())
+    found = [name for name in matches if name not in folders]
     parents = {parent for name in found for parent in Path(name).parents}
     for folder in folders:
         if Path(folder) not in parents and _holds_something(Path(folder)):

@@ -3,9 +3,10 @@
     python benchmarks/many_files.py [--files 10000] [--rows 100] [--formats parquet,csv,arrow,arrows] [--no-load]
                                     [--data FOLDER] [--out benchmarks/results/many-files.json]
 
-Files of one schema, eight columns, in one folder for each format. Every step of a format runs in one process, which may
-have 1024 open files as shells allow it; the load, by one connection into an embedded server of its own, in another. Memory
-is the process's high-water mark (VmHWM) after the step, with interpreter and libraries. The files are in the page cache.
+Files of one schema, eight columns, in one folder for each format. Every step of a format runs in one process, which
+may have 1024 open files as shells allow it; the load, by one connection into an embedded server of its own, in another.
+Memory is the process's high-water mark (VmHWM) after the step, with interpreter and libraries. The files are in the
+page cache.
 """
 
 from __future__ import annotations

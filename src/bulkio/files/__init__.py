@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
 from bulkio.files.batches import reader_of
 from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvPart, CsvStream
+from bulkio.files.formats.part import open_parts
 from bulkio.files.formats.registry import (
     FOLDER_SUFFIXES,
     FORMATS,
@@ -99,7 +101,7 @@ def open_source(
         return open_once(os.fspath(source), fmt, batch_rows=batch_rows, columns=chosen)
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
-    parts = [known.open_part(path) for known, path in zip(formats, listing.paths, strict=True)]
+    parts = open_parts([(known.open_part, path) for known, path in zip(formats, listing.paths, strict=True)])
     return FileSource(
         parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes, roots=listing.roots
     )
@@ -110,7 +112,8 @@ def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None)
     if path == "-" or hasattr(path, "read") or (isinstance(path, str | os.PathLike) and is_pipe(path)):
         return open_csv_once(source, batch_rows=batch_rows, columns=columns)
     listing = list_files(_named(path), frozenset({".csv"}))
-    parts = [CsvPart(path, source.options) for path in listing.paths]
+    open_part = partial(CsvPart, options=source.options)
+    parts = open_parts([(open_part, path) for path in listing.paths])
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
 
 

@@ -9,22 +9,26 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from bulkio.files.formats.part import readable_schema
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow.parquet as pq
 
-__all__ = ["FileTypes", "read_types"]
+__all__ = ["FileTypes", "Said", "read_types"]
 
 #: key under which a file written from Arrow keeps the schema that it was written from, in Base64
 _RECORDED_SCHEMA = b"ARROW:schema"
 #: the start of `created_by` in files that Arrow's own C++ writes, whose times of day have no zone, whatever they say
 _ARROW_WRITER = "parquet-cpp"
+_STRINGS: tuple[object, ...] = (pa.string(), pa.large_string(), pa.string_view())
 #: the coordinates of a geometry that names no others (Parquet format, "Geospatial Definitions")
 _DEFAULT_CRS = "OGC:CRS84"
 # groups have no logical type that pyarrow shows, but as text: only a column of its own can be one
@@ -47,8 +51,23 @@ class FileTypes:
     schema: pa.Schema
     #: top-level columns that have INT96 timestamps in them
     int96: frozenset[str]
+    #: top-level columns that pyarrow shows as strings
+    strings: frozenset[str]
     #: reasons why top-level columns cannot be loaded, by name
     faults: Mapping[str, str]
+    said: Said
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """All of a file that its types follow from."""
+
+    #: Parquet's own schema, which is equal where all leaves are, and as text, which names what is above these
+    schema: pq.ParquetSchema
+    text: str
+    #: Arrow schema that the file was written from, if it says that
+    recorded: pa.Schema | None
+    from_arrow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +83,36 @@ class _Leaf:
         return str(self.about["Type"])
 
 
-def read_types(file: pq.ParquetFile) -> FileTypes:
-    """Return what the columns of a file are."""
-    shown: pa.Schema = file.schema_arrow
+def read_types(file: pq.ParquetFile, known: Iterable[FileTypes] = ()) -> FileTypes:
+    """Return what the columns of a file are: one of `known`, where the file says the same as the one that has it."""
+    said = _said(file)
+    found = next((types for types in known if types.said == said), None)
+    return _types(file, said) if found is None else found
+
+
+def _said(file: pq.ParquetFile) -> Said:
     recorded = _recorded(file)
-    leaves = _leaves(file)
     from_arrow = recorded is not None or str(file.metadata.created_by).startswith(_ARROW_WRITER)
+    _, _, text = str(file.schema).partition("\n")  # without the object's address
+    return Said(file.schema, text, recorded, from_arrow)
+
+
+def _types(file: pq.ParquetFile, said: Said) -> FileTypes:
+    shown = readable_schema(file.schema_arrow)
+    leaves = _leaves(file)
     fields, int96 = [], set()
-    faults = dict.fromkeys(_VARIANT.findall(str(file.schema)), _IS_VARIANT)
+    faults = dict.fromkeys(_VARIANT.findall(said.text), _IS_VARIANT)
     for index, field in enumerate(shown):
         own = [next(leaves) for _ in range(_leaf_count(field.type))]
         if any(leaf.physical == "INT96" for leaf in own):
             int96.add(field.name)
         for leaf in own:
-            if fault := _fault(leaf, field, from_arrow=from_arrow):
+            if fault := _fault(leaf, field, from_arrow=said.from_arrow):
                 faults.setdefault(field.name, fault)
-        fields.append(_mended(field, own, None if recorded is None else recorded.field(index)))
-    return FileTypes(pa.schema(fields, metadata=shown.metadata), frozenset(int96), faults)
+        fields.append(_mended(field, own, None if said.recorded is None else said.recorded.field(index)))
+    times = Counter(shown.names)
+    strings = frozenset(field.name for field in shown if field.type in _STRINGS and times[field.name] == 1)
+    return FileTypes(pa.schema(fields, metadata=shown.metadata), frozenset(int96), strings, faults, said)
 
 
 def _recorded(file: pq.ParquetFile) -> pa.Schema | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -28,10 +29,12 @@ def refuse_dropped_partitions(
     `columns` are those that the user has chosen, or None: what is not among them is left out on purpose.
     Whatever stands below one of `roots`, where patterns begin, is a part of the data.
     """
+    tops = [_absolute(root) for root in roots]
+    keys_of = cache(lambda folder: _keys(folder, tops))
     for part in parts:
         keys = tuple(
             key
-            for key in _keys(part.path, roots)
+            for key in keys_of(os.path.dirname(part.path))  # noqa: PTH120 - of thousands of files, most of one folder
             if key not in part.schema.names and (columns is None or ColumnChoice.of(columns).has(key))
         )
         if keys:
@@ -44,13 +47,12 @@ def refuse_dropped_partitions(
             )
 
 
-def _keys(path: str, roots: Sequence[str]) -> list[str]:
-    """Return the keys of the chain of ``key=value`` folders that the file lies in, and of those below a root.
+def _keys(folder: str, tops: Sequence[Path]) -> list[str]:
+    """Return the keys of the chain of ``key=value`` folders that ends with a folder, and of those below one of `tops`.
 
     What lies above other folders is where the data is kept, and no part of it: ``/home/user=me/data/x.parquet``.
     """
-    folders = [_absolute(path).parent, *_absolute(path).parent.parents]
-    tops = [_absolute(root) for root in roots]
+    folders = [_absolute(folder), *_absolute(folder).parents]
     chain = itertools.takewhile(str.isidentifier, map(_key, folders))
     searched = (_key(here) for here in folders if any(top in here.parents for top in tops))
     return [key for key in dict.fromkeys([*chain, *searched]) if key][::-1]

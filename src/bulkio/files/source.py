@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from heapq import nlargest
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from bulkio.protocols import Chunk, Fingerprint, PartRange, Spelling
 
 __all__ = ["FileSource"]
+
+#: files looked at to find columns with few values, the largest ones; a wrong guess costs CPU, never a value
+_SAMPLED_FILES = 16
+#: differences between files that a message lists, at most
+_SHOWN_DIFFERENCES = 20
 
 
 class FileSource:
@@ -61,7 +67,7 @@ class FileSource:
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
         _refuse_differences(self._parts, chosen, None if columns is None else ColumnChoice.of(columns))
-        cheap = frozenset.intersection(*(part.dictionary_columns for part in parts)) & frozenset(chosen)
+        cheap = _few_valued(parts, chosen)
         self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap, allow_lossy)
         self.schema = _shown_schema(self._parts, chosen, cheap)
         counts = [part.rows for part in parts]
@@ -199,35 +205,60 @@ def _refuse_faults(parts: Sequence[Part], chosen: list[str]) -> None:
             raise SchemaError(f"{head}\n  {lines}\nor leave them out ({show_option('columns')})", columns=tuple(faults))
 
 
+def _few_valued(parts: Sequence[Part], chosen: list[str]) -> frozenset[str]:
+    """Return the columns to read as dictionaries: all files can be read so, and the largest ones had better be."""
+    found = frozenset.intersection(*(part.dictionary_columns for part in parts)).intersection(chosen)
+    full = [part for part in parts if part.rows]
+    for part in nlargest(_SAMPLED_FILES, full, key=lambda part: part.size_bytes):
+        if found:
+            found = part.few_valued(found)
+    return found if full else frozenset()
+
+
 def _refuse_differences(parts: tuple[Part, ...], chosen: list[str], choice: ColumnChoice | None) -> None:
     """Raise `SchemaError` with everything in which a file differs from the first one."""
-    found: list[tuple[str, str]] = []
-    for part in parts[1:]:
-        found += [
-            (name, f"{printable(part.path)}: {text}") for name, text in _differences(parts[0], part, chosen, choice)
-        ]
+    first, found = parts[0], []
+    by_schema = {id(schema): list(_differences(first.schema, schema, chosen, choice)) for schema in _schemas(parts)}
+    for part in parts:
+        found += [(name, f"{printable(part.path)}: {text}") for name, text in by_schema[id(part.schema)]]
     if found:
         names = tuple(dict.fromkeys(name for name, _ in found))
-        lines = "\n  ".join(text for _, text in found)
+        lines = [text for _, text in found[:_SHOWN_DIFFERENCES]]
+        if rest := len(found) - len(lines):
+            lines.append(f"and {rest} more")
+        listed = "\n  ".join(lines)
         raise SchemaError(
-            f"the files do not fit together; compared with {printable(parts[0].path)}\n  {lines}", columns=names
+            f"the files do not fit together; compared with {printable(first.path)}\n  {listed}", columns=names
         )
 
 
-def _differences(first: Part, other: Part, chosen: list[str], choice: ColumnChoice | None) -> Iterator[tuple[str, str]]:
+def _schemas(parts: Sequence[Part]) -> list[pa.Schema]:
+    """Return the schemas of all files, each once where they share it; the first file's first."""
+    return list({id(part.schema): part.schema for part in parts}.values())
+
+
+def _differences(
+    first: pa.Schema, other: pa.Schema, chosen: list[str], choice: ColumnChoice | None
+) -> Iterator[tuple[str, str]]:
+    # By index: names may be ambiguous, which is for the plan to refuse.
+    here, there = _indexes(first), _indexes(other)
     for name in chosen:
-        if name not in other.schema.names:
+        if name not in there:
             yield name, f"column {printable(name)} is missing"
             continue
-        # By index: names may be ambiguous, which is for the plan to refuse.
-        here = first.schema.types[first.schema.names.index(name)]
-        there = other.schema.types[other.schema.names.index(name)]
-        if _plain(here) != _plain(there):
-            yield name, f"column {printable(name)} is {there}, not {here}"
-    if chosen == first.schema.names or (choice is not None and choice.excludes):
-        for name in other.schema.names:
-            if name not in chosen and (choice is None or choice.has(name)):
+        wanted, found = first.field(here[name]).type, other.field(there[name]).type
+        if _plain(wanted) != _plain(found):
+            yield name, f"column {printable(name)} is {found}, not {wanted}"
+    if chosen == first.names or (choice is not None and choice.excludes):
+        known = frozenset(chosen)
+        for name in other.names:
+            if name not in known and (choice is None or choice.has(name)):
                 yield name, f"column {printable(name)} is not in the first file"
+
+
+def _indexes(schema: pa.Schema) -> dict[str, int]:
+    """Return where the first column of each name stands."""
+    return {name: index for index, name in reversed([*enumerate(schema.names)])}
 
 
 def _plain(arrow_type: pa.DataType) -> pa.DataType:
@@ -236,11 +267,11 @@ def _plain(arrow_type: pa.DataType) -> pa.DataType:
 
 def _shown_schema(parts: tuple[Part, ...], chosen: list[str], cheap: frozenset[str]) -> pa.Schema:
     """Return the schema that every batch of every part will have."""
-    first = parts[0].schema
+    schemas = [(schema, _indexes(schema)) for schema in _schemas(parts)]
+    first = schemas[0][0]
     fields = []
     for name in chosen:
-        indexes = [part.schema.names.index(name) for part in parts]
-        variants = [part.schema.field(index) for part, index in zip(parts, indexes, strict=True)]
+        variants = [schema.field(indexes[name]) for schema, indexes in schemas]
         kind = variants[0].type
         if name in cheap:
             kind = pa.dictionary(pa.int32(), pa.string())

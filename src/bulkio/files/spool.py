@@ -32,7 +32,7 @@ def spooled(file: BinaryFile, name: str, *, batch_rows: int, columns: tuple[str,
         FileError: it cannot be read.
     """
     with _kept(file, name) as (path, release):
-        part = format_of_file(path).open_part(path)
+        part = format_of_file(path).open_part(path, ())
         return FileSource([part], batch_rows=batch_rows, columns=columns, release=release)
 
 
@@ -43,7 +43,7 @@ def spooled_csv(
     with _kept(file, name) as (path, release):
         size = Path(path).stat().st_size
         note = f"{name} is read twice to infer types: its {size:,} bytes were kept in {path} meanwhile"
-        part = CsvPart(path, options)
+        part = CsvPart(path, options=options)
         return FileSource([part], batch_rows=batch_rows, columns=columns, notes=(note,), release=release)
 
 

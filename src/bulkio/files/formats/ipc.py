@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema
+from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema, shared_schema
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.stores.compression import compressor
 from bulkio.files.wide import ipc_batch_rows, ipc_file_schema, naming_wide_integers, stream_schema
@@ -24,10 +24,10 @@ from bulkio.forms.sizes import batch_bytes
 from bulkio.protocols import PartRange
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from typing import IO
 
-    from bulkio.files.formats.part import ReadOptions
+    from bulkio.files.formats.part import Part, ReadOptions
 
 __all__ = ["FILE_MAGIC", "STREAM_MAGIC", "IpcPart", "cut_batch", "open_file_sink", "open_stream_sink"]
 
@@ -49,9 +49,8 @@ _COMPRESSION = "lz4"
 class IpcPart(TypedPart):
     """One Arrow IPC file or stream. A `Part`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, known: Sequence[Part] = ()) -> None:
         self.path = path
-        self.dictionary_columns: frozenset[str] = frozenset()
         self.faults: Mapping[str, str] = {}
         with reading(path):
             self.state = file_state(path)
@@ -65,7 +64,7 @@ class IpcPart(TypedPart):
                 naming_wide_integers(lambda: find(mapped)),
                 self._open(mapped) as reader,
             ):
-                self.schema: pa.Schema = readable_schema(reader.schema)
+                self.schema: pa.Schema = shared_schema(readable_schema(reader.schema), known)
                 self.rows: int | None = sum(ipc_batch_rows(mapped)) if self._is_file else None
             if not self._is_file:
                 _refuse_cut(mapped)

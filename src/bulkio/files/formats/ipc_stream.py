@@ -12,12 +12,12 @@ import pyarrow.ipc as pa_ipc
 
 from bulkio.files.faults import reading
 from bulkio.files.formats.ipc import FILE_MAGIC, STREAM_MAGIC, IpcPart, cut_batch
-from bulkio.files.formats.part import TypedPart, file_state, readable_schema
+from bulkio.files.formats.part import TypedPart, file_state, readable_schema, shared_schema
 from bulkio.files.stores.compression import is_plain, open_path, read_pieces, with_head
 from bulkio.protocols import PartRange
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part, ReadOptions
     from bulkio.files.stores.compression import BinaryFile
@@ -28,26 +28,25 @@ __all__ = ["PackedStreamPart", "open_ipc", "open_stream_reader"]
 _END = STREAM_MAGIC + bytes(4)
 
 
-def open_ipc(path: str) -> Part:
+def open_ipc(path: str, known: Sequence[Part] = ()) -> Part:
     """Open an Arrow file, or a stream, which may be compressed. Raises `FileError`."""
     with reading(path):
         plain = is_plain(path)
-    return IpcPart(path) if plain else PackedStreamPart(path)
+    return IpcPart(path, known) if plain else PackedStreamPart(path, known)
 
 
 class PackedStreamPart(TypedPart):
     """A compressed Arrow IPC stream. A `Part`: one range, of which only reading tells the rows."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, known: Sequence[Part] = ()) -> None:
         self.path = path
-        self.dictionary_columns: frozenset[str] = frozenset()
         self.faults: Mapping[str, str] = {}
         self.rows: int | None = None
         with reading(path):
             self.state = file_state(path)
             self.size_bytes = self.state[2]
             with open_path(path) as file:
-                self.schema: pa.Schema = open_stream_reader(file).schema
+                self.schema: pa.Schema = shared_schema(open_stream_reader(file).schema, known)
 
     def ranges(self, _count: int) -> list[PartRange]:
         """Return the one range that a stream is."""

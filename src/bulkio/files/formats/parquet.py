@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from bulkio.errors import SchemaError
 from bulkio.files.faults import reading
-from bulkio.files.formats.part import TypedPart, even_ranges, file_state, readable_schema
+from bulkio.files.formats.part import TypedPart, even_ranges, file_state
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.int96 import Witness
 from bulkio.files.logical import read_types
@@ -33,10 +33,11 @@ from bulkio.forms.sizes import batch_bytes
 from bulkio.show import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from typing import IO
 
-    from bulkio.files.formats.part import ReadOptions
+    from bulkio.files.formats.part import Part, ReadOptions
+    from bulkio.files.logical import FileTypes
     from bulkio.protocols import PartRange
 
 __all__ = ["MAGIC", "ParquetPart", "open_sink", "refuse_unfit"]
@@ -50,12 +51,13 @@ _BATCH_BYTES = 16 << 20
 _NARROW_BITS = 256
 #: rows of the first batch where some column's values have no fixed width
 _PROBE_ROWS = 64
+#: batches that are read on at the present size rather than fewer, larger ones: of a small file, that is the rest
+_FEW_BATCHES = 4
 
 #: extension types that pyarrow before 21 shows as their storage, unless the file's own Arrow schema names them
 _EXTENSIONS = (
     {"arrow_extensions_enabled": True} if "arrow_extensions_enabled" in signature(pq.ParquetFile).parameters else {}
 )
-_STRINGS: tuple[object, ...] = (pa.string(), pa.large_string(), pa.string_view())
 #: row groups looked at to find the columns with few values; a wrong guess costs CPU, never a value
 _SAMPLED_GROUPS = 4
 #: compressed size of a dictionary page up to which a column counts as one with few values
@@ -74,7 +76,7 @@ _COMPRESSION = "zstd"
 class ParquetPart(TypedPart):
     """One Parquet file. A `Part`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, known: Sequence[Part] = ()) -> None:
         self.path = path
         with reading(path):
             self.state = file_state(path)
@@ -83,14 +85,18 @@ class ParquetPart(TypedPart):
             naming_wide_integers(lambda: parquet_schema(_footer(path))),
             closing(_open(path)) as file,
         ):
-            readable_schema(file.schema_arrow)
-            self._types = read_types(file)
-            self.schema: pa.Schema = self._types.schema
-            self.faults = self._types.faults
+            self.types: FileTypes = read_types(file, (part.types for part in known if isinstance(part, ParquetPart)))
+            self.schema: pa.Schema = self.types.schema
+            self.faults = self.types.faults
             self.rows: int | None = file.metadata.num_rows
             self._group_rows = _group_rows(file)
             self.size_bytes = self.state[2]
-            self.dictionary_columns = _few_values(file)
+            self.dictionary_columns = self.types.strings
+
+    def few_valued(self, names: frozenset[str]) -> frozenset[str]:
+        """Return those of some string columns that are wholly and tightly dictionary-encoded, as far as is looked."""
+        with reading(self.path), closing(_open(self.path)) as file:
+            return _few_values(file, names)
 
     def ranges(self, count: int) -> list[PartRange]:
         """Cut the file between its row groups."""
@@ -99,7 +105,7 @@ class ParquetPart(TypedPart):
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the range's row groups in order, in batches of at most `options.batch_rows` rows."""
         wanted = self.schema.names if options.columns is None else options.columns
-        doubtful = [name for name in wanted if name in self._types.int96]
+        doubtful = [name for name in wanted if name in self.types.int96]
         with ExitStack() as files:
             file = files.enter_context(closing(_open(self.path, options.dictionary_columns)))
             proof = None
@@ -151,15 +157,14 @@ def _open(path: str, dictionary_columns: frozenset[str] = frozenset(), *, unit: 
     )
 
 
-def _few_values(file: pq.ParquetFile) -> frozenset[str]:
-    """Return the top-level string columns that, in the sampled row groups, are wholly and tightly dictionary-encoded.
+def _few_values(file: pq.ParquetFile, names: frozenset[str]) -> frozenset[str]:
+    """Return the columns that, in the sampled row groups, are wholly and tightly dictionary-encoded.
 
     A column's list of encodings cannot tell: the dictionary page itself counts as PLAIN. Its sizes can.
     """
-    schema, metadata = file.schema_arrow, file.metadata
-    strings = {field.name for field in schema if _is_string(field.type) and schema.names.count(field.name) == 1}
+    metadata = file.metadata
     paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
-    found = {path: index for index, path in enumerate(paths) if path in strings}
+    found = {path: index for index, path in enumerate(paths) if path in names}
     step = max(1, metadata.num_row_groups // _SAMPLED_GROUPS)
     for group in range(0, metadata.num_row_groups, step):
         if not found:
@@ -169,11 +174,7 @@ def _few_values(file: pq.ParquetFile) -> frozenset[str]:
         next(file.iter_batches(1, row_groups=[group], columns=list(found), use_threads=False), None)
         columns = metadata.row_group(group)
         found = {path: index for path, index in found.items() if _is_tight(columns.column(index))}
-    return frozenset(found) if metadata.num_row_groups else frozenset()
-
-
-def _is_string(arrow_type: pa.DataType) -> bool:
-    return bool(arrow_type in _STRINGS)
+    return frozenset(found)
 
 
 def _is_tight(column: pq.ColumnChunkMetaData) -> bool:
@@ -194,16 +195,19 @@ class _Pace:
         self.rows = min(batch_rows, _PROBE_ROWS) if probe else batch_rows
         self._probing = probe
 
-    def changed(self, batch: pa.RecordBatch, *, at_boundary: bool) -> bool:
-        """Note one batch; tell whether the next one should have another size.
+    def changed(self, batch: pa.RecordBatch, rows_left: int, *, at_boundary: bool) -> bool:
+        """Note one batch; tell whether the next one should have another size, with so many rows to come.
 
-        Growing again means decoding again from the row group's start, so it waits for a boundary.
+        Growing means decoding again from the row group's start, so it waits for a boundary after the first time, and
+        does not pay for few rows.
         """
-        too_wide = batch_bytes(batch) > 2 * _BATCH_BYTES and self.rows > 1
-        if not (too_wide or self._probing or (at_boundary and self.rows < self._most)):
+        size_bytes = batch_bytes(batch)
+        too_wide = size_bytes > 2 * _BATCH_BYTES and self.rows > 1
+        grows = rows_left > _FEW_BATCHES * self.rows and (self._probing or (at_boundary and self.rows < self._most))
+        if not (too_wide or grows):
             return False
         self._probing = False
-        fitting = _BATCH_BYTES * batch.num_rows // max(1, batch_bytes(batch))
+        fitting = _BATCH_BYTES * batch.num_rows // max(1, size_bytes)
         before, self.rows = self.rows, max(1, min(self._most, fitting))
         return self.rows != before
 
@@ -243,7 +247,7 @@ def _paced(
         for batch in _from_row(file, starts, row, (pace.rows, options), proof):
             row += batch.num_rows
             yield batch
-            if pace.changed(batch, at_boundary=row in boundaries):
+            if pace.changed(batch, starts[-1] - row, at_boundary=row in boundaries):
                 going = row < starts[-1]
                 break
 

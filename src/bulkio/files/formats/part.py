@@ -17,7 +17,7 @@ from bulkio.show import did_you_mean, printable, show_option
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
     from bulkio.protocols import Spelling
 
@@ -30,12 +30,16 @@ __all__ = [
     "choose_columns",
     "even_ranges",
     "file_state",
+    "open_parts",
     "readable_schema",
+    "shared_schema",
     "state_of",
 ]
 
 #: state by which a file is known to be the same: device, inode, size, time of the last change
 FileState = tuple[int, int, int, int]
+#: different schemas that the files of a source share; those of further ones are their own
+_KNOWN_SCHEMAS = 16
 
 
 def file_state(path: str) -> FileState:
@@ -71,7 +75,10 @@ class ReadOptions:
 
 
 class Part(Protocol):
-    """One file. Its constructor reads the metadata and keeps nothing open; it raises `FileError`."""
+    """One file. Its constructor reads the metadata and keeps nothing open; it raises `FileError`.
+
+    It is given parts of the same source that are `known`: where it has the same schema as one of them, it shares that.
+    """
 
     path: str
     #: schema as stored: no column is a dictionary merely because that is cheaper to read
@@ -83,13 +90,16 @@ class Part(Protocol):
     size_bytes: int
     #: state of the file before anything of it was read
     state: FileState
-    #: string columns that are cheaper to read as dictionaries
+    #: string columns that can be read as dictionaries
     dictionary_columns: frozenset[str]
 
     #: spelling of its values if it has nothing but text; None if its types are Arrow's
     spelling: Spelling | None
     #: notes that the user has to read
     notes: tuple[str, ...]
+
+    def few_valued(self, names: frozenset[str]) -> frozenset[str]:
+        """Return those of its `dictionary_columns` that are cheaper to read as such. Raises `FileError`."""
 
     def ranges(self, count: int) -> Sequence[PartRange]:
         """Cut the file into at most `count` ranges of about the same size, in order. Raises `FileError`."""
@@ -123,8 +133,13 @@ def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
 class TypedPart:
     """What the parts of formats with types of their own have in common: there is nothing to tell."""
 
+    dictionary_columns: frozenset[str] = frozenset()
     spelling: Spelling | None = None
     notes: tuple[str, ...] = ()
+
+    def few_valued(self, names: frozenset[str]) -> frozenset[str]:  # noqa: ARG002 - the Protocol's
+        """Return nothing: its columns are read as they lie in the file."""
+        return frozenset()
 
     def line_of_row(self, row: int) -> int | None:  # noqa: ARG002 - the Protocol's
         """Return None: its rows have no lines."""
@@ -156,6 +171,22 @@ def choose_columns(schema: pa.Schema, columns: tuple[str, ...], source: str) -> 
             what = f"{source}: " + text.format(printable(", ".join(names)))
             raise SchemaError(f"{what}; {near}" if near and names[0] not in schema.names else what, columns=names)
     return choice.among(schema.names)
+
+
+def open_parts(files: Iterable[tuple[Callable[[str, Sequence[Part]], Part], str]]) -> list[Part]:
+    """Open files, each with its function, one after the other. Raises the first one's error."""
+    parts: list[Part] = []
+    known: list[Part] = []
+    for open_part, path in files:
+        parts.append(open_part(path, known))
+        if len(known) < _KNOWN_SCHEMAS and all(part.schema is not parts[-1].schema for part in known):
+            known.append(parts[-1])
+    return parts
+
+
+def shared_schema(schema: pa.Schema, known: Sequence[Part]) -> pa.Schema:
+    """Return the schema of a known part that is the same, but for metadata, else `schema`."""
+    return next((part.schema for part in known if part.schema.equals(schema)), schema)
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:

@@ -17,7 +17,7 @@ from bulkio.show import printable
 from bulkio.types.from_pg import interval_struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -55,7 +55,8 @@ class Format:
     suffixes: tuple[str, ...]
     #: first bytes of every such file; None if there are none to go by
     magic: bytes | None
-    open_part: Callable[[str], Part]
+    #: what opens a file; other parts of its source are known already
+    open_part: Callable[[str, Sequence[Part]], Part]
     #: function that opens a file to write; None if the server itself writes the bytes
     open_sink: Callable[[str, pa.Schema], FileSink] | None
     #: presence of all that a reader needs ahead of the rows, so that it can be read from a pipe, or compressed

@@ -110,11 +110,11 @@ def with_head(stream: BinaryFile) -> tuple[bytes, BinaryFile]:
     return head, _Joined(head, stream)
 
 
-def read_pieces(file: BinaryFile, *, size_bytes: int | None = None) -> Iterator[bytes]:
-    """Read to the end, or `size_bytes` bytes at the most."""
+def read_pieces(file: BinaryFile, *, size_bytes: int | None = None, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
+    """Read to the end, or `size_bytes` bytes at the most, in pieces of at most `piece_bytes` bytes."""
     left = size_bytes
     while left is None or left > 0:
-        piece = _read(file, _PIECE_BYTES if left is None else min(left, _PIECE_BYTES))
+        piece = _read(file, piece_bytes if left is None else min(left, piece_bytes))
         if not piece:
             return
         if left is not None:

@@ -107,7 +107,7 @@ def test_ranges(write, mark, head, options):
     """Ranges cover the data once; each is read by itself, in any order."""
     body = DATA.removeprefix(b"a,b\n")
     path = write(mark + head + body)
-    part = CsvPart(path, options)
+    part = CsvPart(path, options=options)
     for count in (1, 2, 3, 7, 1000, 5000):
         ranges = part.ranges(count)
         assert len(ranges) <= count
@@ -141,7 +141,7 @@ def test_what_is_one_range(write):
         (write(gzip.compress(DATA)), CsvOptions()),
         (write(DATA.decode().encode("utf-16"), "y"), CsvOptions(encoding="utf-16")),
     ]:
-        part = CsvPart(path, options)
+        part = CsvPart(path, options=options)
         (only,) = part.ranges(8)
         assert rows_of(part.read_range(only, ALL)) == ROWS
         assert part.line_of_row(3) == 6

@@ -21,7 +21,7 @@ from bulkio.files.formats.csv.decoding import Utf8Stream
 from bulkio.files.formats.csv.header import header_notes
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, make_parser, parse, probe
-from bulkio.files.formats.part import ReadOptions, choose_columns, file_state
+from bulkio.files.formats.part import ReadOptions, choose_columns, file_state, shared_schema
 from bulkio.files.stores.compression import is_plain, open_path, open_stream, read_pieces
 from bulkio.forms.inference import Inference
 from bulkio.protocols import Chunk, PartRange
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.csv.parser import Parser
+    from bulkio.files.formats.part import Part
     from bulkio.files.stores.compression import BinaryFile
     from bulkio.protocols import Spelling
 
 __all__ = ["CsvPart", "CsvStream"]
 
+#: bytes read at once in search of a header's end
+_HEADER_BYTES = 64 << 10
 #: rows examined at a time when types are inferred
 INFERENCE_ROWS = 16384
 
@@ -49,7 +52,7 @@ class CsvPart:
     faults: Mapping[str, str] = MappingProxyType({})
     rows: int | None = None
 
-    def __init__(self, path: str, options: CsvOptions | None = None) -> None:
+    def __init__(self, path: str, known: Sequence[Part] = (), *, options: CsvOptions | None = None) -> None:
         self.path = path
         self.options = options or CsvOptions()
         self.spelling: Spelling | None = self.options.spelling
@@ -57,12 +60,16 @@ class CsvPart:
             if Path(path).exists() and not Path(path).is_file():
                 raise ValueError("it is not a regular file; what can be read once only is read as a stream")
             self.state = file_state(path)
-            self.size_bytes = Path(path).stat().st_size
+            self.size_bytes = self.state[2]
             self._is_plain = is_plain(path)
             with open_path(path) as file:
-                self._layout = probe(path, self.options, read_pieces(file))
-        self.schema = _schema(self._layout.names)
+                self._layout = probe(path, self.options, read_pieces(file, piece_bytes=_HEADER_BYTES))
+        self.schema = shared_schema(_schema(self._layout.names), known)
         self.notes = header_notes(self._layout.names, self.options, path)
+
+    def few_valued(self, names: frozenset[str]) -> frozenset[str]:  # noqa: ARG002 - the Protocol's
+        """Return nothing: its columns are read as texts."""
+        return frozenset()
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the file once, in order."""

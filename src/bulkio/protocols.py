@@ -122,6 +122,11 @@ class Chunk:
     #: ranges that it reads, in order, each with the file's place in the source; none for the one chunk of an object
     ranges: tuple[tuple[int, PartRange], ...] = ()
 
+    @property
+    def counts_from(self) -> int:
+        """The number that its first row has in errors: where `first_row` is not known, that in its first file."""
+        return self.first_row or (self.ranges[0][1].first_row if self.ranges else 1)
+
 
 @dataclass(frozen=True, slots=True)
 class CsvForm:
@@ -276,10 +281,16 @@ class Source(Protocol):
         """
 
     def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
-        """Read one of `chunks`, as `batches` reads all. Errors name rows of the source, where `first_row` is known."""
+        """Read one of `chunks`, as `batches` reads all. Errors number its rows from `Chunk.counts_from` on.
 
-    def place_of_row(self, row: int) -> tuple[str, int] | None:
-        """Return the file and the line at which a row (from 1) begins; None where rows have no lines, or it is lost."""
+        Several threads may read chunks at the same time.
+        """
+
+    def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
+        """Return the file and the line at which a row that was read begins; None where rows have no lines.
+
+        The row's number is the one that errors give it: in the whole source, or in this chunk.
+        """
 
     def inferred_types(self) -> Mapping[str, str]:
         """Read all of its texts and return the PostgreSQL type of each column; empty where nobody asked for it."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -12,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import ConfigError, EncodeError, FileError
-from bulkio.files import FileSource, open_source
+from bulkio.files import CsvFile, FileSource, open_source
 from bulkio.files.formats.csv.reader import CsvPart
+from bulkio.files.shape import ShapedSource
 from bulkio.pgcopy import Field
 from bulkio.transfer.send import encode_batches
 from bulkio.types import base_type, cast_to_pg
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from bulkio.protocols import Chunk
+    from bulkio.protocols import Chunk, Source
 
 
 def table(first: int, rows: int) -> pa.Table:
@@ -115,7 +120,7 @@ def fields(source: FileSource, column: str, pg: str) -> list[Field]:
 def error_of(source: FileSource, batches: Iterable[pa.RecordBatch], chunk: Chunk | None, pg: str) -> tuple[object, ...]:
     """Encode, and return what the error says; an empty tuple where there is none."""
     column = source.schema.names[-1]
-    first_row = 1 if chunk is None or chunk.first_row is None else chunk.first_row
+    first_row = 1 if chunk is None else chunk.counts_from
     try:
         for _ in encode_batches(batches, fields(source, column, pg), block_bytes=1 << 10, first_row=first_row):
             pass
@@ -230,7 +235,7 @@ def test_less_than_one_chunk_is_refused(source: object) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
 def test_chunks_of_csv(tmp_path: Path, count: int) -> None:
-    """Files of CSV are cut between their records; what lies behind one of them has no row number yet."""
+    """Files of CSV are cut between their records; what lies behind a whole one has no row number yet."""
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     for number, path in enumerate(paths):
         path.write_text("id,text\n" + "".join(f'{50 * number + row},"a\nb"\n' for row in range(1, 51)))
@@ -240,4 +245,174 @@ def test_chunks_of_csv(tmp_path: Path, count: int) -> None:
     rows = [ids(source.read(chunk)) for chunk in reversed(chunks)]
     assert [int(row) for found in reversed(rows) for row in found] == list(range(1, 101))
     assert chunks[0].first_row == 1
-    assert chunks[-1].first_row is None or count == 1
+    firsts = [int(found[0]) for found in reversed(rows)]
+    # Two chunks are two whole files; a file that is cut tells its rows.
+    assert [chunk.first_row for chunk in chunks] == ([1, None] if count == 2 else firsts)
+
+
+#: what ends the lines of a CSV, and what a field holds
+LINES = st.tuples(st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from(["x", '"a\nb"', '"a""\r\n"', '"é,"', '""']))
+#: (rows, line ends and text, compressed) of each CSV
+CSVS = st.lists(st.tuples(st.integers(0, 40), LINES, st.booleans()), min_size=1, max_size=5)
+
+
+def write_csvs(folder: Path, files: Iterable[tuple[int, tuple[str, str], bool]]) -> list[Path]:
+    """Write files with the rows 1, 2, …; some have nothing but a header."""
+    paths, first = [], 1
+    for number, (rows, (end, text), is_packed) in enumerate(files):
+        content = "".join([f"id,text{end}", *(f"{row},{text}{end}" for row in range(first, first + rows))]).encode()
+        path = folder / (f"{number}.csv.gz" if is_packed else f"{number}.csv")
+        path.write_bytes(gzip.compress(content) if is_packed else content)
+        paths.append(path)
+        first += rows
+    return paths
+
+
+def in_threads(source: Source, chunks: Iterable[Chunk]) -> dict[int, list[pa.RecordBatch]]:
+    """Read chunks by four threads at the same time, each the next one that nobody has; return what they give."""
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda chunk: (chunk.number, list(source.read(chunk))), chunks)
+        return dict(found)
+
+
+@settings(max_examples=80, deadline=None)
+@given(data=st.data(), files=CSVS, count=st.integers(1, 12))
+def test_rows_of_csv_have_their_place_whatever_the_chunks(
+    tmp_path_factory: pytest.TempPathFactory,
+    data: st.DataObject,
+    files: list[tuple[int, tuple[str, str], bool]],
+    count: int,
+) -> None:
+    """Read by several threads, in any order, each row comes once, and its number in an error leads to its line."""
+    paths = write_csvs(tmp_path_factory.mktemp("places"), files)
+    source = open_source(CsvFile(paths), batch_rows=7)
+    chunks = source.chunks(count)
+    found = in_threads(source, data.draw(st.permutations(chunks)))
+    rows = [int(row) for number in sorted(found) for row in ids(found[number])]
+    assert rows == list(range(1, len(rows) + 1)) == [int(row) for row in ids(source.batches())]
+    for chunk in chunks:
+        numbers = [int(row) for row in ids(found[chunk.number])]
+        assert chunk.rows in (len(numbers), None)
+        assert chunk.first_row is None or not numbers or chunk.first_row == numbers[0]
+        for row in data.draw(st.sets(st.sampled_from(numbers), max_size=3)) if numbers else ():
+            place = source.place_of_row(chunk.counts_from + row - numbers[0], chunk)
+            assert place == place_in(paths, files, row)
+            assert source.place_of_row(row) == place
+    source.close()
+
+
+def place_in(paths: list[Path], files: list[tuple[int, tuple[str, str], bool]], row: int) -> tuple[str, int]:
+    """Work out the file and line of a row."""
+    for path, (rows, (_, text), _) in zip(paths, files, strict=True):
+        if row <= rows:
+            lines = 1 + len(re.findall("\r\n|\n|\r", text))
+            return str(path), 2 + lines * (row - 1)
+        row -= rows
+    raise AssertionError("no such row")
+
+
+def test_an_error_in_a_chunk_leads_to_its_own_file(tmp_path: Path) -> None:
+    """Rows behind a file that does not tell its rows are counted anew: another chunk's file has the same numbers."""
+    paths = write_csvs(tmp_path, [(10, ("\n", "x"), False)] * 4)
+    source = open_source(CsvFile(paths), batch_rows=7)
+    chunks = source.chunks(4)
+    in_threads(source, reversed(chunks))
+    assert [chunk.first_row for chunk in chunks] == [1, None, None, None]
+    assert [source.place_of_row(5, chunk) for chunk in chunks] == [(str(path), 6) for path in paths]
+    assert source.place_of_row(25) == (str(paths[2]), 6)
+
+
+def test_an_empty_file_read_late_does_not_take_a_row(tmp_path: Path) -> None:
+    """It begins with the same row as the file behind it."""
+    paths = write_csvs(tmp_path, [(0, ("\n", "x"), False), (10, ("\n", "x"), False)])
+    source = open_source(CsvFile(paths), batch_rows=7)
+    for chunk in reversed(source.chunks(40)):
+        list(source.read(chunk))
+    assert source.place_of_row(1) == (str(paths[1]), 2)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".csv"])
+def test_added_columns_are_each_reader_s_own(tmp_path: Path, suffix: str) -> None:
+    """Threads that read at the same time do not see each other's file or row numbers."""
+    paths = [tmp_path / f"{number}{suffix}" for number in range(12)]
+    for number, path in enumerate(paths):
+        if suffix == ".csv":
+            path.write_text("id,few\n" + "".join(f"{row},x\n" for row in range(500 * number + 1, 500 * number + 501)))
+        else:
+            WRITERS[suffix](path, table(500 * number + 1, 500), 100)
+    add = {"file": "{file}", "text": "{file}!"} | ({} if suffix == ".csv" else {"row": "{row}", "at": "{file}:{row}"})
+    source = ShapedSource(open_source(paths, batch_rows=7), rename={}, add=add)
+    chunks = source.chunks(12)
+    assert len(chunks) == 12
+    for _ in range(5):
+        for batches in in_threads(source, chunks).values():
+            for row in (row for batch in batches for row in batch.to_pylist()):
+                number = int(row["id"])
+                path = str(paths[(number - 1) // 500])
+                assert (row["file"], row["text"]) == (path, f"{path}!")
+                assert (row.get("row", number), row.get("at", f"{path}:{number}")) == (number, f"{path}:{number}")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_a_source_that_is_closed_while_it_is_read(tmp_path: Path, suffix: str) -> None:
+    """Every thread that reads is told: the rows so far are not taken for all rows."""
+    source = open_files(tmp_path, [(suffix, 20_000, 5000)] * 3)
+    chunks = source.chunks(3)
+    begun = threading.Barrier(4)
+
+    def read(chunk: Chunk) -> str:
+        batches = source.read(chunk)
+        next(batches)
+        begun.wait()
+        try:
+            for _ in batches:
+                pass
+        except FileError as error:
+            return str(error)
+        return "read all of it"
+
+    with ThreadPoolExecutor(3) as threads:
+        reads = [threads.submit(read, chunk) for chunk in chunks]
+        begun.wait()
+        source.close()
+        assert {each.result() for each in reads} == {f"{source.name}: was closed while it was being read"}
+
+
+def test_a_reader_that_has_come_to_its_end_has_ended(tmp_path: Path) -> None:
+    """The source's end changes nothing about it; nor is one an error that its own thread has closed."""
+    source = open_files(tmp_path, [(".parquet", 20, 5)])
+    whole, left = source.batches(), source.batches()
+    list(whole)
+    next(left)
+    left.close()  # type: ignore[attr-defined]
+    source.close()
+    assert (list(whole), list(left)) == ([], [])
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_one_huge_unit_and_empty_ones(tmp_path: Path, suffix: str) -> None:
+    """A row group is never cut; empty files and empty row groups are chunks without rows, or none."""
+    source = open_files(tmp_path, [(suffix, 0, 5), (suffix, 1000, 1000), (suffix, 0, 5), (suffix, 3, 1)])
+    for count in (1, 2, 5, 100):
+        chunks = source.chunks(count)
+        assert len(chunks) <= count
+        assert sum(chunk.rows or 0 for chunk in chunks) == 1003
+        found = in_threads(source, chunks)
+        assert [len(ids(found[chunk.number])) for chunk in chunks] == [chunk.rows for chunk in chunks]
+        assert [row for number in sorted(found) for row in ids(found[number])] == list(range(1, 1004))
+
+
+def test_files_of_partition_folders(tmp_path: Path) -> None:
+    """A pattern's files are cut in the order of their names, below their folders."""
+    first = 1
+    for day in range(4):
+        (tmp_path / f"day={day}").mkdir()
+        for number in range(3):
+            content = table(first, 10).append_column("day", pa.array([day] * 10))
+            pq.write_table(content, tmp_path / f"day={day}" / f"{number}.parquet")
+            first += 10
+    source = open_source(f"{tmp_path}/**/*.parquet", batch_rows=7)
+    chunks = source.chunks(5)
+    assert [chunk.first_row for chunk in chunks] == [1, 21, 51, 71, 101]
+    found = in_threads(source, chunks)
+    assert [row for number in sorted(found) for row in ids(found[number])] == list(range(1, 121))

@@ -71,9 +71,7 @@ def test_files_of_several_schemas_share_each(tmp_path: Path) -> None:
         content = table(number, 1 + number)
         if number % 2:
             content = content.select(["few", "id"])
-        pq.write_table(
-            pa.Table.from_pandas(content.to_pandas(), preserve_index=False), tmp_path / f"{number:02}.parquet"
-        )
+        content.to_pandas().to_parquet(tmp_path / f"{number:02}.parquet")
     source = opened(tmp_path)
     assert len({id(part.schema) for part in source._parts}) == 2
     rows = [row for batch in source.batches() for row in batch.to_pylist()]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import Part
     from bulkio.protocols import PartRange
 
-__all__ = ["check_count", "cut"]
+__all__ = ["check_count", "cut", "rows_of_files"]
 
 
 def check_count(count: int) -> None:
@@ -28,32 +28,45 @@ def cut(parts: Sequence[Part], count: int) -> tuple[Chunk, ...]:
     Raises `FileError` where a file's ranges cannot be read.
     """
     check_count(count)
-    placed: dict[int, list[tuple[int, PartRange]]] = {}
-    for place, number, found in _places(parts, count):
-        placed.setdefault(place, []).append((number, found))
-    starts = _first_rows(parts)
-    return tuple(_chunk(number, ranges, starts) for number, ranges in enumerate(placed.values()))
-
-
-def _places(parts: Sequence[Part], count: int) -> Iterator[tuple[int, int, PartRange]]:
-    """Yield each range of each file, and which chunk it belongs to: that in which its middle lies."""
     sizes = [max(1, part.size_bytes) for part in parts]
+    total = sum(sizes)
+    ranges = [part.ranges(-(-size * count // total)) for part, size in zip(parts, sizes, strict=True)]
+    placed: dict[int, list[tuple[int, PartRange]]] = {}
+    for place, number, found in _places(ranges, sizes, count):
+        placed.setdefault(place, []).append((number, found))
+    starts = _first_rows(ranges)
+    return tuple(_chunk(number, inside, starts) for number, inside in enumerate(placed.values()))
+
+
+def rows_of_files(chunks: Sequence[Chunk], files: int) -> dict[int, int]:
+    """Return the rows of each of so many files, by its place, where all of its ranges tell them."""
+    ranges: dict[int, list[int | None]] = {number: [] for number in range(files)}
+    for chunk in chunks:
+        for number, found in chunk.ranges:
+            ranges[number].append(found.rows)
+    return {number: sum(size or 0 for size in rows) for number, rows in ranges.items() if None not in rows}
+
+
+def _places(
+    ranges: Sequence[Sequence[PartRange]], sizes: Sequence[int], count: int
+) -> Iterator[tuple[int, int, PartRange]]:
+    """Yield each range of each file, and which chunk it belongs to: that in which its middle lies."""
     total, before = sum(sizes), 0
-    for number, (part, size) in enumerate(zip(parts, sizes, strict=True)):
-        ranges = part.ranges(-(-size * count // total))
-        for index, found in enumerate(ranges):
-            middle = 2 * before * len(ranges) + size * (2 * index + 1)  # in bytes times twice the ranges
-            yield count * middle // (2 * total * len(ranges)), number, found
+    for number, (inside, size) in enumerate(zip(ranges, sizes, strict=True)):
+        for index, found in enumerate(inside):
+            middle = 2 * before * len(inside) + size * (2 * index + 1)  # in bytes times twice the ranges
+            yield count * middle // (2 * total * len(inside)), number, found
         before += size
 
 
-def _first_rows(parts: Sequence[Part]) -> list[int | None]:
-    """Return the row of the source that each file begins with, as far as the files tell."""
+def _first_rows(ranges: Sequence[Sequence[PartRange]]) -> list[int | None]:
+    """Return the row of the source that each file begins with, as far as the ranges tell."""
     starts: list[int | None] = []
     row: int | None = 1
-    for part in parts:
+    for inside in ranges:
         starts.append(row)
-        row = None if row is None or part.rows is None else row + part.rows
+        for found in inside:
+            row = None if row is None or found.rows is None else row + found.rows
     return starts
 
 

@@ -84,7 +84,7 @@ class RowSource:
         """Read the one chunk, as `batches` does."""
         return self.batches()
 
-    def place_of_row(self, row: int) -> tuple[str, int] | None:  # noqa: ARG002 - the Protocol's
+    def place_of_row(self, _row: int, _chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return None: its rows have no lines."""
         return None
 

@@ -89,21 +89,21 @@ class ShapedSource:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read all, in order, as the source itself does."""
-        return self._shaped(self._source.batches(), 1)
+        return self._shaped(None)
 
     def chunks(self, count: int) -> tuple[Chunk, ...]:
-        """Cut the source as it cuts itself; in one where a row's number or file must be known, and would not be."""
+        """Cut the source as it cuts itself; in one where a row's number must be known, and would not be."""
         found = self._source.chunks(count)
-        needs_rows = self._names_files or any("row" in each.template.names for each in self._added)
+        needs_rows = any("row" in each.template.names for each in self._added)
         return self._source.chunks(1) if needs_rows and any(chunk.first_row is None for chunk in found) else found
 
     def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
         """Read one of `chunks`."""
-        return self._shaped(self._source.read(chunk), chunk.first_row or 1)
+        return self._shaped(chunk)
 
-    def place_of_row(self, row: int) -> tuple[str, int] | None:
+    def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins."""
-        return self._source.place_of_row(row)
+        return self._source.place_of_row(row, chunk)
 
     def inferred_types(self) -> Mapping[str, str]:
         """Return the types of the source's own columns, by their new names."""
@@ -126,15 +126,22 @@ class ShapedSource:
         fields += [pa.field(each.name, each.type, nullable=False) for each in self._added]
         return pa.schema(fields, metadata=schema.metadata)
 
-    def _shaped(self, batches: Iterator[pa.RecordBatch], row: int) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            place = _Place(row, batch.num_rows, self._file_of(row))
-            added = [each.array(place) for each in self._added]
-            yield pa.RecordBatch.from_arrays([*batch.columns, *added], schema=self.schema)
+    def _shaped(self, chunk: Chunk | None) -> Iterator[pa.RecordBatch]:
+        # Columns of its own, which keep parts of the latest batch: other threads read other chunks meanwhile.
+        added = [_AddedColumn(each) for each in self._added]
+        row = 1 if chunk is None else chunk.counts_from
+        for file, batch in self._located(chunk):
+            place = _Place(row, batch.num_rows, file)
+            arrays = [*batch.columns, *(each.array(place) for each in added)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
             row += batch.num_rows
 
-    def _file_of(self, row: int) -> str:
-        return self._source.file_of_row(row) if self._names_files and isinstance(self._source, FileSource) else ""
+    def _located(self, chunk: Chunk | None) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Read all, or a chunk, with the path of the file that each batch is from, where that is wanted."""
+        if self._names_files and isinstance(self._source, FileSource):
+            return self._source.located_batches(chunk)
+        batches = self._source.batches() if chunk is None else self._source.read(chunk)
+        return (("", batch) for batch in batches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +153,31 @@ class _Place:
     file: str
 
 
+@dataclass(frozen=True, slots=True)
 class _Added:
-    """One added column."""
+    """What one added column is."""
 
-    def __init__(self, name: str, template: Template, facts: LoadFacts) -> None:
-        self.name = name
-        self.template = template
-        self._facts = facts
-        self.type = _type_of(template)
+    name: str
+    template: Template
+    facts: LoadFacts
+
+    @property
+    def type(self) -> pa.DataType:
+        """Its type."""
+        if self.template.only == "row":
+            return pa.int64()
+        if self.template.only == "now":
+            return pa.timestamp("us", "UTC")
+        return pa.string() if "row" in self.template.names else pa.dictionary(_INDEXES, pa.string())
+
+
+class _AddedColumn:
+    """One added column as one reader makes it, batch by batch."""
+
+    def __init__(self, added: _Added) -> None:
+        self.template = added.template
+        self._facts = added.facts
+        self._type = added.type
         #: parts shared by the latest batches: the file, and an array of at least as many rows as they had
         self._file = ""
         self._shared: pa.Array | None = None
@@ -168,7 +192,7 @@ class _Added:
 
     def _constant(self, place: _Place) -> pa.Array:
         if self.template.only == "now":
-            return pa.repeat(pa.scalar(self._facts.now_us, self.type), place.rows)
+            return pa.repeat(pa.scalar(self._facts.now_us, self._type), place.rows)
         text = self.template.text(self._values(place.file))
         return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, _INDEXES), place.rows), pa.array([text]))
 
@@ -188,14 +212,6 @@ class _Added:
             _refuse_bytes(file)
         now = str(_EPOCH + timedelta(microseconds=self._facts.now_us))
         return {"file": file, "now": now, "load_id": self._facts.load_id or ""}
-
-
-def _type_of(template: Template) -> pa.DataType:
-    if template.only == "row":
-        return pa.int64()
-    if template.only == "now":
-        return pa.timestamp("us", "UTC")
-    return pa.string() if "row" in template.names else pa.dictionary(_INDEXES, pa.string())
 
 
 def _refuse_bytes(file: str) -> None:

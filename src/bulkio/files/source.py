@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from heapq import nlargest
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 import pyarrow as pa
 
 from bulkio.choices import ColumnChoice
 from bulkio.errors import FileError, SchemaError
-from bulkio.files.chunks import cut
+from bulkio.files.chunks import cut, rows_of_files
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import ReadOptions, changed, choose_columns, file_state
 from bulkio.files.identity import fingerprints
 from bulkio.files.partitions import refuse_dropped_partitions
+from bulkio.files.readers import Readers
 from bulkio.show import printable, show_name, show_option, show_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part
     from bulkio.protocols import Chunk, Fingerprint, PartRange, Spelling
@@ -60,9 +59,8 @@ class FileSource:
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)
         self.spelling = _common_spelling(parts)
-        #: parts that were opened, by the row of the whole source that each begins with
-        self._begun: dict[int, Part] = {}
-        self._starts: list[int] = []
+        #: rows of files, by their places, as far as they were read or cut: CSV and streams do not tell them before
+        self._rows_found: dict[int, int] = {}
         refuse_dropped_partitions(parts, columns, roots)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
@@ -73,10 +71,10 @@ class FileSource:
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
         self.size_bytes: int | None = sum(part.size_bytes for part in parts) if self.has_files else None
-        self._running: WeakSet[Generator[pa.RecordBatch, None, None]] = WeakSet()
+        self._readers = Readers()
 
     def leave_out(self, names: Collection[str]) -> None:
-        """Read these columns no more: nobody wants them."""
+        """Do not read these columns: nobody wants them. Readers that have begun do not change."""
         kept = tuple(name for name in self.schema.names if name not in names)
         cheap = self._options.dictionary_columns.intersection(kept)
         self._options = replace(self._options, columns=kept, dictionary_columns=cheap)
@@ -84,42 +82,38 @@ class FileSource:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read all files in order. Raises `FileError`, also if a file does not give the rows it promises."""
-        whole = ((part, found) for part in self._parts for found in part.ranges(1))
-        return self._start(self._read(whole, 1))
+        return self._readers.start(self.name, _batches(self._read(None)))
 
     def chunks(self, count: int) -> tuple[Chunk, ...]:
         """Cut the files into at most `count` chunks, by their sizes. Raises `FileError`, `ConfigError`."""
-        return cut(self._parts, count)
+        chunks = cut(self._parts, count)
+        self._rows_found.update(rows_of_files(chunks, len(self._parts)))
+        return chunks
 
     def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
-        """Read one of `chunks`. Raises as `batches` does.
+        """Read one of `chunks`. Raises as `batches` does."""
+        return self._readers.start(self.name, _batches(self._read(chunk)))
 
-        Errors name the row of the source; where that is not known, the row counted from the chunk's first file.
-        """
-        ranges = [(self._parts[number], found) for number, found in chunk.ranges]
-        return self._start(self._read(ranges, ranges[0][1].first_row if chunk.first_row is None else chunk.first_row))
+    def located_batches(self, chunk: Chunk | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """Read all, or one of `chunks`, with the path of the file that each batch is from."""
+        return self._readers.start(self.name, self._read(chunk))
 
-    def place_of_row(self, row: int) -> tuple[str, int] | None:
+    def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins. Raises `FileError`: it reads the file again."""
-        if not self._starts or row < self._starts[0]:
-            return None
-        first_row = self._first_row(row)
-        part = self._begun[first_row]
-        line = part.line_of_row(row + 1 - first_row)
-        return None if line is None else (part.path, line)
+        start = 1 if chunk is None else chunk.counts_from
+        for number, found in self._ranges() if chunk is None else chunk.ranges:
+            part = self._parts[number]
+            rows = self._rows_found.get(number) if found.rows is None else found.rows
+            if rows is None or row < start + rows:
+                line = part.line_of_row(row - start + found.first_row)
+                return None if line is None else (part.path, line)
+            start += rows
+        return None
 
     @property
     def has_files(self) -> bool:
         """Tell whether its files are the user's own: a stream may have been copied into one."""
         return self._release is None
-
-    def file_of_row(self, row: int) -> str:
-        """Return the path of the file of a row that was read."""
-        return self._begun[self._first_row(row)].path
-
-    def _first_row(self, row: int) -> int:
-        """Return the row of the source that the file of a row begins with."""
-        return self._starts[bisect_right(self._starts, row) - 1]
 
     def inferred_types(self) -> Mapping[str, str]:
         """Read all files; return the type of each column, text where they do not agree."""
@@ -136,34 +130,46 @@ class FileSource:
 
     def close(self) -> None:
         """Close the files that are open, if any."""
-        for running in list(self._running):
-            with suppress(ValueError):  # it runs in another thread, which closes it
-                running.close()
+        self._readers.stop()
         if self._release is not None:
             self._release()
 
-    def _start(self, reader: Generator[pa.RecordBatch, None, None]) -> Iterator[pa.RecordBatch]:
-        self._running.add(reader)
-        return reader
+    def _ranges(self) -> Iterator[tuple[int, PartRange]]:
+        """Yield the ranges of all files; each is one."""
+        for number, part in enumerate(self._parts):
+            for found in part.ranges(1):
+                yield number, found
 
-    def _read(self, ranges: Iterable[tuple[Part, PartRange]], row: int) -> Generator[pa.RecordBatch, None, None]:
-        """Read ranges one after the other; `row` is the source's that the first one begins with."""
-        for part, found in ranges:
-            seen = 0
-            first_row = row + 1 - found.first_row
-            if first_row not in self._begun:
-                insort(self._starts, first_row)
-            self._begun[first_row] = part
-            options = replace(self._options, first_row=first_row)
+    def _read(self, chunk: Chunk | None) -> Generator[tuple[str, pa.RecordBatch], None, None]:
+        """Read a chunk's ranges one after the other, or all files, as the columns are chosen now."""
+        ranges = self._ranges() if chunk is None else iter(chunk.ranges)
+        return self._read_ranges(ranges, 1 if chunk is None else chunk.counts_from, (self._options, self.schema))
+
+    def _read_ranges(
+        self, ranges: Iterator[tuple[int, PartRange]], row: int, shape: tuple[ReadOptions, pa.Schema]
+    ) -> Generator[tuple[str, pa.RecordBatch], None, None]:
+        """Read ranges one after the other; `row` is the number of the row that the first one begins with."""
+        options, schema = shape
+        for number, found in ranges:
+            part, seen = self._parts[number], 0
+            options = replace(options, first_row=row + 1 - found.first_row)
             with _unchanged(part), reading(part.path), closing(part.read_range(found, options)) as batches:
                 for batch in batches:
                     seen += batch.num_rows
                     if batch.num_rows:
-                        yield _conform(batch, self.schema)
-            if found.rows is not None and seen != found.rows:
+                        yield part.path, _conform(batch, schema)
+            if found.rows is None:
+                self._rows_found[number] = seen
+            elif seen != found.rows:
                 message = f"yields {show_rows(seen)}, but its own metadata promises {found.rows}: it is damaged"
                 raise FileError(f"{part.path}: {message}", path=part.path)
             row += seen
+
+
+def _batches(located: Generator[tuple[str, pa.RecordBatch], None, None]) -> Generator[pa.RecordBatch, None, None]:
+    with closing(located):
+        for _, batch in located:
+            yield batch
 
 
 def _common_spelling(parts: Sequence[Part]) -> Spelling | None:

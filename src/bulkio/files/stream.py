@@ -108,7 +108,7 @@ class StreamSource:
         what = _difference(self._schema, batch.schema)
         raise FileError(f"{self.name}: batch {number} has another schema than the stream: {what}", path=self.name)
 
-    def place_of_row(self, row: int) -> tuple[str, int] | None:  # noqa: ARG002 - the Protocol's
+    def place_of_row(self, _row: int, _chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return None: its rows have no lines."""
         return None
 

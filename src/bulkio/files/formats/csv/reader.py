@@ -222,7 +222,7 @@ class CsvStream:
         """Read the one chunk, as `batches` does."""
         return self.batches()
 
-    def place_of_row(self, row: int) -> tuple[str, int] | None:
+    def place_of_row(self, row: int, _chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the name of the stream and the line of a row that was read."""
         line = self.line_of_row(row)
         return None if line is None else (self.name, line)

@@ -1,9 +1,9 @@
 """Measure the memory and the time of several threads that read chunks of one source at the same time.
 
-    python benchmarks/readers.py lineitem.parquet [--readers 1,2,4] [--chunks 16] [--out benchmarks/results/readers.json]
+    python benchmarks/readers.py lineitem.parquet [--readers 1,2,4] [--chunks 16] [--out FILE]
 
-`lineitem.parquet` is what `run.py` makes. Each number of readers is a process of its own, in which each thread takes the
-next chunk that nobody has. `peak_mb` is the process's high-water mark (VmHWM), `start_mb` what it was before reading,
+`lineitem.parquet` is what `run.py` makes. Each number of readers is a process of its own, in which each thread takes
+the next chunk that nobody has. `peak_mb` is the process's high-water mark (VmHWM), `start_mb` what it was before reading,
 with interpreter and libraries; `batch_mb` is the largest batch.
 """
 

@@ -376,7 +376,7 @@ def test_a_row_that_came_without_the_lock_stops_the_load(one_dsn: str, path: Pat
             with connect(one_dsn) as conn:
                 conn.execute(
                     "INSERT INTO bulkio_ledger.loads SELECT 'x', table_schema, table_name, mode, source, options,"
-                    " state, started_at, finished_at, rows, report, bulkio_version, run FROM bulkio_ledger.loads"
+                    " state, NULL, started_at, finished_at, rows, report, bulkio_version, run FROM bulkio_ledger.loads"
                 )
 
     with pytest.raises(bulkio.LoadRunning, match="another run has recorded load 'x' meanwhile") as caught:

@@ -24,7 +24,7 @@ _PARTS = {
     # … of the table that is to take its place, too: its defaults draw on the old one's sequences
     "pg_attrdef": """
         SELECT FROM pg_catalog.pg_attrdef AS e JOIN pg_catalog.pg_class AS c ON c.oid = e.adrelid
-         WHERE e.oid = d.objid AND (c.oid = {oid} OR c.relname = '{hidden}')""",
+         WHERE e.oid = d.objid AND (c.oid = {oid} OR c.relname = '{hidden}' OR c.relname LIKE '{tagged}')""",
     "pg_constraint": "SELECT FROM pg_catalog.pg_constraint AS k WHERE k.oid = d.objid AND k.conrelid = {oid}",
     "pg_trigger": """
         SELECT FROM pg_catalog.pg_trigger AS t WHERE t.oid = d.objid AND (t.tgrelid = {oid} OR t.tgisinternal)""",
@@ -35,7 +35,9 @@ _PARTS = {
 
 def dependents_query(oid: int) -> Question[Dependent]:
     """Ask for what depends on a table, or on one of its parts, and is neither."""
-    names = {"oid": f"{oid:d}", "hidden": hidden_name(oid)}
+    hidden = hidden_name(oid)
+    tagged = hidden.replace("_", r"\_") + r"\_%"
+    names = {"oid": f"{oid:d}", "hidden": hidden, "tagged": tagged}
     parts = " OR ".join(
         f"d.classid = 'pg_catalog.{catalog}'::pg_catalog.regclass AND EXISTS ({part.format(**names)})"
         for catalog, part in _PARTS.items()

@@ -13,6 +13,7 @@ from bulkio.catalog.burdens import burdens_query
 from bulkio.catalog.definition import Definition
 from bulkio.catalog.dependents import dependents_query
 from bulkio.catalog.facts import Facts
+from bulkio.catalog.sharing import sharing_query
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
 from bulkio.show import nearest, printable, show_name
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bulkio.catalog.burdens import Burden
     from bulkio.catalog.facts import Wanted
     from bulkio.catalog.question import Question
+    from bulkio.catalog.sharing import SharingFacts
     from bulkio.protocols import Session
     from bulkio.types import TypeFacts
 
@@ -33,6 +35,7 @@ __all__ = [
     "find_burdens",
     "find_definition",
     "find_sequences",
+    "find_sharing",
     "find_table",
     "gather",
     "look_up",
@@ -203,6 +206,12 @@ async def _children(session: Session, table: Table) -> tuple[str, ...]:
 async def find_burdens(session: Session, table: Table) -> list[Burden]:
     """Look up what each row costs that a table gets, beside being stored."""
     return await _ask(session, burdens_query(table.oid))
+
+
+async def find_sharing(session: Session, schema: str, table: str) -> SharingFacts:
+    """Look up how several connections may share a load into a table, which may be one that is to be made."""
+    [facts] = await _ask(session, sharing_query(schema, table))
+    return facts
 
 
 async def _unique_keys(session: Session, table: Table) -> tuple[UniqueKey, ...]:

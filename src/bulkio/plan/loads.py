@@ -16,9 +16,11 @@ from bulkio.plan.around import Around, plan_around
 from bulkio.plan.existing_columns import existing_columns
 from bulkio.plan.modes import MODES, Work, empties
 from bulkio.plan.new_columns import new_cast, new_column
+from bulkio.plan.newtable import NewTable
 from bulkio.plan.recorded import recorded_table
 from bulkio.plan.refusals import misfit, refuse, refuse_changed, refuse_odd_dimensions, unlike
 from bulkio.plan.replaced_columns import replaced_columns
+from bulkio.plan.sharing import ONE, Sharing
 from bulkio.plan.target import Target
 from bulkio.protocols import CopyTarget
 from bulkio.quote import NAME_BYTES
@@ -42,7 +44,7 @@ __all__ = ["LoadPlan", "empty_source", "plan_load"]
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What a load will do: in one transaction on one connection, all of it or nothing."""
+    """What a load will do."""
 
     request: LoadRequest
     #: name of the source in messages
@@ -59,9 +61,9 @@ class LoadPlan:
     work: Work
     #: the user's own statements around the rows
     around: Around
-    #: True if a missing table is created
-    creates: bool = False
-    #: statements that create the table
+    #: the table that is created, where it is missing
+    new_table: NewTable | None = None
+    #: statements that create the table, or add columns to it
     ddl: tuple[str, ...] = ()
     #: statements that ran before those: they make the types that the table needs, so that it can be planned
     types_ddl: tuple[str, ...] = ()
@@ -73,6 +75,13 @@ class LoadPlan:
     slow: tuple[str, ...] = ()
     #: sequences to advance past the values that are loaded; those of a new table do not exist yet
     sequences: tuple[SequenceUse, ...] = ()
+    #: how several connections share it
+    sharing: Sharing = ONE
+
+    @property
+    def creates(self) -> bool:
+        """Tell whether a missing table is created."""
+        return self.new_table is not None
 
     @property
     def target(self) -> CopyTarget:
@@ -108,7 +117,7 @@ class LoadPlan:
             f"load {printable(self.source)} ({rows})",
             f"into {show_name(self.schema)}.{show_name(self.table)}"
             f" with {self.driver}, method {self.method}, mode {self.request.mode}",
-            "in one transaction on one connection: all rows or none",
+            self.sharing.describe(hidden=self.request.mode != "append" or self.creates),
             *(f"  before: {printable(statement.text)}" for statement in self.around.before),
             *(f"  {_shown(statement)}" for statement in self.types_ddl + self.statements),
             *self._work_lines(),
@@ -221,8 +230,8 @@ def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> 
         database.server_version,
     )
     plan = _load_plan(request, source, database, fields, target)
-    ddl = sql.create_table(schema, target.name, columns, key)
-    return replace(plan, creates=True, ddl=(ddl,), types_ddl=database.made, notes=plan.notes + tuple(notes))
+    table = NewTable(schema, target.name, tuple(columns), key)
+    return replace(plan, new_table=table, ddl=(table.ddl,), types_ddl=database.made, notes=plan.notes + tuple(notes))
 
 
 def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, database: Database) -> LoadPlan:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from bulkio.choices import MAX_DELETE
 from bulkio.errors import SchemaError
-from bulkio.quote import name_list, quote_ident
+from bulkio.quote import name_list
 from bulkio.show import did_you_mean, show_name, show_option
-from bulkio.sql import KeyColumn, StagedInsert, count_rows, merge
+from bulkio.sql import KeyColumn, StagedInsert, count_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,12 +36,18 @@ class Merge:
     updates: tuple[str, ...] = ()
     #: True if new rows go in first, by a statement of their own, because no single statement could count them apart
     in_two_steps: bool = False
-    #: DELETE of the rows whose key is not staged; "" for none
-    delete: str = ""
+    #: True if the rows are deleted whose key is not staged; `only` those of the table itself, not of its children
+    deletes: bool = False
+    only: bool = False
     #: query of how many rows are left then
     count: str = ""
     #: share of the table's rows that it may delete
     max_delete: str = ""
+
+    @property
+    def delete(self) -> str:
+        """DELETE of the rows whose key is not staged; "" for none."""
+        return self.insert.delete_missing(only=self.only) if self.deletes else ""
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -57,9 +63,12 @@ def plan_insert_new(request: LoadRequest, target: Target) -> Merge:
         SchemaError: no unique key of the table fits, or the source lacks a column of it.
     """
     key = _key(request, target)
-    overriding = not target.always_identity.isdisjoint(target.columns)
-    order = _order(request, target.columns)
-    insert = StagedInsert(target.schema, target.name, target.columns, key, order, overriding=overriding)
+    if request.order_by is not None and request.duplicates != "error":
+        _refuse_absent((request.order_by,), target.columns, f"{show_option('order_by')} names it")
+    keep = "" if request.duplicates == "error" else request.duplicates
+    insert = StagedInsert(
+        target.schema, target.name, target.columns, key, keep, order_by=request.order_by, overriding=target.overrides
+    )
     return Merge(insert, request.duplicates, target.server_version)
 
 
@@ -70,17 +79,15 @@ def plan_upsert(request: LoadRequest, target: Target) -> Merge:
         SchemaError: as `plan_insert_new`, or a column cannot be updated.
     """
     plan = plan_insert_new(request, target)
-    delete = ""
     only = target.kind == "r"
-    if request.delete_missing and not target.is_new:
-        delete = merge.delete_missing(target.schema, target.name, plan.insert.key, only=only)
     return Merge(
         plan.insert,
         plan.duplicates,
         plan.server_version,
         updates=_updates(request, target, plan.insert.key),
         in_two_steps=target.kind == "p" and target.server_version < _RETURNS_OLD,
-        delete=delete,
+        deletes=request.delete_missing and not target.is_new,
+        only=only,
         count=count_rows(target.schema, target.name, only=only),
         max_delete=request.max_delete or MAX_DELETE,
     )
@@ -143,17 +150,6 @@ def _key_lines(keys: Iterable[UniqueKey]) -> Iterator[str]:
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(map(show_name, names)) or "no columns"
-
-
-def _order(request: LoadRequest, columns: tuple[str, ...]) -> str:
-    """Return what decides between rows of one key, as ORDER BY has it; "" where duplicates are errors."""
-    if request.duplicates == "error":
-        return ""
-    direction = " DESC" if request.duplicates == "last" else ""
-    if request.order_by is None:
-        return f"ctid{direction}"
-    _refuse_absent((request.order_by,), columns, f"{show_option('order_by')} names it")
-    return f"{quote_ident(request.order_by)}{direction} NULLS LAST, ctid{direction}"
 
 
 def _updates(request: LoadRequest, target: Target, key: Iterable[KeyColumn]) -> tuple[str, ...]:

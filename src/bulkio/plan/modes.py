@@ -14,7 +14,7 @@ from bulkio.errors import ConfigError
 from bulkio.plan.merge import Merge, plan_insert_new, plan_upsert
 from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.show import show_option
-from bulkio.sql.merge import STAGING, create_staging
+from bulkio.sql.merge import STAGING, StagedInsert, create_staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +43,8 @@ class Work:
     recount: str = ""
     #: statements that bring the rows from the staging table into the table
     merge: Merge | None = None
+    #: statement that brings them there where they meet no others, should they be staged
+    insert: StagedInsert | None = None
     #: statements that put a new table in the table's place
     replacement: Replacement | None = None
     #: True if the rows are stored as frozen and the table is analyzed: it is new or empty
@@ -110,7 +112,8 @@ def _replace_where(request: LoadRequest, target: Target) -> Work:
     where = sql.bracketed(request.where or "", request.params)
     delete = "" if target.is_new else sql.delete_where(target.schema, target.name, where)
     recount = sql.count_where(target.schema, target.name, where) if target.may_change_rows else ""
-    return Work(delete=delete, where=where, recount=recount)
+    insert = StagedInsert(target.schema, target.name, target.columns, (), overriding=target.overrides)
+    return Work(delete=delete, where=where, recount=recount, insert=insert)
 
 
 def _replace(_request: LoadRequest, target: Target) -> Work:

@@ -35,8 +35,9 @@ _ENABLED = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 class Replacement:
     """The statements of one replace, all of them for the path `pg_catalog, pg_temp`."""
 
-    #: the table that is replaced
+    #: the table that is replaced, and the new one's columns
     definition: Definition
+    columns: Sequence[ColumnDefinition | NewColumn]
     #: schema and name of the table that COPY fills
     hidden: tuple[str, str]
     #: statements before the rows
@@ -55,27 +56,35 @@ class Replacement:
     notes: tuple[str, ...]
 
 
-def plan_replacement(definition: Definition, columns: Sequence[ColumnDefinition | NewColumn]) -> Replacement:
+def plan_replacement(
+    definition: Definition, columns: Sequence[ColumnDefinition | NewColumn], tag: str = "", *, unlogged: bool = False
+) -> Replacement:
     """Decide what puts a table with these columns, those that are kept and new ones, in the place of an old one.
+
+    The `tag` tells hidden tables that last from each other; one may be `unlogged` until its rows are there.
 
     Raises:
         SchemaError: with everything that the table in its place could not have.
     """
     refuse_obstacles(definition, columns)
-    return _Builder(definition, columns).replacement()
+    return _Builder(definition, columns, tag, unlogged=unlogged).replacement()
 
 
 class _Builder:
     """The parts that the statements have in common: the names of the table and of the hidden one, the columns."""
 
-    def __init__(self, definition: Definition, columns: Sequence[ColumnDefinition | NewColumn]) -> None:
+    def __init__(
+        self, definition: Definition, columns: Sequence[ColumnDefinition | NewColumn], tag: str, *, unlogged: bool
+    ) -> None:
+        self.tag = tag
+        self.unlogged = unlogged
         self.definition = definition
         self.columns = columns
         self.table = definition.table
         self.kept = {column.name: column for column in columns if isinstance(column, ColumnDefinition)}
         self.names = {column.name for column in columns}
         self.old = qualified(self.table.schema, self.table.name)
-        self.hidden_name = sql.hidden_name(self.table.oid)
+        self.hidden_name = self._hidden_name(self.table.oid)
         self.hidden = qualified(self.table.schema, self.hidden_name)
         self.sequences = [one for one in definition.sequences if one.column in self.names]
         self.identities = [one for one in self.sequences if one.is_identity]
@@ -84,6 +93,9 @@ class _Builder:
             for one in definition.constraints
             if one.kind == "n" and one.is_validated and one.needs[0] in self.names
         }
+
+    def _hidden_name(self, oid: int) -> str:
+        return sql.hidden_name(oid, self.tag)
 
     def replacement(self) -> Replacement:
         notes = [
@@ -96,6 +108,7 @@ class _Builder:
             notes.append(f"the source does not have these columns of the table, which are dropped: {', '.join(gone)}")
         return Replacement(
             definition=self.definition,
+            columns=self.columns,
             hidden=(self.table.schema, self.hidden_name),
             before=tuple(self._before()),
             after=tuple(self._after()),
@@ -124,7 +137,7 @@ class _Builder:
         yield sql.create_hidden(
             self.hidden,
             [*map(self._column, self.columns), *self._checks()],
-            unlogged=table.persistence == "u",
+            unlogged=self.unlogged or table.persistence == "u",
             access_method=table.access_method,
             options=", ".join(filter(None, options)),
             tablespace=table.tablespace,
@@ -179,6 +192,8 @@ class _Builder:
 
     def _after(self) -> Iterator[str]:
         table = self.table
+        if self.unlogged and table.persistence == "p":
+            yield sql.alter_table(self.hidden, ["SET LOGGED"])
         if table.owner != table.role:
             yield sql.alter_table(self.hidden, [f"OWNER TO {quote_ident(table.owner)}"])
         for index in self.definition.indexes:
@@ -196,7 +211,7 @@ class _Builder:
         yield from self._grants()
 
     def _index(self, index: IndexDefinition) -> Iterator[str]:
-        name = sql.hidden_name(index.oid)
+        name = self._hidden_name(index.oid)
         if index.tablespace:
             yield sql.set_local("default_tablespace", index.tablespace)
         key = next((one for one in self.definition.constraints if one.index == index.oid), None)
@@ -222,14 +237,14 @@ class _Builder:
             yield f"ALTER INDEX {self._hidden_index(index)} ALTER COLUMN {number:d} SET STATISTICS {target:d}"
 
     def _hidden_index(self, index: IndexDefinition) -> str:
-        return qualified(self.table.schema, sql.hidden_name(index.oid))
+        return qualified(self.table.schema, self._hidden_name(index.oid))
 
     def _hidden_sequence(self, sequence: SequenceDefinition) -> str:
-        return qualified(sequence.schema, sql.hidden_name(sequence.oid))
+        return qualified(sequence.schema, self._hidden_name(sequence.oid))
 
     def _statistics(self) -> Iterator[str]:
         for one in self.definition.statistics:
-            name = qualified(one.schema, sql.hidden_name(one.oid))
+            name = qualified(one.schema, self._hidden_name(one.oid))
             yield sql.create_statistics(name, one.middle or "", self.hidden)
             if one.target >= 0:
                 yield f"ALTER STATISTICS {name} SET STATISTICS {one.target:d}"
@@ -249,7 +264,7 @@ class _Builder:
 
     def _comments(self) -> Iterator[str]:
         definition, hidden = self.definition, self.hidden
-        keys = {one.index: sql.hidden_name(one.index) for one in definition.constraints if one.index}
+        keys = {one.index: self._hidden_name(one.index) for one in definition.constraints if one.index}
         comments = [
             (f"TABLE {hidden}", self.table.comment),
             *(
@@ -298,11 +313,11 @@ class _Builder:
         schema = self.table.schema
         yield sql.rename("TABLE", schema, self.hidden_name, self.table.name)
         for index in self.definition.indexes:
-            yield sql.rename("INDEX", schema, sql.hidden_name(index.oid), index.name)
+            yield sql.rename("INDEX", schema, self._hidden_name(index.oid), index.name)
         for one in self.definition.statistics:
-            yield sql.rename("STATISTICS", one.schema, sql.hidden_name(one.oid), one.name)
+            yield sql.rename("STATISTICS", one.schema, self._hidden_name(one.oid), one.name)
         for sequence in self.identities:
-            yield sql.rename("SEQUENCE", sequence.schema, sql.hidden_name(sequence.oid), sequence.name)
+            yield sql.rename("SEQUENCE", sequence.schema, self._hidden_name(sequence.oid), sequence.name)
         for hook in self.definition.hooks:
             yield from self._hook(hook)
         if self.table.row_security:

@@ -54,3 +54,8 @@ class Target:
         """The columns that are GENERATED ALWAYS AS IDENTITY: they can be inserted, and not updated."""
         columns = () if self.existing is None else self.existing.columns
         return frozenset(column.name for column in columns if column.identity == "ALWAYS")
+
+    @property
+    def overrides(self) -> bool:
+        """Tell whether an INSERT of the columns has to say that it means it: COPY need not."""
+        return not self.always_identity.isdisjoint(self.columns)

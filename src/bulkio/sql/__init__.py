@@ -4,10 +4,12 @@ from bulkio.sql.ddl import (
     NewColumn,
     SequenceOptions,
     add_columns,
+    create_bare_table,
     create_composite,
     create_domain,
     create_enum,
     create_table,
+    finish_table,
 )
 from bulkio.sql.merge import KeyColumn, StagedInsert
 from bulkio.sql.statements import (
@@ -98,6 +100,7 @@ __all__ = [
     "copy_to_stdout",
     "count_rows",
     "count_where",
+    "create_bare_table",
     "create_composite",
     "create_domain",
     "create_enum",
@@ -105,6 +108,7 @@ __all__ = [
     "declare_cursor",
     "delete_where",
     "fetch_forward",
+    "finish_table",
     "first_texts",
     "holders_of",
     "is_copy_of_client",

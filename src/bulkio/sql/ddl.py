@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkio.quote import name_list, qualified, quote_ident, quote_literal
+from bulkio.quote import NAME_BYTES, name_list, qualified, quote_ident, quote_literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,10 +15,12 @@ __all__ = [
     "NewColumn",
     "SequenceOptions",
     "add_columns",
+    "create_bare_table",
     "create_composite",
     "create_domain",
     "create_enum",
     "create_table",
+    "finish_table",
 ]
 
 
@@ -66,6 +69,56 @@ def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
     if primary_key:
         parts.append(f"PRIMARY KEY ({name_list(primary_key)})")
     return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+#: types of serial columns, by the words that make them
+_SERIALS = {"smallserial": "int2", "serial": "int4", "bigserial": "int8"}
+
+
+def create_bare_table(schema: str, table: str, columns: Sequence[NewColumn], *, unlogged: bool) -> str:
+    """Build CREATE TABLE without keys and sequences, which `finish_table` makes once the rows are there.
+
+    >>> create_bare_table("public", "t", [NewColumn("id", "serial", False), NewColumn("a", "text")], unlogged=True)
+    'CREATE UNLOGGED TABLE "public"."t" ("id" int4 NOT NULL, "a" text)'
+    """
+    parts = [
+        f"{quote_ident(column.name)} {_SERIALS.get(column.type_sql, column.type_sql)}"
+        + ("" if column.nullable else " NOT NULL")
+        for column in columns
+    ]
+    kind = "UNLOGGED TABLE" if unlogged else "TABLE"
+    return f"CREATE {kind} {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def finish_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str]) -> tuple[str, ...]:
+    """Build the statements that make of a bare table, whose rows are there, what `create_table` would have made."""
+    name = qualified(schema, table)
+    statements = []
+    for column in columns:
+        actions = f"ALTER TABLE {name} ALTER COLUMN {quote_ident(column.name)}"
+        if column.type_sql in _SERIALS:
+            sequence = qualified(schema, _sequence_name(table, column.name))
+            statements += [
+                f"CREATE SEQUENCE {sequence} AS {_SERIALS[column.type_sql]} OWNED BY {name}.{quote_ident(column.name)}",
+                f"{actions} SET NOT NULL",
+                f"{actions} SET DEFAULT pg_catalog.nextval({quote_literal(sequence)}::pg_catalog.regclass)",
+            ]
+        if column.identity:
+            statements += [
+                f"{actions} SET NOT NULL",
+                f"{actions} ADD GENERATED {column.identity} AS IDENTITY{_counting(column.options)}",
+            ]
+    if primary_key:
+        statements.append(f"ALTER TABLE {name} ADD PRIMARY KEY ({name_list(primary_key)})")
+    return tuple(statements)
+
+
+def _sequence_name(table: str, column: str) -> str:
+    """Return the name of a serial column's sequence, as PostgreSQL would choose it where it fits."""
+    whole = f"{table}_{column}_seq"
+    if len(whole.encode()) <= NAME_BYTES:
+        return whole
+    return f"bulkio_{hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()}_seq"
 
 
 def add_columns(schema: str, table: str, columns: Sequence[NewColumn]) -> str:

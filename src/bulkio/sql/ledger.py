@@ -1,7 +1,11 @@
-"""Statements of the ledger, which records the loads that have an id: its table, and its rows.
+"""Statements of the ledger, which records the loads that have an id: its tables, and their rows.
 
-Its rows are written in the loads' own transactions. Correctness is the primary key and the commit; the advisory locks
-save work. All statements but `table_facts` run under `OWN_PATH`.
+A load's row, or that of a chunk which commits for itself, is written in the transaction of its rows. Correctness is the
+primary keys, the recorded states and the commit; the advisory locks save work. All statements but `table_facts` run
+under `OWN_PATH`.
+
+The states of a load: one of a single transaction is done, or has no row. `running` goes on to done chunk by chunk.
+In two phases it is `preparing` until a transaction of its own has decided: `committing`, then done, or `aborting`.
 """
 
 from __future__ import annotations
@@ -16,36 +20,50 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "COLUMNS",
+    "CHUNKS",
+    "KEYS",
     "LOADS",
+    "TABLES",
     "WATCH_CLIENT",
+    "chunk_run",
+    "column_oids",
+    "count_chunks",
     "create_schema",
     "create_table",
+    "delete_chunks",
     "delete_load",
     "delete_older",
     "full_ddl",
+    "insert_chunk",
     "insert_load",
     "load_ids",
+    "lock_chunk",
     "lock_ledger",
     "lock_load",
+    "lock_row",
+    "lock_work",
+    "move_state",
+    "prefix_of",
     "run_of",
+    "select_chunks",
     "select_loads",
     "table_facts",
 ]
 
 LOADS = "loads"
+CHUNKS = "chunks"
 
-_STATES = ("running", "preparing", "committing", "aborting", "done", "failed")
+_STATES = ("running", "preparing", "committing", "aborting", "done")
 
-#: columns of the table, with type and constraint
-_COLUMNS = {
-    "id": ("text", "PRIMARY KEY"),
+_LOAD_COLUMNS = {
+    "id": ("text", "NOT NULL"),
     "table_schema": ("text", "NOT NULL"),
     "table_name": ("text", "NOT NULL"),
     "mode": ("text", "NOT NULL"),
     "source": ("jsonb", "NOT NULL"),
     "options": ("jsonb", "NOT NULL"),
     "state": ("text", f"NOT NULL CHECK (state IN ({', '.join(map(quote_literal, _STATES))}))"),
+    "work": ("jsonb", ""),
     "started_at": ("timestamptz", "NOT NULL"),
     "finished_at": ("timestamptz", ""),
     "rows": ("bigint", ""),
@@ -53,8 +71,23 @@ _COLUMNS = {
     "bulkio_version": ("text", "NOT NULL"),
     "run": ("uuid", "NOT NULL"),
 }
-#: columns of the table, with the oids of their types
-COLUMNS = {name: ROW_TYPE_OIDS[{"bigint": "int8"}.get(kind, kind)] for name, (kind, _) in _COLUMNS.items()}
+_CHUNK_COLUMNS = {
+    "load_id": ("text", "NOT NULL"),
+    "chunk": ("bigint", "NOT NULL"),
+    "rows": ("bigint", "NOT NULL"),
+    "bytes": ("bigint", "NOT NULL"),
+    "run": ("uuid", "NOT NULL"),
+}
+#: columns of each table, with type and constraint
+TABLES = {LOADS: _LOAD_COLUMNS, CHUNKS: _CHUNK_COLUMNS}
+#: key of each table
+KEYS = {LOADS: ("id",), CHUNKS: ("load_id", "chunk")}
+
+
+def column_oids(table: str) -> dict[str, int]:
+    """Return the columns of one of the tables, with the oids of their types."""
+    return {name: ROW_TYPE_OIDS[{"bigint": "int8"}.get(kind, kind)] for name, (kind, _) in TABLES[table].items()}
+
 
 #: End a statement soon after its client has gone, although it reads nothing from it meanwhile: so the load's lock is
 #: free for the next run. Windows has no way to look.
@@ -84,8 +117,31 @@ def lock_load(schema: str, load_id: str, *, waits: bool) -> str:
     return f"SELECT pg_catalog.pg_{'' if waits else 'try_'}advisory_xact_lock({_key(schema, load_id):d})"
 
 
-def table_facts(schema: str) -> str:
-    """Ask whether the schema is there, and of the table: its kind, its columns as JSON, whether id is a key.
+def lock_work(schema: str, load_id: str, *, alone: bool) -> str:
+    """Build a statement by which each transaction of a load's rows says that it lives; `alone` asks if none does.
+
+    A prepared transaction keeps the lock.
+    """
+    kind = "pg_try_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    return f"SELECT pg_catalog.{kind}({_key(schema, load_id, 'work'):d})"
+
+
+def lock_chunk(schema: str, load_id: str, chunk: int) -> str:
+    """Build a statement that locks one chunk: where it is free, the transaction of whoever had it has ended."""
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema, load_id, f'chunk {chunk}'):d})"
+
+
+def prefix_of(schema: str, load_id: str) -> str:
+    """Return what the names of a load's prepared transactions begin with, and no other's.
+
+    >>> prefix_of("bulkio_ledger", "nightly")
+    'bulkio:295f0b8aec6686a4:'
+    """
+    return f"bulkio:{_key(schema, load_id) % 2**64:016x}:"
+
+
+def table_facts(schema: str, table: str) -> str:
+    """Ask whether the schema is there, and of the table: its kind, its columns as JSON, whether it has its key.
 
     Last come the owners, of either, that this role has no reason to trust: not itself, nor the database's owner, a
     superuser, or a role that it is a member of. A trigger of theirs would run with this role's rights.
@@ -97,12 +153,15 @@ def table_facts(schema: str) -> str:
         " FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid"
         " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
     )
+    names = ", ".join(map(quote_literal, KEYS[table]))
     key = (
-        "SELECT FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS k"
-        " ON k.attrelid OPERATOR(pg_catalog.=) i.indrelid AND k.attnum OPERATOR(pg_catalog.=) i.indkey[0]"
-        " WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid AND i.indisunique AND i.indimmediate AND i.indisvalid"
-        " AND i.indpred IS NULL AND i.indnkeyatts OPERATOR(pg_catalog.=) 1"
-        " AND k.attname OPERATOR(pg_catalog.=) 'id'"
+        "SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid"  # noqa: S608 - fixed words
+        " AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL"
+        f" AND i.indnkeyatts OPERATOR(pg_catalog.=) {len(KEYS[table]):d} AND ARRAY[{names}]"
+        " OPERATOR(pg_catalog.=) ARRAY(SELECT k.attname::pg_catalog.text FROM pg_catalog.pg_attribute AS k"
+        " WHERE k.attrelid OPERATOR(pg_catalog.=) i.indrelid"
+        " AND k.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[])"
+        " ORDER BY pg_catalog.array_position(i.indkey::pg_catalog.int2[], k.attnum))"
     )
     strangers = (
         "SELECT pg_catalog.min(o.rolname::pg_catalog.text) FROM pg_catalog.pg_roles AS o, pg_catalog.pg_roles AS me"
@@ -116,7 +175,7 @@ def table_facts(schema: str) -> str:
         f"SELECT n.oid IS NOT NULL, c.relkind::pg_catalog.text, ({columns}), EXISTS ({key}), ({strangers})"  # noqa: S608
         " FROM (SELECT) AS here LEFT JOIN pg_catalog.pg_namespace AS n"
         f" ON n.nspname OPERATOR(pg_catalog.=) {quote_literal(schema)} LEFT JOIN pg_catalog.pg_class AS c"
-        f" ON c.relname OPERATOR(pg_catalog.=) {quote_literal(LOADS)} AND c.relnamespace OPERATOR(pg_catalog.=) n.oid"
+        f" ON c.relname OPERATOR(pg_catalog.=) {quote_literal(table)} AND c.relnamespace OPERATOR(pg_catalog.=) n.oid"
     )
 
 
@@ -126,10 +185,11 @@ def create_schema(schema: str) -> tuple[str, ...]:
     return f"CREATE SCHEMA IF NOT EXISTS {name}", f"REVOKE ALL ON SCHEMA {name} FROM PUBLIC"
 
 
-def create_table(schema: str) -> tuple[str, ...]:
-    """Build the statements that make the table, which is for nobody but its owner, whatever the default privileges."""
-    name = qualified(schema, LOADS)
-    columns = ",\n    ".join(f"{column} {kind} {more}".rstrip() for column, (kind, more) in _COLUMNS.items())
+def create_table(schema: str, table: str) -> tuple[str, ...]:
+    """Build the statements that make a table, which is for nobody but its owner, whatever the default privileges."""
+    name = qualified(schema, table)
+    columns = ",\n    ".join(f"{column} {kind} {more}".rstrip() for column, (kind, more) in TABLES[table].items())
+    columns += f",\n    PRIMARY KEY ({', '.join(KEYS[table])})"
     return f"CREATE TABLE IF NOT EXISTS {name} (\n    {columns}\n)", f"REVOKE ALL ON TABLE {name} FROM PUBLIC"
 
 
@@ -139,6 +199,7 @@ def full_ddl(schema: str, role: str | None) -> str:
     Where no role is named the grants are comments: all can be run as it is.
     """
     name, table, grantee = quote_ident(schema), qualified(schema, LOADS), quote_ident(role or "ROLE")
+    chunks = qualified(schema, CHUNKS)
     grants = (
         f"GRANT USAGE ON SCHEMA {name} TO {grantee};",
         f"GRANT SELECT, INSERT ON TABLE {table} TO {grantee};",
@@ -146,22 +207,83 @@ def full_ddl(schema: str, role: str | None) -> str:
     more = (
         f"-- to load again under the same id: GRANT UPDATE ON TABLE {table} TO {grantee};",
         f"-- to forget loads: GRANT DELETE ON TABLE {table} TO {grantee};",
+        "-- to load with several workers, or by chunks: both of these, and",
+        f"-- GRANT SELECT, INSERT, DELETE ON TABLE {chunks} TO {grantee};",
     )
-    statements = (f"{each};" for each in create_schema(schema) + create_table(schema))
+    tables = (statement for each in TABLES for statement in create_table(schema, each))
+    statements = (f"{each};" for each in (*create_schema(schema), *tables))
     return "\n".join((*statements, *(grant if role else f"-- {grant}" for grant in grants), *more))
 
 
 def insert_load(schema: str, values: Mapping[str, str], *, replaces: bool) -> str:
-    """Build the INSERT of a load that is done, from texts; its times are the transaction's own.
+    """Build the INSERT of a load, from texts; its times are the transaction's own.
 
     Where it `replaces`, it takes the place of the row of the same id.
     """
-    known = {name: f"{quote_literal(value)}::{_COLUMNS[name][0]}" for name, value in values.items()}
-    known |= {"started_at": "pg_catalog.now()", "finished_at": "pg_catalog.clock_timestamp()"}
+    known = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
+    known |= {"started_at": "pg_catalog.now()"}
+    known |= {"finished_at": _FINISHED_AT} if values["state"] == "done" else {}
     text = f"INSERT INTO {qualified(schema, LOADS)} ({', '.join(known)}) VALUES ({', '.join(known.values())})"  # noqa: S608
     if replaces:
         text += f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in known)}"
     return text
+
+
+_FINISHED_AT = "pg_catalog.clock_timestamp()"
+
+
+def move_state(schema: str, load_id: str, before: str, after: str, values: Mapping[str, str]) -> str:
+    """Build the UPDATE that takes a load from one state to another, with more values, as texts; it returns a row.
+
+    No row where its state is another one.
+    """
+    sets = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
+    sets |= {"state": quote_literal(after)} | ({"finished_at": _FINISHED_AT} if after == "done" else {})
+    return (
+        f"UPDATE {qualified(schema, LOADS)} SET {', '.join(f'{name} = {value}' for name, value in sets.items())}"  # noqa: S608
+        f" WHERE id = {quote_literal(load_id)} AND state = {quote_literal(before)} RETURNING 1"
+    )
+
+
+def lock_row(schema: str, load_id: str) -> str:
+    """Ask for a load's state, and let nobody change it, nor any chunk commit, until the transaction ends."""
+    return f"SELECT state FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} FOR UPDATE"  # noqa: S608
+
+
+def insert_chunk(schema: str, load_id: str, chunk: int, values: Mapping[str, str]) -> str:
+    """Build the INSERT of a chunk whose rows are stored, from texts; of no row where its load runs no more."""
+    known = {"load_id": "id", "chunk": f"{chunk:d}"}
+    known |= {name: f"{quote_literal(value)}::{_CHUNK_COLUMNS[name][0]}" for name, value in values.items()}
+    return (
+        f"INSERT INTO {qualified(schema, CHUNKS)} ({', '.join(known)}) SELECT {', '.join(known.values())}"  # noqa: S608
+        f" FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} AND state = 'running' FOR SHARE"
+    )
+
+
+def select_chunks(schema: str, load_id: str) -> str:
+    """Ask for the chunks of a load that are stored: number, rows, bytes."""
+    return f"SELECT chunk, rows, bytes FROM {qualified(schema, CHUNKS)} WHERE load_id = {quote_literal(load_id)}"  # noqa: S608
+
+
+def count_chunks(schema: str) -> str:
+    """Ask of each load that has such chunks: its id, their number, and their rows."""
+    return (
+        f"SELECT load_id, pg_catalog.count(*), pg_catalog.sum(rows)::bigint FROM {qualified(schema, CHUNKS)}"  # noqa: S608
+        " GROUP BY load_id"
+    )
+
+
+def chunk_run(schema: str, load_id: str, chunk: int) -> str:
+    """Ask which run has stored a chunk."""
+    return (
+        f"SELECT run::text FROM {qualified(schema, CHUNKS)} WHERE load_id = {quote_literal(load_id)}"  # noqa: S608
+        f" AND chunk = {chunk:d}"
+    )
+
+
+def delete_chunks(schema: str, load_id: str) -> str:
+    """Build the DELETE of a load's chunks, once it is done."""
+    return f"DELETE FROM {qualified(schema, CHUNKS)} WHERE load_id = {quote_literal(load_id)}"  # noqa: S608
 
 
 def run_of(schema: str, load_id: str) -> str:
@@ -188,10 +310,10 @@ def delete_load(schema: str, load_id: str) -> str:
 def delete_older(schema: str, days: int) -> str:
     """Build the DELETE of what was done before so many days; it returns these loads, each column as text."""
     return (
-        f"DELETE FROM {qualified(schema, LOADS)} WHERE state IN ('done', 'failed')"  # noqa: S608
+        f"DELETE FROM {qualified(schema, LOADS)} WHERE state = 'done'"  # noqa: S608
         f" AND finished_at < now() - make_interval(days => {days:d}) RETURNING {_texts()}"
     )
 
 
-def _texts(names: Sequence[str] = tuple(_COLUMNS)) -> str:
+def _texts(names: Sequence[str] = tuple(_LOAD_COLUMNS)) -> str:
     return ", ".join(f"{name}::text" for name in names)

@@ -1,14 +1,15 @@
 """From a staging table into the table: the statements of upsert and insert-new.
 
 Rows go in by INSERT … ON CONFLICT: MERGE takes no part in unique violations, and UPDATE … FROM of a large staging table
-takes minutes where this takes a second. The staging table is a temporary one, in which the order of the rows is that of
-their ctids: COPY only appends to a table that its own transaction has made.
+takes minutes where this takes a second. The staging table of one transaction is a temporary one, in which the order of
+the rows is that of their ctids: COPY only appends to a table that its own transaction has made. One that lasts, and
+that several connections fill, has a column with the row's number.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bulkio.quote import name_list, qualified, quote_ident
 
@@ -19,15 +20,12 @@ __all__ = [
     "STAGING",
     "KeyColumn",
     "StagedInsert",
+    "create_lasting_staging",
     "create_staging",
-    "delete_missing",
-    "doubled_keys",
-    "doubled_rows",
 ]
 
-#: schema and name of the staging table
+#: schema and name of the staging table of one transaction
 STAGING = ("pg_temp", "bulkio_staging")
-_STAGED = f"{STAGING[0]}.{STAGING[1]}"
 
 # Aliases that no column of a user's is likely to have; a column that has one is quoted and qualified all the same.
 _TABLE, _NEW, _OLD = "bulkio_table", "bulkio_new", "bulkio_old"
@@ -57,38 +55,20 @@ def create_staging(schema: str, table: str, columns: Sequence[str]) -> str:
     return f"CREATE TEMPORARY TABLE {STAGING[1]} ON COMMIT DROP AS {columns_of} WITH NO DATA"
 
 
-def doubled_keys(key: Sequence[KeyColumn]) -> str:
-    """Ask whether rows have the same key: a row if there are such."""
-    return (
-        f"SELECT 1 FROM {_STAGED} GROUP BY {_grouped(key)}"  # noqa: S608 - names are quoted
-        " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1"
-    )
+def create_lasting_staging(
+    staging: tuple[str, str], schema: str, table: str, columns: Sequence[str], number: str, *, unlogged: bool
+) -> tuple[str, ...]:
+    """Build a staging table that lasts, with a column for the rows' numbers. Nobody but its owner sees its rows.
 
-
-def doubled_rows(key: Sequence[KeyColumn], limit: int) -> str:
-    """Ask which rows have one key: the first such row's place, the row's number (from 1), and the key as text.
-
-    This numbers all rows, which takes its time: it is for the message.
+    Row security without a policy keeps others out, whatever the default privileges give them.
     """
-    names = [f"k{number}" for number in range(len(key))]
-    texts = ", ".join(f"pg_catalog.format('%s', {quote_ident(column.name)})" for column in key)
-    numbered = (
-        f"SELECT {texts}, pg_catalog.row_number() OVER (ORDER BY ctid),"  # noqa: S608 - names are quoted
-        f" pg_catalog.count(*) OVER (PARTITION BY {_grouped(key)}),"
-        f" pg_catalog.min(ctid) OVER (PARTITION BY {_grouped(key)}) FROM {_STAGED}"
-    )
+    name = qualified(*staging)
+    columns_of = f"SELECT {name_list(columns)}, 0::bigint AS {quote_ident(number)}"
+    kind = "UNLOGGED TABLE" if unlogged else "TABLE"
     return (
-        f"SELECT first_place::pg_catalog.text, row_number, {', '.join(names)} FROM ({numbered})"  # noqa: S608
-        f" AS numbered({', '.join(names)}, row_number, row_count, first_place)"
-        f" WHERE row_count OPERATOR(pg_catalog.>) 1 ORDER BY first_place, row_number LIMIT {limit:d}"
+        f"CREATE {kind} {name} AS {columns_of} FROM {qualified(schema, table)} WITH NO DATA",
+        f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
     )
-
-
-def delete_missing(schema: str, table: str, key: Sequence[KeyColumn], *, only: bool) -> str:
-    """Build DELETE of the rows whose key is not staged; `only` leaves the tables that inherit as they are."""
-    target = f"{'ONLY ' if only else ''}{qualified(schema, table)}"
-    same = _same(key, _NEW, _TABLE)
-    return f"DELETE FROM {target} AS {_TABLE} WHERE NOT EXISTS (SELECT FROM {_STAGED} AS {_NEW} WHERE {same})"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +79,58 @@ class StagedInsert:
     table: str
     columns: Sequence[str]
     key: Sequence[KeyColumn]
-    #: ORDER BY list that decides between rows with the same key; "" takes all rows
-    order: str = ""
+    #: the row that is kept of those with the same key: first or last; "" takes all rows
+    keep: Literal["", "first", "last"] = ""
+    #: column that tells which is first; None for the order of the rows
+    order_by: str | None = None
     #: True if it gives values to an identity column that is GENERATED ALWAYS
     overriding: bool = False
+    #: schema and name of the staging table, and its column that tells the order of the rows
+    staging: tuple[str, str] = STAGING
+    place: str = "ctid"
+
+    @property
+    def staged(self) -> str:
+        """The staging table's name, quoted where it has to be."""
+        return f"{STAGING[0]}.{STAGING[1]}" if self.staging == STAGING else qualified(*self.staging)
+
+    def all_rows(self) -> str:
+        """Build the statement for rows that meet no others."""
+        return self._insert()
+
+    def doubled_keys(self) -> str:
+        """Ask whether rows have the same key: a row if there are such."""
+        return (
+            f"SELECT 1 FROM {self.staged} GROUP BY {_grouped(self.key)}"  # noqa: S608 - names are quoted
+            " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 1 LIMIT 1"
+        )
+
+    def doubled_rows(self, limit: int) -> str:
+        """Ask which rows have one key: the first such row's place, the row's number (from 1), and the key as text.
+
+        This numbers all rows, which takes its time: it is for the message.
+        """
+        names = [f"k{number}" for number in range(len(self.key))]
+        texts = ", ".join(f"pg_catalog.format('%s', {quote_ident(column.name)})" for column in self.key)
+        numbered = (
+            f"SELECT {texts}, pg_catalog.row_number() OVER (ORDER BY {self.place}),"  # noqa: S608 - names are quoted
+            f" pg_catalog.count(*) OVER (PARTITION BY {_grouped(self.key)}),"
+            f" pg_catalog.min({self.place}) OVER (PARTITION BY {_grouped(self.key)}) FROM {self.staged}"
+        )
+        return (
+            f"SELECT first_place::pg_catalog.text, row_number, {', '.join(names)} FROM ({numbered})"  # noqa: S608
+            f" AS numbered({', '.join(names)}, row_number, row_count, first_place)"
+            f" WHERE row_count OPERATOR(pg_catalog.>) 1 ORDER BY first_place, row_number LIMIT {limit:d}"
+        )
+
+    def delete_missing(self, *, only: bool) -> str:
+        """Build DELETE of the rows whose key is not staged; `only` leaves the tables that inherit as they are."""
+        target = f"{'ONLY ' if only else ''}{qualified(self.schema, self.table)}"
+        same = _same(self.key, _NEW, _TABLE)
+        return (
+            f"DELETE FROM {target} AS {_TABLE} WHERE NOT EXISTS ("  # noqa: S608 - names are quoted
+            f"SELECT FROM {self.staged} AS {_NEW} WHERE {same})"
+        )
 
     def do_nothing(self) -> str:
         """Build the statement that leaves them as they are."""
@@ -139,19 +167,29 @@ class StagedInsert:
         keys = name_list([column.name for column in self.key])
         return (
             f"WITH written AS ({self.do_nothing()} RETURNING {keys}), unstaged AS ("  # noqa: S608 - names are quoted
-            f"DELETE FROM {_STAGED} AS {_NEW} USING written WHERE {_same(self.key, _NEW, 'written')} RETURNING 1)"
+            f"DELETE FROM {self.staged} AS {_NEW} USING written WHERE {_same(self.key, _NEW, 'written')} RETURNING 1)"
             " SELECT (SELECT pg_catalog.count(*) FROM written), (SELECT pg_catalog.count(*) FROM unstaged)"
         )
 
     def _on_conflict(self) -> str:
-        distinct = f"DISTINCT ON ({_grouped(self.key)}) " if self.order else ""
-        order = f" ORDER BY {_grouped(self.key)}, {self.order}" if self.order else ""
+        keys = name_list([column.name for column in self.key])
+        order = f" ORDER BY {_grouped(self.key)}, {self._order()}" if self.keep else ""
+        return f"{self._insert()}{order} ON CONFLICT ({keys})"
+
+    def _insert(self) -> str:
+        distinct = f"DISTINCT ON ({_grouped(self.key)}) " if self.keep else ""
         overriding = " OVERRIDING SYSTEM VALUE" if self.overriding else ""
-        names, keys = name_list(self.columns), name_list([column.name for column in self.key])
+        names = name_list(self.columns)
         return (
             f"INSERT INTO {qualified(self.schema, self.table)} AS {_TABLE} ({names}){overriding}"  # noqa: S608
-            f" SELECT {distinct}{names} FROM {_STAGED}{order} ON CONFLICT ({keys})"
+            f" SELECT {distinct}{names} FROM {self.staged}"
         )
+
+    def _order(self) -> str:
+        """Return what decides between rows of one key, as ORDER BY has it."""
+        direction = " DESC" if self.keep == "last" else ""
+        column = "" if self.order_by is None else f"{quote_ident(self.order_by)}{direction} NULLS LAST, "
+        return f"{column}{self.place}{direction}"
 
 
 def _grouped(key: Sequence[KeyColumn]) -> str:

@@ -60,16 +60,16 @@ STAND_IN_PATH = (
 _HIDDEN = "bulkio_replaces_"
 
 
-def hidden_name(oid: int) -> str:
+def hidden_name(oid: int, tag: str = "") -> str:
     """Return the name of what takes the place of the object with this oid, until it has.
 
-    Nobody sees it before COMMIT. Two replaces of one table exclude each other, so it is taken only where somebody has
-    made a table of this very name.
+    Without a tag nobody sees it before COMMIT, and two replaces of one table exclude each other: so it is taken only
+    where somebody has made a table of this very name. A load whose hidden table lasts has a tag of its own.
 
-    >>> hidden_name(16384)
-    'bulkio_replaces_16384'
+    >>> hidden_name(16384), hidden_name(16384, "1f0b")
+    ('bulkio_replaces_16384', 'bulkio_replaces_16384_1f0b')
     """
-    return f"{_HIDDEN}{oid:d}"
+    return f"{_HIDDEN}{oid:d}" + (f"_{tag}" if tag else "")
 
 
 def final_names(text: str, names: Mapping[int, str]) -> str:
@@ -78,7 +78,7 @@ def final_names(text: str, names: Mapping[int, str]) -> str:
     >>> final_names('index "bulkio_replaces_7"', {7: "t_pkey"})
     'index "t_pkey"'
     """
-    return re.sub(rf"{_HIDDEN}(\d+)", lambda match: names.get(int(match[1]), match[0]), text)
+    return re.sub(rf"{_HIDDEN}(\d+)(_[0-9a-f]+)?", lambda match: names.get(int(match[1]), match[0]), text)
 
 
 def create_hidden(

@@ -42,41 +42,44 @@ _DENIED = "42501"
 _NEAR_IDS = 10_000
 
 
-async def prepare(session: Session, schema: str) -> None:
-    """Make the ledger where it is missing, in a transaction of its own.
+async def prepare(session: Session, schema: str, *, for_chunks: bool = False) -> None:
+    """Make the ledger where it is missing, in a transaction of its own; its table of chunks is looked at if need be.
 
     Raises:
         LedgerError: there is another table of its name, or the role may not make it.
     """
-    if await exists(session, schema):
+    wanted = tuple(ledger.TABLES) if for_chunks else (ledger.LOADS,)
+    if all([await exists(session, schema, table) for table in wanted]):
         return
     async with transaction(session, read_only=False), using(schema):
         await session.fetch(ledger.lock_ledger(schema))
-        has_schema, kind, _, _, stranger = await _facts(session, schema)  # another run may have made it meanwhile
-        _refuse_stranger(schema, stranger)
-        for statement in ledger.create_schema(schema) if not has_schema else ():
-            await session.execute(statement)
-        for statement in ledger.create_table(schema) if kind is None else ():
-            await session.execute(statement)
+        for table in ledger.TABLES:
+            has_schema, kind, _, _, stranger = await _facts(session, schema, table)  # another run may have made it
+            _refuse_stranger(schema, stranger)
+            for statement in ledger.create_schema(schema) if not has_schema else ():
+                await session.execute(statement)
+            for statement in ledger.create_table(schema, table) if kind is None else ():
+                await session.execute(statement)
         await session.execute(sql.COMMIT)
 
 
-async def _facts(session: Session, schema: str) -> tuple[object, ...]:
-    [facts] = await session.fetch(ledger.table_facts(schema))
+async def _facts(session: Session, schema: str, table: str) -> tuple[object, ...]:
+    [facts] = await session.fetch(ledger.table_facts(schema, table))
     return facts
 
 
-async def exists(session: Session, schema: str) -> bool:
-    """Tell whether the ledger is there; raise `LedgerError` where a table of its name is another one."""
-    _, kind, columns, has_key, stranger = await _facts(session, schema)
+async def exists(session: Session, schema: str, table: str = ledger.LOADS) -> bool:
+    """Tell whether a table of the ledger is there; raise `LedgerError` where one of its name is another one."""
+    _, kind, columns, has_key, stranger = await _facts(session, schema, table)
     _refuse_stranger(schema, stranger)
     if kind is None:
         return False
     types = json.loads(str(columns or "{}"))
-    odd = [name for name, oid in ledger.COLUMNS.items() if types.get(name) != oid]
+    odd = [name for name, oid in ledger.column_oids(table).items() if types.get(name) != oid]
     if kind not in ("r", "p") or odd or not has_key:
-        name = printable(f"{schema}.{ledger.LOADS}")
-        what = f"its column {odd[0]} is missing, or of another type" if odd else "id is not its key"
+        name = printable(f"{schema}.{table}")
+        key = ", ".join(ledger.KEYS[table])
+        what = f"its column {odd[0]} is missing, or of another type" if odd else f"{key} is not its key"
         raise LedgerError(
             f"{name} is not a ledger of bulkio's: {what if kind in ('r', 'p') else 'it is not a table'};"
             f" keep the ledger in another schema ({show_option('ledger_schema')})"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from bulkio.choices import share_of
 from bulkio.errors import SchemaError
 from bulkio.show import show_name, show_option, show_value
-from bulkio.sql.merge import doubled_keys, doubled_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +37,11 @@ async def merge(session: Session, work: Merge) -> Changes:
     Raises:
         SchemaError: rows of the source have the same key, or more rows would be deleted than may be.
     """
-    if await session.fetch(doubled_keys(work.insert.key)):
+    if await session.fetch(work.insert.doubled_keys()):
         if work.duplicates == "error":
             raise await _doubled(session, work)
     else:
-        work = replace(work, insert=replace(work.insert, order=""))
+        work = replace(work, insert=replace(work.insert, keep=""))
     deleted = await _delete(session, work) if work.delete else 0
     inserted, updated = await _insert(session, work)
     return Changes(inserted, updated, deleted)
@@ -87,7 +86,7 @@ async def _insert(session: Session, work: Merge) -> tuple[int, int]:
 
 async def _doubled(session: Session, work: Merge) -> SchemaError:
     """Return the error for rows of one key, which names the first of them."""
-    rows = await session.fetch(doubled_rows(work.insert.key, _NAMED_ROWS))
+    rows = await session.fetch(work.insert.doubled_rows(_NAMED_ROWS))
     names = tuple(column.name for column in work.insert.key)
     first, last = show_option("duplicates", "first"), show_option("duplicates", "last")
     return SchemaError(

@@ -74,7 +74,7 @@ class LoadRecord:
 
 def record_of(row: Row) -> LoadRecord:
     """Return the record that a row of the ledger is, whose columns are texts."""
-    found = dict(zip(sql.COLUMNS, cast("Sequence[str]", row), strict=True))
+    found = dict(zip(sql.TABLES[sql.LOADS], cast("Sequence[str]", row), strict=True))
     facts = LoadFacts(
         found["table_schema"],
         found["table_name"],

@@ -1,0 +1,54 @@
+"""What decides how several connections may share a load into a table. Pure: `lookup` asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bulkio.catalog.question import Question
+from bulkio.quote import qualified, quote_literal
+
+__all__ = ["SharingFacts", "sharing_query"]
+
+
+@dataclass(frozen=True, slots=True)
+class SharingFacts:
+    """What the server, the role and the table allow."""
+
+    #: pg_class.oid of the table; 0 if it is to be made
+    oid: int
+    #: transactions that the server lets be prepared, and those that are
+    max_prepared: int
+    prepared: int
+    #: True if the role may create a table in the table's schema
+    may_create: bool
+    #: name of a trigger that rows fire, or "": a partition's counts
+    trigger: str
+    #: True if the table, or a partition of it, is a foreign one
+    is_foreign: bool
+    #: True if the table, or a partition of it, is emptied by a crash
+    is_unlogged: bool
+    #: True if it has a unique index
+    has_unique: bool
+
+
+def sharing_query(schema: str, table: str) -> Question[SharingFacts]:
+    """Ask of a table, which may be one that is to be made."""
+    oid = f"pg_catalog.to_regclass({quote_literal(qualified(schema, table))})::pg_catalog.oid"
+    tree = (
+        f"WITH RECURSIVE tree(oid) AS (SELECT {oid} UNION"  # noqa: S608 - quoted
+        " SELECT i.inhrelid FROM pg_catalog.pg_inherits AS i JOIN tree ON i.inhparent = tree.oid)"
+    )
+    classes = "FROM pg_catalog.pg_class AS c JOIN tree ON c.oid = tree.oid WHERE"
+    columns = {
+        "oid": f"COALESCE({oid}::bigint, 0)",
+        "max_prepared": "pg_catalog.current_setting('max_prepared_transactions')::integer",
+        "prepared": "(SELECT pg_catalog.count(*)::integer FROM pg_catalog.pg_prepared_xacts)",
+        "may_create": f"pg_catalog.has_schema_privilege({quote_literal(schema)}, 'CREATE')",
+        "trigger": """COALESCE((SELECT pg_catalog.min(t.tgname::pg_catalog.text) FROM pg_catalog.pg_trigger AS t
+            JOIN tree ON t.tgrelid = tree.oid WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'), '')""",
+        "is_foreign": f"EXISTS (SELECT {classes} c.relkind = 'f')",
+        "is_unlogged": f"EXISTS (SELECT {classes} c.relpersistence = 'u')",
+        "has_unique": f"""EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indisunique AND i.indrelid = {oid})
+            """,
+    }
+    return Question(SharingFacts, columns, "", tree)

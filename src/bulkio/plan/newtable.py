@@ -1,0 +1,37 @@
+"""A table that a load creates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bulkio import sql
+from bulkio.quote import qualified
+from bulkio.sql import replacing
+
+__all__ = ["NewTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewTable:
+    """A table that a load creates: at once, or bare and under another name, to be finished once the rows are there."""
+
+    schema: str
+    name: str
+    columns: tuple[sql.NewColumn, ...]
+    primary_key: tuple[str, ...]
+
+    @property
+    def ddl(self) -> str:
+        """The CREATE TABLE that makes it at once."""
+        return sql.create_table(self.schema, self.name, self.columns, self.primary_key)
+
+    def bare(self, name: str, *, unlogged: bool) -> str:
+        """Return the CREATE TABLE that makes it under another name."""
+        return sql.create_bare_table(self.schema, name, self.columns, unlogged=unlogged)
+
+    def finished(self, name: str, *, unlogged: bool) -> tuple[str, ...]:
+        """Return the statements that finish the one of this name; its keys are named after its final name."""
+        other = qualified(self.schema, name)
+        logged = (f"ALTER TABLE {other} SET LOGGED",) if unlogged else ()
+        rename = replacing.rename("TABLE", self.schema, name, self.name)
+        return (*logged, rename, *sql.finish_table(self.schema, self.name, self.columns, self.primary_key))

@@ -27,6 +27,8 @@ KEYWORDS: dict[str, object] = {
     "columns": ("a", "b"),
     "differences": ("mode: append then, truncate now",),
     "expected": 3,
+    "stored": 2,
+    "chunks": 3,
     "found": 2,
     "line": 8,
     "load_id": "nightly",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         LedgerError,
         LoadDiffers,
         LoadRunning,
+        LoadUnfinished,
         OutcomeUnknown,
         SchemaError,
     )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         plan_export,
         plan_load,
         read,
+        resume_load,
         show_load,
     )
     from bulkio.transfer.records import LoadRecord
@@ -72,6 +74,7 @@ _HOMES = {
     "LoadRecord": "transfer.records",
     "LoadReport": "transfer.report",
     "LoadRunning": "errors",
+    "LoadUnfinished": "errors",
     "OutcomeUnknown": "errors",
     "Progress": "protocols",
     "SchemaError": "errors",
@@ -85,6 +88,7 @@ _HOMES = {
     "plan_export": "sync",
     "plan_load": "sync",
     "read": "sync",
+    "resume_load": "sync",
     "show_load": "sync",
 }
 
@@ -107,6 +111,7 @@ __all__ = [
     "LoadRecord",
     "LoadReport",
     "LoadRunning",
+    "LoadUnfinished",
     "OutcomeUnknown",
     "Progress",
     "SchemaError",
@@ -120,6 +125,7 @@ __all__ = [
     "plan_export",
     "plan_load",
     "read",
+    "resume_load",
     "show_load",
 ]
 

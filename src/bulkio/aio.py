@@ -25,6 +25,7 @@ from bulkio.options import (
     LoadRequest,
     ReadRequest,
     RecordRequest,
+    ResumeRequest,
     taking,
 )
 from bulkio.plan import ExportPlan, LoadPlan
@@ -33,10 +34,12 @@ from bulkio.transfer import ledger
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
 from bulkio.transfer.export_csv import export_csv
+from bulkio.transfer.forget import forget_load as _forget_load
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.records import LoadRecord
 from bulkio.transfer.report import ExportReport, LoadReport
+from bulkio.transfer.resume import resumed
 
 __all__ = [
     "BatchStream",
@@ -55,13 +58,14 @@ __all__ = [
     "plan_export",
     "plan_load",
     "read",
+    "resume_load",
     "show_load",
 ]
 
 
 @taking(LoadRequest)
 async def load(request: LoadRequest) -> LoadReport:
-    """Load a source into a table, in one transaction: all of it, or nothing.
+    """Load a source into a table: all of it, or nothing; or with commit="chunk", chunk by chunk.
 
     >>> bulkio.load("trips.parquet", "public.trips", "postgresql://localhost/db").rows  # doctest: +SKIP
     1000000
@@ -70,6 +74,7 @@ async def load(request: LoadRequest) -> LoadReport:
         ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
         OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it; or the load
             was cancelled during COMMIT and the server did not answer within 30 s.
+        LoadUnfinished: a load that commits in parts was ended; under its id the next run goes on where it was.
         CancelledError: the load was cancelled and the table is unchanged. A cancellation, timeout or `wait_for` that
             comes after COMMIT was sent waits for its outcome; if the rows are stored, it came too late, and the report
             is returned. (Python 3.11's `wait_for` discards a report if its own caller is cancelled meanwhile.)
@@ -127,14 +132,30 @@ async def show_load(request: RecordRequest) -> LoadRecord:
     return await ledger.show_load(request)
 
 
+@taking(ResumeRequest)
+async def resume_load(request: ResumeRequest) -> LoadReport:
+    """Go on with a load that was ended before it was done, from its recorded options and its files' absolute paths.
+
+    One that is done is only reported again.
+
+    Raises:
+        LedgerError: there is none of this id, its files have changed, or the ledger cannot tell what its source was.
+        LoadUnfinished: it is still not done.
+        And whatever `load` raises.
+    """
+    return await _load(await resumed(request))
+
+
 @taking(RecordRequest)
 async def forget_load(request: RecordRequest) -> LoadRecord:
     """Take a load out of the ledger, so that its id is free again; return what was recorded. Its rows stay.
 
+    Of one that is unfinished, the table goes that holds its rows until the end.
+
     Raises:
         LedgerError: there is no load of this id, or it has appended rows, which a retry would append again.
     """
-    return await ledger.forget_load(request)
+    return await _forget_load(request)
 
 
 @taking(GcRequest)

@@ -11,6 +11,7 @@
      ├── CheckError             .query: a check of the user's failed
      ├── LedgerError            .load_id: the ledger of loads forbids the load, or cannot be used
      │    ├── LoadRunning       another run is working on the load with this id
+     │    ├── LoadUnfinished    .stored .chunks: a part of the load is committed, and the next run goes on there
      │    └── LoadDiffers       .differences: the load with this id is done, and was a different one
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
@@ -41,6 +42,7 @@ __all__ = [
     "LedgerError",
     "LoadDiffers",
     "LoadRunning",
+    "LoadUnfinished",
     "OutcomeUnknown",
     "SchemaError",
 ]
@@ -225,6 +227,27 @@ class LoadRunning(LedgerError):  # noqa: N818 - nothing is wrong
     """Another run is at work on the load of this id; nothing was changed. Later the ledger tells what became of it."""
 
     retryable = True
+
+
+class LoadUnfinished(LedgerError):  # noqa: N818 - what is done is done
+    """A load that commits in parts was ended by an error, its `__cause__`: the next run under its id goes on there.
+
+    `stored` of its `chunks` are stored; both are None of one that is decided, and was not committed whole yet.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        load_id: str | None = None,
+        retryable: bool = False,
+        stored: int | None = None,
+        chunks: int | None = None,
+    ) -> None:
+        super().__init__(message, load_id=load_id)
+        self.retryable = retryable
+        self.stored = stored
+        self.chunks = chunks
 
 
 class LoadDiffers(LedgerError):  # noqa: N818 - each of them may be right

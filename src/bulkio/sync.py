@@ -34,6 +34,7 @@ __all__ = [
     "plan_export",
     "plan_load",
     "read",
+    "resume_load",
     "show_load",
 ]
 
@@ -87,6 +88,7 @@ plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)
 list_loads = _blocking(aio.list_loads)
 show_load = _blocking(aio.show_load)
+resume_load = _blocking(aio.resume_load)
 forget_load = _blocking(aio.forget_load)
 gc_loads = _blocking(aio.gc_loads)
 ledger_ddl = _plain(aio.ledger_ddl)

@@ -104,6 +104,7 @@ def test_every_error_has_its_exit_code() -> None:
         errors.LedgerError("x"): 1,
         errors.LoadDiffers("x"): 1,
         errors.LoadRunning("x"): 8,
+        errors.LoadUnfinished("x"): 3,
         errors.OutcomeUnknown("x"): 7,
         errors.SchemaError("x"): 6,
     }

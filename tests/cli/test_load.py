@@ -60,6 +60,10 @@ def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver
         "skipped": 0,
         "deleted": 0,
         "load_id": None,
+        "workers": 1,
+        "commit": "all",
+        "why_one": "",
+        "visibility": "",
         "already": False,
     }
     assert len(snapshot(db)["orders"]) == 1000

@@ -13,7 +13,7 @@ import pytest
 import bulkio
 import bulkio.aio
 import traps
-from bulkio.transfer.records import record_of
+from bulkio.transfer.records import LoadWork, record_of
 from bulkio.transfer.report import LoadReport
 from servers import connect, fetch
 
@@ -205,9 +205,12 @@ def test_the_search_path_has_no_say(dsn: str, path: str, driver: str) -> None:
 
 
 def test_a_row_that_is_not_done_has_no_end() -> None:
-    """The states of loads that commit in parts have their words already."""
-    row = ("x", "s", "t", "append", "{}", "{}", "running", "2026-01-02 03:04:05.6+00", None, None, None, "1", "run")
+    """It commits in parts, and says how another run could go on with it."""
+    work = json.dumps(LoadWork(chunks=7, place=("s", "bulkio_staging_1"), paths=("/a b",)).as_dict())
+    started = "2026-01-02 03:04:05.6+00"
+    row = ("x", "s", "t", "append", "{}", "{}", "running", work, started, None, None, None, "1", "run")
     record = record_of(row)
     assert (record.finished_at, record.rows, record.report, record.appended_rows) == (None, None, None, 0)
+    assert record.work == LoadWork(chunks=7, place=("s", "bulkio_staging_1"), paths=("/a b",))
     assert record.started_at == datetime(2026, 1, 2, 3, 4, 5, 600_000, UTC)
     assert record.as_dict()["finished_at"] is None

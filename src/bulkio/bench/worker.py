@@ -151,12 +151,12 @@ def _encode(plan: LoadPlan, source: str, stream: Path) -> tuple[int, list[int]]:
     """Write what a load would send, made by its own `Sender`; return its rows, and where they begin and blocks end."""
     from bulkio.options import LoadRequest
     from bulkio.pgcopy.encoder import HEADER, TRAILER
-    from bulkio.transfer.send import Sender, open_to_load
+    from bulkio.transfer.send import Sender, Tally, open_to_load
 
     head, tail = (len(HEADER), len(TRAILER)) if plan.method == "binary" else (0, 0)
     sent_rows, ends = 0, [head]
     with closing(open_to_load(LoadRequest(source, "t"))) as opened, stream.open("wb") as out:
-        for block, rows in Sender(plan, opened).blocks(opened.batches()):
+        for block, rows in Sender(plan, opened, Tally(plan)).blocks(opened.batches()):
             sent_rows += rows
             out.write(cast("Buffer", block))
             ends.append(out.tell())

@@ -73,10 +73,10 @@ def load(
         report.show_load_plan(plan, as_json=output.as_json)
         return
     with progress_bar(f"load {table}", shown=output.progress_shown) as progress:
-        done = carry_out(
-            lambda: sync.load(source, table, progress=progress, **options),
-            f"the load was rolled back, table {printable(table)} is unchanged",
-        )
+        undone = f"the load was rolled back, table {printable(table)} is unchanged"
+        if options["commit"] == "chunk":
+            undone = "what is stored stays, and the next run under the same id goes on there (`bulkio loads list`)"
+        done = carry_out(lambda: sync.load(source, table, progress=progress, **options), undone)
     report.show_load(done, as_json=output.as_json, quiet=output.quiet)
 
 

@@ -9,7 +9,8 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import field_options, output_options, use_dsn
 from bulkio.cli.output import show, show_json
-from bulkio.options import DdlRequest, GcRequest, LedgerRequest, RecordRequest
+from bulkio.cli.progress import progress_bar
+from bulkio.options import DdlRequest, GcRequest, LedgerRequest, RecordRequest, ResumeRequest
 from bulkio.show import printable
 
 if TYPE_CHECKING:
@@ -61,6 +62,25 @@ def show_(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
             _show_fields(value, "  ")
         else:
             _show_fields({name: value}, "")
+
+
+@loads.command(short_help="Go on with a load that was ended before it was done.")
+@click.argument("load_id", metavar="ID")
+@field_options(ResumeRequest)
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints.")
+@output_options
+def resume(load_id: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    """Go on with a load that was ended before it was done, from what is recorded: its options, and where its files are.
+
+    Refused where a file is not any more what it was. A load that is done is only reported again.
+    """
+    from bulkio import sync
+    from bulkio.cli import report
+
+    shown = not (quiet or as_json)
+    with progress_bar(f"load {printable(load_id)}", shown=shown) as progress:
+        done = _ask(lambda: sync.resume_load(load_id, progress=progress, **options), options, "the load can be resumed")
+    report.show_load(done, as_json=as_json, quiet=quiet)
 
 
 @loads.command(short_help="Forget a load; its rows stay.")
@@ -115,10 +135,10 @@ def ddl(options: dict[str, Any], *, as_json: bool) -> None:
         show(text)
 
 
-def _ask(work: Callable[[], Any], options: dict[str, Any]) -> Any:
+def _ask(work: Callable[[], Any], options: dict[str, Any], undone: str = "nothing was changed") -> Any:
     """Run a call of the sync façade, on the database that the options, or the environment, name."""
     options["dsn"] = use_dsn(options["dsn"], quiet=True)
-    return carry_out(work, "nothing was changed")
+    return carry_out(work, undone)
 
 
 def _show_table(records: Sequence[LoadRecord]) -> None:
@@ -136,7 +156,11 @@ def _show_table(records: Sequence[LoadRecord]) -> None:
 def _line(record: LoadRecord) -> tuple[str, ...]:
     finished = "" if record.finished_at is None else f"{record.finished_at:%Y-%m-%d %H:%M:%S}"
     rows = "" if record.rows is None else f"{record.rows:,}"
-    names = printable(record.load_id), record.state, rows, record.facts.mode, printable(record.table)
+    state = record.state
+    if state == "running" and record.work is not None:
+        state = f"{record.stored_chunks} of {record.work.chunks} chunks"
+        rows = f"{record.stored_rows:,}"
+    names = printable(record.load_id), state, rows, record.facts.mode, printable(record.table)
     return (*names, finished)
 
 

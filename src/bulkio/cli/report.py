@@ -21,6 +21,8 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
     for note in report.notes:
         say(f"Warning: {printable(note)}")
     _tell_lifted(report, quiet=quiet or as_json)
+    if not (quiet or as_json):
+        _tell_sharing(report)
     if as_json:
         _written(lambda: show_json({**report.as_dict(), **_numbers(report)}))
     elif report.already and not quiet:
@@ -30,6 +32,15 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
         more_said = _changes(report) + _before(report)
         what = f"loaded {show_rows(report.rows)} into {_table(report)} {_speed(report)}{more_said}"
         _written(lambda: show(what))
+
+
+def _tell_sharing(report: LoadReport) -> None:
+    if report.why_one:
+        say(f"Note: on one connection: {printable(report.why_one)}")
+    if report.visibility and not report.already:
+        say(f"Note: {report.visibility}")
+    if (report.load_id or "").startswith("unnamed/"):
+        say(f"Note: without --load-id, the load's id in the ledger is {report.load_id}")
 
 
 def _changes(report: LoadReport) -> str:
@@ -87,7 +98,9 @@ def _table(report: LoadReport | ExportReport) -> str:
 
 def _speed(report: LoadReport | ExportReport) -> str:
     pace = f"{report.rows_per_s:,.0f} rows/s, {report.driver} {report.method}"
-    return f"in {report.seconds:.2f} s ({pace})"
+    workers = getattr(report, "workers", 1)
+    by = f", {workers} workers" if workers > 1 else ""
+    return f"in {report.seconds:.2f} s ({pace}{by})"
 
 
 def _numbers(report: LoadReport | ExportReport) -> dict[str, object]:

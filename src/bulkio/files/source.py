@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from heapq import nlargest
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -109,6 +110,11 @@ class FileSource:
                 return None if line is None else (part.path, line)
             start += rows
         return None
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The absolute paths of the files."""
+        return tuple(str(Path(part.path).absolute()) for part in self._parts)
 
     @property
     def has_files(self) -> bool:

@@ -16,6 +16,7 @@ from bulkio.options.requests import (
     LoadRequest,
     ReadRequest,
     RecordRequest,
+    ResumeRequest,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Param",
     "ReadRequest",
     "RecordRequest",
+    "ResumeRequest",
     "described",
     "fields_of",
     "param_text",

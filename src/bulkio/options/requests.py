@@ -55,6 +55,7 @@ __all__ = [
     "LoadRequest",
     "ReadRequest",
     "RecordRequest",
+    "ResumeRequest",
 ]
 
 _Dsn = Annotated[
@@ -491,6 +492,35 @@ class RecordRequest(_Connecting):
     dsn: _Dsn = field(default=None, repr=False)
     _: KW_ONLY
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequest(_Connecting):
+    """A request to go on with a load that the ledger has as unfinished."""
+
+    load_id: _LoadId
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    workers: Annotated[
+        int | str | None,
+        Option(
+            "Connections that load at the same time.",
+            metavar="N|auto",
+            default="as many as the load has begun with",
+            check=check_workers,
+        ),
+    ] = None
+    wait: Annotated[bool, Option("If another run is at work on it, wait for its end.")] = False
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+    progress: Annotated[
+        Callable[[Progress], None] | None, Option("Called after each block that was sent.", is_flag=False)
+    ] = field(default=None, repr=False, compare=False)
+
+    @property
+    def record(self) -> RecordRequest:
+        """The request for what is recorded of it."""
+        shared = {each.name: getattr(self, each.name) for each in fields(_Connecting)}
+        return RecordRequest(self.load_id, self.dsn, ledger_schema=self.ledger_schema, **shared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ at once. `--dry-run` prints `describe()`.
 
 from bulkio.plan.around import Around, Statement, plan_around
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
+from bulkio.plan.lasting import Lasting, plan_lasting
 from bulkio.plan.loads import LoadPlan, empty_source, plan_load
 from bulkio.plan.merge import Merge
 from bulkio.plan.modes import MODES, empties, lock_of, privileges_of, refuse_stray_options
@@ -15,19 +16,24 @@ from bulkio.plan.refusals import refuse_changed
 from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
+from bulkio.plan.sharing import ONE, Sharing
 from bulkio.plan.slowness import slow_notes
 from bulkio.plan.targets import target_casts
+from bulkio.plan.workers import plan_sharing, wanted_chunks, wants_sharing
 
 __all__ = [
     "MODES",
+    "ONE",
     "Around",
     "Database",
     "Destination",
     "ExportPlan",
+    "Lasting",
     "LoadPlan",
     "Merge",
     "Replacement",
     "Rows",
+    "Sharing",
     "SourceFacts",
     "Statement",
     "cursor_query",
@@ -40,8 +46,10 @@ __all__ = [
     "plan_around",
     "plan_csv_export",
     "plan_export",
+    "plan_lasting",
     "plan_load",
     "plan_replacement",
+    "plan_sharing",
     "privileges_of",
     "recorded_types",
     "refuse_changed",
@@ -49,5 +57,7 @@ __all__ = [
     "slow_notes",
     "table_columns",
     "target_casts",
+    "wanted_chunks",
+    "wants_sharing",
     "with_sequences",
 ]

@@ -117,7 +117,7 @@ class LoadPlan:
             f"load {printable(self.source)} ({rows})",
             f"into {show_name(self.schema)}.{show_name(self.table)}"
             f" with {self.driver}, method {self.method}, mode {self.request.mode}",
-            self.sharing.describe(hidden=self.request.mode != "append" or self.creates),
+            self.sharing.describe(),
             *(f"  before: {printable(statement.text)}" for statement in self.around.before),
             *(f"  {_shown(statement)}" for statement in self.types_ddl + self.statements),
             *self._work_lines(),

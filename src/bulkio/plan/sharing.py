@@ -1,34 +1,11 @@
-"""How several connections share a load: in two phases, or chunk by chunk into a table that lasts; or not at all. Pure.
-
-Only one connection can do what belongs into one transaction. Where all rows or none are asked for it then does the
-whole load, and the report says why; where each chunk was to commit for itself, that is an error.
-"""
+"""How several connections share a load: in two phases, or chunk by chunk; or not at all. Pure; `workers` decides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from bulkio.choices import number_of_workers
-from bulkio.errors import ConfigError
-from bulkio.plan.modes import MODES
-from bulkio.show import printable, show_name, show_option
-
-if TYPE_CHECKING:
-    from bulkio.catalog.sharing import SharingFacts
-    from bulkio.options import LoadRequest
-    from bulkio.plan.loads import LoadPlan
-
-__all__ = ["ONE", "Sharing", "plan_sharing", "wanted_chunks", "wants_sharing"]
-
-#: bytes of files below which a chunk does not pay, unless it was asked for
-_LEAST_BYTES = 1 << 20
-#: chunks for each worker, at least, so that none is idle for long while the last one works
-_CHUNKS_A_WORKER = 4
-#: bytes of files for each worker that auto takes: a smaller load is over before a second one has begun
-_AUTO_BYTES = 32 << 20
-#: workers that auto takes for a table with a unique key, whose index they wait for
-_AUTO_UNIQUE = 2
+__all__ = ["ONE", "Sharing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,109 +19,33 @@ class Sharing:
     #: reason why one connection does it, although more were asked for; "" if not
     why_one: str = ""
 
-    def describe(self, *, hidden: bool) -> str:
-        """Return what readers see of it; `hidden` where the chunks fill another table than the load's."""
+    #: True if the chunks fill another table than the load's, and one transaction at the end shows all of them
+    is_hidden: bool = False
+
+    @property
+    def visibility(self) -> str:
+        """What readers may see before the load is done; "" for nothing."""
+        if self.kind == "two-phase":
+            return (
+                "between two COMMIT PREPARED readers may see the rows of some connections and not yet those of others"
+            )
+        if self.kind == "chunks" and not self.is_hidden:
+            return "readers see the rows of each chunk as soon as it is stored"
+        return ""
+
+    def describe(self) -> str:
+        """Return it for people."""
         connections = "one connection" if self.workers == 1 else f"{self.workers} connections"
         if self.kind == "one":
             why = f", and not on more: {self.why_one}" if self.why_one else ""
             return f"in one transaction on one connection: all rows or none{why}"
         if self.kind == "two-phase":
+            return f"in two phases on {connections}: all rows or none; {self.visibility}"
+        if self.is_hidden:
             return (
-                f"on {connections}, in two phases: all rows or none; between two COMMIT PREPARED readers may see the"
-                " rows of some connections and not yet those of others"
+                f"chunk by chunk on {connections}, where nobody looks; a transaction at the end shows all rows or none"
             )
-        if hidden:
-            where = f"chunk by chunk on {connections}, where nobody looks"
-            return f"{where}; one transaction at the end shows all rows or none"
-        return f"chunk by chunk on {connections}: readers see the rows of each chunk as soon as it is stored"
+        return f"chunk by chunk on {connections}: {self.visibility}"
 
 
 ONE = Sharing()
-
-
-def wants_sharing(request: LoadRequest) -> bool:
-    """Tell whether a load asks for more than one transaction on one connection."""
-    return number_of_workers("workers", request.workers) != 1 or request.commit == "chunk"
-
-
-def wanted_chunks(request: LoadRequest, size_bytes: int | None, processors: int) -> int:
-    """Return into how many chunks a source of so many bytes is to be cut."""
-    if size_bytes is None:
-        return 1
-    workers = number_of_workers("workers", request.workers) or processors
-    by_size = -(-size_bytes // request.chunk_bytes)
-    return max(1, by_size, min(_CHUNKS_A_WORKER * workers if workers > 1 else 1, size_bytes // _LEAST_BYTES))
-
-
-def plan_sharing(
-    request: LoadRequest, plan: LoadPlan, facts: SharingFacts, *, chunks: int, size_bytes: int | None, processors: int
-) -> Sharing:
-    """Decide how a load is shared, whose source can be cut into so many chunks.
-
-    Raises:
-        ConfigError: each chunk was to commit for itself, and cannot.
-    """
-    workers = _workers(request, facts, size_bytes, processors)
-    if request.commit == "chunk":
-        if why := _why_no_chunks(request, plan, facts) or _why_one(request, plan, facts):
-            raise ConfigError(f"{show_option('commit', 'chunk')} cannot be had here: {why}")
-        return Sharing("chunks", min(workers, chunks))
-    if workers == 1:
-        return ONE
-    why = "the source is read in one piece" if chunks == 1 else _why_one(request, plan, facts)
-    appends = request.mode == "append" and not plan.creates
-    if not why and appends:
-        why = _why_not_prepared(facts, min(workers, chunks))
-    if why:
-        return ONE if request.workers == "auto" else Sharing(why_one=why)
-    return Sharing("two-phase" if appends else "chunks", min(workers, chunks))
-
-
-def _workers(request: LoadRequest, facts: SharingFacts, size_bytes: int | None, processors: int) -> int:
-    asked = number_of_workers("workers", request.workers)
-    if asked is not None:
-        return asked
-    most = min(processors, _AUTO_UNIQUE) if facts.has_unique else processors
-    return max(1, min(most, (size_bytes or 0) // _AUTO_BYTES))
-
-
-def _why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
-    """Say what of a load belongs into one transaction; "" for nothing."""
-    rule = MODES[request.mode]
-    if around := [*plan.around.before, *plan.around.after, *plan.around.check]:
-        return f"{show_option(around[0].option)} runs in the load's own transaction"
-    if rule.truncates:
-        return "TRUNCATE and the rows belong into one transaction"
-    if plan.types_ddl:
-        return "the table's types are made in the load's own transaction"
-    if plan.ddl and not plan.creates:
-        return "the columns are added in the load's own transaction"
-    if plan.creates and (rule.by_key or request.where is not None):
-        return f"the table does not exist yet: create it first, or use {show_option('mode', 'create')}"
-    if facts.is_foreign:
-        return "the table, or a partition of it, is a foreign one"
-    if not facts.may_create and (plan.creates or request.mode != "append"):
-        schema = show_name(plan.schema)
-        return f"the role may not create a table in schema {schema}, where the rows would be until all are there"
-    return ""
-
-
-def _why_no_chunks(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
-    if request.where is not None:
-        return f"{show_option('mode', 'replace-where')} deletes and stores in one transaction"
-    if request.mode == "append" and not plan.creates and facts.is_unlogged:
-        return "the table is unlogged: a crash would empty it, and the ledger would not know"
-    return ""
-
-
-def _why_not_prepared(facts: SharingFacts, workers: int) -> str:
-    if facts.max_prepared == 0:
-        return "the server's max_prepared_transactions is 0"
-    if facts.max_prepared - facts.prepared < workers:
-        return (
-            f"{facts.prepared} of the server's {facts.max_prepared} prepared transactions (max_prepared_transactions)"
-            f" are in use, and {workers} are needed"
-        )
-    if facts.trigger:
-        return f"trigger {printable(show_name(facts.trigger))} may do what cannot be prepared, such as NOTIFY"
-    return ""

@@ -9,6 +9,7 @@ from bulkio.sql.ddl import (
     create_domain,
     create_enum,
     create_table,
+    drop_if_exists,
     finish_table,
 )
 from bulkio.sql.merge import KeyColumn, StagedInsert
@@ -107,6 +108,7 @@ __all__ = [
     "create_table",
     "declare_cursor",
     "delete_where",
+    "drop_if_exists",
     "fetch_forward",
     "finish_table",
     "first_texts",

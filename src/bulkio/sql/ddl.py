@@ -20,6 +20,7 @@ __all__ = [
     "create_domain",
     "create_enum",
     "create_table",
+    "drop_if_exists",
     "finish_table",
 ]
 
@@ -69,6 +70,11 @@ def create_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
     if primary_key:
         parts.append(f"PRIMARY KEY ({name_list(primary_key)})")
     return f"CREATE TABLE {qualified(schema, table)} ({', '.join(parts)})"
+
+
+def drop_if_exists(schema: str, table: str) -> str:
+    """Build DROP TABLE for a table that may be gone."""
+    return f"DROP TABLE IF EXISTS {qualified(schema, table)}"
 
 
 #: types of serial columns, by the words that make them

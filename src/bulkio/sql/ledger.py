@@ -33,6 +33,7 @@ __all__ = [
     "delete_chunks",
     "delete_load",
     "delete_older",
+    "digest_of",
     "full_ddl",
     "insert_chunk",
     "insert_load",
@@ -48,6 +49,7 @@ __all__ = [
     "select_chunks",
     "select_loads",
     "table_facts",
+    "tag_of",
 ]
 
 LOADS = "loads"
@@ -131,13 +133,23 @@ def lock_chunk(schema: str, load_id: str, chunk: int) -> str:
     return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema, load_id, f'chunk {chunk}'):d})"
 
 
+def tag_of(schema: str, load_id: str) -> str:
+    """Return what tells a load's own tables from others, in hexadecimal digits."""
+    return f"{_key(schema, load_id) % 2**64:016x}"
+
+
+def digest_of(text: str) -> str:
+    """Return a short digest of a text, in hexadecimal digits."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def prefix_of(schema: str, load_id: str) -> str:
     """Return what the names of a load's prepared transactions begin with, and no other's.
 
     >>> prefix_of("bulkio_ledger", "nightly")
     'bulkio:295f0b8aec6686a4:'
     """
-    return f"bulkio:{_key(schema, load_id) % 2**64:016x}:"
+    return f"bulkio:{tag_of(schema, load_id)}:"
 
 
 def table_facts(schema: str, table: str) -> str:

@@ -1,12 +1,14 @@
 """A load's claim to its id: lock it, look whether it is done already, record it in the load's own transaction.
 
-The lock is taken in the load's own transaction. Where it is free, the transaction of any other run of this id has
-surely ended, and what it has committed is seen. A run that does not take the lock is stopped by the primary key.
+A load of one transaction takes the lock in it. Where it is free, the transaction of any other run of this id has
+surely ended, and what it has committed is seen. A load of many holds the lock in a session of its own, which may die
+before its transactions do: they go by what is recorded. A run without the lock is stopped by the primary key.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
@@ -25,18 +27,19 @@ from bulkio.plan.refusals import refuse_changed
 from bulkio.show import printable, show_name, show_option, show_value
 from bulkio.sql import ledger as statements
 from bulkio.transfer import ledger
-from bulkio.transfer.records import LoadFacts, LoadRecord, differences
+from bulkio.transfer.records import LoadFacts, LoadRecord, LoadWork, differences
 from bulkio.transfer.session import IN_PROGRESS, STANDBY, UNREACHABLE, Judge, open_session, transaction
 from bulkio.types import charset_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from bulkio.plan import LoadPlan
     from bulkio.protocols import Session, Source
+    from bulkio.transfer.attempt import Attempt
     from bulkio.transfer.report import LoadReport
 
-__all__ = ["Claim", "foretell", "make_claim"]
+__all__ = ["Claim", "Unfinished", "foretell", "make_claim", "make_unnamed_claim"]
 
 #: SQLSTATE unique_violation
 _TAKEN = "23505"
@@ -44,7 +47,13 @@ _TAKEN = "23505"
 _LOCKED = "55P03"
 
 
-async def make_claim(session: Session, source: Source, request: LoadRequest, run: str) -> Claim | None:
+class Unfinished(Exception):  # noqa: N818 - a signal
+    """The load was begun by a run that commits in parts, and is not done: it cannot be done in one transaction."""
+
+
+async def make_claim(
+    session: Session, source: Source, request: LoadRequest, run: str, *, for_chunks: bool = False
+) -> Claim | None:
     """Make a load's claim, before its transaction; None where the load has no id, which costs nothing.
 
     Raises:
@@ -54,7 +63,7 @@ async def make_claim(session: Session, source: Source, request: LoadRequest, run
     if request.load_id is None:
         return None
     refuse_changed(charset_of(session.server_encoding), [request.load_id], "the load id")
-    await ledger.prepare(session, request.ledger_schema)
+    await ledger.prepare(session, request.ledger_schema, for_chunks=for_chunks)
     return Claim(request, run, await _source_facts(source, request), is_utf8=session.server_encoding == "UTF8")
 
 
@@ -68,8 +77,24 @@ async def foretell(session: Session, source: Source, request: LoadRequest) -> tu
         return ()
     facts = await _source_facts(source, request)
     claim = Claim(request, "", facts, is_utf8=session.server_encoding == "UTF8")
-    is_done = await claim.is_done(session)
-    return (f"load {show_value(request.load_id)} is done already: nothing would be done",) if is_done else ()
+    found = await claim.recorded(session)
+    name = f"load {show_value(request.load_id)}"
+    if found is None:
+        return ()
+    if isinstance(found, LoadRecord):
+        return (f"{name} is unfinished: it would go on where it was",)
+    return (f"{name} is done already: nothing would be done",)
+
+
+async def make_unnamed_claim(session: Session, attempt: Attempt) -> Claim:
+    """Make the claim of a load that cannot do without an id, and has none.
+
+    Its files are hashed only where it can be resumed: if its chunks commit for themselves.
+    """
+    request = replace(attempt.request, load_id=f"unnamed/{attempt.run}")
+    await ledger.prepare(session, request.ledger_schema, for_chunks=True)
+    facts = await _source_facts(attempt.opened, request) if request.commit == "chunk" else {}
+    return Claim(request, attempt.run, facts, is_utf8=session.server_encoding == "UTF8", is_unnamed=True)
 
 
 async def _source_facts(source: Source, request: LoadRequest) -> dict[str, object]:
@@ -103,96 +128,135 @@ def _recorded_options(request: LoadRequest) -> dict[str, object]:
 class Claim:
     """One run's claim to a load's id."""
 
-    def __init__(self, request: LoadRequest, run: str, source: Mapping[str, object], *, is_utf8: bool) -> None:
-        self._request = request
-        self._schema = request.ledger_schema
-        self._load_id = str(request.load_id)
+    def __init__(
+        self,
+        request: LoadRequest,
+        run: str,
+        source: Mapping[str, object],
+        *,
+        is_utf8: bool,
+        is_unnamed: bool = False,
+    ) -> None:
+        self.request = request
+        self.schema = request.ledger_schema
+        self.load_id = str(request.load_id)
+        #: mark of this run's rows, in any of its tries, against those of another run
+        self.run = run
+        #: True if the id is made up
+        self.is_unnamed = is_unnamed
         #: function that changes what is recorded into what the database can hold
         self._kept: Callable[[Mapping[str, object]], Mapping[str, object]] = dict if is_utf8 else _in_ascii
         self._source = self._kept(source)
         self._options = self._kept(_recorded_options(request))
-        #: mark of this run's row, in any of its tries, against that of another run
-        self._run = run
+
+    @property
+    def name(self) -> str:
+        """What messages call the load."""
+        return f"load {show_value(self.load_id)}"
+
+    async def prepare_chunks(self, session: Session) -> None:
+        """Look whether the ledger's table of chunks is there."""
+        await ledger.prepare(session, self.schema, for_chunks=True)
 
     async def take(self, session: Session) -> LoadReport | None:
         """Lock the id in the load's transaction; return the report of the run that has done the load, if one has.
 
         Raises:
             LoadRunning: another run is at work on it, and this one does not wait.
-            LoadDiffers: the load that is done was a different one.
+            LoadDiffers: the load that is recorded was a different one.
             LedgerError: to load again would add the same rows twice.
+            Unfinished: it was begun in parts.
         """
-        async with ledger.using(self._schema):
+        async with ledger.using(self.schema):
             await session.fetch(statements.WATCH_CLIENT)
             await self._lock(session)
-            record = await ledger.find(session, self._schema, self._load_id)
+        found = await self.recorded(session)
+        if isinstance(found, LoadRecord):
+            raise Unfinished
+        return found
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hold the lock in a session of its own. It saves work: correctness does not depend on it.
+
+        Raises:
+            LoadRunning: another run is at work on it, and this one does not wait.
+        """
+        request = self.request
+        async with (
+            open_session(request.dsn, request) as session,
+            transaction(session, read_only=False, lock_timeout=request.lock_timeout),
+        ):
+            async with ledger.using(self.schema):
+                await self._lock(session)
+            yield
+
+    async def recorded(self, session: Session) -> LoadReport | LoadRecord | None:
+        """Look up what is recorded: the report of the run that has done the load, the record of one that is unfinished.
+
+        Raises:
+            LoadDiffers: the load that is recorded was a different one.
+            LedgerError: to load again would add the same rows twice.
+        """
+        async with ledger.using(self.schema):
+            record = await ledger.find(session, self.schema, self.load_id)
             if record is None:
                 return None
             is_own = await self._is_recorded(session)
-        if self._request.restart and not is_own:
+        if self.request.restart and not is_own:
             self._refuse_restart(record)
-            return None
-        return replace(await self._report_of(session, record), already=not is_own)
-
-    async def is_done(self, session: Session) -> bool:
-        """Tell whether the load is done and need not be done again; raise as `take` does where it may not."""
-        async with ledger.using(self._schema):
-            record = await ledger.find(session, self._schema, self._load_id)
-        if record is None:
-            return False
-        if self._request.restart:
-            self._refuse_restart(record)
-            return False
-        await self._report_of(session, record)
-        return True
+            if record.state == "done":
+                return None
+        else:
+            await self._refuse_other(session, record)
+        if record.state != "done" or record.report is None:
+            return record
+        return replace(record.report, already=not is_own)
 
     async def _is_recorded(self, session: Session) -> bool:
         """Tell whether this run has recorded the load: a try of it that never heard of its COMMIT."""
-        return await session.fetch(statements.run_of(self._schema, self._load_id)) == [(self._run,)]
+        return await session.fetch(statements.run_of(self.schema, self.load_id)) == [(self.run,)]
 
     async def _lock(self, session: Session) -> None:
-        waits = self._request.wait
-        [(is_free,)] = await session.fetch(statements.lock_load(self._schema, self._load_id, waits=waits))
+        waits = self.request.wait
+        [(is_free,)] = await session.fetch(statements.lock_load(self.schema, self.load_id, waits=waits))
         if not waits and not is_free:
             raise LoadRunning(
-                f"another run is at work on load {show_value(self._load_id)}: try again later, or wait for its end"
+                f"another run is at work on {self.name}: try again later, or wait for its end"
                 f" ({show_option('wait', value=True)})",
-                load_id=self._load_id,
+                load_id=self.load_id,
             )
 
     def _refuse_restart(self, record: LoadRecord) -> None:
         ledger.refuse_twice(record, "loaded again, they would be there twice; use another id for other rows")
-        if self._request.mode == "append" and record.rows:
+        if self.request.mode == "append" and record.rows:
             raise LedgerError(
-                f"load {show_value(self._load_id)} has stored {record.rows:,} rows in {printable(record.table)} in mode"
+                f"{self.name} has stored {record.rows:,} rows in {printable(record.table)} in mode"
                 f" {record.facts.mode}: appending to them would store rows twice; use that mode again",
-                load_id=self._load_id,
+                load_id=self.load_id,
             )
 
-    async def _report_of(self, session: Session, record: LoadRecord) -> LoadReport:
-        """Return the report of the recorded run, where this load is the same."""
-        if record.state != "done" or record.report is None:
-            raise LedgerError(
-                f"load {show_value(self._load_id)} is {record.state}: it was begun by bulkio {record.bulkio_version},"
-                f" and this version, {version('bulkio')}, cannot continue it",
-                load_id=self._load_id,
-            )
-        found = await look_up(session, self._request.table)
+    async def _refuse_other(self, session: Session, record: LoadRecord) -> None:
+        """Refuse a load that is not the one that is recorded under its id."""
+        found = await look_up(session, self.request.table)
         schema = found.new_schema if found.table is None else found.table.schema
         facts = self._facts(schema or "", found.name.name if found.table is None else found.table.name)
-        if different := differences(record.facts, facts):
-            lines = "".join(f"\n  {printable(line)}" for line in different)
-            again = f", or load again under this one ({show_option('restart', value=True)})"
-            raise LoadDiffers(
-                f"load {show_value(self._load_id)} is done, and was a different one:{lines}\nuse another"
-                f" {show_option('load_id')}{'' if 'append' in (record.facts.mode, self._request.mode) else again}",
-                load_id=self._load_id,
-                differences=different,
-            )
-        return record.report
+        if not (different := differences(record.facts, facts)):
+            return
+        lines = "".join(f"\n  {printable(line)}" for line in different)
+        is_append = "append" in (record.facts.mode, self.request.mode) and (
+            record.state == "done" or bool(record.appended_rows)
+        )
+        again = "" if is_append else f", or load again under this one ({show_option('restart', value=True)})"
+        what = "is done, and was a different one" if record.state == "done" else "is unfinished, and is a different one"
+        raise LoadDiffers(
+            f"{self.name} {what}:{lines}\nuse another {show_option('load_id')}{again}",
+            load_id=self.load_id,
+            differences=different,
+        )
 
     def _facts(self, schema: str, table: str) -> LoadFacts:
-        return LoadFacts(schema, table, self._request.mode, self._source, self._options)
+        return LoadFacts(schema, table, self.request.mode, self._source, self._options)
 
     async def record(self, session: Session, plan: LoadPlan, report: LoadReport) -> Judge:
         """Write the load's row into its own transaction, under the user's search_path; return the judge of its COMMIT.
@@ -201,69 +265,129 @@ class Claim:
             LoadRunning: another run has recorded the load, although this one has its lock.
             LedgerError: the row is not there, although nothing has refused it.
         """
-        values = self._values(plan, report)
-        statement = statements.insert_load(self._schema, values, replaces=self._request.restart)
-        async with ledger.using(self._schema):
-            try:
-                await session.execute(f"{sql.OWN_PATH}; {statement}")
-            except DriverError as error:
-                if error.sqlstate != _TAKEN:
-                    raise
-                raise LoadRunning(
-                    f"another run has recorded load {show_value(self._load_id)} meanwhile, so this one was rolled back:"
-                    " try again to get its report",
-                    load_id=self._load_id,
-                ) from error
-            if not await self._is_recorded(session):
-                name = f"{show_name(self._schema)}.{show_name(statements.LOADS)}"
-                raise LedgerError(
-                    f"the ledger has not kept the row of load {show_value(self._load_id)}, so nothing was loaded: a"
-                    f" trigger, a rule or a policy of {name} drops or hides it",
-                    load_id=self._load_id,
-                )
+        await session.execute(sql.OWN_PATH)
+        values = {**self._facts_of(plan), "state": "done", **self._results(report)}
+        await self._insert(session, values, replaces=self.request.restart)
         await session.execute(sql.USERS_PATH)
-        return self._judge()
+        return self._judge(self._ask_after_lock)
 
-    def _values(self, plan: LoadPlan, report: LoadReport) -> dict[str, str]:
+    async def begin(self, session: Session, plan: LoadPlan, state: str, work: LoadWork) -> None:
+        """Write the row of a load that commits in parts. Raises as `record` does."""
+        values = {**self._facts_of(plan), "state": state, "work": json.dumps(self._kept(work.as_dict()))}
+        await self._insert(session, values, replaces=self.request.restart)
+
+    async def move(self, session: Session, before: str, after: str, report: LoadReport) -> bool:
+        """Take the load to another state, with its report, in the transaction that decides it; tell if it could."""
+        statement = statements.move_state(self.schema, self.load_id, before, after, self._results(report))
+        async with ledger.using(self.schema):
+            return bool(await session.fetch(statement))
+
+    async def state(self, session: Session) -> str:
+        """Look up the load's state and let nobody change it until the transaction ends; "" where it has no row."""
+        async with ledger.using(self.schema):
+            rows = await session.fetch(statements.lock_row(self.schema, self.load_id))
+        return str(rows[0][0]) if rows else ""
+
+    async def record_chunk(self, session: Session, chunk: int, rows: int, size: int) -> Judge:
+        """Write the row of a chunk into its own transaction; return the judge of its COMMIT.
+
+        Raises:
+            LoadRunning: another run has stored the chunk, or has ended the load.
+        """
+        values = {"rows": str(rows), "bytes": str(size), "run": self.run}
+        statement = statements.insert_chunk(self.schema, self.load_id, chunk, values)
+        async with ledger.using(self.schema):
+            tag = await self._unless_taken(session, statement)
+        if not tag.endswith(" 1"):
+            raise self.overtaken()
+        return self._judge(partial(self._ask_for_chunk, chunk))
+
+    async def has_chunk(self, session: Session, chunk: int) -> bool:
+        """Lock a chunk in its own transaction; tell whether it is stored: nobody else stores it then."""
+        async with ledger.using(self.schema):
+            await session.fetch(statements.lock_chunk(self.schema, self.load_id, chunk))
+            return bool(await session.fetch(statements.chunk_run(self.schema, self.load_id, chunk)))
+
+    def judge_of(self, *states: str) -> Judge:
+        """Return the judge of a COMMIT that brings this run's load to the first of these states; others may follow."""
+        return self._judge(partial(self._ask_for_state, states))
+
+    async def _insert(self, session: Session, values: Mapping[str, str], *, replaces: bool) -> None:
+        async with ledger.using(self.schema):
+            await self._unless_taken(session, statements.insert_load(self.schema, values, replaces=replaces))
+            if not await self._is_recorded(session):
+                name = f"{show_name(self.schema)}.{show_name(statements.LOADS)}"
+                raise LedgerError(
+                    f"the ledger has not kept the row of {self.name}, so nothing was loaded: a"
+                    f" trigger, a rule or a policy of {name} drops or hides it",
+                    load_id=self.load_id,
+                )
+
+    async def _unless_taken(self, session: Session, statement: str) -> str:
+        try:
+            return await session.execute(statement)
+        except DriverError as error:
+            if error.sqlstate != _TAKEN:
+                raise
+            raise self.overtaken() from error
+
+    def overtaken(self) -> LoadRunning:
+        """Return the error of a run that another one has overtaken."""
+        return LoadRunning(
+            f"another run has recorded {self.name} meanwhile, so this one was rolled back: try again to get its report",
+            load_id=self.load_id,
+        )
+
+    def _facts_of(self, plan: LoadPlan) -> dict[str, str]:
         facts = self._facts(plan.schema, plan.table)
         return {
-            "id": self._load_id,
+            "id": self.load_id,
             "table_schema": facts.table_schema,
             "table_name": facts.table_name,
             "mode": facts.mode,
             "source": json.dumps(facts.source),
             "options": json.dumps(facts.options),
-            "state": "done",
-            "rows": str(report.rows),
-            "report": json.dumps(self._kept(report.as_dict())),
             "bulkio_version": version("bulkio"),
-            "run": self._run,
+            "run": self.run,
         }
 
-    def _judge(self) -> Judge:
-        """Return the judge of a COMMIT that gets no reply: the ledger, which has this run's row or has it not.
+    def _results(self, report: LoadReport) -> dict[str, str]:
+        return {"rows": str(report.rows), "report": json.dumps(self._kept(report.as_dict())), "run": self.run}
+
+    def _judge(self, ask: Callable[[Session], Awaitable[bool]]) -> Judge:
+        """Return a judge of a COMMIT that gets no reply: the ledger, which has this run's row or has it not.
 
         It is right on whatever server answers: the row is there where the rows are.
         """
         advice = "load again with the same id: the ledger knows whether it is done"
-        return Judge(self._ask, f"load {show_value(self._load_id)}", advice, retryable=True)
+        return Judge(partial(self._answer, ask), self.name, advice, retryable=True)
 
-    async def _ask(self) -> str:
-        """Ask once whether this run's row is there, after its transaction has surely ended."""
-        request = self._request
+    async def _answer(self, ask: Callable[[Session], Awaitable[bool]]) -> str:
+        """Ask once, after the transaction has surely ended: `ask` waits for that."""
+        request = self.request
         try:
             async with (
                 open_session(request.dsn, request) as session,
-                transaction(session, read_only=True, lock_timeout="0"),
+                transaction(session, read_only=False, lock_timeout="0"),
             ):
                 if await session.fetch(sql.IS_IN_RECOVERY) == [(True,)]:
                     return STANDBY
-                await session.fetch(statements.lock_load(self._schema, self._load_id, waits=True))
-                return "committed" if await self._is_recorded(session) else "aborted"
+                return "committed" if await ask(session) else "aborted"
         except ConnectError:
             return UNREACHABLE
         except DriverError as error:
             return IN_PROGRESS if error.sqlstate == _LOCKED else f"the ledger cannot be read ({error})"
+
+    async def _ask_after_lock(self, session: Session) -> bool:
+        await session.fetch(statements.lock_load(self.schema, self.load_id, waits=True))
+        return await self._is_recorded(session)
+
+    async def _ask_for_chunk(self, chunk: int, session: Session) -> bool:
+        await session.fetch(statements.lock_chunk(self.schema, self.load_id, chunk))
+        return await session.fetch(statements.chunk_run(self.schema, self.load_id, chunk)) == [(self.run,)]
+
+    async def _ask_for_state(self, states: Sequence[str], session: Session) -> bool:
+        return await self.state(session) in states and await self._is_recorded(session)
 
 
 def _in_ascii(value: Any) -> Any:

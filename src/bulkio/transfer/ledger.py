@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bulkio import sql
@@ -14,7 +15,7 @@ from bulkio.choices import LEDGER_SCHEMA, days
 from bulkio.errors import ConnectError, DriverError, LedgerError
 from bulkio.show import did_you_mean, printable, show_name, show_option, show_value
 from bulkio.sql import ledger
-from bulkio.transfer.records import LoadRecord, record_of
+from bulkio.transfer.records import LoadRecord, LoadWork, record_of
 from bulkio.transfer.session import open_session, transaction
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ if TYPE_CHECKING:
 __all__ = [
     "exists",
     "find",
-    "forget_load",
     "gc_loads",
+    "known",
     "ledger_ddl",
     "list_loads",
+    "opened",
     "prepare",
     "refuse_twice",
     "show_load",
+    "take_back",
     "using",
 ]
 
@@ -117,13 +120,22 @@ async def using(schema: str) -> AsyncIterator[None]:
 async def find(session: Session, schema: str, load_id: str) -> LoadRecord | None:
     """Return the record of a load; None where there is none."""
     rows = await session.fetch(ledger.select_loads(schema, load_id))
-    return record_of(rows[0]) if rows else None
+    records = await _counted(session, schema, list(map(record_of, rows)))
+    return records[0] if records else None
+
+
+async def _counted(session: Session, schema: str, records: list[LoadRecord]) -> list[LoadRecord]:
+    """Return records with what is stored of those that are running."""
+    if not any(record.state == "running" for record in records):
+        return records
+    rows = await session.fetch(ledger.count_chunks(schema))
+    counts = {str(load_id): (int(str(chunks)), int(str(stored))) for load_id, chunks, stored in rows}
+    pairs = [(record, counts.get(record.load_id, (0, 0))) for record in records]
+    return [replace(record, stored_chunks=chunks, stored_rows=stored) for record, (chunks, stored) in pairs]
 
 
 @asynccontextmanager
-async def _opened(
-    request: LedgerRequest | RecordRequest | GcRequest, *, changes: bool
-) -> AsyncIterator[Session | None]:
+async def opened(request: LedgerRequest | RecordRequest | GcRequest, *, changes: bool) -> AsyncIterator[Session | None]:
     """Begin on the ledger; None where it was never made. What the body `changes` is committed."""
     schema = request.ledger_schema
     async with open_session(request.dsn, request) as session:
@@ -141,9 +153,11 @@ async def _opened(
 
 async def list_loads(request: LedgerRequest) -> tuple[LoadRecord, ...]:
     """Return what the ledger records, the latest first."""
-    async with _opened(request, changes=False) as session:
-        rows = [] if session is None else await session.fetch(ledger.select_loads(request.ledger_schema))
-    return tuple(map(record_of, rows))
+    async with opened(request, changes=False) as session:
+        if session is None:
+            return ()
+        rows = await session.fetch(ledger.select_loads(request.ledger_schema))
+        return tuple(await _counted(session, request.ledger_schema, list(map(record_of, rows))))
 
 
 async def show_load(request: RecordRequest) -> LoadRecord:
@@ -152,11 +166,12 @@ async def show_load(request: RecordRequest) -> LoadRecord:
     Raises:
         LedgerError: there is none of this id.
     """
-    async with _opened(request, changes=False) as session:
-        return await _known(session, request)
+    async with opened(request, changes=False) as session:
+        return await known(session, request)
 
 
-async def _known(session: Session | None, request: RecordRequest) -> LoadRecord:
+async def known(session: Session | None, request: RecordRequest) -> LoadRecord:
+    """Return the record of a load. Raises as `show_load` does."""
     load_id, schema = request.load_id, request.ledger_schema
     if session is not None and (record := await find(session, schema, load_id)):
         return record
@@ -165,20 +180,13 @@ async def _known(session: Session | None, request: RecordRequest) -> LoadRecord:
     raise LedgerError(f"the ledger has no load {show_value(load_id)}{near and f'; {near}'}", load_id=load_id)
 
 
-async def forget_load(request: RecordRequest) -> LoadRecord:
-    """Take a load out of the ledger; return what was recorded.
-
-    Raises:
-        LedgerError: there is none of this id, it runs, or a load of its id would add the same rows again.
-    """
-    async with _opened(request, changes=True) as session:
-        if session is not None:
-            await session.fetch(ledger.lock_load(request.ledger_schema, request.load_id, waits=True))
-        record = await _known(session, request)
-        refuse_twice(record, "forgotten, a retry would add them again: load under another id instead")
-        if session is not None:
-            await session.execute(ledger.delete_load(request.ledger_schema, request.load_id))
-    return record
+async def take_back(session: Session, schema: str, load_id: str, work: LoadWork | None) -> None:
+    """Take a load out of the ledger; of one that commits in parts, its chunks and the table that they fill, too."""
+    if work is not None:
+        if work.place:
+            await session.execute(sql.drop_if_exists(*work.place))
+        await session.execute(ledger.delete_chunks(schema, load_id))
+    await session.execute(ledger.delete_load(schema, load_id))
 
 
 def refuse_twice(record: LoadRecord, why: str) -> None:
@@ -193,7 +201,7 @@ def refuse_twice(record: LoadRecord, why: str) -> None:
 
 async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
     """Forget the loads that were done long ago, appends too; return what was recorded."""
-    async with _opened(request, changes=True) as session:
+    async with opened(request, changes=True) as session:
         statement = ledger.delete_older(request.ledger_schema, days("older_than", request.older_than))
         rows = [] if session is None else await session.fetch(statement)
     return tuple(map(record_of, rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import Row
 
-__all__ = ["LoadFacts", "LoadRecord", "differences", "record_of"]
+__all__ = ["LoadFacts", "LoadRecord", "LoadWork", "differences", "record_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,44 @@ class LoadFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadWork:
+    """What a run has to know that goes on with a load which another has begun."""
+
+    #: number of chunks that the source was cut into
+    chunks: int = 1
+    #: what tells a plan, and a cut, into which the chunks that are stored do not fit any more
+    digest: str = ""
+    #: pg_class.oid of the table as the load began; 0 if it is to be created
+    oid: int = 0
+    #: schema and name of the table that holds the rows until the end; empty if it is the load's own
+    place: tuple[str, ...] = ()
+    #: True if a crash of the server empties that table
+    unlogged: bool = False
+    #: paths of the source's files; empty if they cannot be told, or it is no file
+    paths: tuple[str, ...] = ()
+    #: how its format is said: csv, or the name of one; "" if the files' names tell it
+    format: str = ""
+    #: options that are not among the load's facts
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, object]) -> LoadWork:
+        """Return what `as_dict` has told."""
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+        return cls(**values)  # type: ignore[arg-type]  # the ledger's own words
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRecord:
     """A load in the ledger."""
 
     load_id: str
     facts: LoadFacts
-    #: state of the load: done; other words are for loads that commit in parts
+    #: state of the load: done; or, of one that commits in parts, running, preparing, committing or aborting
     state: str
     started_at: datetime
     finished_at: datetime | None
@@ -47,6 +79,11 @@ class LoadRecord:
     report: LoadReport | None
     #: version of bulkio that has recorded it
     bulkio_version: str
+    #: how a load that commits in parts is carried out; None for others
+    work: LoadWork | None = None
+    #: chunks that are stored of one that is running, and their rows
+    stored_chunks: int = 0
+    stored_rows: int = 0
 
     @property
     def table(self) -> str:
@@ -56,7 +93,10 @@ class LoadRecord:
     @property
     def appended_rows(self) -> int:
         """Rows that a second run would add once more."""
-        return self.rows or 0 if self.facts.mode == "append" else 0
+        if self.facts.mode != "append":
+            return 0
+        hidden = self.work is not None and bool(self.work.place)
+        return (self.rows or 0) if self.state in ("committing", "done") else 0 if hidden else self.stored_rows
 
     def as_dict(self) -> dict[str, object]:
         """Return what is recorded, as JSON has it."""
@@ -67,6 +107,9 @@ class LoadRecord:
             "state": self.state,
             **{name: None if time is None else time.isoformat() for name, time in times.items()},
             "rows": self.rows,
+            "work": None if self.work is None else self.work.as_dict(),
+            "stored_chunks": self.stored_chunks,
+            "stored_rows": self.stored_rows,
             "report": None if self.report is None else self.report.as_dict(),
             "bulkio_version": self.bulkio_version,
         }
@@ -91,6 +134,7 @@ def record_of(row: Row) -> LoadRecord:
         None if found["rows"] is None else int(found["rows"]),
         None if found["report"] is None else LoadReport.from_dict(json.loads(found["report"])),
         found["bulkio_version"],
+        None if found["work"] is None else LoadWork.from_dict(json.loads(found["work"])),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bulkio.choices import DriverName, ExportMethod, LoadMethod, Mode
+    from bulkio.choices import Commit, DriverName, ExportMethod, LoadMethod, Mode
 
 __all__ = ["ExportReport", "LoadReport"]
 
@@ -45,6 +45,13 @@ class LoadReport:
     deleted: int | None = 0
     #: the load's id, if it has one
     load_id: str | None = None
+    #: connections that have carried the rows, and what was committed at once
+    workers: int = 1
+    commit: Commit = "all"
+    #: reason why one connection did it, although more were asked for; "" if not
+    why_one: str = ""
+    #: what readers may have seen before the load was done; "" for nothing
+    visibility: str = ""
     #: True if the load was done before, by the run that reports here: nothing was done now
     already: bool = False
 

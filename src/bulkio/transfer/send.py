@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from bulkio import flow, sql
 from bulkio.errors import DriverError, EncodeError, FileError
@@ -23,19 +25,19 @@ from bulkio.pgcopy import Encoder
 from bulkio.protocols import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Sequence
-
-    import pyarrow as pa
+    from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
 
     from bulkio.options import LoadRequest
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
-    from bulkio.protocols import CopyFormat, Row, Session, Source, Spelling
+    from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source, Spelling
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "encode_batches", "open_to_load"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "encode_batches", "first_row_of", "open_to_load"]
 
 #: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
+#: bits of a row's number below those of its chunk: a chunk has at most a trillion rows
+_ROW_BITS = 40
 #: bytes of COPY data sent at once
 BLOCK_BYTES = 256 << 10
 
@@ -73,15 +75,49 @@ def encode_batches(
     yield encoder.finish()
 
 
-class Sender:
-    """Run the three parties: read, encode, send."""
+class Tally:
+    """Rows and bytes that a load has sent so far, by all of its senders; whoever wants to is told of them."""
 
-    def __init__(self, plan: LoadPlan, source: Source) -> None:
+    def __init__(self, plan: LoadPlan, rows: int = 0, size: int = 0) -> None:
+        self._plan = plan
+        self.rows = rows
+        self.bytes = size
+
+    def add(self, rows: int, size: int) -> None:
+        """Count what was sent."""
+        self.rows += rows
+        self.bytes += size
+        self._tell(committing=False)
+
+    def end(self) -> None:
+        """Tell that every row was sent."""
+        self._tell(committing=True)
+
+    def _tell(self, *, committing: bool) -> None:
+        if self._plan.request.progress is not None:
+            progress = Progress(self.rows, self.bytes, self._plan.source_rows, committing=committing)
+            self._plan.request.progress(progress)
+
+
+class Sender:
+    """Run the three parties: read, encode, send. They carry a whole source, or one chunk of it.
+
+    Of a chunk, the rows are numbered in a column of this name, if it is given: by chunk, and in it from 0.
+    """
+
+    def __init__(
+        self, plan: LoadPlan, source: Source, tally: Tally, chunk: Chunk | None = None, number: str = ""
+    ) -> None:
         self.plan = plan
         self.source = source
-        #: rows sent so far
+        #: rows and bytes sent so far
         self.rows = 0
         self.bytes = 0
+        self._tally = tally
+        self._chunk = chunk
+        self._number = number
+        #: row of the source that messages count from
+        self._first_row = 1 if chunk is None else first_row_of(chunk)
         self._lines = Lines()
         self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * plan.request.block_bytes))
 
@@ -93,11 +129,11 @@ class Sender:
             raise await self._with_place(error) from error.__cause__
 
     async def _run(self, session: Session) -> int:
-        read: Callable[[], Iterator[pa.RecordBatch]] = self.source.batches
+        read = self._batches
         async with flow.task_group() as group:
             if flow.processors() > flow.SCARCE_PROCESSORS:
                 batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
-                group.start_soon(flow.pump, self.source.batches, batches, batch_bytes)
+                group.start_soon(flow.pump, self._batches, batches, batch_bytes)
                 read = partial(_taken, batches)
             group.start_soon(flow.pump, lambda: self.blocks(read()), self._blocks, _block_bytes)
             with self._blocks:
@@ -109,13 +145,16 @@ class Sender:
 
         Only now are they looked for: that reads the file again.
         """
-        if isinstance(error, DriverError) and error.row is not None and self.plan.method == "csv":
-            error = error.at_row(self._lines.row_of(error.row))
-        if error.row is None:
+        row = error.row
+        if isinstance(error, DriverError) and row is not None:  # the server counts the rows, or lines, that it has got
+            row = self._lines.row_of(row) if self.plan.method == "csv" else row
+            row = None if row is None else row + self._first_row - 1
+            error = error.at_row(row)
+        if row is None:
             return error
         place = None
         with suppress(FileError):  # the file has changed, or is gone
-            place = await shelter.finish(anyio.to_thread.run_sync(self.source.place_of_row, error.row))
+            place = await shelter.finish(anyio.to_thread.run_sync(self.source.place_of_row, row))
         return error if place is None else error.in_file(*place)
 
     async def _send(self, session: Session) -> int:
@@ -129,15 +168,20 @@ class Sender:
 
     async def _counted(self) -> AsyncIterator[object]:
         """Yield the blocks, and count what was sent once the next one is asked for."""
-        report = self.plan.request.progress
         async for block, rows in self._blocks:
             yield block
+            size = _sent_bytes(block)
             self.rows += rows
-            self.bytes += _sent_bytes(block)
-            if report is not None:
-                report(Progress(self.rows, self.bytes, self.plan.source_rows))
+            self.bytes += size
+            self._tally.add(rows, size)
 
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        if self._chunk is None:
+            return self.source.batches()
+        batches = self.source.read(self._chunk)
+        return _numbered(batches, self._number, self._chunk.number << _ROW_BITS) if self._number else batches
 
     def blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
         """Yield what the plan's method sends at once, with its rows."""
@@ -150,8 +194,9 @@ class Sender:
             batches,
             self.plan.fields,
             block_bytes=self.plan.request.block_bytes,
+            first_row=self._first_row,
             spelling=spelling,
-            added=self.plan.request.add or (),
+            added=(*(self.plan.request.add or ()), self._number),
         ):
             yield block, block.rows
 
@@ -172,6 +217,25 @@ class Sender:
         fields = wire_fields(prepared_fields(self.plan.fields))
         blocks = (block for block, _ in self._binary(batches))
         return fields, wire_batches(blocks, fields, batch_rows=self.plan.request.batch_rows)
+
+
+def first_row_of(chunk: Chunk) -> int:
+    """Return the row that a chunk begins with: of the source, or of its first file where that alone is known."""
+    if chunk.first_row is not None:
+        return chunk.first_row
+    return chunk.ranges[0][1].first_row if chunk.ranges else 1
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], name: str, first: int) -> Iterator[pa.RecordBatch]:
+    """Add a column to each batch, which numbers the rows."""
+    ramp = pa.array([], pa.int64())
+    for batch in batches:
+        if len(ramp) < batch.num_rows:
+            ramp = pa.array(range(batch.num_rows), pa.int64())
+        # Added to in one go: numbers made one by one would cost thirty times as much.
+        numbers = pc.add(ramp.slice(0, batch.num_rows), pa.scalar(first, pa.int64()))
+        yield batch.append_column(name, numbers)
+        first += batch.num_rows
 
 
 def _taken(batches: flow.Stream[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

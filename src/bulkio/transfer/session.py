@@ -33,6 +33,7 @@ __all__ = [
     "UNREACHABLE",
     "Judge",
     "commit",
+    "commit_part",
     "open_session",
     "resolve_dsn",
     "server_judge",
@@ -242,6 +243,14 @@ async def commit(session: Session, judge: Judge) -> None:
         patience.deadline = anyio.current_time() + OUTCOME_TIMEOUT_S
 
     await shelter.conclude(_decide(session, judge, patience), on_cancel=limit_patience)
+
+
+async def commit_part(session: Session, judge: Judge) -> None:
+    """Commit what is not the whole work, and learn whether it took effect; the session stays open.
+
+    A cancellation is held back until that is known. Raises as `commit` does.
+    """
+    await shelter.finish(_commit(session, judge))
 
 
 async def _decide(session: Session, judge: Judge, patience: anyio.CancelScope) -> None:

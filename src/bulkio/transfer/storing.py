@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Session
     from bulkio.transfer.send import Sender
 
-__all__ = ["advance_sequences", "compare_counts", "recount", "store"]
+__all__ = ["advance_sequences", "compare_counts", "delete_rows", "recount", "store"]
 
 
 async def store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, Changes]:
@@ -88,6 +88,11 @@ async def prepare_table(session: Session, plan: LoadPlan) -> int | None:
         await (open_reads.watch(readers, work, name) if readers else work())
     if not plan.work.delete:
         return None if truncates else 0
+    return await delete_rows(session, plan)
+
+
+async def delete_rows(session: Session, plan: LoadPlan) -> int:
+    """Delete the rows that the source's replace; return their number."""
     with _naming_condition():
         async with users_path(session):
             return tag_rows(await session.execute(plan.work.delete))

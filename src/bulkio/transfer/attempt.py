@@ -1,0 +1,109 @@
+"""One try of a load: what it was asked for, and what is the same in each of its transactions."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bulkio.files import FileSource
+from bulkio.files.shape import ShapedSource
+from bulkio.plan import ONE, privileges_of
+from bulkio.transfer.planning import make_plan
+from bulkio.transfer.report import LoadReport
+from bulkio.transfer.session import open_session, transaction
+from bulkio.transfer.shape import shaped
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bulkio.options import LoadRequest
+    from bulkio.plan import LoadPlan, Sharing
+    from bulkio.protocols import Session, Source
+    from bulkio.transfer.merge import Changes
+    from bulkio.transfer.send import Tally
+    from bulkio.transfer.session import Transaction
+
+__all__ = ["Attempt"]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of a load."""
+
+    request: LoadRequest
+    #: source as it was opened
+    opened: Source
+    #: mark of all tries of one call, against those of others
+    run: str
+    started: float = field(default_factory=time.perf_counter)
+    _shaped: Source | None = None
+
+    @property
+    def source(self) -> Source:
+        """The source with the columns that the request asks for, from the first plan on."""
+        return self.opened if self._shaped is None else self._shaped
+
+    @asynccontextmanager
+    async def transaction(self, session: Session) -> AsyncIterator[Transaction]:
+        """Begin a transaction of the load's; it is rolled back at the end unless the body has committed."""
+        request = self.request
+        async with transaction(
+            session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
+        ) as begun:
+            yield begun
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Session]:
+        """Open one more session."""
+        async with open_session(self.request.dsn, self.request) as session:
+            yield session
+
+    async def plan(self, session: Session, *, waits: bool = True) -> LoadPlan:
+        """Plan in a transaction, which locks the table; from then on, only columns that are loaded are read.
+
+        What is carried out `waits` for those who create or change the table.
+        """
+        if self._shaped is None:
+            self._shaped = await shaped(session, self.opened, self.request)
+        plan = await make_plan(session, self.source, self.request, waits=waits)
+        if isinstance(self.source, FileSource | ShapedSource):
+            self.source.leave_out(set(self.source.schema.names).difference(field.name for field in plan.fields))
+        return plan
+
+    def report(
+        self,
+        session: Session,
+        plan: LoadPlan,
+        tally: Tally,
+        changes: Changes,
+        *,
+        sharing: Sharing = ONE,
+        lifted: tuple[str, ...] = (),
+        rows_before: tuple[int | None, bool] = (None, False),
+    ) -> LoadReport:
+        """Tell what was done; `session` is one that did it, and `tally` counts the rows that were stored."""
+        return LoadReport(
+            rows=tally.rows,
+            bytes=tally.bytes,
+            seconds=time.perf_counter() - self.started,
+            driver=session.driver,
+            method=plan.method,
+            mode=self.request.mode,
+            table=f"{plan.schema}.{plan.table}",
+            created=plan.creates,
+            notes=plan.notes,
+            lifted=lifted,
+            rows_before=rows_before[0],
+            rows_before_estimated=rows_before[1],
+            inserted=changes.inserted,
+            updated=changes.updated,
+            skipped=tally.rows - changes.inserted - changes.updated,
+            deleted=changes.deleted,
+            load_id=self.request.load_id,
+            workers=sharing.workers,
+            commit=self.request.commit,
+            why_one=sharing.why_one,
+            visibility=sharing.visibility,
+        )

@@ -1,0 +1,347 @@
+"""A load whose chunks commit for themselves, each with its row in the ledger: so it goes on wherever it was ended.
+
+1. A first transaction makes the table that the chunks fill, if it is not the load's own, and records that it runs.
+2. Each chunk: a transaction of its own, on any of the connections. The ledger's key (load, chunk) decides between two
+   runs; whoever ends the load waits for the chunks that are about to commit, and lets no other begin.
+3. A last transaction, once all chunks are recorded, brings the rows to their place and records the load as done.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bulkio import flow, sql
+from bulkio.catalog import TableName
+from bulkio.catalog.lookup import find_sharing, find_table
+from bulkio.errors import BulkioError, CountError, DriverError, LedgerError, LoadRunning, LoadUnfinished
+from bulkio.flow import shelter
+from bulkio.plan import plan_lasting
+from bulkio.show import show_name, show_option
+from bulkio.sql import ledger as statements
+from bulkio.sql import replacing
+from bulkio.transfer import ledger
+from bulkio.transfer.merge import Changes, merge, tag_rows
+from bulkio.transfer.records import LoadWork
+from bulkio.transfer.replacing import final_names, finish_replacement
+from bulkio.transfer.resume import resume_facts
+from bulkio.transfer.rows_before import rows_before
+from bulkio.transfer.send import Sender, Tally, first_row_of
+from bulkio.transfer.session import commit, commit_part
+from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, recount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bulkio.catalog import Table
+    from bulkio.plan import Lasting, LoadPlan, Sharing
+    from bulkio.protocols import Chunk, Session
+    from bulkio.transfer.attempt import Attempt
+    from bulkio.transfer.claim import Claim
+    from bulkio.transfer.records import LoadRecord
+    from bulkio.transfer.report import LoadReport
+
+__all__ = ["abandon", "load_by_chunks"]
+
+_log = logging.getLogger("bulkio")
+
+
+async def load_by_chunks(
+    control: Session,
+    attempt: Attempt,
+    claim: Claim,
+    sharing: Sharing,
+    chunks: Sequence[Chunk],
+    record: LoadRecord | None,
+) -> LoadReport:
+    """Begin a load, or go on with one that is recorded; the lock of the load's id is held.
+
+    Raises:
+        LoadUnfinished: a part of it is stored, and the next run goes on there.
+    """
+    load = _Load(attempt, claim, sharing, chunks)
+    try:
+        await (load.begin(control) if record is None else load.go_on(control, record))
+        await load.store()
+        return await load.finish(control)
+    except BaseException as error:
+        if isinstance(error, BulkioError) and not isinstance(error, LoadRunning) and load.is_begun:
+            raise await shelter.finish(load.give_up(error)) from error
+        if load.is_begun and not isinstance(error, BulkioError):
+            await shelter.finish(load.leave())
+        raise
+
+
+class _Load:
+    """One run of such a load."""
+
+    def __init__(self, attempt: Attempt, claim: Claim, sharing: Sharing, chunks: Sequence[Chunk]) -> None:
+        self.attempt = attempt
+        self.claim = claim
+        self.sharing = sharing
+        self.chunks = chunks
+        #: True once the load has a row in the ledger
+        self.is_begun = False
+        #: chunks that are stored, by this run and those before it
+        self.stored: set[int] = set()
+        self._lasting: Lasting | None = None
+        self._tally: Tally | None = None
+        self._lifted: tuple[str, ...] = ()
+        self._table: Table | None = None
+        self._oid = 0
+        self._rows_before: tuple[int | None, bool] = (None, False)
+
+    @property
+    def lasting(self) -> Lasting:
+        """How it is done; known once it has begun."""
+        assert self._lasting is not None  # noqa: S101
+        return self._lasting
+
+    @property
+    def tally(self) -> Tally:
+        """What is stored so far."""
+        if self._tally is None:
+            self._tally = Tally(self.lasting.plan)
+        return self._tally
+
+    # --- The first transaction ------------------------------------------------------------------------------
+
+    async def begin(self, session: Session) -> None:
+        """Make the table that is filled, and record the load."""
+        async with self.attempt.transaction(session) as begun:
+            self._lifted = begun.lifted
+            await self._plan(session)
+            self._rows_before = await rows_before(session, self.lasting.plan)
+            for statement in self.lasting.setup:
+                await session.execute(statement)
+            await self.claim.begin(session, self.lasting.plan, "running", self._work())
+            await session.execute(sql.COMMIT)
+            self.is_begun = True
+
+    async def go_on(self, session: Session, record: LoadRecord) -> None:
+        """Look what is stored, and whether the rest would fit to it.
+
+        Raises:
+            LedgerError: it would not.
+        """
+        self.is_begun = True
+        async with self.attempt.transaction(session) as begun:
+            self._lifted = begun.lifted
+            await self._plan(session)
+            work = record.work or LoadWork()
+            if (work.digest, work.oid) != (self._digest(), self._oid):
+                raise LedgerError(
+                    f"{self.claim.name} cannot go on: the table, or how the source is cut, is not what it was when"
+                    f" {record.stored_chunks} of its {work.chunks} chunks were stored"
+                    + ("" if record.appended_rows else f"; begin it anew ({show_option('restart', value=True)})"),
+                    load_id=self.claim.load_id,
+                )
+            await self._read_stored(session)
+            await session.execute(sql.ROLLBACK)
+
+    async def _plan(self, session: Session) -> None:
+        plan = await self.attempt.plan(session)
+        facts = await find_sharing(session, plan.schema, plan.table)
+        self._oid = facts.oid
+        tag = statements.tag_of(self.claim.schema, self.claim.load_id)
+        self._lasting = plan_lasting(replace(plan, sharing=self.sharing), tag, unlogged=False)
+        self._table = await find_table(session, TableName(plan.schema, plan.table))
+
+    async def _read_stored(self, session: Session) -> None:
+        rows = await session.fetch(statements.select_chunks(self.claim.schema, self.claim.load_id))
+        found = [tuple(int(str(value)) for value in row) for row in rows]
+        self.stored = {chunk for chunk, _, _ in found}
+        self._tally = Tally(self.lasting.plan, sum(rows for _, rows, _ in found), sum(size for _, _, size in found))
+
+    def _digest(self) -> str:
+        return f"{self.lasting.digest} {statements.digest_of(repr(self.chunks))}"
+
+    def _work(self) -> LoadWork:
+        return LoadWork(
+            chunks=len(self.chunks),
+            digest=self._digest(),
+            oid=self._oid,
+            place=self.lasting.place or (),
+            **resume_facts(self.attempt.request, self.attempt.opened),
+        )
+
+    # --- The chunks -----------------------------------------------------------------------------------------
+
+    async def store(self) -> None:
+        """Store the chunks that are not stored yet, on several connections."""
+        left = [chunk for chunk in self.chunks if chunk.number not in self.stored]
+        todo = iter(left)
+        async with flow.task_group() as group:
+            for _ in range(min(self.sharing.workers, len(left))):
+                group.start_soon(self._store_some, todo)
+
+    async def _store_some(self, todo: Iterator[Chunk]) -> None:
+        async with self.attempt.connection() as session:
+            for chunk in todo:
+                await self._store(session, chunk)
+
+    async def _store(self, session: Session, chunk: Chunk) -> None:
+        """Store one chunk, unless another run has done it meanwhile."""
+        plan = self.lasting.plan
+        async with self.attempt.transaction(session):
+            await session.fetch(statements.WATCH_CLIENT)
+            if await self.claim.has_chunk(session, chunk.number):
+                await session.execute(sql.ROLLBACK)
+            else:
+                await self._lock(session)
+                sender = Sender(plan, self.attempt.source, self.tally, chunk, self.lasting.number)
+                copied = await sender.run(session)
+                self._compare(chunk, copied, sender.rows)
+                await session.execute(sql.OWN_PATH)
+                judge = await self.claim.record_chunk(session, chunk.number, copied, sender.bytes)
+                await session.execute(sql.USERS_PATH)
+                await commit_part(session, judge)
+        self.stored.add(chunk.number)
+
+    async def _lock(self, session: Session) -> None:
+        """Lock the table that is filled, and see that it is still what the plan was made for."""
+        if self.lasting.place is not None:
+            return  # nobody knows it; COPY locks it
+        plan = self.lasting.plan
+        await session.execute(sql.as_user(sql.lock_for_load(plan.schema, plan.table)))
+        if await find_table(session, TableName(plan.schema, plan.table)) != self._table:
+            name = f"{show_name(plan.schema)}.{show_name(plan.table)}"
+            raise DriverError(f"table {name} was changed during the load", retryable=True)
+
+    def _compare(self, chunk: Chunk, copied: int, sent: int) -> None:
+        promised = sent if chunk.rows is None else chunk.rows
+        if not copied == sent == promised:
+            raise CountError(
+                f"the row counts of the chunk from row {first_row_of(chunk)} on differ, so it was not stored: the"
+                f" source promised {promised}, {sent} were sent, the server stored {copied} (a trigger or a rule may"
+                " have dropped rows)",
+                expected=promised,
+                found=sent if sent != promised else copied,
+            )
+
+    # --- The last transaction -------------------------------------------------------------------------------
+
+    async def finish(self, session: Session) -> LoadReport:
+        """Bring the rows to their place, and record the load as done."""
+        claim = self.claim
+        async with self.attempt.transaction(session):
+            if (state := await claim.state(session)) != "running":
+                raise LoadRunning(
+                    f"{claim.name} was {'ended' if state else 'forgotten'} by another run: try again to get its report",
+                    load_id=claim.load_id,
+                )
+            await self._read_stored(session)
+            self._refuse_missing()
+            before = self.lasting.digest
+            await self._plan(session)
+            if self.lasting.digest != before:
+                raise self._changed()
+            tally, plan = self.tally, self.lasting.plan
+            compare_counts(plan, tally.rows, tally.rows)
+            changes = await self._place_rows(session, plan, tally)
+            tally.end()
+            report = self.attempt.report(
+                session,
+                plan,
+                tally,
+                changes,
+                sharing=self.sharing,
+                lifted=self._lifted,
+                rows_before=self._rows_before,
+            )
+            report = replace(report, load_id=claim.load_id)
+            await session.execute(sql.OWN_PATH)
+            await claim.move(session, "running", "done", report)
+            await session.execute(statements.delete_chunks(claim.schema, claim.load_id))
+            await session.execute(sql.USERS_PATH)
+            await commit(session, claim.judge_of("done"))
+        return report
+
+    def _refuse_missing(self) -> None:
+        missing = [chunk.number for chunk in self.chunks if chunk.number not in self.stored]
+        if missing:
+            raise LedgerError(
+                f"{self.claim.name}: the ledger lacks {len(missing)} of its {len(self.chunks)} chunks, so it is not"
+                " done: run it again",
+                load_id=self.claim.load_id,
+            )
+
+    def _changed(self) -> DriverError:
+        plan = self.lasting.plan
+        name = f"{show_name(plan.schema)}.{show_name(plan.table)}"
+        return DriverError(f"table {name} was changed during the load, so that the rows do not fit to it")
+
+    async def _place_rows(self, session: Session, plan: LoadPlan, tally: Tally) -> Changes:
+        """Bring the rows from the table that was filled to where they belong."""
+        if plan.work.replacement is not None:
+            await session.execute(replacing.set_local("default_tablespace", ""))
+            with final_names(plan.work.replacement):
+                await finish_replacement(session, plan, plan.work.replacement)
+            return Changes(tally.rows, 0, None)
+        deleted: int | None = 0
+        if plan.work.delete:
+            deleted = await delete_rows(session, plan)
+        changes = Changes(tally.rows, 0, deleted)
+        if plan.work.merge is not None:
+            await session.execute(sql.USERS_PATH)
+            changes = await merge(session, plan.work.merge)
+        elif plan.work.insert is not None:
+            await session.execute(sql.USERS_PATH)
+            inserted = tag_rows(await session.execute(plan.work.insert.all_rows()))
+            compare_counts(plan, inserted, tally.rows)
+            await recount(session, plan, inserted)
+        await session.execute(sql.OWN_PATH)
+        for statement in self.lasting.finish:
+            await session.execute(statement)
+        await advance_sequences(session, plan)
+        return changes
+
+    # --- What an error leaves -------------------------------------------------------------------------------
+
+    async def give_up(self, error: BulkioError) -> BulkioError:
+        """Return what to raise for an error: the error itself, where nothing is left to go on with."""
+        if await self.clear_away():
+            return error
+        return LoadUnfinished(
+            f"{error}\n{self._unfinished()}",
+            load_id=self.claim.load_id,
+            retryable=error.retryable,
+            stored=len(self.stored),
+            chunks=len(self.chunks),
+        )
+
+    async def leave(self) -> None:
+        """Take it back where nothing is left to go on with; or else say how to go on."""
+        if not await self.clear_away():
+            _log.warning("%s", self._unfinished())
+
+    def _unfinished(self) -> str:
+        count = f"{len(self.stored)} of its {len(self.chunks)} chunks are stored"
+        again = f"`bulkio loads resume {self.claim.load_id}`"
+        return f"{self.claim.name} is unfinished: {count}; load again with the same id to go on, or run {again}"
+
+    async def clear_away(self) -> bool:
+        """Take back a load of which nothing is stored, or that nobody could go on with; tell whether it is gone."""
+        if self.stored and not (self.claim.is_unnamed and self.lasting.place is not None):
+            return False
+        try:
+            async with self.attempt.connection() as session:
+                return await abandon(session, self.attempt, self.claim, self._work())
+        except BulkioError:
+            return False
+
+
+async def abandon(session: Session, attempt: Attempt, claim: Claim, work: LoadWork) -> bool:
+    """Take back a load that is not done: the table that it fills, its chunks and its row; tell whether that was so.
+
+    One whose chunks are in the load's own table stays.
+    """
+    async with attempt.transaction(session):
+        if await claim.state(session) != "running":
+            return False
+        if not work.place and await session.fetch(statements.select_chunks(claim.schema, claim.load_id)):
+            return False
+        await ledger.take_back(session, claim.schema, claim.load_id, work)
+        await session.execute(sql.COMMIT)
+    return True

@@ -1,0 +1,37 @@
+"""Take a load out of the ledger, with whatever an unfinished one has left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkio.sql import ledger as statements
+from bulkio.transfer import ledger
+from bulkio.transfer.settle import settle
+
+if TYPE_CHECKING:
+    from bulkio.options import RecordRequest
+    from bulkio.transfer.records import LoadRecord
+
+__all__ = ["forget_load"]
+
+
+async def forget_load(request: RecordRequest) -> LoadRecord:
+    """Take a load out of the ledger; return what was recorded. Of one that is unfinished, its staged rows go, too.
+
+    Raises:
+        LedgerError: there is none of this id, or a load of its id would add the same rows again.
+    """
+    schema, load_id = request.ledger_schema, request.load_id
+    async with ledger.opened(request, changes=True) as session:
+        if session is not None:
+            await session.fetch(statements.lock_load(schema, load_id, waits=True))
+        record = await ledger.known(session, request)
+        if session is None:
+            return record
+        if record.state in ("preparing", "committing", "aborting"):
+            if await settle(request, schema, load_id) == "aborting":
+                return record
+            record = await ledger.known(session, request)
+        ledger.refuse_twice(record, "forgotten, a retry would add them again: load under another id instead")
+        await ledger.take_back(session, schema, load_id, record.work)
+    return record

@@ -3,8 +3,8 @@
     python benchmarks/readers.py lineitem.parquet [--readers 1,2,4] [--chunks 16] [--out FILE]
 
 `lineitem.parquet` is what `run.py` makes. Each number of readers is a process of its own, in which each thread takes
-the next chunk that nobody has. `peak_mb` is the process's high-water mark (VmHWM), `start_mb` what it was before reading,
-with interpreter and libraries; `batch_mb` is the largest batch.
+the next chunk that nobody has. `peak_mb` is the process's high-water mark (VmHWM), `start_mb` what it was before
+reading, with interpreter and libraries; `batch_mb` is the largest batch.
 """
 
 from __future__ import annotations

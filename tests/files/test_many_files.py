@@ -140,3 +140,27 @@ def test_a_long_header_is_found(tmp_path: Path) -> None:
     source = open_source(CsvFile(tmp_path / "a.csv"), batch_rows=5)
     assert source.schema.names == names
     assert sum(batch.num_rows for batch in source.batches()) == 1
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_geometries_of_other_coordinates_are_another_type(tmp_path: Path, suffix: str) -> None:
+    """They stand in the field's metadata; loaded as the first file's, they would be elsewhere."""
+    for number, crs in enumerate(['{"crs": "EPSG:4326", "edges": "planar"}', '{"edges":"planar","crs":"EPSG:4326"}']):
+        write_geometry(tmp_path / f"{number}.{suffix}", crs)
+    assert len(opened(tmp_path).schema) == 1
+    write_geometry(tmp_path / f"2.{suffix}", '{"crs": "EPSG:3857"}')
+    with pytest.raises(SchemaError) as caught:
+        opened(tmp_path)
+    assert f"2.{suffix}: column g is geoarrow.wkb {{" in str(caught.value)
+    assert '"EPSG:3857"}, not geoarrow.wkb {"crs": "EPSG:4326", "edges": "planar"}' in str(caught.value)
+
+
+def write_geometry(path: Path, about: str) -> None:
+    """Write a column that says it holds geometries."""
+    metadata = {"ARROW:extension:name": "geoarrow.wkb", "ARROW:extension:metadata": about}
+    content = pa.table([pa.array([b"x"])], schema=pa.schema([pa.field("g", pa.binary(), metadata=metadata)]))
+    if path.suffix == ".parquet":
+        pq.write_table(content, path)
+    else:
+        with pa_ipc.new_file(path, content.schema) as writer:
+            writer.write_table(content)

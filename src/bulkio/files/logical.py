@@ -65,8 +65,9 @@ class Said:
     #: Parquet's own schema, which is equal where all leaves are, and as text, which names what is above these
     schema: pq.ParquetSchema
     text: str
-    #: Arrow schema that the file was written from, if it says that
+    #: Arrow schema that the file was written from, if it says that, and that with its fields' metadata as bytes
     recorded: pa.Schema | None
+    recorded_bytes: bytes
     from_arrow: bool
 
 
@@ -94,7 +95,9 @@ def _said(file: pq.ParquetFile) -> Said:
     recorded = _recorded(file)
     from_arrow = recorded is not None or str(file.metadata.created_by).startswith(_ARROW_WRITER)
     _, _, text = str(file.schema).partition("\n")  # without the object's address
-    return Said(file.schema, text, recorded, from_arrow)
+    # The schema's own metadata has the number of rows in it, where pandas has written it.
+    recorded_bytes = b"" if recorded is None else recorded.remove_metadata().serialize().to_pybytes()
+    return Said(file.schema, text, recorded, recorded_bytes, from_arrow)
 
 
 def _types(file: pq.ParquetFile, said: Said) -> FileTypes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
+import json
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from heapq import nlargest
 from pathlib import Path
@@ -261,11 +262,25 @@ def _differences(
         wanted, found = first.field(here[name]).type, other.field(there[name]).type
         if _plain(wanted) != _plain(found):
             yield name, f"column {printable(name)} is {found}, not {wanted}"
+        here_is, there_is = _extension(first.field(here[name])), _extension(other.field(there[name]))
+        if here_is != there_is:
+            kinds = printable(there_is or str(found)), printable(here_is or str(wanted))
+            yield name, f"column {printable(name)} is {kinds[0]}, not {kinds[1]}"
     if chosen == first.names or (choice is not None and choice.excludes):
         known = frozenset(chosen)
         for name in other.names:
             if name not in known and (choice is None or choice.has(name)):
                 yield name, f"column {printable(name)} is not in the first file"
+
+
+def _extension(field: pa.Field) -> str:
+    """Return the extension type that a field's metadata tells, with its parameters; "" where it tells none."""
+    metadata = field.metadata or {}
+    name = metadata.get(b"ARROW:extension:name", b"").decode(errors="replace")
+    about = metadata.get(b"ARROW:extension:metadata", b"").decode(errors="replace")
+    with suppress(ValueError):  # not JSON
+        about = json.dumps(json.loads(about), sort_keys=True)
+    return f"{name} {about}".strip()
 
 
 def _indexes(schema: pa.Schema) -> dict[str, int]:

@@ -185,8 +185,9 @@ def open_parts(files: Iterable[tuple[Callable[[str, Sequence[Part]], Part], str]
 
 
 def shared_schema(schema: pa.Schema, known: Sequence[Part]) -> pa.Schema:
-    """Return the schema of a known part that is the same, but for metadata, else `schema`."""
-    return next((part.schema for part in known if part.schema.equals(schema)), schema)
+    """Return the schema of a known part that is the same, but for metadata of its own, else `schema`."""
+    fields = schema.remove_metadata()
+    return next((p.schema for p in known if p.schema.remove_metadata().equals(fields, check_metadata=True)), schema)
 
 
 def readable_schema(schema: pa.Schema) -> pa.Schema:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 SAMPLE_DATA = Path(__file__).parents[2] / "sample_data"
 ORDERS = str(SAMPLE_DATA / "orders.parquet")
+#: rows of a source that several workers share
+ROWS = 25_000
 
 #: alters one row of the third table that a bench loads, in silence
 PLANT = """
@@ -180,8 +184,6 @@ def test_export_that_differs_from_the_stream_is_refused(
         planned = what._line_job
 
         def reading_orders(driver: Any, method: Any) -> Any:
-            from dataclasses import replace
-
             return replace(planned(driver, method), table="orders")
 
         what._line_job = reading_orders  # type: ignore[method-assign]
@@ -207,13 +209,66 @@ def test_table_says_that_few_pairs_are_not_for_publication(one_dsn: str) -> None
     assert "not for publication" in done.stdout
 
 
-def test_several_workers_that_are_one_are_refused(one_dsn: str) -> None:
-    """A source that bulkio reads in one piece goes over one connection: that would be no figure of two."""
+def _row_groups(folder: Path, count: int) -> str:
+    """Write a Parquet file of so many row groups, which several workers share."""
+    path = folder / "groups.parquet"
+    table = pa.table({"a": range(ROWS), "b": ["x" * 100] * ROWS})
+    pq.write_table(table, path, row_group_size=ROWS // count, compression="none", use_dictionary=False)
+    return str(path)
+
+
+def test_several_workers_stand_next_to_a_limit_of_as_many(
+    one_dsn: str, connect: Callable[[str], psycopg.Connection], tmp_path: Path
+) -> None:
+    """Each number of workers has its own limit; how much faster several are than one is told, too."""
+    source = _row_groups(tmp_path, 8)
+    options = ("--dsn", one_dsn, "--pairs", "1", "--drivers", "psycopg", "--methods", "binary")
+    found = _run_json("load", source, *options, "--workers", "2,1")
+    one, two, alone, both = found["lines"]
+    assert [line["name"] for line in (alone, both)] == ["psycopg binary", "psycopg binary, 2 workers"]
+    assert one["name"].startswith("replay (")
+    assert two["name"].startswith("replay over 2 connections (")
+    assert [line["workers"] for line in found["lines"]] == [1, 2, 1, 2]
+    assert (alone["limit"], both["limit"]) == (one["name"], two["name"])
+    assert set(found["method"]["calibration_s"]) == {one["name"], two["name"]}
+    for first, second in ((one, two), (alone, both)):
+        assert "speedup" not in first
+        assert second["speedup"] == pytest.approx(first["runs"][0]["wall_s"] / second["runs"][0]["wall_s"], rel=0.01)
+        assert second["speedup_interval"] == [second["speedup"]] * 2
+    for line in found["lines"]:
+        _check_line(line, ROWS)
+        assert line["idle_share"] == line["runs"][0]["idle_share"]
+    done = CliRunner().invoke(bench, ["load", source, *options, "--workers", "2"], catch_exceptions=False)
+    assert "psycopg binary, 2" in done.stdout
+    assert "speedup" in done.stdout
+    assert not _schemas_left(connect(one_dsn))
+    ledgers = "SELECT nspname FROM pg_namespace WHERE nspname = 'bulkio_ledger'"
+    assert not connect(one_dsn).execute(ledgers).fetchall()
+
+
+def test_several_workers_of_a_csv_stand_next_to_as_many_psqls(one_dsn: str, tmp_path: Path) -> None:
+    """Each psql copies a part of the file, cut where a row ends; a quoted line end is none."""
+    file = tmp_path / "t.csv"
+    wide = "x" * 100
+    file.write_text("a,b\n" + "".join(f'{row},"{wide}\ny"\n' for row in range(ROWS)))
+    options = ("--dsn", one_dsn, "--pairs", "1", "--drivers", "psycopg", "--methods", "binary")
+    found = _run_json("load", str(file), *options, "--workers", "1,2")
+    assert [line["name"] for line in found["lines"] if line["role"] == "limit"] == [
+        "psql's \\copy",
+        "psql's \\copy, 2 at once",
+    ]
+    assert {run["rows"] for line in found["lines"] for run in line["runs"]} == {ROWS}
+
+
+def test_several_workers_that_are_one_are_refused(one_dsn: str, tmp_path: Path) -> None:
+    """A load that went over fewer connections makes no figure of several workers."""
     what = LoadBench(ORDERS, ("psycopg",), ("binary",), pairs=1, workers=(2,))
+    with pytest.raises(BulkioError, match="failed: one connection did it, and not 2: the source is read in one piece"):
+        bench_load(what, one_dsn, lambda _: None)
+    what = replace(what, source=_row_groups(tmp_path, 2), workers=(3,))
     with pytest.raises(
         BulkioError,
-        match=r"psycopg binary, 2 workers stored its rows in one transaction, and not in 2, one a worker:"
-        r" `bulkio load --workers 2 --dry-run` says why",
+        match=r"psycopg binary, 3 workers stored its rows in 2 transactions, and not in 3, one a worker$",
     ):
         bench_load(what, one_dsn, lambda _: None)
 

@@ -216,7 +216,10 @@ def _load(job: Job) -> dict[str, object]:
             method=job.method,  # type: ignore[arg-type]
             mode="append",
             workers=job.workers,
+            ledger_schema=job.schema,
         )
+        if report.why_one:
+            raise BulkioError(f"one connection did it, and not {job.workers}: {report.why_one}")
         return report.rows, report.bytes
 
     return measure(work)

@@ -27,7 +27,7 @@ from bulkio.transfer.records import LoadWork
 from bulkio.transfer.replacing import final_names, finish_replacement
 from bulkio.transfer.resume import resume_facts
 from bulkio.transfer.rows_before import rows_before
-from bulkio.transfer.send import Sender, Tally, first_row_of
+from bulkio.transfer.send import Sender, Tally
 from bulkio.transfer.session import commit, commit_part
 from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, recount
 
@@ -213,7 +213,7 @@ class _Load:
         promised = sent if chunk.rows is None else chunk.rows
         if not copied == sent == promised:
             raise CountError(
-                f"the row counts of the chunk from row {first_row_of(chunk)} on differ, so it was not stored: the"
+                f"the row counts of the chunk from row {chunk.counts_from} on differ, so it was not stored: the"
                 f" source promised {promised}, {sent} were sent, the server stored {copied} (a trigger or a rule may"
                 " have dropped rows)",
                 expected=promised,

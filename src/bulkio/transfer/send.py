@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bulkio.plan import LoadPlan
     from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source, Spelling
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "encode_batches", "first_row_of", "open_to_load"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "encode_batches", "open_to_load"]
 
 #: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
@@ -117,7 +117,7 @@ class Sender:
         self._chunk = chunk
         self._number = number
         #: row of the source that messages count from
-        self._first_row = 1 if chunk is None else first_row_of(chunk)
+        self._first_row = 1 if chunk is None else chunk.counts_from
         self._lines = Lines()
         self._blocks: flow.Stream[tuple[object, int]] = flow.Stream(max(QUEUE_BYTES, 2 * plan.request.block_bytes))
 
@@ -154,7 +154,7 @@ class Sender:
             return error
         place = None
         with suppress(FileError):  # the file has changed, or is gone
-            place = await shelter.finish(anyio.to_thread.run_sync(self.source.place_of_row, row))
+            place = await shelter.finish(anyio.to_thread.run_sync(self.source.place_of_row, row, self._chunk))
         return error if place is None else error.in_file(*place)
 
     async def _send(self, session: Session) -> int:
@@ -217,13 +217,6 @@ class Sender:
         fields = wire_fields(prepared_fields(self.plan.fields))
         blocks = (block for block, _ in self._binary(batches))
         return fields, wire_batches(blocks, fields, batch_rows=self.plan.request.batch_rows)
-
-
-def first_row_of(chunk: Chunk) -> int:
-    """Return the row that a chunk begins with: of the source, or of its first file where that alone is known."""
-    if chunk.first_row is not None:
-        return chunk.first_row
-    return chunk.ranges[0][1].first_row if chunk.ranges else 1
 
 
 def _numbered(batches: Iterator[pa.RecordBatch], name: str, first: int) -> Iterator[pa.RecordBatch]:

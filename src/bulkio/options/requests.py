@@ -400,6 +400,14 @@ class LoadRequest(_Shared):
             is_recorded=False,
         ),
     ] = 64 << 20
+    unlogged: Annotated[
+        bool,
+        Option(
+            "Do not log the table that several workers fill before its rows are shown: faster, but a load that was"
+            " ended begins anew.",
+            is_recorded=False,
+        ),
+    ] = False
     block_bytes: Annotated[
         int, Option("Bytes of COPY data sent at once; use more for a distant server.", least=1024, is_recorded=False)
     ] = 256 << 10

@@ -65,7 +65,7 @@ def plan_sharing(
     if not why and appends:
         why = _why_not_prepared(facts, min(workers, chunks))
     if why:
-        return ONE if request.workers == "auto" else Sharing(why_one=why)
+        return Sharing(why_one=why)
     return Sharing("two-phase" if appends else "chunks", min(workers, chunks), is_hidden=not appends)
 
 
@@ -101,6 +101,8 @@ def _why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
 def _why_no_chunks(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
     if request.where is not None:
         return f"{show_option('mode', 'replace-where')} deletes and stores in one transaction"
+    if request.unlogged:
+        return f"a crash empties what is {show_option('unlogged', value=True)}, so that nothing could go on"
     if request.mode == "append" and not plan.creates and facts.is_unlogged:
         return "the table is unlogged: a crash would empty it, and the ledger would not know"
     return ""

@@ -116,8 +116,8 @@ class _Load:
             for statement in self.lasting.setup:
                 await session.execute(statement)
             await self.claim.begin(session, self.lasting.plan, "running", self._work())
-            await session.execute(sql.COMMIT)
             self.is_begun = True
+            await session.execute(sql.COMMIT)
 
     async def go_on(self, session: Session, record: LoadRecord) -> None:
         """Look what is stored, and whether the rest would fit to it.
@@ -145,7 +145,7 @@ class _Load:
         facts = await find_sharing(session, plan.schema, plan.table)
         self._oid = facts.oid
         tag = statements.tag_of(self.claim.schema, self.claim.load_id)
-        self._lasting = plan_lasting(replace(plan, sharing=self.sharing), tag, unlogged=False)
+        self._lasting = plan_lasting(replace(plan, sharing=self.sharing), tag, unlogged=self.attempt.request.unlogged)
         self._table = await find_table(session, TableName(plan.schema, plan.table))
 
     async def _read_stored(self, session: Session) -> None:
@@ -163,6 +163,7 @@ class _Load:
             digest=self._digest(),
             oid=self._oid,
             place=self.lasting.place or (),
+            unlogged=self.attempt.request.unlogged and self.lasting.place is not None,
             **resume_facts(self.attempt.request, self.attempt.opened),
         )
 
@@ -177,9 +178,12 @@ class _Load:
                 group.start_soon(self._store_some, todo)
 
     async def _store_some(self, todo: Iterator[Chunk]) -> None:
-        async with self.attempt.connection() as session:
-            for chunk in todo:
-                await self._store(session, chunk)
+        chunk = next(todo, None)
+        while chunk is not None:
+            async with self.attempt.connection() as session:
+                while chunk is not None and not session.closed:  # it may be lost at a COMMIT that was done
+                    await self._store(session, chunk)
+                    chunk = next(todo, None)
 
     async def _store(self, session: Session, chunk: Chunk) -> None:
         """Store one chunk, unless another run has done it meanwhile."""
@@ -193,6 +197,8 @@ class _Load:
                 sender = Sender(plan, self.attempt.source, self.tally, chunk, self.lasting.number)
                 copied = await sender.run(session)
                 self._compare(chunk, copied, sender.rows)
+                if self.lasting.place is None:
+                    await advance_sequences(session, plan)  # others see the rows from now on
                 await session.execute(sql.OWN_PATH)
                 judge = await self.claim.record_chunk(session, chunk.number, copied, sender.bytes)
                 await session.execute(sql.USERS_PATH)
@@ -239,6 +245,7 @@ class _Load:
                 raise self._changed()
             tally, plan = self.tally, self.lasting.plan
             compare_counts(plan, tally.rows, tally.rows)
+            await self._count_unlogged(session, tally.rows)
             changes = await self._place_rows(session, plan, tally)
             tally.end()
             report = self.attempt.report(
@@ -265,6 +272,19 @@ class _Load:
                 f"{self.claim.name}: the ledger lacks {len(missing)} of its {len(self.chunks)} chunks, so it is not"
                 " done: run it again",
                 load_id=self.claim.load_id,
+            )
+
+    async def _count_unlogged(self, session: Session, rows: int) -> None:
+        """Count the rows of a table that a crash of the server may have emptied meanwhile."""
+        if self.lasting.place is None or not self.attempt.request.unlogged:
+            return
+        [(found,)] = await session.fetch(sql.count_rows(*self.lasting.place, only=True))
+        if int(str(found)) != rows:
+            raise CountError(
+                f"{rows} rows were stored in an unlogged table, and {found} are there: the server has crashed"
+                " meanwhile; load again",
+                expected=rows,
+                found=int(str(found)),
             )
 
     def _changed(self) -> DriverError:
@@ -333,13 +353,14 @@ class _Load:
 
 
 async def abandon(session: Session, attempt: Attempt, claim: Claim, work: LoadWork) -> bool:
-    """Take back a load that is not done: the table that it fills, its chunks and its row; tell whether that was so.
+    """Take back a load that is not done: the table that it fills, its chunks and its row; tell whether it is gone.
 
     One whose chunks are in the load's own table stays.
     """
     async with attempt.transaction(session):
-        if await claim.state(session) != "running":
-            return False
+        state = await claim.state(session)
+        if state != "running":
+            return not state
         if not work.place and await session.fetch(statements.select_chunks(claim.schema, claim.load_id)):
             return False
         await ledger.take_back(session, claim.schema, claim.load_id, work)

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
 __all__ = ["resume_facts", "resumed"]
 
 #: options that are not among a load's facts, and that another run takes over; never a DSN or a password
-_OPTIONS = ("max_delete", "if_empty", "method", "batch_rows", "block_bytes", "workers", "commit", "chunk_bytes")
+_OPTIONS = (
+    "max_delete",
+    "if_empty",
+    "method",
+    "batch_rows",
+    "block_bytes",
+    "workers",
+    "commit",
+    "chunk_bytes",
+    "unlogged",
+)
 
 
 def resume_facts(request: LoadRequest, source: Source) -> dict[str, Any]:

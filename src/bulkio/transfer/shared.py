@@ -63,7 +63,7 @@ async def _load_locked(session: Session, attempt: Attempt, claim: Claim) -> Load
         found = await _look(session, attempt, claim)
     if isinstance(found, LoadReport):
         return found
-    if found is not None and attempt.request.restart:
+    if found is not None and (attempt.request.restart or (found.work or LoadWork()).unlogged):
         await abandon(session, attempt, claim, found.work or LoadWork())
         found = None
     if found is not None:

@@ -212,12 +212,12 @@ def test_a_role_that_may_not_create_tables(one_server: TestServer, one_dsn: str,
     """Staged rows would have no place; an append needs none."""
     make_table(one_dsn, {})
     with connect(one_dsn) as conn:
-        conn.execute("CREATE ROLE plain LOGIN; GRANT SELECT, INSERT, UPDATE ON t TO plain")
+        conn.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'; GRANT SELECT, INSERT, UPDATE ON t TO plain")
         conn.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
         conn.execute(bulkio.ledger_ddl(role="plain"))
         conn.execute("GRANT UPDATE, DELETE ON bulkio_ledger.loads TO plain")
     try:
-        dsn = f"{one_dsn}&user=plain" if "?" in one_dsn else f"{one_dsn}?user=plain"
+        dsn = f"{one_dsn}&user=plain&password=plain"
         report = load(path, dsn, mode="upsert")
         assert report.why_one.startswith('the role may not create a table in schema "public"')
         assert load(path, dsn, mode="upsert", workers=1).rows == ROWS
@@ -285,7 +285,7 @@ def test_auto_takes_as_many_as_pay() -> None:
     assert planned(replace(FACTS, has_unique=True), workers="auto").workers == 2
     assert planned(FACTS, workers="auto", size=(100 << 20)).workers == 3
     assert planned(FACTS, workers="auto", size=1 << 20) == Sharing()
-    assert planned(FACTS, workers=16, size=1 << 20).workers == 16
+    assert planned(FACTS, workers=9, size=1 << 20).workers == 9
 
 
 def test_the_number_of_chunks() -> None:
@@ -360,6 +360,7 @@ def test_a_created_table_is_what_one_worker_makes(one_dsn: str, path: Path, tmp_
             " INSERT INTO o (k, v, n) SELECT g, 'v' || g, g / 3.0 FROM generate_series(1, 3000) g"
         )
     bulkio.export("o", tmp_path / "o.parquet", one_dsn)
+    pq.write_table(pq.read_table(tmp_path / "o.parquet"), tmp_path / "o.parquet", row_group_size=300)
     described = []
     for options in ({"workers": 1}, {}, {"unlogged": True}):
         report = bulkio.load(
@@ -378,9 +379,11 @@ DESCRIPTION = """
            coalesce(pg_get_expr(adbin, adrelid), '') || coalesce(pg_get_serial_sequence('t', attname), '')
       FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
      WHERE attrelid = 't'::regclass AND attnum > 0
-    UNION ALL SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), '', '' FROM pg_index WHERE indrelid = 't'::regclass
+    UNION ALL SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid), '', ''
+      FROM pg_index WHERE indrelid = 't'::regclass
     UNION ALL SELECT conname, pg_get_constraintdef(oid), '', '' FROM pg_constraint WHERE conrelid = 't'::regclass
-    UNION ALL SELECT relpersistence::text, count(*)::text, '', '' FROM pg_class, t WHERE pg_class.oid = 't'::regclass GROUP BY 1
+    UNION ALL SELECT relpersistence::text, (SELECT count(*)::text FROM t), '', ''
+      FROM pg_class WHERE oid = 't'::regclass
     ORDER BY 1, 2"""
 
 
@@ -401,7 +404,9 @@ def test_a_plan_says_how_it_would_go(one_dsn: str, path: Path) -> None:
     plans = {
         "in two phases on 2 connections: all rows or none; between two COMMIT PREPARED": {},
         "chunk by chunk on 2 connections: readers see the rows of each chunk": {"commit": "chunk"},
-        "chunk by chunk on 2 connections, where nobody looks; the last transaction shows all rows": {"mode": "upsert"},
+        "chunk by chunk on 2 connections, where nobody looks; a transaction at the end shows all rows": {
+            "mode": "upsert"
+        },
         "in one transaction on one connection: all rows or none, and not on more: TRUNCATE and": {"mode": "truncate"},
     }
     for text, more in plans.items():

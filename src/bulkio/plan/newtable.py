@@ -27,7 +27,7 @@ class NewTable:
 
     def bare(self, name: str, *, unlogged: bool) -> str:
         """Return the CREATE TABLE that makes it under another name."""
-        return sql.create_bare_table(self.schema, name, self.columns, unlogged=unlogged)
+        return sql.create_bare_table(self.schema, name, self.name, self.columns, unlogged=unlogged)
 
     def finished(self, name: str, *, unlogged: bool) -> tuple[str, ...]:
         """Return the statements that finish the one of this name; its keys are named after its final name."""

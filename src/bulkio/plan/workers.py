@@ -42,7 +42,8 @@ def wanted_chunks(request: LoadRequest, size_bytes: int | None, processors: int)
         return 1
     workers = number_of_workers("workers", request.workers) or processors
     by_size = -(-size_bytes // request.chunk_bytes)
-    return max(1, by_size, min(_CHUNKS_A_WORKER * workers if workers > 1 else 1, size_bytes // _LEAST_BYTES))
+    for_workers = min(_CHUNKS_A_WORKER * workers, size_bytes // _LEAST_BYTES) if workers > 1 else 1
+    return max(1, by_size, for_workers)
 
 
 def plan_sharing(

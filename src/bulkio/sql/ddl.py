@@ -81,19 +81,25 @@ def drop_if_exists(schema: str, table: str) -> str:
 _SERIALS = {"smallserial": "int2", "serial": "int4", "bigserial": "int8"}
 
 
-def create_bare_table(schema: str, table: str, columns: Sequence[NewColumn], *, unlogged: bool) -> str:
-    """Build CREATE TABLE without keys and sequences, which `finish_table` makes once the rows are there.
+def create_bare_table(schema: str, name: str, table: str, columns: Sequence[NewColumn], *, unlogged: bool) -> str:
+    """Build CREATE TABLE, under a `name` that is not the table's yet, without keys and sequences: see `finish_table`.
 
-    >>> create_bare_table("public", "t", [NewColumn("id", "serial", False), NewColumn("a", "text")], unlogged=True)
-    'CREATE UNLOGGED TABLE "public"."t" ("id" int4 NOT NULL, "a" text)'
+    >>> create_bare_table("public", "x", "t", [NewColumn("id", "serial", False), NewColumn("a", "text")], unlogged=True)
+    'CREATE UNLOGGED TABLE "public"."x" ("id" int4 CONSTRAINT "t_id_not_null" NOT NULL, "a" text)'
     """
     parts = [
-        f"{quote_ident(column.name)} {_SERIALS.get(column.type_sql, column.type_sql)}"
-        + ("" if column.nullable else " NOT NULL")
+        f"{quote_ident(column.name)} {_SERIALS.get(column.type_sql, column.type_sql)}{_not_null(table, column)}"
         for column in columns
     ]
     kind = "UNLOGGED TABLE" if unlogged else "TABLE"
-    return f"CREATE {kind} {qualified(schema, table)} ({', '.join(parts)})"
+    return f"CREATE {kind} {qualified(schema, name)} ({', '.join(parts)})"
+
+
+def _not_null(table: str, column: NewColumn) -> str:
+    """Return NOT NULL under the name that PostgreSQL 18 gives it in a table of this name; "" where that is too long."""
+    name = f"{table}_{column.name}_not_null"
+    is_named = not column.nullable and len(name.encode()) <= NAME_BYTES
+    return f" CONSTRAINT {quote_ident(name)} NOT NULL" if is_named else ""
 
 
 def finish_table(schema: str, table: str, columns: Sequence[NewColumn], primary_key: Sequence[str]) -> tuple[str, ...]:
@@ -109,11 +115,10 @@ def finish_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
                 f"{actions} SET NOT NULL",
                 f"{actions} SET DEFAULT pg_catalog.nextval({quote_literal(sequence)}::pg_catalog.regclass)",
             ]
+        elif column.identity or not column.nullable:
+            statements.append(f"{actions} SET NOT NULL")
         if column.identity:
-            statements += [
-                f"{actions} SET NOT NULL",
-                f"{actions} ADD GENERATED {column.identity} AS IDENTITY{_counting(column.options)}",
-            ]
+            statements.append(f"{actions} ADD GENERATED {column.identity} AS IDENTITY{_counting(column.options)}")
     if primary_key:
         statements.append(f"ALTER TABLE {name} ADD PRIMARY KEY ({name_list(primary_key)})")
     return tuple(statements)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,7 +11,6 @@ import pytest
 
 import bulkio
 from bulkio import aio
-from bulkio.cli.exits import Exit
 from servers import connect, fetch
 
 if TYPE_CHECKING:
@@ -58,14 +56,9 @@ def stop_after(rows: int) -> Callable[[bulkio.Progress], None]:
     return watch
 
 
-def load(path: Path, dsn: str, *, stop: int | None = None, **options: Any) -> bulkio.LoadReport:
-    """Load by chunks, one after the other, and perhaps not to the end."""
-    given = {"commit": "chunk", "chunk_bytes": 1, "load_id": "night", "driver": "psycopg", **options}
-    if stop is None:
-        return bulkio.load(path, "t", dsn, **given)
-    with pytest.raises(Stop):
-        bulkio.load(path, "t", dsn, progress=stop_after(stop), **given)
-    raise AssertionError
+def load(path: Path, dsn: str, **options: Any) -> bulkio.LoadReport:
+    """Load by chunks, one after the other."""
+    return bulkio.load(path, "t", dsn, **{"commit": "chunk", "chunk_bytes": 1, "load_id": "night", **options})
 
 
 def interrupted(path: Path, dsn: str, **options: Any) -> bulkio.LoadRecord:
@@ -211,7 +204,7 @@ def test_restart_begins_a_hidden_load_anew(one_dsn: str, path: Path) -> None:
     """Even with another file; an append whose chunks are stored cannot."""
     make_table(one_dsn)
     interrupted(path, one_dsn, mode="upsert")
-    write(path, {1: "one", **NEW})
+    write(path, {**NEW, 1: "one"})
     assert bulkio.load(path, "t", one_dsn, mode="upsert", load_id="night", restart=True).rows == ROWS
     assert stored(one_dsn) == {**NEW, 1: "one"}
     assert left(one_dsn) == []
@@ -350,27 +343,7 @@ def end_lock(dsn: str) -> None:
     """Terminate the session that holds a load's lock, if it is there still."""
     with connect(dsn) as conn:
         conn.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory'"
-            " AND mode = 'ExclusiveLock' AND state = 'idle in transaction' AND query NOT LIKE '%chunks%'"
+            "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND state = 'idle in transaction'"
+            " AND query NOT LIKE '%chunks%'"
         )
-
-
-def test_the_program_goes_on(one_dsn: str, path: Path, bulkio_program: Any) -> None:
-    """Exit code 3, then `loads list`, `loads show` and `loads resume`."""
-    make_table(one_dsn)
-    with connect(one_dsn) as conn:
-        conn.execute("INSERT INTO t VALUES (1500, 'mine')")
-    common = ("--dsn", one_dsn)
-    done = bulkio_program("load", path, "t", "--commit", "chunk", "--chunk-bytes", "1", "--load-id", "night", *common)
-    assert done.code == Exit.RESUMABLE
-    assert "7 of its 10 chunks are stored" in done.err
-    listed = bulkio_program("loads", "list", *common)
-    assert "night  7 of 10 chunks  1,400  append  public.t" in listed.out
-    shown = json.loads(bulkio_program("loads", "show", "night", "--json", *common).out)
-    assert (shown["state"], shown["stored_chunks"], shown["work"]["chunks"]) == ("running", 7, 10)
-    with connect(one_dsn) as conn:
-        conn.execute("DELETE FROM t WHERE v = 'mine'")
-    resumed = bulkio_program("loads", "resume", "night", *common)
-    assert resumed.code == 0, resumed.err
-    assert resumed.out.startswith("loaded 2,000 rows into public.t")
-    assert stored(one_dsn) == NEW

@@ -62,7 +62,7 @@ def plan_sharing(
         return Sharing("chunks", min(workers, chunks), is_hidden=not appends)
     if workers == 1:
         return ONE
-    why = "the source is read in one piece" if chunks == 1 else _why_one(request, plan, facts)
+    why = _why_one(request, plan, facts) or ("the source is read in one piece" if chunks == 1 else "")
     if not why and appends:
         why = _why_not_prepared(facts, min(workers, chunks))
     if why:

@@ -230,6 +230,57 @@ def test_a_role_that_may_not_create_tables(one_server: TestServer, one_dsn: str,
             conn.execute("DROP OWNED BY plain; DROP ROLE plain")
 
 
+def test_staged_rows_are_for_nobody_else(one_dsn: str, path: Path) -> None:
+    """Whatever the default privileges give to others."""
+    make_table(one_dsn, {})
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE ROLE reader; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reader")
+    seen: list[object] = []
+
+    def look(progress: bulkio.Progress) -> None:
+        if progress.rows > ROWS // 2 and not seen:
+            [(name,)] = fetch(one_dsn, "SELECT relname FROM pg_class WHERE relname LIKE 'bulkio_staging%'")
+            with connect(one_dsn) as conn:
+                conn.execute("SET ROLE reader")
+                seen.append(conn.execute(f"SELECT count(*) FROM {name}").fetchall())
+
+    try:
+        load(path, one_dsn, mode="upsert", progress=look)
+        assert seen == [[(0,)]]
+    finally:
+        with connect(one_dsn) as conn:
+            conn.execute("ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM reader; DROP OWNED BY reader")
+            conn.execute("DROP ROLE reader")
+
+
+class Stop(Exception):  # noqa: N818 - a signal
+    """The load is to end here."""
+
+
+def test_an_unlogged_load_begins_anew(one_dsn: str, path: Path) -> None:
+    """What was stored may be gone: it is not counted on; and chunks for themselves cannot be unlogged."""
+    make_table(one_dsn, BEFORE)
+
+    def stop(progress: bulkio.Progress) -> None:
+        if progress.rows > ROWS // 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        load(path, one_dsn, mode="upsert", unlogged=True, load_id="night", progress=stop)
+    record = bulkio.show_load("night", one_dsn)
+    assert (record.state, record.stored_chunks > 0) == ("running", True)
+    kinds = fetch(one_dsn, "SELECT relpersistence::text FROM pg_class WHERE relname LIKE 'bulkio_staging%'")
+    assert kinds == [("u",)]
+    with connect(one_dsn) as conn:  # as a crash would
+        [(name,)] = fetch(one_dsn, "SELECT relname FROM pg_class WHERE relname LIKE 'bulkio_staging%'")
+        conn.execute(f"TRUNCATE {name}")
+    assert load(path, one_dsn, mode="upsert", unlogged=True, load_id="night").rows == ROWS
+    assert stored(one_dsn) == BEFORE | NEW
+    assert_nothing_is_left(one_dsn)
+    with pytest.raises(bulkio.ConfigError, match="a crash empties what is unlogged=True, so that nothing could go on"):
+        load(path, one_dsn, mode="upsert", unlogged=True, commit="chunk")
+
+
 def test_a_source_in_one_piece(one_dsn: str) -> None:
     """An object is read once, in its order."""
     make_table(one_dsn, {})
@@ -293,8 +344,9 @@ def test_the_number_of_chunks() -> None:
     request = LoadRequest("a", "t", workers=2)
     assert wanted_chunks(request, None, 8) == 1
     assert wanted_chunks(request, 1000, 8) == 1
-    assert wanted_chunks(request, 100 << 20, 8) == 8
-    assert wanted_chunks(request, 1 << 30, 8) == 16
+    assert wanted_chunks(request, 5 << 20, 8) == 5
+    assert wanted_chunks(request, 100 << 20, 8) == 16
+    assert wanted_chunks(request, 10 << 30, 8) == 160
     assert wanted_chunks(replace(request, workers=1), 100 << 20, 8) == 2
 
 

@@ -24,7 +24,7 @@ __all__ = ["plan_sharing", "wanted_chunks", "wants_sharing"]
 #: bytes of files below which a chunk does not pay, unless it was asked for
 _LEAST_BYTES = 1 << 20
 #: chunks for each worker, at least, so that none is idle for long while the last one works
-_CHUNKS_A_WORKER = 4
+_CHUNKS_A_WORKER = 8
 #: bytes of files for each worker that auto takes: a smaller load is over before a second one has begun
 _AUTO_BYTES = 32 << 20
 #: workers that auto takes for a table with a unique key, whose index they wait for

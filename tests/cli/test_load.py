@@ -33,6 +33,21 @@ def test_load_says_what_it_did(bulkio: Program, orders: Path) -> None:
     assert re.fullmatch(RESULT + "; the table already had 1,000 rows\n", second.out)
 
 
+def test_a_load_that_waits_says_for_whom(bulkio: Program, db: psycopg.Connection, orders: Path) -> None:
+    """After three seconds, on stderr; the load goes on."""
+    assert bulkio("load", orders, "orders").code == 0
+    db.execute("BEGIN; LOCK TABLE orders")
+    waiting = bulkio.start("load", orders, "orders")
+    assert waiting.stderr is not None
+    told = waiting.stderr.readline()
+    db.execute("ROLLBACK")
+    holder = rf"held by process {db.info.backend_pid} \(role bulkio, idle in transaction for \d+ s: BEGIN; LOCK TABLE"
+    assert re.match(rf"the load has waited \d+ s for a lock on table public\.orders, {holder} orders\)\n", told)
+    done = bulkio.finish(waiting)
+    assert (done.code, done.err) == (0, "")
+    assert "the table already had 1,000 rows" in done.out
+
+
 @pytest.mark.parametrize(
     ("driver", "method"), [("asyncpg", "csv"), ("psycopg", "binary"), ("psycopg", "records")], ids=str
 )

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ import pytest
 import bulkio
 from bulkio.server.account import own_account, service_account
 from bulkio.server.postmaster import alive
+from bulkio.transfer import monitor
 from gaps import lacking
 from servers import fetch
 
@@ -108,3 +110,21 @@ def test_a_load_with_an_id_needs_one_connection(dsn: str, pooled: str, driver: s
         assert report.already == already
     assert fetch(dsn, "SELECT count(*) FROM public.t") == [(4,)]
     assert fetch(dsn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_load_that_waits_needs_one_connection(
+    dsn: str, pooled: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its monitor waits for a second one in the pool's queue until the load has ended, and nobody waits for it."""
+    monkeypatch.setattr(monitor, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(monitor, "POLL_S", 0.05)
+    with psycopg.connect(dsn) as holder:
+        holder.execute("CREATE TABLE t (id int)")
+        holder.commit()
+        holder.execute("LOCK TABLE t")
+        threading.Timer(1, holder.commit).start()
+        started = time.monotonic()
+        assert bulkio.load(ROWS.select(["id"]), "t", pooled, driver=driver).rows == 2
+        assert time.monotonic() - started < WAIT_S / 4
+    assert bulkio.load(ROWS.select(["id"]), "t", pooled, driver=driver).rows == 2

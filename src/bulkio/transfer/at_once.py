@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bulkio import sql
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.rows_before import rows_before
-from bulkio.transfer.send import Sender, Tally
+from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit, server_judge
 from bulkio.transfer.storing import store
 
@@ -36,7 +36,7 @@ async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, 
         before = await rows_before(session, plan)
         await run_before(session, plan)
         tally = Tally(plan)
-        _, changes = await store(session, plan, Sender(plan, attempt.source, tally))
+        _, changes = await store(session, plan, attempt.sender(session, plan, tally))
         await run_after(session, plan)
         tally.end()
         report = attempt.report(session, plan, tally, changes, sharing=sharing, lifted=begun.lifted, rows_before=before)

@@ -12,6 +12,7 @@ from bulkio.files.shape import ShapedSource
 from bulkio.plan import ONE, privileges_of
 from bulkio.transfer.planning import make_plan
 from bulkio.transfer.report import LoadReport
+from bulkio.transfer.send import Sender
 from bulkio.transfer.session import open_session, transaction
 from bulkio.transfer.shape import shaped
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 
     from bulkio.options import LoadRequest
     from bulkio.plan import LoadPlan, Sharing
-    from bulkio.protocols import Session, Source
+    from bulkio.protocols import Chunk, Session, Source
     from bulkio.transfer.merge import Changes
+    from bulkio.transfer.monitor import Monitor, Watched
     from bulkio.transfer.send import Tally
     from bulkio.transfer.session import Transaction
 
@@ -37,8 +39,11 @@ class Attempt:
     opened: Source
     #: mark of all tries of one call, against those of others
     run: str
+    monitor: Monitor
     started: float = field(default_factory=time.perf_counter)
     _shaped: Source | None = None
+    #: what is watched of each session: its latest transaction
+    _watched: dict[Session, Watched] = field(default_factory=dict)
 
     @property
     def source(self) -> Source:
@@ -46,13 +51,28 @@ class Attempt:
         return self.opened if self._shaped is None else self._shaped
 
     @asynccontextmanager
-    async def transaction(self, session: Session) -> AsyncIterator[Transaction]:
-        """Begin a transaction of the load's; it is rolled back at the end unless the body has committed."""
+    async def transaction(
+        self, session: Session, name: str = "the load", *, holds_to_end: bool = False
+    ) -> AsyncIterator[Transaction]:
+        """Begin a transaction of the load's; it is rolled back at the end unless the body has committed.
+
+        It is watched by the monitor under this name; `holds_to_end` as `Monitor.watch` has it.
+        """
         request = self.request
         async with transaction(
             session, read_only=False, lock_timeout=request.lock_timeout, privileges=privileges_of(request)
         ) as begun:
-            yield begun
+            with self.monitor.watch(begun.pid, name, holds_to_end=holds_to_end) as watched:
+                self._watched[session] = watched
+                yield begun
+
+    def sender(
+        self, session: Session, plan: LoadPlan, tally: Tally, chunk: Chunk | None = None, number: str = ""
+    ) -> Sender:
+        """Make a sender for a session that is in a transaction; the monitor sees by it whether rows travel."""
+        sender = Sender(plan, self.source, tally, chunk, number)
+        self._watched[session].pulse = lambda: (sender.rows, sender.bytes)
+        return sender
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Session]:

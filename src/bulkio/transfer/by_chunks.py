@@ -27,7 +27,7 @@ from bulkio.transfer.records import LoadWork
 from bulkio.transfer.replacing import final_names, finish_replacement
 from bulkio.transfer.resume import resume_facts
 from bulkio.transfer.rows_before import rows_before
-from bulkio.transfer.send import Sender, Tally
+from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit, commit_part
 from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, recount
 
@@ -188,13 +188,13 @@ class _Load:
     async def _store(self, session: Session, chunk: Chunk) -> None:
         """Store one chunk, unless another run has done it meanwhile."""
         plan = self.lasting.plan
-        async with self.attempt.transaction(session):
+        async with self.attempt.transaction(session, f"the worker of chunk {chunk.number + 1}"):
             await session.fetch(statements.WATCH_CLIENT)
             if await self.claim.has_chunk(session, chunk.number):
                 await session.execute(sql.ROLLBACK)
             else:
                 await self._lock(session)
-                sender = Sender(plan, self.attempt.source, self.tally, chunk, self.lasting.number)
+                sender = self.attempt.sender(session, plan, self.tally, chunk, self.lasting.number)
                 copied = await sender.run(session)
                 self._compare(chunk, copied, sender.rows)
                 if self.lasting.place is None:

@@ -30,6 +30,7 @@ from bulkio.plan import (
 from bulkio.transfer.at_once import load_at_once
 from bulkio.transfer.attempt import Attempt
 from bulkio.transfer.claim import Unfinished, foretell, make_claim
+from bulkio.transfer.monitor import Monitor, watching
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.send import open_to_load
 from bulkio.transfer.session import open_session, transaction
@@ -54,14 +55,15 @@ async def load(request: LoadRequest) -> LoadReport:
     refuse_stray_options(request)
     plan_around(request)  # what cannot run is refused before anything is tried
     retries = Retries(request)
-    return await retries.run(partial(_try, request, retries, str(uuid4())))
+    async with watching(request) as monitor:
+        return await retries.run(partial(_try, request, retries, str(uuid4()), monitor))
 
 
-async def _try(request: LoadRequest, retries: Retries, run: str) -> LoadReport:
+async def _try(request: LoadRequest, retries: Retries, run: str, monitor: Monitor) -> LoadReport:
     """Try once; `run` tells all tries of one call from other runs."""
     async with _opened(request) as source:
         retries.reads_once = source.reads_once
-        attempt = Attempt(request, source, run)
+        attempt = Attempt(request, source, run, monitor)
         async with open_session(request.dsn, request) as session:
             report = await _load(session, attempt)
     return report if report.already else replace(report, seconds=time.perf_counter() - attempt.started)
@@ -93,7 +95,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
             privileges=privileges_of(request),
         ),
     ):
-        attempt = Attempt(request, opened, "")
+        attempt = Attempt(request, opened, "", Monitor(request))
         plan, _ = await foresee(session, attempt)
         done = await foretell(session, attempt.source, request)
         plan = await _with_slow_notes(session, plan)

@@ -25,7 +25,7 @@ from bulkio.transfer.merge import Changes
 from bulkio.transfer.records import LoadWork
 from bulkio.transfer.resume import resume_facts
 from bulkio.transfer.rows_before import rows_before
-from bulkio.transfer.send import Sender, Tally
+from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit
 from bulkio.transfer.settle import settle
 from bulkio.transfer.storing import advance_sequences, compare_counts
@@ -69,7 +69,8 @@ async def load_in_two_phases(
     report = None
     try:
         async with AsyncExitStack() as stack:
-            begun = await stack.enter_async_context(_transaction(leader, attempt, claim))
+            attempt.monitor.own_gids = _gids(claim)
+            begun = await stack.enter_async_context(_transaction(leader, attempt, claim, 1))
             plan = await attempt.plan(leader)
             before = await rows_before(leader, plan)
             control = await stack.enter_async_context(attempt.connection())
@@ -106,9 +107,9 @@ async def load_in_two_phases(
 
 
 @asynccontextmanager
-async def _transaction(session: Session, attempt: Attempt, claim: Claim) -> AsyncIterator[Transaction]:
+async def _transaction(session: Session, attempt: Attempt, claim: Claim, number: int) -> AsyncIterator[Transaction]:
     """Begin a transaction that will be prepared; as long as it lives, in a session or prepared, it has its lock."""
-    async with attempt.transaction(session) as begun:
+    async with attempt.transaction(session, f"worker {number}", holds_to_end=True) as begun:
         await session.fetch(statements.WATCH_CLIENT)
         await session.fetch(statements.lock_work(claim.schema, claim.load_id, alone=False))
         yield begun
@@ -121,9 +122,9 @@ async def _more(
 
     Somebody who waits for the table waits for the first of them, and the others would wait for him.
     """
-    for _ in range(count):
+    for number in range(2, count + 2):
         session = await stack.enter_async_context(attempt.connection())
-        await stack.enter_async_context(_transaction(session, attempt, claim))
+        await stack.enter_async_context(_transaction(session, attempt, claim, number))
         [(setting,)] = await session.fetch(sql.LOCK_TIMEOUT_MS)
         limit = int(str(setting))
         await session.execute(f"SET LOCAL lock_timeout = {min(limit or _LOCK_MS, _LOCK_MS):d}")
@@ -155,22 +156,26 @@ async def _send_some(
     session: Session, attempt: Attempt, plan: LoadPlan, todo: Iterator[Chunk], tally: Tally, stored: list[int]
 ) -> None:
     for chunk in todo:
-        stored.append(await Sender(plan, attempt.source, tally, chunk).run(session))
+        stored.append(await attempt.sender(session, plan, tally, chunk).run(session))
 
 
 async def _prepare(workers: Sequence[Session], claim: Claim) -> None:
     """Prepare each worker's transaction, all at once: the server flushes its log for each."""
-    prefix = f"{statements.prefix_of(claim.schema, claim.load_id)}{claim.run.replace('-', '')}"
     try:
         async with flow.task_group() as group:
             for number, session in enumerate(workers, 1):
-                group.start_soon(session.execute, two_phase.prepare(f"{prefix}:{number}"))
+                group.start_soon(session.execute, two_phase.prepare(f"{_gids(claim)}{number}"))
     except ConnectError:
         raise
     except DriverError as error:
         if error.sqlstate in _REFUSED:
             raise NotPrepared(error.args[0]) from error
         raise
+
+
+def _gids(claim: Claim) -> str:
+    """Return what the names of this run's prepared transactions begin with."""
+    return f"{statements.prefix_of(claim.schema, claim.load_id)}{claim.run.replace('-', '')}:"
 
 
 async def _decide(attempt: Attempt, claim: Claim, report: LoadReport) -> LoadReport:

@@ -97,7 +97,7 @@ races: $(READY) ## Let two loads of each mode run at once, 200 times each
 	RACES=100 $(PY) -m pytest -q tests/transfer/test_modes_model.py -k two_runs $(ARGS)
 
 faults: $(READY) ## Break loads in every way, in every mode, on every driver and server
-	FAULTS=all $(PY) -m pytest -q tests/faults/test_faults.py $(ARGS)
+	FAULTS=all $(PY) -m pytest -q tests/faults/test_faults.py tests/faults/test_worker_faults.py $(ARGS)
 
 # KILL_SEED=… repeats a run, whose seed it has printed.
 kill-points: $(READY) ## Kill loads of each mode at 100 random moments, and run them again until they are done

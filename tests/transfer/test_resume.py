@@ -200,6 +200,27 @@ def test_a_table_that_has_changed_is_refused(one_dsn: str, path: Path, change: s
         bulkio.resume_load("night", one_dsn)
 
 
+def test_a_refusal_to_go_on_leaves_what_is_stored(one_dsn: str, path: Path) -> None:
+    """Nor does it say that the load went on."""
+    make_table(one_dsn)
+    interrupted(path, one_dsn, mode="upsert")
+    with connect(one_dsn) as conn:
+        conn.execute("ALTER TABLE t ADD x int")
+        conn.execute("ALTER TABLE t ALTER v TYPE varchar(30)")
+    with pytest.raises(bulkio.LedgerError, match="cannot go on: the table") as caught:
+        bulkio.resume_load("night", one_dsn)
+    assert not isinstance(caught.value, bulkio.LoadUnfinished)
+    with connect(one_dsn) as conn:
+        conn.execute("ALTER TABLE t RENAME TO u")
+    with pytest.raises(bulkio.BulkioError):
+        bulkio.resume_load("night", one_dsn)
+    with connect(one_dsn) as conn:
+        conn.execute("ALTER TABLE u ALTER v TYPE text")
+        conn.execute("ALTER TABLE u RENAME TO t")
+    assert bulkio.resume_load("night", one_dsn).rows == ROWS
+    assert stored(one_dsn) == NEW
+
+
 def test_restart_begins_a_hidden_load_anew(one_dsn: str, path: Path) -> None:
     """Even with another file; an append whose chunks are stored cannot."""
     make_table(one_dsn)

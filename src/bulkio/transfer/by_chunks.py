@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bulkio import flow, sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import find_sharing, find_table
-from bulkio.errors import BulkioError, CountError, DriverError, LedgerError, LoadRunning, LoadUnfinished
+from bulkio.errors import BulkioError, CountError, DriverError, LedgerError, LoadRunning, LoadUnfinished, OutcomeUnknown
 from bulkio.flow import shelter
 from bulkio.plan import plan_lasting
 from bulkio.show import show_name, show_option
@@ -66,7 +66,7 @@ async def load_by_chunks(
         await load.store()
         return await load.finish(control)
     except BaseException as error:
-        if isinstance(error, BulkioError) and not isinstance(error, LoadRunning) and load.is_begun:
+        if isinstance(error, BulkioError) and not isinstance(error, LoadRunning | OutcomeUnknown) and load.is_begun:
             raise await shelter.finish(load.give_up(error)) from error
         if load.is_begun and not isinstance(error, BulkioError):
             await shelter.finish(load.leave())
@@ -81,7 +81,7 @@ class _Load:
         self.claim = claim
         self.sharing = sharing
         self.chunks = chunks
-        #: True once the load has a row in the ledger
+        #: True once the load has a row in the ledger, and it is known what is stored
         self.is_begun = False
         #: chunks that are stored, by this run and those before it
         self.stored: set[int] = set()
@@ -125,12 +125,11 @@ class _Load:
         Raises:
             LedgerError: it would not.
         """
-        self.is_begun = True
         async with self.attempt.transaction(session) as begun:
             self._lifted = begun.lifted
             await self._plan(session)
             work = record.work or LoadWork()
-            if (work.digest, work.oid) != (self._digest(), self._oid):
+            if (work.digest, work.oid) != self._fit():
                 raise LedgerError(
                     f"{self.claim.name} cannot go on: the table, or how the source is cut, is not what it was when"
                     f" {record.stored_chunks} of its {work.chunks} chunks were stored"
@@ -138,6 +137,7 @@ class _Load:
                     load_id=self.claim.load_id,
                 )
             await self._read_stored(session)
+            self.is_begun = True
             await session.execute(sql.ROLLBACK)
 
     async def _plan(self, session: Session) -> None:
@@ -154,14 +154,16 @@ class _Load:
         self.stored = {chunk for chunk, _, _ in found}
         self._tally = Tally(self.lasting.plan, sum(rows for _, rows, _ in found), sum(size for _, _, size in found))
 
-    def _digest(self) -> str:
-        return f"{self.lasting.digest} {statements.digest_of(repr(self.chunks))}"
+    def _fit(self) -> tuple[str, int]:
+        """Return what stored chunks must have in common with those to come: the plan and the cut, and the table."""
+        return f"{self.lasting.digest} {statements.digest_of(repr(self.chunks))}", self._oid
 
     def _work(self) -> LoadWork:
+        digest, oid = self._fit()
         return LoadWork(
             chunks=len(self.chunks),
-            digest=self._digest(),
-            oid=self._oid,
+            digest=digest,
+            oid=oid,
             place=self.lasting.place or (),
             unlogged=self.attempt.request.unlogged and self.lasting.place is not None,
             **resume_facts(self.attempt.request, self.attempt.opened),
@@ -239,9 +241,9 @@ class _Load:
                 )
             await self._read_stored(session)
             self._refuse_missing()
-            before = self.lasting.digest
+            before = self._fit()
             await self._plan(session)
-            if self.lasting.digest != before:
+            if self._fit() != before:
                 raise self._changed()
             tally, plan = self.tally, self.lasting.plan
             compare_counts(plan, tally.rows, tally.rows)

@@ -39,7 +39,7 @@ from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.records import LoadRecord
 from bulkio.transfer.report import ExportReport, LoadReport
-from bulkio.transfer.resume import resumed
+from bulkio.transfer.resume import resume_load as _resume_load
 
 __all__ = [
     "BatchStream",
@@ -143,7 +143,7 @@ async def resume_load(request: ResumeRequest) -> LoadReport:
         LoadUnfinished: it is still not done.
         And whatever `load` raises.
     """
-    return await _load(await resumed(request))
+    return await _resume_load(request)
 
 
 @taking(RecordRequest)

@@ -369,6 +369,32 @@ def test_workers_that_wait_for_each_other_for_ever_end_the_load(table: str, driv
 
 
 @each_driver
+def test_a_worker_behind_somebody_who_waits_for_a_sibling_ends_the_load(table: str, driver: str) -> None:
+    """An ALTER TABLE between two workers: it waits for the first, and the second waits for it."""
+    request = LoadRequest(ROWS, "t", table, driver=driver)
+    done = threading.Event()
+
+    def alter(_: object) -> None:
+        threading.Thread(target=alter_table, args=(table, done)).start()
+        time.sleep(0.3)
+
+    words = (
+        r"worker 2 \(process \d+\) waits behind process \d+, which waits for a lock on table public.t, held until the"
+        r" whole load ends by worker 1 of this load, .*: none of them would ever end. Load again, or with one worker"
+    )
+    with ends_within(20), pytest.raises(bulkio.DriverError, match=words) as caught:
+        asyncio.run(two_workers(request, holds_to_end=True, then=alter))
+    assert caught.value.retryable
+    assert done.wait(10)
+
+
+def alter_table(dsn: str, done: threading.Event) -> None:
+    with connect(dsn) as conn:
+        conn.execute("ALTER TABLE t ADD x int")
+    done.set()
+
+
+@each_driver
 def test_a_worker_that_commits_by_itself_is_waited_for(
     table: str, driver: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,10 +12,11 @@ import pytest
 
 import bulkio
 from bulkio import aio
+from bulkio.transfer import two_phase
 from servers import connect, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ROWS = 2_000
@@ -315,13 +317,66 @@ def test_a_cancelled_load_says_how_to_go_on(one_dsn: str, path: Path, caplog: py
     assert stored(one_dsn) == NEW
 
 
+@contextmanager
+def unsettled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lose the connection whenever a load would end its prepared transactions."""
+
+    async def lose(*_: object) -> str:
+        raise bulkio.ConnectError("the network is down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(two_phase, "settle", lose)
+        yield
+
+
+@pytest.mark.parametrize("load_id", ["night", None])
+def test_a_load_that_is_decided_is_committed_by_whoever_comes(
+    one_dsn: str, path: Path, load_id: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost between the decision and COMMIT PREPARED: nothing is visible, and nothing is lost."""
+    make_table(one_dsn)
+
+    with unsettled(monkeypatch), pytest.raises(bulkio.LoadUnfinished) as caught:
+        bulkio.load(path, "t", one_dsn, workers=2, chunk_bytes=1, load_id=load_id)
+    name = str(caught.value.load_id)
+    assert "is decided, and not all of its transactions are committed yet (the network is down): load again" in str(
+        caught.value
+    )
+    assert (stored(one_dsn), bulkio.show_load(name, one_dsn).state) == ({}, "committing")
+    with pytest.raises(bulkio.LedgerError, match=r"has appended 2,000 rows to public\.t: forgotten, a retry would add"):
+        bulkio.forget_load(name, one_dsn)  # it has settled that
+    assert stored(one_dsn) == NEW
+    assert bulkio.resume_load(name, one_dsn).rows == ROWS
+    assert fetch(one_dsn, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()") == []
+
+
+def test_resume_commits_what_is_decided(one_dsn: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its source, which is gone; and what is not decided it loads again."""
+    make_table(one_dsn)
+
+    with unsettled(monkeypatch), pytest.raises(bulkio.LoadUnfinished):
+        bulkio.load(path, "t", one_dsn, workers=2, chunk_bytes=1)
+    [record] = bulkio.list_loads(one_dsn)
+    source = path.read_bytes()
+    path.unlink()
+    assert bulkio.resume_load(record.load_id, one_dsn).rows == ROWS
+    assert stored(one_dsn) == NEW
+    path.write_bytes(source)
+    with connect(one_dsn) as conn:
+        conn.execute("TRUNCATE t")
+    with unsettled(monkeypatch), pytest.raises(Stop):
+        bulkio.load(path, "t", one_dsn, workers=2, chunk_bytes=1, load_id="night", progress=stop_after(ROWS // 2))
+    assert bulkio.show_load("night", one_dsn).state == "preparing"
+    assert bulkio.resume_load("night", one_dsn).rows == ROWS
+    assert stored(one_dsn) == NEW
+
+
 def test_what_cannot_be_resumed(one_dsn: str, path: Path) -> None:
     """Each says why."""
     with pytest.raises(bulkio.LedgerError, match="the ledger has no load 'night'"):
         bulkio.resume_load("night", one_dsn)
     bulkio.load(path, "u", one_dsn, load_id="whole")
-    with pytest.raises(bulkio.LedgerError, match="load 'whole' is done: there is nothing to resume"):
-        bulkio.resume_load("whole", one_dsn)
+    assert bulkio.resume_load("whole", one_dsn).already
     table = pq.read_table(path)
     make_table(one_dsn)
     options = {"commit": "chunk", "load_id": "night", "source_version": "1"}

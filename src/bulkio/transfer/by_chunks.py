@@ -25,7 +25,7 @@ from bulkio.transfer import ledger
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.records import LoadWork
 from bulkio.transfer.replacing import final_names, finish_replacement
-from bulkio.transfer.resume import resume_facts
+from bulkio.transfer.resumable import resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit, commit_part

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bulkio.sql import ledger as statements
 from bulkio.transfer import ledger
-from bulkio.transfer.settle import settle
+from bulkio.transfer.settle import TWO_PHASES, settle
 
 if TYPE_CHECKING:
     from bulkio.options import RecordRequest
@@ -28,7 +28,7 @@ async def forget_load(request: RecordRequest) -> LoadRecord:
         record = await ledger.known(session, request)
         if session is None:
             return record
-        if record.state in ("preparing", "committing", "aborting"):
+        if record.state in TWO_PHASES:
             if await settle(request, schema, load_id) == "aborting":
                 return record
             record = await ledger.known(session, request)

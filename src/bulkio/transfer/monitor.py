@@ -164,14 +164,25 @@ class Monitor:
 
     def _find_stuck(self, waits: Sequence[Wait]) -> None:
         """Make the error where some looks in a row have found a wait that never ends."""
-        stuck = {(wait.waiter, wait.blocker, wait.tag): wait for wait in self._own(waits) if self._never_ends(wait)}
+        found = [(wait, self._cause(wait, waits)) for wait in self._own(waits)]
+        stuck = {(wait.waiter, wait.blocker, wait.tag): cause for wait, cause in found if cause is not None}
         self._stuck = {key: self._stuck.get(key, 0) + 1 for key in stuck}
-        for key, wait in stuck.items():
+        for key, cause in stuck.items():
             if self._stuck[key] >= STUCK_LOOKS:
-                self.failure = DriverError(self._complaint(wait))
+                self.failure = DriverError(self._complaint(key[0], cause), retryable=cause.waiter != key[0])
 
     def _own(self, waits: Sequence[Wait]) -> list[Wait]:
         return [wait for wait in waits if wait.waiter in self._watched]
+
+    def _cause(self, wait: Wait, waits: Sequence[Wait], seen: frozenset[int] = frozenset()) -> Wait | None:
+        """Return the wait that never ends: this one, or one of somebody else's that this one waits behind."""
+        if self._never_ends(wait):
+            return wait
+        if wait.blocker in self._watched or wait.blocker in seen:
+            return None
+        seen |= {wait.blocker}
+        behind = (self._cause(other, waits, seen) for other in waits if other.waiter == wait.blocker)
+        return next((cause for cause in behind if cause is not None), None)
 
     def _never_ends(self, wait: Wait) -> bool:
         """Tell whether what is waited for ends only after the one who waits."""
@@ -206,9 +217,15 @@ class Monitor:
             return "a worker"
         return self._watched[wait.blocker].name if wait.blocker in self._watched else None
 
-    def _complaint(self, wait: Wait) -> str:
-        waiter = f"{self._watched[wait.waiter].name} (process {wait.waiter})"
+    def _complaint(self, waiter_pid: int, wait: Wait) -> str:
+        waiter = f"{self._watched[waiter_pid].name} (process {waiter_pid})"
         holder = wait.show_blocker(self._blocker_name(wait))
+        if wait.waiter != waiter_pid:
+            return (
+                f"{waiter} waits behind process {wait.waiter}, which waits for {wait.show_lock()}, held until the whole"
+                f" load ends by {holder}: none of them would ever end. Load again, or with one worker"
+                f" ({show_option('workers', 1)})"
+            )
         return (
             f"{waiter} waits for {wait.show_lock()}, held until the whole load ends by {holder}: neither would ever"
             " end. Rows of two chunks have the same key, or a trigger writes or locks the same thing for both: load"

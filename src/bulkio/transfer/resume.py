@@ -3,58 +3,49 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from bulkio.errors import LedgerError
-from bulkio.files import CsvFile, FileSource, FormattedFile
+from bulkio.files import CsvFile, FormattedFile
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.options import LoadRequest, fields_of
 from bulkio.quote import quote_ident
-from bulkio.show import printable, show_value
+from bulkio.show import show_value
 from bulkio.transfer import ledger
+from bulkio.transfer.load import load
+from bulkio.transfer.settle import TWO_PHASES, settle_if_dead
 
 if TYPE_CHECKING:
     from bulkio.choices import Mode
     from bulkio.options import ResumeRequest
-    from bulkio.protocols import Source
     from bulkio.transfer.records import LoadRecord
+    from bulkio.transfer.report import LoadReport
 
-__all__ = ["resume_facts", "resumed"]
-
-#: options that are not among a load's facts, and that another run takes over; never a DSN or a password
-_OPTIONS = (
-    "max_delete",
-    "if_empty",
-    "method",
-    "batch_rows",
-    "block_bytes",
-    "workers",
-    "commit",
-    "chunk_bytes",
-    "unlogged",
-)
+__all__ = ["resume_load"]
 
 
-def resume_facts(request: LoadRequest, source: Source) -> dict[str, Any]:
-    """Return what a `LoadWork` has for a run that knows nothing but the load's id."""
-    defaults = {each.name: each.default for each in fields_of(LoadRequest)}
-    values = {name: getattr(request, name) for name in _OPTIONS}
-    given = {name: value for name, value in values.items() if value != defaults[name]}
-    fmt = "csv" if isinstance(request.source, CsvFile) else getattr(request.source, "format", "")
-    paths = source.paths if isinstance(source, FileSource) and source.has_files else ()
-    if any(printable(path) != path for path in paths):
-        paths = ()  # JSON and the database may not hold the name as it is
-    return {"paths": paths, "format": fmt if isinstance(fmt, str) else "", "options": given}
-
-
-async def resumed(request: ResumeRequest) -> LoadRequest:
-    """Return the request of a load as it is recorded, to be loaded again under its id.
+async def resume_load(request: ResumeRequest) -> LoadReport:
+    """Go on with a load as it is recorded; return the report of one that is done.
 
     Raises:
         LedgerError: there is none of this id, or the ledger cannot tell what it was.
+        And whatever the load raises.
     """
     record = await ledger.show_load(request.record)
+    if record.state in TWO_PHASES:
+        state = await settle_if_dead(request, request.ledger_schema, request.load_id, waits=request.wait)
+        if state == "committing":
+            done = await ledger.show_load(request.record)
+            if done.report is not None:
+                return done.report
+    if record.state == "done" and record.report is not None:
+        return replace(record.report, already=True)
+    return await load(_resumed(request, record))
+
+
+def _resumed(request: ResumeRequest, record: LoadRecord) -> LoadRequest:
+    """Return the request of a load as it is recorded, to be loaded again under its id."""
     source = _source(record)
     known = {each.name for each in fields_of(LoadRequest)}
     options: dict[str, Any] = {name: value for name, value in record.facts.options.items() if name in known}
@@ -85,9 +76,7 @@ def _source(record: LoadRecord) -> object:
     """Return the files of a load, as `bulkio.load` takes them."""
     work = record.work
     name = f"load {show_value(record.load_id)}"
-    if work is None:
-        raise LedgerError(f"{name} is done: there is nothing to resume", load_id=record.load_id)
-    if not work.paths:
+    if work is None or not work.paths:
         raise LedgerError(
             f"{name}: the ledger does not tell where its source is: load it again with the same id",
             load_id=record.load_id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 
 from bulkio import sql
-from bulkio.errors import DriverError, LedgerError
+from bulkio.errors import DriverError, LedgerError, LoadRunning
 from bulkio.show import show_name, show_value
 from bulkio.sql import ledger as statements
 from bulkio.sql import two_phase
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import Session
 
-__all__ = ["SettleOptions", "settle"]
+__all__ = ["TWO_PHASES", "SettleOptions", "settle", "settle_if_dead"]
+
+#: states of a load whose transactions may be prepared
+TWO_PHASES = frozenset({"preparing", "committing", "aborting"})
+
 
 #: seconds to wait for the end of a load's transactions whose client is gone; the server looks each second
 _PATIENCE_S = 30.0
@@ -39,6 +43,22 @@ class SettleOptions(ConnectOptions, Protocol):
     @property
     def lock_timeout(self) -> str | None:
         """How long to wait for each lock."""
+
+
+async def settle_if_dead(request: SettleOptions, schema: str, load_id: str, *, waits: bool) -> str:
+    """Settle a load at which nobody is at work: whoever is has its lock. Returns and raises as `settle`.
+
+    Raises:
+        LoadRunning: somebody is, and this `waits` not.
+    """
+    async with (
+        open_session(request.dsn, request) as session,
+        transaction(session, read_only=False, lock_timeout=request.lock_timeout),
+        ledger.using(schema),
+    ):
+        if await session.fetch(statements.lock_load(schema, load_id, waits=waits)) == [(False,)]:
+            raise LoadRunning(f"another run is at work on load {show_value(load_id)}", load_id=load_id)
+        return await settle(request, schema, load_id)
 
 
 async def settle(request: SettleOptions, schema: str, load_id: str) -> str:

@@ -23,7 +23,7 @@ from bulkio.sql import ledger as statements
 from bulkio.sql import two_phase
 from bulkio.transfer.merge import Changes
 from bulkio.transfer.records import LoadWork
-from bulkio.transfer.resume import resume_facts
+from bulkio.transfer.resumable import resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit

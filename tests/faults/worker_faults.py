@@ -17,10 +17,12 @@ from fault_scene import CHUNKS, FAULTS, ROWS, Scene, proxied, run_client, strike
 
 import bulkio
 from bulkio.sql.ledger import lock_load
-from servers import connect, fetch
+from servers import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    import psycopg
 
     from lossy import Moment
 
@@ -144,16 +146,15 @@ def _two_runs(scene: Scene) -> None:
     assert isinstance(other, bulkio.LoadRunning) or other == bulkio.LoadReport.from_dict(report.as_dict()), other
 
 
-def end_lock_session(dsn: str) -> None:
-    """End the session that holds the lock of the load's id."""
+def end_lock_session(conn: psycopg.Connection) -> bool:
+    """End the session that holds the lock of the load's id; tell whether there was one."""
     key = lock_load("bulkio_ledger", "night", waits=True).partition("lock")[2].strip("()")
-    held = fetch(
-        dsn,
+    ended = conn.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
-        f" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        f" AND (classid::bigint << 32) | objid::bigint = {key}",
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        f" AND (classid::bigint << 32) | objid::bigint = {key}"
     )
-    assert held == [(True,)], held
+    return ended.fetchall() == [(True,)]
 
 
 def _taken_over(scene: Scene) -> None:
@@ -161,7 +162,8 @@ def _taken_over(scene: Scene) -> None:
     with _another_run(scene, wait=True) as (start, outcome):
 
         def strike() -> None:
-            end_lock_session(scene.dsn)
+            with connect(scene.dsn) as conn:
+                assert end_lock_session(conn)
             start()
 
         try:

@@ -29,8 +29,9 @@ TWO_PHASES = frozenset({"preparing", "committing", "aborting"})
 #: seconds to wait for the end of a load's transactions whose client is gone; the server looks each second
 _PATIENCE_S = 30.0
 _POLL_S = 0.1
-#: SQLSTATE undefined_object: somebody else has ended that transaction
-_GONE = "42704"
+#: SQLSTATE undefined_object and object_not_in_prerequisite_state: somebody else has ended that transaction, or is just
+#: ending it, by the same recorded state
+_ENDED = frozenset({"42704", "55000"})
 
 
 class SettleOptions(ConnectOptions, Protocol):
@@ -140,7 +141,7 @@ class _Settled:
         try:
             await self.session.execute(statement)
         except DriverError as error:
-            if error.sqlstate != _GONE:
+            if error.sqlstate not in _ENDED:
                 raise
 
     async def _is_alone(self) -> bool:

@@ -29,7 +29,8 @@ _LOCK = lock_load("bulkio_ledger", "night", waits=True).partition("lock")[2]
 #: phases by the statements that they are told by; the first one that is found counts
 _PHASES = {
     "PREPARE": r"^PREPARE TRANSACTION",
-    "COMMIT PREPARED": r"^COMMIT PREPARED",
+    "COMMIT PREPARED 1": r"^COMMIT PREPARED .*:1'",
+    "COMMIT PREPARED 2": r"^COMMIT PREPARED .*:2'",
     "ROLLBACK PREPARED": r"^ROLLBACK PREPARED",
     "decision": r"^UPDATE .* SET .*state = 'committing'.* WHERE",
     "abort": r"^UPDATE .* SET .*state = 'aborting'.* WHERE",

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from bulkio.catalog.definition import ColumnDefinition
+from bulkio.plan.indexes import IndexPlan, key_of
 from bulkio.plan.obstacles import refuse_obstacles
 from bulkio.quote import NAME_BYTES, qualified, quote_ident
 from bulkio.show import show_name
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Replacement", "plan_replacement"]
 
-_KEYS = {"p": "PRIMARY KEY", "u": "UNIQUE"}
 _IDENTITIES = {"a": "ALWAYS", "d": "BY DEFAULT"}
 _GENERATED = {"s": "STORED", "v": "VIRTUAL"}
 _NOT_VALID = " NOT VALID"
@@ -211,33 +211,9 @@ class _Builder:
         yield from self._grants()
 
     def _index(self, index: IndexDefinition) -> Iterator[str]:
+        key = key_of(index, self.definition.constraints)
         name = self._hidden_name(index.oid)
-        if index.tablespace:
-            yield sql.set_local("default_tablespace", index.tablespace)
-        key = next((one for one in self.definition.constraints if one.index == index.oid), None)
-        if key is not None and index.is_exclusion:
-            yield sql.add_constraint(self.hidden, name, key.definition)
-            if key.kind in _KEYS and index.options:  # the definition of a key does not tell them
-                yield f"ALTER INDEX {self._hidden_index(index)} SET ({sql.option_list(index.options)})"
-        else:
-            yield sql.create_index(name, self.hidden, index.tail or "", unique=index.is_unique)
-            if key is not None:
-                when = {"deferrable": key.deferrable, "deferred": key.deferred}
-                yield sql.add_key(self.hidden, _KEYS[key.kind], name, **when)
-        if index.tablespace:
-            yield sql.set_local("default_tablespace", "")
-        yield from self._index_settings(index, name)
-
-    def _index_settings(self, index: IndexDefinition, name: str) -> Iterator[str]:
-        actions = [f"CLUSTER ON {quote_ident(name)}"] if index.is_clustered else []
-        actions += [f"REPLICA IDENTITY USING INDEX {quote_ident(name)}"] if index.is_replica_identity else []
-        for action in actions:
-            yield sql.alter_table(self.hidden, [action])
-        for number, target in index.statistics:
-            yield f"ALTER INDEX {self._hidden_index(index)} ALTER COLUMN {number:d} SET STATISTICS {target:d}"
-
-    def _hidden_index(self, index: IndexDefinition) -> str:
-        return qualified(self.table.schema, self._hidden_name(index.oid))
+        return IndexPlan(index, key, self.table.schema, self.hidden_name, name).statements()
 
     def _hidden_sequence(self, sequence: SequenceDefinition) -> str:
         return qualified(sequence.schema, self._hidden_name(sequence.oid))
@@ -264,7 +240,6 @@ class _Builder:
 
     def _comments(self) -> Iterator[str]:
         definition, hidden = self.definition, self.hidden
-        keys = {one.index: self._hidden_name(one.index) for one in definition.constraints if one.index}
         comments = [
             (f"TABLE {hidden}", self.table.comment),
             *(
@@ -272,11 +247,10 @@ class _Builder:
                 for one in definition.columns
                 if one.name in self.names
             ),
-            *((f"INDEX {self._hidden_index(one)}", one.comment) for one in definition.indexes),
             *(
-                (f"CONSTRAINT {quote_ident(keys.get(one.index, one.name))} ON {hidden}", one.comment)
+                (f"CONSTRAINT {quote_ident(one.name)} ON {hidden}", one.comment)
                 for one in definition.constraints
-                if one.kind != "n" or one.needs[0] in self.names
+                if not one.index and (one.kind != "n" or one.needs[0] in self.names)
             ),
             *((f"SEQUENCE {self._hidden_sequence(one)}", one.comment) for one in self.identities),
         ]

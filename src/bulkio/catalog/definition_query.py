@@ -6,7 +6,7 @@ user's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from bulkio.catalog.definition import (
     ColumnDefinition,
@@ -18,11 +18,8 @@ from bulkio.catalog.definition import (
     StatisticsDefinition,
     TableDefinition,
 )
-from bulkio.catalog.question import Question
+from bulkio.catalog.question import Question, frozen, texts_where
 from bulkio.sql import SequenceOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 __all__ = [
     "column_definitions_query",
@@ -35,22 +32,7 @@ __all__ = [
     "table_definition_query",
 ]
 
-Fact = TypeVar("Fact")
-
 _CLASS = "'pg_catalog.pg_class'::pg_catalog.regclass"
-
-
-def _ask(fact: Callable[..., Fact], columns: Mapping[str, str], rest: str) -> Question[Fact]:
-    """Return a question whose answer may hold arrays, which drivers give as lists."""
-
-    def read(**values: object) -> Fact:
-        return fact(**{name: _frozen(value) for name, value in values.items()})
-
-    return Question(read, columns, rest)
-
-
-def _frozen(value: object) -> object:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _texts(expression: str) -> str:
@@ -101,7 +83,6 @@ _PUBLICATIONS = """ARRAY(
 
 def table_definition_query(oid: int) -> Question[TableDefinition]:
     """Ask for what is the table's own."""
-    oddities = ", ".join(f"CASE WHEN {condition} THEN '{text}' END" for text, condition in _ODDITIES.items())
     columns = {
         "oid": "c.oid::bigint",
         "schema": "n.nspname::pg_catalog.text",
@@ -121,7 +102,7 @@ def table_definition_query(oid: int) -> Question[TableDefinition]:
         "row_security": "c.relrowsecurity",
         "forces_row_security": "c.relforcerowsecurity",
         "replica_identity": "c.relreplident::pg_catalog.text",
-        "oddities": f"pg_catalog.array_remove(ARRAY[{oddities}], NULL) || {_PUBLICATIONS}",
+        "oddities": f"{texts_where(_ODDITIES)} || {_PUBLICATIONS}",
         "default_grantees": """ARRAY(
             SELECT DISTINCT CASE WHEN g.oid = 0 THEN '' ELSE pg_catalog.pg_get_userbyid(g.oid)::pg_catalog.text END
               FROM pg_catalog.pg_default_acl AS d,
@@ -136,7 +117,7 @@ def table_definition_query(oid: int) -> Question[TableDefinition]:
         FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.oid = {oid:d}
     """
-    return _ask(TableDefinition, columns, rest)
+    return Question(frozen(TableDefinition), columns, rest)
 
 
 def _tablespace(relation: str) -> str:
@@ -181,7 +162,7 @@ def column_definitions_query(oid: int) -> Question[ColumnDefinition]:
         LEFT JOIN pg_catalog.pg_attrdef AS e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
     """
-    return _ask(ColumnDefinition, columns, rest)
+    return Question(frozen(ColumnDefinition), columns, rest)
 
 
 # --- What is made of its columns ----------------------------------------------------------------------------
@@ -215,7 +196,7 @@ def index_definitions_query(oid: int) -> Question[IndexDefinition]:
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE i.indrelid = {oid:d} ORDER BY x.relname
     """
-    return _ask(IndexDefinition, columns, rest)
+    return Question(frozen(IndexDefinition), columns, rest)
 
 
 def _after(head: str, text: str) -> str:
@@ -260,7 +241,7 @@ def constraint_definitions_query(oid: int) -> Question[ConstraintDefinition]:
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE k.conrelid = {oid:d} AND k.contype <> 't' ORDER BY k.conname
     """
-    return _ask(ConstraintDefinition, columns, rest)
+    return Question(frozen(ConstraintDefinition), columns, rest)
 
 
 def hooks_query(oid: int) -> Question[Hook]:
@@ -284,7 +265,7 @@ def hooks_query(oid: int) -> Question[Hook]:
                 FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = {oid:d}) AS h
         ORDER BY h.kind, h.name
     """  # noqa: S608 - numbers and fixed words
-    return _ask(Hook, columns, rest)
+    return Question(frozen(Hook), columns, rest)
 
 
 def statistics_definitions_query(oid: int) -> Question[StatisticsDefinition]:
@@ -313,7 +294,7 @@ def statistics_definitions_query(oid: int) -> Question[StatisticsDefinition]:
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE s.stxrelid = {oid:d} ORDER BY m.nspname, s.stxname
     """
-    return _ask(StatisticsDefinition, columns, rest)
+    return Question(frozen(StatisticsDefinition), columns, rest)
 
 
 # --- What belongs to it -------------------------------------------------------------------------------------

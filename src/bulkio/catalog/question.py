@@ -10,9 +10,36 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import Row
 
-__all__ = ["Question"]
+__all__ = ["Question", "frozen", "texts_where"]
 
 Fact = TypeVar("Fact")
+
+
+def frozen(fact: Callable[..., Fact]) -> Callable[..., Fact]:
+    """Return a fact that takes arrays, which drivers give as lists, as tuples.
+
+    >>> frozen(dict)(names=["a", ["b"]])
+    {'names': ('a', ('b',))}
+    """
+
+    def read(**values: object) -> Fact:
+        return fact(**{name: _tuples(value) for name, value in values.items()})
+
+    return read
+
+
+def _tuples(value: object) -> object:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def texts_where(conditions: Mapping[str, str]) -> str:
+    """Return an expression: an array of those texts whose conditions hold.
+
+    >>> texts_where({"it is a partition": "c.relispartition"})
+    "pg_catalog.array_remove(ARRAY[CASE WHEN c.relispartition THEN 'it is a partition' END], NULL)"
+    """
+    cases = ", ".join(f"CASE WHEN {condition} THEN '{text}' END" for text, condition in conditions.items())
+    return f"pg_catalog.array_remove(ARRAY[{cases}], NULL)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,10 @@ PUBLISHED = "use mode='truncate', or mode='replace-where' with where='true', whi
             " ALTER TABLE app.t DISABLE TRIGGER ALL",
             ['triggers of constraint "fk" are not enabled in the usual way'],
         ),
+        (
+            "ALTER TABLE app.t ADD CONSTRAINT later UNIQUE (a) DEFERRABLE; ALTER TABLE app.t DISABLE TRIGGER ALL",
+            ['triggers of constraint "later" are not enabled in the usual way'],
+        ),
     ],
 )
 def test_what_cannot_be_carried_over_is_refused(

@@ -131,7 +131,7 @@ class ConstraintDefinition:
     is_validated: bool
     #: True if the server checks any rows at all
     is_enforced: bool
-    #: True if the triggers of a foreign key are disabled, or enabled for replicas too
+    #: True if the triggers of a foreign key or a deferrable key are disabled, or enabled for replicas too
     has_odd_triggers: bool
     #: True if it reads the whole row, by the table's name
     reads_rows: bool

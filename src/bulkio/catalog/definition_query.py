@@ -230,7 +230,7 @@ def constraint_definitions_query(oid: int) -> Question[ConstraintDefinition]:
         # the column is not there before PostgreSQL 18
         "is_enforced": "coalesce((pg_catalog.to_jsonb(k) ->> 'conenforced')::boolean, true)",
         "has_odd_triggers": """EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
-            WHERE t.tgconstraint = k.oid AND k.contype = 'f' AND t.tgisinternal AND t.tgenabled <> 'O')""",
+            WHERE t.tgconstraint = k.oid AND t.tgisinternal AND t.tgenabled <> 'O')""",
         "reads_rows": "coalesce(0 = ANY (k.conkey), false)",
         "comment": _comment("pg_constraint", "k.oid"),
         "needs": _needs(oid, "pg_constraint", "k.oid"),

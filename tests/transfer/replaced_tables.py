@@ -1,11 +1,24 @@
-"""Tables whose whole definition a replace has to carry over: one feature each, and one with all of them.
+"""Tables whose whole definition a load has to keep or carry over: one feature each, and one with all of them.
 
 The table is always app.t. A statement may name {r1} and {r2}, two roles.
 """
 
 from __future__ import annotations
 
-__all__ = ["ALL", "COMMON", "FEATURES", "NEW_FEATURES", "PLAIN"]
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from servers import connect, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import TestServer
+
+__all__ = ["ALL", "COMMON", "FEATURES", "NEW_FEATURES", "ROWS", "contents", "drop_roles", "dump", "make", "tablespace"]
 
 #: what every table here may use
 COMMON = """
@@ -108,3 +121,52 @@ ALL = (
     "grants", "comments", "replica identity full", "options", "column settings", "statistics", "cluster",
     "row security", "owner",
 )  # fmt: skip
+
+ROWS = (
+    "INSERT INTO app.t (id, a, b, d, n) OVERRIDING SYSTEM VALUE"
+    " VALUES (1, 1, 'x', '2026-01-01', 1.50), (2, 2, 'y', '2026-01-02', NULL)"
+)
+
+
+def make(dsn: str, roles: tuple[str, str], *features: str, rows: str = ROWS) -> None:
+    """Make app.t with features, and two rows in it."""
+    statements = ";".join(features).replace("{r1}", f'"{roles[0]}"').replace("{r2}", f'"{roles[1]}"')
+    with connect(dsn) as conn:
+        conn.execute(f"{COMMON};{PLAIN}")
+        conn.execute(rows)
+        if statements.strip(" ;"):
+            conn.execute(statements)
+
+
+def dump(server: TestServer, dsn: str) -> str:
+    """Return what the server's own pg_dump says of the database's schema; its random tokens are left out."""
+    done = subprocess.run([server.cluster.bin_dir / "pg_dump", "-s", dsn], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return re.sub(r"^\\(un)?restrict .*$", "", done.stdout, flags=re.MULTILINE)
+
+
+def contents(dsn: str) -> list[tuple[object, ...]]:
+    """Return the rows of app.t as text."""
+    return fetch(dsn, "SELECT t::text FROM app.t ORDER BY 1")
+
+
+def drop_roles(dsn: str, roles: tuple[str, str]) -> None:
+    """Drop the roles, with what they own."""
+    with connect(dsn) as conn:
+        for name in roles:
+            conn.execute(f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}"')
+
+
+@contextmanager
+def tablespace(dsn: str) -> Iterator[str]:
+    """Make a tablespace, which goes at the end with all of schema app."""
+    space = f"space_{time.time_ns()}"
+    with connect(dsn) as conn:
+        conn.execute("SET allow_in_place_tablespaces = on")
+        conn.execute(f"CREATE TABLESPACE {space} LOCATION ''")
+    try:
+        yield space
+    finally:
+        with connect(dsn) as conn:
+            conn.execute("DROP SCHEMA IF EXISTS app CASCADE")
+            conn.execute(f"DROP TABLESPACE {space}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from psycopg.conninfo import make_conninfo
-from replaced_tables import ALL, COMMON, FEATURES, NEW_FEATURES, PLAIN
+from replaced_tables import ALL, FEATURES, NEW_FEATURES, contents, drop_roles, dump, make, tablespace
 
 import bulkio
 from bulkio.transfer import replacing
@@ -30,41 +28,6 @@ if TYPE_CHECKING:
     from servers import TestServer
 
 DRIVERS = ["asyncpg", "psycopg"]
-ROWS = (
-    "INSERT INTO app.t (id, a, b, d, n) OVERRIDING SYSTEM VALUE"
-    " VALUES (1, 1, 'x', '2026-01-01', 1.50), (2, 2, 'y', '2026-01-02', NULL)"
-)
-
-
-@pytest.fixture
-def roles(server: TestServer) -> tuple[str, str]:
-    """Make two roles, which go with all that they own or were granted in the databases of this test."""
-    names = (f"One of {server.id}", f"two_of_{server.id}")
-    for name in names:
-        server.admin.execute(f'DROP ROLE IF EXISTS "{name}"; CREATE ROLE "{name}"')
-    return names
-
-
-def make(dsn: str, roles: tuple[str, str], *features: str) -> None:
-    """Make app.t with features, and two rows in it."""
-    statements = ";".join(features).replace("{r1}", f'"{roles[0]}"').replace("{r2}", f'"{roles[1]}"')
-    with connect(dsn) as conn:
-        conn.execute(f"{COMMON};{PLAIN}")
-        conn.execute(ROWS)
-        if statements.strip(" ;"):
-            conn.execute(statements)
-
-
-def dump(server: TestServer, dsn: str) -> str:
-    """Return what the server's own pg_dump says of the database's schema; its random tokens are left out."""
-    done = subprocess.run([server.cluster.bin_dir / "pg_dump", "-s", dsn], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return re.sub(r"^\\(un)?restrict .*$", "", done.stdout, flags=re.MULTILINE)
-
-
-def contents(dsn: str) -> list[tuple[object, ...]]:
-    """Return the rows of app.t as text."""
-    return fetch(dsn, "SELECT t::text FROM app.t ORDER BY 1")
 
 
 def replace_with_itself(dsn: str, tmp_path: Path, driver: DriverName = "psycopg") -> bulkio.LoadReport:
@@ -87,7 +50,7 @@ def test_each_feature_is_carried_over(
     assert dump(server, dsn) == before
     assert contents(dsn) == rows
     assert fetch(dsn, "SELECT 'app.t'::regclass::oid::int8") != [(oid,)]
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -101,7 +64,7 @@ def test_all_features_together(
         replace_with_itself(dsn, tmp_path, driver)
         assert dump(server, dsn) == before
         assert contents(dsn) == rows
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 # --- What is refused ----------------------------------------------------------------------------------------
@@ -195,7 +158,7 @@ def test_what_cannot_be_carried_over_is_refused(
     with pytest.raises(bulkio.SchemaError, match="cannot be replaced"):
         bulkio.plan_load(source, "app.t", dsn, mode="replace")
     assert fetch(dsn, "SELECT 'app.t'::regclass::oid::int8") == oid
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_all_is_refused_at_once(dsn: str, roles: tuple[str, str]) -> None:
@@ -207,7 +170,7 @@ def test_all_is_refused_at_once(dsn: str, roles: tuple[str, str]) -> None:
         'table "app"."t" cannot be replaced:\n  policies guard its rows: policy p on table app.t\n  views read it:'
         f" app.v, app.w\nto replace its rows and keep the table, {PUBLISHED}"
     )
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_what_needs_a_missing_column_is_refused(dsn: str, roles: tuple[str, str]) -> None:
@@ -229,7 +192,7 @@ def test_what_needs_a_missing_column_is_refused(dsn: str, roles: tuple[str, str]
         ('generated column "g"', '"a"'),
     ]:
         assert f"\n  {what} needs {column}, which the source does not have" in str(caught.value)
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_a_default_that_does_not_fit_the_new_type_is_refused(dsn: str, roles: tuple[str, str]) -> None:
@@ -242,7 +205,7 @@ def test_a_default_that_does_not_fit_the_new_type_is_refused(dsn: str, roles: tu
         'default of column "z" draws on sequence "t_s_seq", which belongs to "s", which the source does not have'
         in str(caught.value)
     )
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_who_is_not_the_owner_is_told_so(dsn: str, roles: tuple[str, str]) -> None:
@@ -257,7 +220,7 @@ def test_who_is_not_the_owner_is_told_so(dsn: str, roles: tuple[str, str]) -> No
         conn.execute(f'GRANT ALL ON app.t TO "{roles[0]}"')
     with pytest.raises(bulkio.SchemaError, match="may not act as its owner"):
         bulkio.load(pa.table({"id": [1]}), "app.t", other, mode="replace")
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 # --- The new table ------------------------------------------------------------------------------------------
@@ -282,7 +245,7 @@ def test_the_columns_are_the_sources(dsn: str, roles: tuple[str, str]) -> None:
     )
     names = "SELECT conname FROM pg_constraint WHERE conrelid = 'app.t'::regclass ORDER BY 1"
     assert fetch(dsn, names) in ([], [("t_a_not_null",), ("t_b_not_null",)])
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_a_csv_keeps_old_types_and_infers_new_ones(dsn: str, tmp_path: Path) -> None:
@@ -343,7 +306,7 @@ def test_sequences_go_on(dsn: str, roles: tuple[str, str], tmp_path: Path, drive
     bulkio.load(source, "app.t", dsn, mode="replace", driver=driver)
     with connect(dsn) as conn:
         assert conn.execute("INSERT INTO app.t DEFAULT VALUES RETURNING id, s").fetchone() == (71, 91)
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_default_privileges_are_undone(server: TestServer, dsn: str, roles: tuple[str, str], tmp_path: Path) -> None:
@@ -359,7 +322,7 @@ def test_default_privileges_are_undone(server: TestServer, dsn: str, roles: tupl
     before = dump(server, dsn)
     replace_with_itself(dsn, tmp_path)
     assert dump(server, dsn) == before
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_an_owner_without_other_rights_can_replace(
@@ -377,7 +340,7 @@ def test_an_owner_without_other_rights_can_replace(
     before = dump(server, dsn)
     replace_with_itself(make_conninfo(dsn, user=roles[0], password="x"), tmp_path)
     assert dump(server, dsn) == before
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 def test_hostile_names(server: TestServer, dsn: str, tmp_path: Path) -> None:
@@ -426,11 +389,7 @@ def test_every_method_fills_the_new_table(dsn: str, driver: DriverName, method: 
 
 def test_tablespaces_are_kept(server: TestServer, dsn: str, roles: tuple[str, str], tmp_path: Path) -> None:
     """The table's and an index's, whatever the session's default is."""
-    space = f"space_{time.time_ns()}"
-    with connect(dsn) as conn:
-        conn.execute("SET allow_in_place_tablespaces = on")
-        conn.execute(f"CREATE TABLESPACE {space} LOCATION ''")
-    try:
+    with tablespace(dsn) as space:
         make(
             dsn,
             roles,
@@ -441,11 +400,7 @@ def test_tablespaces_are_kept(server: TestServer, dsn: str, roles: tuple[str, st
         with_default = make_conninfo(dsn, options=f"-c default_tablespace={space}")
         replace_with_itself(with_default, tmp_path)
         assert dump(server, dsn) == before
-    finally:
-        with connect(dsn) as conn:
-            conn.execute("DROP SCHEMA IF EXISTS app CASCADE")
-            conn.execute(f"DROP TABLESPACE {space}")
-    _drop_roles(dsn, roles)
+    drop_roles(dsn, roles)
 
 
 # --- Beside others ------------------------------------------------------------------------------------------
@@ -720,10 +675,4 @@ def test_the_plan_shows_every_statement(dsn: str, roles: tuple[str, str]) -> Non
     places = [shown.index(words) for words in order]
     assert places == sorted(places)
     assert contents(dsn) != []
-    _drop_roles(dsn, roles)
-
-
-def _drop_roles(dsn: str, roles: tuple[str, str]) -> None:
-    with connect(dsn) as conn:
-        for name in roles:
-            conn.execute(f'DROP OWNED BY "{name}" CASCADE; DROP ROLE "{name}"')
+    drop_roles(dsn, roles)

@@ -158,6 +158,16 @@ def test_a_load_does_not_wait_for_its_own_source(dsn: str, driver: str, query: s
 
 
 @each_driver
+def test_a_load_that_adds_columns_does_not_wait_for_its_own_source(dsn: str, driver: str) -> None:
+    """ALTER TABLE takes the lock of TRUNCATE."""
+    make_big(dsn)
+    source = bulkio.read("SELECT *, 1 AS new FROM t", dsn, driver=driver)
+    with pytest.raises(bulkio.BulkioError, match=r"source is a read\(\) of this process .* read it first"):
+        bulkio.load(source, "t", dsn, driver=driver, new_columns="add")
+    assert source.read_all().num_rows == 300_000
+
+
+@each_driver
 def test_a_load_does_not_wait_for_a_source_behind_another(
     dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from bulkio.protocols import Row, Session
 
-__all__ = ["OpenRead", "among", "any_open", "opened", "refuse_source", "watch"]
+__all__ = ["OpenRead", "execute_alone", "opened"]
 
 #: seconds for which a read that stands in the way may go without anybody taking its next batch
 PATIENCE_S = 60.0
@@ -66,17 +67,20 @@ async def opened(session: Session) -> AsyncIterator[OpenRead]:
         del _open[backend]
 
 
-def any_open() -> bool:
-    """Tell whether any read is open."""
-    return bool(_open)
+async def execute_alone(session: Session, statement: str, source: object, schema: str, table: str) -> None:
+    """Run a statement, under the user's search_path, that waits until nobody reads a table: but not for a stuck read.
+
+    Raises:
+        BulkioError: it would wait for ever for a read of this process.
+    """
+    readers = [each for each in await session.fetch(sql.holders_of(schema, table)) if each in _open] if _open else []
+    name = f"{schema}.{table}"
+    _refuse_source(readers, source, name)
+    work = partial(session.execute, sql.as_user(statement))
+    await (_watch(readers, work, name) if readers else work())
 
 
-def among(backends: Sequence[Row]) -> list[Row]:
-    """Return those of the server's processes that are reads of this process."""
-    return [backend for backend in backends if backend in _open]
-
-
-def refuse_source(readers: Sequence[Row], source: object, table: str) -> None:
+def _refuse_source(readers: Sequence[Row], source: object, table: str) -> None:
     """Raise BulkioError where one of these reads is the source itself, which the load reads only afterwards."""
     if any((read := _open.get(backend)) is not None and read.reader() is source for backend in readers):
         raise BulkioError(
@@ -85,7 +89,7 @@ def refuse_source(readers: Sequence[Row], source: object, table: str) -> None:
         )
 
 
-async def watch(readers: Sequence[Row], work: Callable[[], Awaitable[object]], table: str) -> None:
+async def _watch(readers: Sequence[Row], work: Callable[[], Awaitable[object]], table: str) -> None:
     """Run a statement that waits for these reads to end; cancel it where nobody reads one of them on.
 
     Raises:

@@ -32,11 +32,12 @@ from bulkio.plan import (
     with_sequences,
 )
 from bulkio.show import show_name, show_option
+from bulkio.transfer import open_reads
 from bulkio.types import charset_of
 from bulkio.types.geo import arrow_extension
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bulkio.catalog.lookup import Found
     from bulkio.options import LoadRequest
@@ -58,7 +59,10 @@ async def make_plan(session: Session, source: Source, request: LoadRequest, *, w
     adds = request.new_columns == "add" and found.table is not None and bool(_new_columns(source.schema, found.table))
     if found.table is None or rule.replaces or adds:
         request = await _with_inferred_types(source, request, found.table)
-    table = None if found.table is None else await _lock(session, source, request, found.table, adds=adds, waits=waits)
+    table = None
+    if found.table is not None:
+        alone = _alone(lacks=_new_columns(source.schema, found.table).names if adds else [])
+        table = await _lock(session, request, found.table, alone=alone, waits=waits)
     #: the columns that are to be made, with their types: all of a new table's, or those that are added
     new = source.schema if table is None else _new_columns(source.schema, table) if adds else pa.schema([])
     wanted = _wanted(table, source.schema if rule.replaces else new, source.schema.names, request)
@@ -105,28 +109,38 @@ async def _with_inferred_types(source: Source, request: LoadRequest, table: Tabl
     return replace(request, types=types | {**(request.types or {})})
 
 
+def _alone(*, lacks: Sequence[str]) -> dict[str, str]:
+    """Return the options that alter the table, and so want it for the load alone; each with what the table is like."""
+    alone = {}
+    if lacks:
+        alone[show_option("new_columns", "add")] = f", which lacks {', '.join(map(show_name, sorted(lacks)))}"
+    return alone
+
+
 async def _lock(
-    session: Session, source: Source, request: LoadRequest, table: Table, *, adds: bool, waits: bool
+    session: Session, request: LoadRequest, table: Table, *, alone: Mapping[str, str], waits: bool
 ) -> Table:
-    """Lock a table as the mode wants it; return it as it is from then on."""
+    """Lock a table as the mode wants it, or for the load alone; return it as it is from then on."""
     rule = MODES[request.mode]
     if table.kind not in rule.kinds or not rule.loads_existing:
         return table  # the plan refuses it
     lock = lock_of(request) if waits and table.kind in _LOCKABLE else None
-    if adds:
-        await _refuse_strangers(session, table, _new_columns(source.schema, table).names)
-        lock = "ACCESS EXCLUSIVE" if waits else lock  # ALTER TABLE's, at once: two that wait for it would deadlock
-    await session.execute(sql.as_user(sql.lock_for_load(table.schema, table.name, lock)))
+    for option, state in alone.items():
+        await _refuse_strangers(session, table, option, state)
+    if alone and waits:  # ALTER TABLE's lock, at once: two that wait for it would deadlock
+        statement = sql.lock_for_load(table.schema, table.name, "ACCESS EXCLUSIVE")
+        await open_reads.execute_alone(session, statement, request.source, table.schema, table.name)
+    else:
+        await session.execute(sql.as_user(sql.lock_for_load(table.schema, table.name, lock)))
     return await find_table(session, TableName(table.schema, table.name)) or table
 
 
-async def _refuse_strangers(session: Session, table: Table, new: Sequence[str]) -> None:
-    """Refuse to add columns for a role that may not."""
+async def _refuse_strangers(session: Session, table: Table, option: str, state: str) -> None:
+    """Refuse to alter a table for a role that may not."""
     if await session.fetch(sql.may_alter(table.oid)) == [(False,)]:
-        names, option = ", ".join(map(show_name, sorted(new))), show_option("new_columns", "add")
         raise DriverError(
-            f"only its owner can alter table {show_name(table.schema)}.{show_name(table.name)}, which lacks {names}:"
-            f" {option} needs a role that has the owner's rights",
+            f"only its owner can alter table {show_name(table.schema)}.{show_name(table.name)}{state}: {option} needs a"
+            " role that has the owner's rights",
             sqlstate="42501",
         )
 

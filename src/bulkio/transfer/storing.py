@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 from bulkio import sql
@@ -78,14 +77,11 @@ async def prepare_table(session: Session, plan: LoadPlan) -> int | None:
     TRUNCATE waits for every reader, but not for one that waits for this load.
     """
     truncates = MODES[plan.request.mode].truncates
-    readers = []
-    name = f"{plan.schema}.{plan.table}"
-    if truncates and open_reads.any_open():
-        readers = open_reads.among(await session.fetch(sql.holders_of(plan.schema, plan.table)))
-        open_reads.refuse_source(readers, plan.request.source, name)
     for statement in plan.ddl + plan.work.before:
-        work = partial(session.execute, sql.as_user(statement))
-        await (open_reads.watch(readers, work, name) if readers else work())
+        if truncates:
+            await open_reads.execute_alone(session, statement, plan.request.source, plan.schema, plan.table)
+        else:
+            await session.execute(sql.as_user(statement))
     if not plan.work.delete:
         return None if truncates else 0
     return await delete_rows(session, plan)

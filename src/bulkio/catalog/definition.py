@@ -6,10 +6,12 @@ asked under the path `pg_catalog, pg_temp`: whatever is not in pg_catalog has it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from bulkio.sql import SequenceOptions
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "SequenceDefinition",
     "StatisticsDefinition",
     "TableDefinition",
+    "changed_parts",
 ]
 
 
@@ -226,3 +229,8 @@ class Definition:
     sequences: tuple[SequenceDefinition, ...]
     grants: tuple[Grant, ...]
     dependents: tuple[Dependent, ...]
+
+
+def changed_parts(then: DataclassInstance, now: DataclassInstance) -> str:
+    """Return which fields of a definition are not what they were, such as "indexes, grants"; "" for none."""
+    return ", ".join(part.name for part in fields(then) if getattr(now, part.name) != getattr(then, part.name))

@@ -9,7 +9,7 @@ from bulkio.catalog.definition import Dependent
 from bulkio.catalog.question import Question
 from bulkio.sql.replacing import hidden_name
 
-__all__ = ["dependents_query"]
+__all__ = ["dependents_query", "index_dependents_query"]
 
 #: parts of table {oid}, by their catalogs; `d` is a row of pg_depend
 _PARTS = {
@@ -51,6 +51,28 @@ def dependents_query(oid: int) -> Question[Dependent]:
              WHERE {parts}
         )
     """  # noqa: S608 - numbers and fixed words
+    return _dependents(before)
+
+
+def index_dependents_query(oid: int) -> Question[Dependent]:
+    """Ask for what depends on a table's indexes, or on its constraints that an index enforces, and is neither."""
+    before = f"""
+        WITH keys(oid) AS (
+            SELECT k.oid FROM pg_catalog.pg_constraint AS k
+             WHERE k.conrelid = {oid:d} AND k.contype IN ('p', 'u', 'x')
+        ), parts(classid, objid) AS (
+            SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, i.indexrelid
+              FROM pg_catalog.pg_index AS i WHERE i.indrelid = {oid:d}
+            UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass, keys.oid FROM keys
+            UNION ALL SELECT 'pg_catalog.pg_trigger'::pg_catalog.regclass, t.oid
+              FROM pg_catalog.pg_trigger AS t JOIN keys ON keys.oid = t.tgconstraint
+        )
+    """  # noqa: S608 - numbers
+    return _dependents(before)
+
+
+def _dependents(before: str) -> Question[Dependent]:
+    """Ask for what depends on the parts that a WITH query names, and is none of them."""
     columns = {
         "kind": """DISTINCT CASE WHEN k.contype = 'f' THEN 'foreign key' WHEN v.relkind = 'v' THEN 'view'
             WHEN v.relkind = 'm' THEN 'materialized view' WHEN h.inhrelid IS NOT NULL THEN 'child'

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Set
 
     from bulkio.catalog.definition import Definition
+    from bulkio.catalog.indexing import Indexing
     from bulkio.catalog.keys import UniqueKey
     from bulkio.catalog.tables import SequenceUse, Table
     from bulkio.catalog.types import NamedType, TypeRef
@@ -41,6 +42,8 @@ class Wanted:
     keys: bool = False
     #: flag for the table's whole definition, with what depends on it
     definition: bool = False
+    #: flag for the table's indexes, with what bears on dropping them
+    indexing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +72,5 @@ class Facts:
     keys: tuple[UniqueKey, ...] = ()
     #: the table's whole definition, with what depends on it
     definition: Definition | None = None
+    #: the table's indexes, with what bears on dropping them
+    indexing: Indexing | None = None

@@ -11,8 +11,9 @@ from bulkio import catalog, sql
 from bulkio.catalog import Table, TableName, definition_query
 from bulkio.catalog.burdens import burdens_query
 from bulkio.catalog.definition import Definition
-from bulkio.catalog.dependents import dependents_query
+from bulkio.catalog.dependents import dependents_query, index_dependents_query
 from bulkio.catalog.facts import Facts
+from bulkio.catalog.indexing import Indexing, indexed_table_query
 from bulkio.catalog.sharing import sharing_query
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import NAME_BYTES, quote_ident
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bulkio.catalog import NamedType, SequenceUse, UniqueKey
     from bulkio.catalog.burdens import Burden
     from bulkio.catalog.facts import Wanted
+    from bulkio.catalog.indexing import IndexedTable
     from bulkio.catalog.question import Question
     from bulkio.catalog.sharing import SharingFacts
     from bulkio.protocols import Session
@@ -34,6 +36,7 @@ __all__ = [
     "Found",
     "find_burdens",
     "find_definition",
+    "find_indexing",
     "find_sequences",
     "find_sharing",
     "find_table",
@@ -127,6 +130,7 @@ async def gather(session: Session, wanted: Wanted) -> Facts:
         children=await _children(session, table) if table is not None and wanted.children else (),
         keys=await _unique_keys(session, table) if table is not None and wanted.keys else (),
         definition=await find_definition(session, table.oid) if table is not None and wanted.definition else None,
+        indexing=await find_indexing(session, table) if table is not None and wanted.indexing else None,
     )
 
 
@@ -187,6 +191,18 @@ async def find_definition(session: Session, oid: int) -> Definition:
         sequences=tuple(await _ask(session, definition_query.sequence_definitions_query(oid))),
         grants=tuple(await _ask(session, definition_query.grants_query(oid))),
         dependents=tuple(await _ask(session, dependents_query(oid))),
+    )
+
+
+async def find_indexing(session: Session, table: Table | IndexedTable) -> Indexing:
+    """Look up a table's indexes, and what bears on dropping them and building them again."""
+    [indexed] = await _ask(session, indexed_table_query(table.oid, table.schema, table.name))
+    constraints = await _ask(session, definition_query.constraint_definitions_query(table.oid))
+    return Indexing(
+        table=indexed,
+        indexes=tuple(await _ask(session, definition_query.index_definitions_query(table.oid))),
+        keys=tuple(constraint for constraint in constraints if constraint.index),
+        dependents=tuple(await _ask(session, index_dependents_query(table.oid))),
     )
 
 

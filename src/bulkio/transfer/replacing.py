@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import time
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
 from bulkio import sql
+from bulkio.catalog.definition import changed_parts
 from bulkio.catalog.lookup import find_definition
 from bulkio.errors import DriverError, SchemaError
 from bulkio.show import show_name, show_option
@@ -148,7 +149,7 @@ async def _changed_parts(session: Session, replacement: Replacement) -> str:
     then = replacement.definition
     now = await find_definition(session, then.table.oid)
     now = replace(now, table=replace(now.table, users_tablespace=then.table.users_tablespace))
-    return ", ".join(part.name for part in fields(then) if getattr(now, part.name) != getattr(then, part.name))
+    return changed_parts(then, now)
 
 
 def _shown(replacement: Replacement) -> str:

@@ -408,6 +408,10 @@ class LoadRequest(_Shared):
             is_recorded=False,
         ),
     ] = False
+    defer_indexes: Annotated[
+        bool,
+        Option("Build a new or empty table's indexes and keys after the rows: faster.", is_recorded=False),
+    ] = False
     block_bytes: Annotated[
         int, Option("Bytes of COPY data sent at once; use more for a distant server.", least=1024, is_recorded=False)
     ] = 256 << 10

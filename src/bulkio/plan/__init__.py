@@ -11,6 +11,7 @@ from bulkio.plan.loads import LoadPlan, empty_source, plan_load
 from bulkio.plan.merge import Merge
 from bulkio.plan.modes import MODES, empties, lock_of, privileges_of, refuse_stray_options
 from bulkio.plan.newtypes import missing_types
+from bulkio.plan.rebuild import Rebuild, refuse_rows
 from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
 from bulkio.plan.replacing import Replacement, plan_replacement
@@ -31,6 +32,7 @@ __all__ = [
     "Lasting",
     "LoadPlan",
     "Merge",
+    "Rebuild",
     "Replacement",
     "Rows",
     "Sharing",
@@ -53,6 +55,7 @@ __all__ = [
     "privileges_of",
     "recorded_types",
     "refuse_changed",
+    "refuse_rows",
     "refuse_stray_options",
     "slow_notes",
     "table_columns",

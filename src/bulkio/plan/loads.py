@@ -17,6 +17,7 @@ from bulkio.plan.existing_columns import existing_columns
 from bulkio.plan.modes import MODES, Work, empties
 from bulkio.plan.new_columns import new_cast, new_column
 from bulkio.plan.newtable import NewTable
+from bulkio.plan.rebuild import plan_rebuild
 from bulkio.plan.recorded import recorded_table
 from bulkio.plan.refusals import misfit, refuse, refuse_changed, refuse_odd_dimensions, unlike
 from bulkio.plan.replaced_columns import replaced_columns
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bulkio.catalog.definition import Definition
     from bulkio.choices import DriverName, LoadMethod
     from bulkio.options import LoadRequest
+    from bulkio.plan.rebuild import Rebuild
     from bulkio.plan.request import Database, SourceFacts
 
 __all__ = ["LoadPlan", "empty_source", "plan_load"]
@@ -75,6 +77,8 @@ class LoadPlan:
     slow: tuple[str, ...] = ()
     #: sequences to advance past the values that are loaded; those of a new table do not exist yet
     sequences: tuple[SequenceUse, ...] = ()
+    #: indexes of an existing table that are built after the rows
+    rebuild: Rebuild | None = None
     #: how several connections share it
     sharing: Sharing = ONE
 
@@ -101,7 +105,15 @@ class LoadPlan:
     def statements(self) -> tuple[str, ...]:
         """What runs before the rows, in this order."""
         hidden = () if self.work.replacement is None else self.work.replacement.before
-        return (*self.ddl, *self.work.before, *hidden, *([self.work.delete] if self.work.delete else []))
+        dropped = () if self.rebuild is None else self.rebuild.before
+        return (*self.ddl, *self.work.before, *dropped, *hidden, *([self.work.delete] if self.work.delete else []))
+
+    @property
+    def late_ddl(self) -> tuple[str, ...]:
+        """What makes the table's indexes and keys after the rows, where that was put off until then."""
+        if self.rebuild is not None:
+            return self.rebuild.after
+        return () if self.new_table is None else self.new_table.late_ddl
 
     def __str__(self) -> str:
         return self.describe()
@@ -134,6 +146,9 @@ class LoadPlan:
         """Show what becomes of the rows, where that is more than to be stored in the table."""
         if self.work.where:
             yield f"  COPY takes rows that meet {_shown(self.work.where)}: any other is an error"
+        if self.late_ddl:
+            yield "  COPY, then"
+            yield from (f"  {printable(statement)}" for statement in self.late_ddl)
         if self.work.merge is not None:
             yield "  COPY into the staging table, then"
             yield from (f"  {printable(statement)}" for statement in self.work.merge.statements)
@@ -230,7 +245,7 @@ def _plan_new(request: LoadRequest, source: SourceFacts, database: Database) -> 
         database.server_version,
     )
     plan = _load_plan(request, source, database, fields, target)
-    table = NewTable(schema, target.name, tuple(columns), key)
+    table = NewTable(schema, target.name, tuple(columns), key, defers=request.defer_indexes)
     return replace(plan, new_table=table, ddl=(table.ddl,), types_ddl=database.made, notes=plan.notes + tuple(notes))
 
 
@@ -266,7 +281,11 @@ def _plan_existing(request: LoadRequest, source: SourceFacts, table: Table, data
     ddl = (sql.add_columns(table.schema, table.name, columns.added),) if columns.added else ()
     if ddl:
         notes += ("ALTER TABLE keeps others out of the table, readers too, until COMMIT",)
-    return replace(plan, skipped=columns.skipped, notes=notes, ddl=ddl, types_ddl=database.made)
+    rebuild = None
+    if request.defer_indexes:
+        rebuild = plan_rebuild(request, table, database.facts.indexing)
+        notes += ("building the indexes after the rows keeps others out of the table, readers too, until COMMIT",)
+    return replace(plan, skipped=columns.skipped, notes=notes, ddl=ddl, types_ddl=database.made, rebuild=rebuild)
 
 
 def _plan_replaced(

@@ -123,16 +123,18 @@ def _replace(_request: LoadRequest, target: Target) -> Work:
     return Work(replacement=replacement, freezes=True)
 
 
+#: option of modes whose rows meet no others: keys are not needed before all are there
+_ALONE = frozenset({"defer_indexes"})
 #: options of modes that leave the table's columns as they are
 _FIXED = frozenset({"new_columns"})
 _KEYED = _FIXED | {"key", "duplicates", "order_by"}
 
 MODES: Mapping[Mode, ModeRule] = {
-    "append": ModeRule(_append, _FIXED, repeats=True),
-    "create": ModeRule(_append, loads_existing=False),
+    "append": ModeRule(_append, _FIXED | _ALONE, repeats=True),
+    "create": ModeRule(_append, _ALONE, loads_existing=False),
     "truncate": ModeRule(
         _truncate,
-        _FIXED | {"if_empty"},
+        _FIXED | _ALONE | {"if_empty"},
         creates=False,
         lock="SHARE ROW EXCLUSIVE",
         empties=True,
@@ -141,7 +143,7 @@ MODES: Mapping[Mode, ModeRule] = {
     ),
     "replace": ModeRule(
         _replace,
-        frozenset({"if_empty"}),
+        _ALONE | {"if_empty"},
         kinds="r",
         lock="SHARE UPDATE EXCLUSIVE",
         empties=True,

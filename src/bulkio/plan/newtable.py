@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bulkio import sql
 from bulkio.quote import qualified
@@ -19,11 +19,23 @@ class NewTable:
     name: str
     columns: tuple[sql.NewColumn, ...]
     primary_key: tuple[str, ...]
+    #: True if its key is made once the rows are there
+    defers: bool = False
 
     @property
     def ddl(self) -> str:
-        """The CREATE TABLE that makes it at once."""
-        return sql.create_table(self.schema, self.name, self.columns, self.primary_key)
+        """The CREATE TABLE that makes it at once; without its key, where that comes later."""
+        if not self.defers:
+            return sql.create_table(self.schema, self.name, self.columns, self.primary_key)
+        key = self.primary_key
+        columns = [replace(each, nullable=each.nullable and each.name not in key) for each in self.columns]
+        return sql.create_table(self.schema, self.name, columns)
+
+    @property
+    def late_ddl(self) -> tuple[str, ...]:
+        """What makes its key, where that comes later."""
+        late = self.defers and self.primary_key
+        return (sql.add_primary_key(self.schema, self.name, self.primary_key),) if late else ()
 
     def bare(self, name: str, *, unlogged: bool) -> str:
         """Return the CREATE TABLE that makes it under another name."""

@@ -1,6 +1,6 @@
-"""What forbids to replace a table: all that the table in its place would not have, told at once.
+"""What forbids to replace a table, or to drop its indexes and build them again: all of it, told at once.
 
-A replace carries over what it knows how to make again. All else is listed here, so that nothing is lost in silence.
+A load carries over what it knows how to make again. All else is listed here, so that nothing is lost in silence.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from bulkio.errors import SchemaError
 from bulkio.show import printable, show_name, show_option, show_type
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from bulkio.catalog.definition import Definition, Dependent
+    from bulkio.catalog.definition import ConstraintDefinition, Definition, Dependent, IndexDefinition
+    from bulkio.catalog.indexing import Indexing
     from bulkio.sql import NewColumn
 
-__all__ = ["refuse_obstacles"]
+__all__ = ["refuse_index_obstacles", "refuse_obstacles"]
 
 #: words for what several dependents of a kind do; others are called by their catalogs
 _KINDS = {
@@ -31,6 +32,15 @@ _KINDS = {
     "pg_publication_rel": "publications send it",
 }
 
+#: the same of what depends on a table's indexes and keys
+_INDEX_KINDS = {
+    "foreign key": "foreign keys need its keys",
+    "view": "views need its keys",
+    "materialized view": "materialized views need its keys",
+    "pg_proc": "functions need its keys",
+    "pg_rewrite": "rules need its keys",
+}
+
 
 def refuse_obstacles(definition: Definition, columns: Sequence[ColumnDefinition | NewColumn]) -> None:
     """Refuse a table that cannot be replaced by one with these columns.
@@ -40,19 +50,39 @@ def refuse_obstacles(definition: Definition, columns: Sequence[ColumnDefinition 
     """
     faults = [
         *_of_the_table(definition),
-        *_of_dependents(definition.dependents),
+        *_of_dependents(definition.dependents, _KINDS),
         *_of_texts(definition),
         *_of_grants(definition),
         *_of_missing_columns(definition, {column.name for column in columns}),
         *_of_new_types(definition, columns),
         *_of_sequences(definition, columns),
     ]
-    if not faults:
-        return
-    table = definition.table
-    name = f"{show_name(table.schema)}.{show_name(table.name)}"
+    if faults:
+        name = f"{show_name(definition.table.schema)}.{show_name(definition.table.name)}"
+        raise _refusal(f"table {name} cannot be replaced", faults, _advice(definition))
+
+
+def refuse_index_obstacles(indexing: Indexing) -> None:
+    """Refuse a table whose indexes cannot be dropped, or not be built again as they are once it has rows.
+
+    Raises:
+        SchemaError: with everything that stands in the way.
+    """
+    faults = [
+        *indexing.table.oddities,
+        *_of_dependents(indexing.dependents, _INDEX_KINDS),
+        *_of_indexes(indexing.indexes),
+        *_of_triggers(indexing.keys),
+    ]
+    if faults:
+        name = f"{show_name(indexing.table.schema)}.{show_name(indexing.table.name)}"
+        what = f"the indexes of table {name} cannot be built after its rows"
+        raise _refusal(what, faults, f"load without {show_option('defer_indexes', value=True)}")
+
+
+def _refusal(what: str, faults: Sequence[str], advice: str) -> SchemaError:
     lines = "".join(f"\n  {printable(fault)}" for fault in faults)
-    raise SchemaError(f"table {name} cannot be replaced:{lines}\n{_advice(definition)}")
+    return SchemaError(f"{what}:{lines}\n{advice}")
 
 
 def _advice(definition: Definition) -> str:
@@ -74,21 +104,17 @@ def _of_the_table(definition: Definition) -> Iterator[str]:
         yield f"role {show_name(table.role)} may not act as its owner, {show_name(table.owner)}"
 
 
-def _of_dependents(dependents: Sequence[Dependent]) -> Iterator[str]:
+def _of_dependents(dependents: Sequence[Dependent], kinds: Mapping[str, str]) -> Iterator[str]:
     names: dict[str, list[str]] = defaultdict(list)
     for dependent in dependents:
-        names[_KINDS.get(dependent.kind, f"others depend on it ({dependent.kind})")].append(dependent.name)
+        names[kinds.get(dependent.kind, f"others depend on it ({dependent.kind})")].append(dependent.name)
     for what, listed in names.items():
         yield f"{what}: {', '.join(listed)}"
 
 
 def _of_texts(definition: Definition) -> Iterator[str]:
     """Tell of what is there, and cannot be made again as it is."""
-    for index in definition.indexes:
-        if not index.is_valid:
-            yield f"index {show_name(index.name)} is not valid: REINDEX or DROP it"
-        elif index.tail is None:
-            yield f"index {show_name(index.name)} has a definition that bulkio does not understand"
+    yield from _of_indexes(definition.indexes)
     for statistics in definition.statistics:
         if statistics.middle is None:
             yield f"statistics {show_name(statistics.name)} have a definition that bulkio does not understand"
@@ -97,6 +123,19 @@ def _of_texts(definition: Definition) -> Iterator[str]:
             yield f"constraint {show_name(constraint.name)} has a definition that bulkio does not understand"
         if constraint.reads_rows:
             yield f"constraint {show_name(constraint.name)} reads whole rows by the table's name"
+    yield from _of_triggers(definition.constraints)
+
+
+def _of_indexes(indexes: Sequence[IndexDefinition]) -> Iterator[str]:
+    for index in indexes:
+        if not index.is_valid:
+            yield f"index {show_name(index.name)} is not valid: REINDEX or DROP it"
+        elif index.tail is None:
+            yield f"index {show_name(index.name)} has a definition that bulkio does not understand"
+
+
+def _of_triggers(constraints: Sequence[ConstraintDefinition]) -> Iterator[str]:
+    for constraint in constraints:
         if constraint.has_odd_triggers:
             yield f"triggers of constraint {show_name(constraint.name)} are not enabled in the usual way"
 

@@ -26,6 +26,9 @@ SHARES: Mapping[BurdenKind, float] = {
     "after trigger": 0.7,
 }
 
+#: kinds that an index is behind
+_INDEXES = frozenset({"index", "exclusion constraint"})
+
 #: names of the kinds, singular and plural
 _NAMES: Mapping[BurdenKind, tuple[str, str]] = {
     "index": ("index", "indexes"),
@@ -39,13 +42,17 @@ _NAMES: Mapping[BurdenKind, tuple[str, str]] = {
 UNLOGGED = 0.7
 
 
-def slow_notes(burdens: Sequence[Burden], *, freezes: bool) -> tuple[str, ...]:
-    """Return a note for each kind of burden that makes a load slow; `freezes` where the table is empty before.
+def slow_notes(burdens: Sequence[Burden], *, freezes: bool, defers: bool = False) -> tuple[str, ...]:
+    """Return a note for each kind of burden that makes a load slow.
+
+    `freezes` where the table is empty before; `defers` where its indexes are built after the rows.
 
     >>> from bulkio.catalog.burdens import Burden
     >>> slow_notes([Burden("no log", "replica")], freezes=False)
     ('the table is unlogged: that is fast, and a crash of the server empties it',)
     """
+    if defers:
+        burdens = [each for each in burdens if each.kind not in _INDEXES]
     return (*_costs(burdens), *_log(burdens, freezes=freezes))
 
 

@@ -89,6 +89,8 @@ def _why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
         return "the table's types are made in the load's own transaction"
     if plan.ddl and not plan.creates:
         return "the columns are added in the load's own transaction"
+    if plan.rebuild is not None:
+        return "the indexes are built again in the load's own transaction"
     if plan.creates and (rule.by_key or request.where is not None):
         return f"the table does not exist yet: create it first, or use {show_option('mode', 'create')}"
     if facts.is_foreign:

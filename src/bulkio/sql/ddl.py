@@ -15,6 +15,7 @@ __all__ = [
     "NewColumn",
     "SequenceOptions",
     "add_columns",
+    "add_primary_key",
     "create_bare_table",
     "create_composite",
     "create_domain",
@@ -120,8 +121,17 @@ def finish_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
         if column.identity:
             statements.append(f"{actions} ADD GENERATED {column.identity} AS IDENTITY{_counting(column.options)}")
     if primary_key:
-        statements.append(f"ALTER TABLE {name} ADD PRIMARY KEY ({name_list(primary_key)})")
+        statements.append(add_primary_key(schema, table, primary_key))
     return tuple(statements)
+
+
+def add_primary_key(schema: str, table: str, columns: Sequence[str]) -> str:
+    """Build ALTER TABLE that adds a primary key.
+
+    >>> add_primary_key("public", "t", ["id"])
+    'ALTER TABLE "public"."t" ADD PRIMARY KEY ("id")'
+    """
+    return f"ALTER TABLE {qualified(schema, table)} ADD PRIMARY KEY ({name_list(columns)})"
 
 
 def _sequence_name(table: str, column: str) -> str:

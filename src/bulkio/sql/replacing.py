@@ -1,4 +1,4 @@
-"""The statements of `replace`: a hidden table, what is made of its columns, and the swap.
+"""The statements of `replace`: a hidden table, what is made of its columns, and the swap; and of indexes after rows.
 
 Names are quoted here. Types, expressions and whatever follows a name are the texts of the server's own deparse
 functions, which hold under the path `pg_catalog, pg_temp`.
@@ -28,6 +28,8 @@ __all__ = [
     "create_hidden",
     "create_index",
     "create_statistics",
+    "drop_constraints",
+    "drop_indexes",
     "drop_table",
     "final_names",
     "grant",
@@ -134,6 +136,20 @@ def add_key(table: str, kind: str, index: str, *, deferrable: bool, deferred: bo
 def add_constraint(table: str, name: str, definition: str) -> str:
     """Build ALTER TABLE … ADD CONSTRAINT."""
     return f"ALTER TABLE {table} ADD CONSTRAINT {quote_ident(name)} {definition}"
+
+
+def drop_constraints(table: str, names: Sequence[str]) -> str:
+    """Build ALTER TABLE that drops constraints. What depends on one and was overlooked stops it."""
+    return alter_table(table, [f"DROP CONSTRAINT {quote_ident(name)} RESTRICT" for name in names])
+
+
+def drop_indexes(schema: str, names: Sequence[str]) -> str:
+    """Build DROP INDEX.
+
+    >>> drop_indexes("public", ["a", "b"])
+    'DROP INDEX "public"."a", "public"."b" RESTRICT'
+    """
+    return f"DROP INDEX {', '.join(qualified(schema, name) for name in names)} RESTRICT"
 
 
 def create_statistics(name: str, middle: str, table: str) -> str:

@@ -105,11 +105,11 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
 
 async def _with_slow_notes(session: Session, plan: LoadPlan) -> LoadPlan:
     """Tell what of the table makes the load slow; a replace builds all of that behind the rows."""
-    replaces = plan.work.replacement is not None
+    replaces, defers = plan.work.replacement is not None, plan.rebuild is not None
     table = None if plan.creates or replaces else await find_table(session, TableName(plan.schema, plan.table))
     if table is None:
         return plan
-    return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.freezes))
+    return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.freezes, defers=defers))
 
 
 class _opened:  # noqa: N801 - reads as a verb

@@ -61,7 +61,7 @@ async def make_plan(session: Session, source: Source, request: LoadRequest, *, w
         request = await _with_inferred_types(source, request, found.table)
     table = None
     if found.table is not None:
-        alone = _alone(lacks=_new_columns(source.schema, found.table).names if adds else [])
+        alone = _alone(request, found.table, lacks=_new_columns(source.schema, found.table).names if adds else [])
         table = await _lock(session, request, found.table, alone=alone, waits=waits)
     #: the columns that are to be made, with their types: all of a new table's, or those that are added
     new = source.schema if table is None else _new_columns(source.schema, table) if adds else pa.schema([])
@@ -109,12 +109,19 @@ async def _with_inferred_types(source: Source, request: LoadRequest, table: Tabl
     return replace(request, types=types | {**(request.types or {})})
 
 
-def _alone(*, lacks: Sequence[str]) -> dict[str, str]:
+def _alone(request: LoadRequest, table: Table, *, lacks: Sequence[str]) -> dict[str, str]:
     """Return the options that alter the table, and so want it for the load alone; each with what the table is like."""
     alone = {}
     if lacks:
         alone[show_option("new_columns", "add")] = f", which lacks {', '.join(map(show_name, sorted(lacks)))}"
+    if _defers(request, table):
+        alone[show_option("defer_indexes", value=True)] = ""
     return alone
+
+
+def _defers(request: LoadRequest, table: Table) -> bool:
+    """Tell whether the indexes of an existing table are to be built after the rows; a replace does that of itself."""
+    return request.defer_indexes and table.kind == "r" and not MODES[request.mode].replaces
 
 
 async def _lock(
@@ -164,6 +171,7 @@ def _wanted(table: Table | None, recorded: pa.Schema, names: Sequence[str], requ
         children=rule.truncates,
         keys=rule.by_key,
         definition=rule.replaces,
+        indexing=_defers(request, table),
     )
 
 

@@ -24,6 +24,7 @@ _OPTIONS = (
     "commit",
     "chunk_bytes",
     "unlogged",
+    "defer_indexes",
 )
 
 

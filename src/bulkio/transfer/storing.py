@@ -12,6 +12,7 @@ from bulkio.errors import CountError, DriverError
 from bulkio.plan import MODES, empties, empty_source, loaded_sequences
 from bulkio.show import show_option
 from bulkio.transfer import open_reads
+from bulkio.transfer.indexes import build_indexes, drop_indexes
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.replacing import begin_replacement, final_names, finish_replacement
 
@@ -38,6 +39,7 @@ async def store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, 
     changes = Changes(copied, 0, deleted)
     if plan.work.merge is not None:
         changes = await merge(session, plan.work.merge)
+    await build_indexes(session, plan)
     await advance_sequences(session, plan)
     if plan.work.freezes and copied:
         await session.execute(sql.analyze(plan.schema, plan.table))
@@ -82,6 +84,7 @@ async def prepare_table(session: Session, plan: LoadPlan) -> int | None:
             await open_reads.execute_alone(session, statement, plan.request.source, plan.schema, plan.table)
         else:
             await session.execute(sql.as_user(statement))
+    await drop_indexes(session, plan)
     if not plan.work.delete:
         return None if truncates else 0
     return await delete_rows(session, plan)

@@ -522,3 +522,21 @@ def test_rows_that_come_before_the_rows_are_refused(dsn: str) -> None:
         load(source, "t", dsn, before=["INSERT INTO t VALUES (7)"])
     load(source, "t", dsn, before=["GRANT SELECT ON t TO PUBLIC"], after=["INSERT INTO t VALUES (7)"])
     assert fetch(dsn, "SELECT * FROM t ORDER BY 1") == [(1,), (7,)]
+
+
+def test_a_trigger_meets_no_index(dsn: str) -> None:
+    """ON CONFLICT has no key to go by; foreign keys to other tables are looked up as always."""
+    source = pa.table({"id": [1]})
+    with connect(dsn) as conn:
+        conn.execute("CREATE TABLE up (id int8 PRIMARY KEY); CREATE TABLE t (id int8 PRIMARY KEY REFERENCES up)")
+        with pytest.raises(bulkio.DriverError, match='foreign key constraint "t_id_fkey"'):
+            load(source, "t", dsn)
+        conn.execute(
+            "INSERT INTO up VALUES (1), (2); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN INSERT INTO t VALUES (2) ON CONFLICT (id) DO NOTHING; RETURN NEW; END'"
+        )
+        conn.execute("CREATE TRIGGER more AFTER INSERT ON t FOR EACH ROW WHEN (NEW.id = 1) EXECUTE FUNCTION f()")
+        with pytest.raises(bulkio.DriverError, match="no unique or exclusion constraint matching the ON CONFLICT"):
+            load(source, "t", dsn)
+        bulkio.load(source, "t", dsn)
+    assert fetch(dsn, "SELECT id FROM t ORDER BY 1") == [(1,), (2,)]

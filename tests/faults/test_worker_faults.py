@@ -9,11 +9,14 @@ import itertools
 import os
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from fault_scene import meet_and_load_again
+from fault_scene import MODES, meet_and_load_again
 from worker_faults import COLUMNS, WORKER_FAULTS, fits
 
-from servers import TestServer, found_servers
+import bulkio
+from servers import TestServer, connect, fetch, found_servers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,3 +50,53 @@ def test_the_second_run_comes_to_the_expected_rows(
     meet_and_load_again(
         WORKER_FAULTS[fault], clusters[server_id], source, driver, mode, commit, is_disk_small=fault == "disk full"
     )
+
+
+def _leaves_nothing(dsn: str) -> bool:
+    relations = fetch(dsn, "SELECT relname FROM pg_class WHERE relname LIKE '%bulkio%' AND relnamespace = 2200")
+    return not (relations or fetch(dsn, "SELECT gid FROM pg_prepared_xacts"))
+
+
+@pytest.mark.parametrize(("rows", "driver"), [(2000, "asyncpg"), (0, "psycopg")])
+@pytest.mark.parametrize(("mode", "commit"), COLUMNS)
+def test_an_empty_chunk_is_stored_like_any_other(
+    one_dsn: str, mode: str, commit: str, rows: int, driver: str, tmp_path: Path
+) -> None:
+    """Here the first file and the last one have no rows, and in the end the one between them has none either."""
+    for number, count in enumerate([0, rows, 0]):
+        table = pa.table({"id": pa.array(range(count), pa.int64()), "v": pa.array(["new"] * count, pa.string())})
+        pq.write_table(table, tmp_path / f"{number}.parquet")
+    options = {**MODES[mode], "workers": 2, "commit": commit, "chunk_bytes": 1, "driver": driver, "load_id": "empty"}
+    options |= {"if_empty": "ok"} if mode in ("replace", "delete-missing", "replace-where") else {}
+    if mode != "create":
+        with connect(one_dsn) as conn:
+            conn.execute("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    report = bulkio.load(tmp_path, "t", one_dsn, **options)
+    assert report.rows == rows
+    assert fetch(one_dsn, "SELECT count(*), count(DISTINCT id) FROM t") == [(rows, rows)]
+    assert fetch(one_dsn, "SELECT state, rows FROM bulkio_ledger.loads") == [("done", rows)]
+    assert bulkio.load(tmp_path, "t", one_dsn, **options).already
+    assert _leaves_nothing(one_dsn)
+
+
+@pytest.mark.parametrize(("commit", "driver"), [("all", "asyncpg"), ("chunk", "psycopg")])
+def test_the_same_key_in_two_chunks(one_dsn: str, commit: str, driver: str, tmp_path: Path) -> None:
+    """It is an error, by chunks again and again: nobody hangs, and at most whole chunks are stored."""
+    ids = [*range(3000), 5, *range(3001, 4000)]
+    pq.write_table(pa.table({"id": pa.array(ids, pa.int64())}), tmp_path / "rows.parquet", row_group_size=1000)
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE t (id bigint PRIMARY KEY)")
+    options = {"workers": 2, "commit": commit, "chunk_bytes": 1, "driver": driver, "load_id": "doubled"}
+    for _ in range(2 if commit == "chunk" else 1):
+        with pytest.raises(bulkio.BulkioError) as caught:
+            bulkio.load(tmp_path / "rows.parquet", "t", one_dsn, **options)
+        cause = caught.value.__cause__ if isinstance(caught.value, bulkio.LoadUnfinished) else caught.value
+        assert isinstance(cause, bulkio.DriverError)
+        [(stored, whole)] = fetch(
+            one_dsn,
+            "SELECT (SELECT count(*) FROM t), (SELECT coalesce(sum(rows), 0) FROM bulkio_ledger.chunks)",
+        )
+        assert stored == whole
+        assert _leaves_nothing(one_dsn)
+    if commit == "all":
+        assert fetch(one_dsn, "SELECT count(*) FROM t, bulkio_ledger.loads") == [(0,)]

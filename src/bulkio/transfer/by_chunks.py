@@ -66,8 +66,11 @@ async def load_by_chunks(
         await load.store()
         return await load.finish(control)
     except BaseException as error:
-        if isinstance(error, BulkioError) and not isinstance(error, LoadRunning | OutcomeUnknown) and load.is_begun:
-            raise await shelter.finish(load.give_up(error)) from error
+        if isinstance(error, BulkioError) and not isinstance(error, LoadRunning | OutcomeUnknown):
+            if (record is not None or load.is_begun) and await shelter.finish(load.is_done()):
+                raise load.ended("done") from error  # of what the other run has changed
+            if load.is_begun:
+                raise await shelter.finish(load.give_up(error)) from error
         if load.is_begun and not isinstance(error, BulkioError):
             await shelter.finish(load.leave())
         raise
@@ -235,10 +238,7 @@ class _Load:
         claim = self.claim
         async with self.attempt.transaction(session):
             if (state := await claim.state(session)) != "running":
-                raise LoadRunning(
-                    f"{claim.name} was {'ended' if state else 'forgotten'} by another run: try again to get its report",
-                    load_id=claim.load_id,
-                )
+                raise self.ended(state)
             await self._read_stored(session)
             self._refuse_missing()
             before = self._fit()
@@ -320,6 +320,22 @@ class _Load:
         return changes
 
     # --- What an error leaves -------------------------------------------------------------------------------
+
+    def ended(self, state: str) -> LoadRunning:
+        """Return the error of a run whose load another one has brought to a state, "" if it has no row any more."""
+        name = self.claim.name
+        return LoadRunning(
+            f"{name} was {'ended' if state else 'forgotten'} by another run: try again to get its report",
+            load_id=self.claim.load_id,
+        )
+
+    async def is_done(self) -> bool:
+        """Tell whether another run has done the load, as far as the ledger can be asked."""
+        try:
+            async with self.attempt.connection() as session, self.attempt.transaction(session):
+                return await self.claim.state(session) == "done"
+        except BulkioError:
+            return False
 
     async def give_up(self, error: BulkioError) -> BulkioError:
         """Return what to raise for an error: the error itself, where nothing is left to go on with."""

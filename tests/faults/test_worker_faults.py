@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fault_scene import MODES, meet_and_load_again
-from worker_faults import COLUMNS, WORKER_FAULTS, fits
+from fault_scene import MODES, Scene, meet_and_load_again, run_client
+from worker_faults import COLUMNS, WORKER_FAULTS, another_run, fits
 
 import bulkio
 from servers import TestServer, connect, fetch, found_servers
@@ -100,3 +100,22 @@ def test_the_same_key_in_two_chunks(one_dsn: str, commit: str, driver: str, tmp_
         assert _leaves_nothing(one_dsn)
     if commit == "all":
         assert fetch(one_dsn, "SELECT count(*) FROM t, bulkio_ledger.loads") == [(0,)]
+
+
+@pytest.mark.parametrize(("mode", "driver"), [("create", "asyncpg"), ("replace", "psycopg"), ("upsert", "asyncpg")])
+def test_a_run_meets_one_that_is_just_beginning(one_dsn: str, mode: str, driver: str, source: Path) -> None:
+    """A client may die during its first COMMIT, whose lock is free then: the next run hears that another has begun."""
+    scene = Scene(None, one_dsn, source, driver, mode, "chunk")  # type: ignore[arg-type]
+    scene.prepare()
+    assert run_client(scene, kill_after_s=None, point={"half": True})
+    scene.check_ledger(scene.table())
+    [(schema, table)] = fetch(one_dsn, "SELECT work -> 'place' ->> 0, work -> 'place' ->> 1 FROM bulkio_ledger.loads")
+    with connect(one_dsn) as first, another_run(scene) as (start, outcome):
+        first.execute(f'CREATE TABLE kept AS TABLE bulkio_ledger.loads; DROP TABLE "{schema}"."{table}"')
+        first.execute("DELETE FROM bulkio_ledger.loads; DELETE FROM bulkio_ledger.chunks")
+        first.execute(f'BEGIN; CREATE TABLE "{schema}"."{table}" (a int); INSERT INTO bulkio_ledger.loads TABLE kept')
+        start()
+        while not fetch(one_dsn, "SELECT FROM pg_locks WHERE NOT granted"):
+            assert not outcome
+        first.execute("COMMIT")
+    assert isinstance(outcome[0], bulkio.LoadRunning), outcome

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lossy import Moment
 
-__all__ = ["COLUMNS", "WORKER_FAULTS", "end_lock_session", "fits"]
+__all__ = ["COLUMNS", "WORKER_FAULTS", "another_run", "end_lock_session", "fits"]
 
 #: modes and kinds of commit that several workers can do
 COLUMNS = (
@@ -121,7 +121,7 @@ def _uses_temporary_objects(scene: Scene) -> None:
 
 
 @contextlib.contextmanager
-def _another_run(scene: Scene, **options: object) -> Iterator[tuple[Callable[[], object], list[object]]]:
+def another_run(scene: Scene, **options: object) -> Iterator[tuple[Callable[[], object], list[object]]]:
     """Yield what starts another run of the load, and the list that has its report or error at the end."""
     outcome: list[object] = []
 
@@ -138,7 +138,7 @@ def _another_run(scene: Scene, **options: object) -> Iterator[tuple[Callable[[],
 
 
 def _two_runs(scene: Scene) -> None:
-    with _another_run(scene) as (start, outcome):
+    with another_run(scene) as (start, outcome):
         report = scene.load(strike=start)
     assert isinstance(report, bulkio.LoadReport)
     assert not report.already
@@ -159,7 +159,7 @@ def end_lock_session(conn: psycopg.Connection) -> bool:
 
 def _taken_over(scene: Scene) -> None:
     """End the session that holds the lock of the load's id; another run takes over while the first is at work."""
-    with _another_run(scene, wait=True) as (start, outcome):
+    with another_run(scene, wait=True) as (start, outcome):
 
         def strike() -> None:
             with connect(scene.dsn) as conn:

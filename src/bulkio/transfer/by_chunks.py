@@ -116,9 +116,10 @@ class _Load:
             self._lifted = begun.lifted
             await self._plan(session)
             self._rows_before = await rows_before(session, self.lasting.plan)
+            # First the ledger: there a run meets another one that has begun, and not where it makes the same table.
+            await self.claim.begin(session, self.lasting.plan, "running", self._work())
             for statement in self.lasting.setup:
                 await session.execute(statement)
-            await self.claim.begin(session, self.lasting.plan, "running", self._work())
             self.is_begun = True
             await session.execute(sql.COMMIT)
 

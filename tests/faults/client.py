@@ -119,8 +119,8 @@ def main() -> None:
             setattr(driver, method, watch.wrap(method, getattr(driver, method)))
     scene = Scene(None, spec["dsn"], Path(spec["folder"]), spec["driver"], spec["mode"], spec["commit"])  # type: ignore[arg-type]
     print("loading", flush=True)  # noqa: T201 - the parent waits for it
-    # Whoever is killed in its first COMMIT may be there still, and the next run meets it.
-    scene.load(strike=_die if point.get("half") else None, retries=5)
+    # Whoever was killed may be there for a moment still, and this run meets it.
+    scene.load(strike=_die if point.get("half") else None, wait=True, retries=5)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_a_killed_client_is_run_again(one_dsn: str, mode: str, commit: str, tmp_
             if chance.random() < 0.5:  # it waits until the server has seen that the client is gone; a run need not
                 scene.check_ledger(before)
         else:
-            scene.load()
+            scene.load(wait=True, retries=5)
         if point is not None:  # what was left to do had no such statement any more: a whole load has
             assert not is_whole, point
             points = chain([point], points)

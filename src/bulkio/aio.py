@@ -20,6 +20,7 @@ from bulkio.files import file_dest
 from bulkio.options import (
     DdlRequest,
     ExportRequest,
+    ForgetRequest,
     GcRequest,
     LedgerRequest,
     LoadRequest,
@@ -146,14 +147,15 @@ async def resume_load(request: ResumeRequest) -> LoadReport:
     return await _resume_load(request)
 
 
-@taking(RecordRequest)
-async def forget_load(request: RecordRequest) -> LoadRecord:
+@taking(ForgetRequest)
+async def forget_load(request: ForgetRequest) -> LoadRecord:
     """Take a load out of the ledger, so that its id is free again; return what was recorded. Its rows stay.
 
     Of one that is unfinished, the table goes that holds its rows until the end.
 
     Raises:
-        LedgerError: there is no load of this id, or it has appended rows, which a retry would append again.
+        LedgerError: there is no load of this id, or it has appended rows, which a retry would append again; unless they
+            are said to be removed.
     """
     return await _forget_load(request)
 

@@ -23,12 +23,14 @@ from bulkio.cli.load import load as load_command
 from bulkio.options import (
     DdlRequest,
     ExportRequest,
+    ForgetRequest,
     GcRequest,
     LedgerRequest,
     LoadRequest,
     Option,
     ReadRequest,
     RecordRequest,
+    ResumeRequest,
     fields_of,
 )
 from bulkio.plan import MODES
@@ -45,7 +47,8 @@ FACES = {
     "read": ReadRequest,
     "list_loads": LedgerRequest,
     "show_load": RecordRequest,
-    "forget_load": RecordRequest,
+    "forget_load": ForgetRequest,
+    "resume_load": ResumeRequest,
     "gc_loads": GcRequest,
     "ledger_ddl": DdlRequest,
 }

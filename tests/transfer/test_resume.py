@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pytest
 
 import bulkio
 from bulkio import aio
-from bulkio.transfer import two_phase
+from bulkio.transfer import by_chunks, two_phase
 from servers import connect, fetch
 
 if TYPE_CHECKING:
@@ -247,6 +248,66 @@ def test_forget_takes_the_staged_rows_along(one_dsn: str, path: Path) -> None:
     interrupted(path, one_dsn)
     with pytest.raises(bulkio.LedgerError, match=r"has appended 1,000 rows to public\.t: forgotten, a retry would add"):
         bulkio.forget_load("night", one_dsn)
+
+
+def test_a_load_whose_rows_were_deleted_is_forgotten(one_dsn: str, path: Path) -> None:
+    """If one says so: only then is its id free again."""
+    make_table(one_dsn)
+    interrupted(path, one_dsn)
+    with connect(one_dsn) as conn:
+        conn.execute("TRUNCATE t")
+    with pytest.raises(bulkio.LedgerError, match=r"or delete them, and say so \(rows_removed=True\)"):
+        bulkio.forget_load("night", one_dsn)
+    assert bulkio.forget_load("night", one_dsn, rows_removed=True).load_id == "night"
+    assert load(path, one_dsn).rows == ROWS
+    assert stored(one_dsn) == NEW
+
+
+def test_what_another_run_has_begun_anew_is_not_touched(one_dsn: str, path: Path, tmp_path: Path) -> None:
+    """A run that has lost its lock, and is slow, adds no chunk to the load that took its place: another file's."""
+    make_table(one_dsn)
+    other = write(tmp_path / "b.parquet", dict.fromkeys(range(ROWS), "other"))
+
+    async def main() -> list[object]:
+        slow, gone_on = asyncio.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        released = threading.Event()
+
+        def watch(progress: bulkio.Progress) -> None:
+            if progress.rows > ROWS // 2 and not slow.is_set() and not released.is_set():
+                end_lock(one_dsn)
+                loop.call_soon_threadsafe(slow.set)
+
+        original = by_chunks._Load._store
+
+        async def store(self: object, session: object, chunk: object) -> None:
+            if slow.is_set() and not gone_on.is_set() and self.claim.request.restart is False:  # type: ignore[attr-defined]
+                await gone_on.wait()
+            await original(self, session, chunk)  # type: ignore[arg-type]
+
+        by_chunks._Load._store = store  # type: ignore[method-assign,assignment]
+        options = {"mode": "replace", "commit": "chunk", "chunk_bytes": 1, "load_id": "night"}
+
+        async def first() -> object:
+            return await aio.load(path, "t", one_dsn, progress=watch, **options)
+
+        async def second() -> object:
+            await slow.wait()
+            try:
+                return await aio.load(other, "t", one_dsn, restart=True, wait=True, **options)
+            finally:
+                gone_on.set()
+
+        try:
+            return await asyncio.gather(first(), second(), return_exceptions=True)
+        finally:
+            by_chunks._Load._store = original  # type: ignore[method-assign]
+
+    outcomes = asyncio.run(main())
+    assert isinstance(outcomes[0], bulkio.BulkioError), outcomes
+    assert isinstance(outcomes[1], bulkio.LoadReport), outcomes
+    assert set(stored(one_dsn).values()) == {"other"}
+    assert left(one_dsn) == []
 
 
 def test_an_error_leaves_what_is_stored(one_dsn: str, path: Path) -> None:

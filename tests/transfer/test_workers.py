@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -230,29 +232,6 @@ def test_a_role_that_may_not_create_tables(one_server: TestServer, one_dsn: str,
             conn.execute("DROP OWNED BY plain; DROP ROLE plain")
 
 
-def test_staged_rows_are_for_nobody_else(one_dsn: str, path: Path) -> None:
-    """Whatever the default privileges give to others."""
-    make_table(one_dsn, {})
-    with connect(one_dsn) as conn:
-        conn.execute("CREATE ROLE reader; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reader")
-    seen: list[object] = []
-
-    def look(progress: bulkio.Progress) -> None:
-        if progress.rows > ROWS // 2 and not seen:
-            [(name,)] = fetch(one_dsn, "SELECT relname FROM pg_class WHERE relname LIKE 'bulkio_staging%'")
-            with connect(one_dsn) as conn:
-                conn.execute("SET ROLE reader")
-                seen.append(conn.execute(f"SELECT count(*) FROM {name}").fetchall())
-
-    try:
-        load(path, one_dsn, mode="upsert", progress=look)
-        assert seen == [[(0,)]]
-    finally:
-        with connect(one_dsn) as conn:
-            conn.execute("ALTER DEFAULT PRIVILEGES REVOKE SELECT ON TABLES FROM reader; DROP OWNED BY reader")
-            conn.execute("DROP ROLE reader")
-
-
 class Stop(Exception):  # noqa: N818 - a signal
     """The load is to end here."""
 
@@ -281,6 +260,127 @@ def test_an_unlogged_load_begins_anew(one_dsn: str, path: Path) -> None:
         load(path, one_dsn, mode="upsert", unlogged=True, commit="chunk")
 
 
+def test_rows_that_refer_to_others_are_stored_by_one(one_dsn: str, path: Path) -> None:
+    """What another connection has stored, a foreign key does not see."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE t (k bigint PRIMARY KEY, v text, up bigint REFERENCES t)")
+    assert load(path, one_dsn).why_one.startswith('by foreign key "t_up_fkey" rows may refer to rows')
+
+
+def test_a_serial_column_is_made_by_one(one_dsn: str, path: Path, tmp_path: Path) -> None:
+    """Its sequence's name is the server's choice."""
+    make_table(one_dsn, NEW, "k bigserial PRIMARY KEY, v text")
+    bulkio.export("t", tmp_path / "t.parquet", one_dsn)
+    pq.write_table(pq.read_table(tmp_path / "t.parquet"), tmp_path / "t.parquet", row_group_size=300)
+    report = bulkio.load(tmp_path / "t.parquet", "u", one_dsn, mode="create", workers=2, chunk_bytes=99)
+    assert report.why_one == 'column "k" is serial: its sequence is made together with the table'
+
+
+def test_what_is_published_is_not_staged(dsn: str, path: Path) -> None:
+    """A subscriber would look for the staging table; an append is published as ever."""
+    make_table(dsn, {})
+    with connect(dsn) as conn:
+        conn.execute("CREATE PUBLICATION everything FOR ALL TABLES")
+    why = 'publication "everything" would publish the table where the rows are until all are there'
+    assert load(path, dsn, mode="upsert").why_one == why
+    assert bulkio.load(path, "u", dsn, mode="create", workers=2, chunk_bytes=4000).why_one == why
+    with connect(dsn) as conn:
+        conn.execute("TRUNCATE t")
+    assert load(path, dsn).workers == 2
+
+
+@pytest.mark.parametrize("mode", ["upsert", "replace", "create"])
+def test_nobody_else_sees_or_adds_rows_before_the_end(one_dsn: str, path: Path, mode: str) -> None:
+    """Whatever the default privileges give to others; afterwards the table has them."""
+    if mode != "create":
+        make_table(one_dsn, {})
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE ROLE other; ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO other")
+    found: list[object] = []
+
+    def look(progress: bulkio.Progress) -> None:
+        if progress.rows > ROWS // 2 and not found:
+            [(name,)] = fetch(one_dsn, "SELECT relname FROM pg_class WHERE relname LIKE 'bulkio\\_%' AND relkind = 'r'")
+            with connect(one_dsn) as conn:
+                conn.execute("SET ROLE other")
+                found.append(conn.execute(f"SELECT count(*) FROM {name}").fetchall())
+                with pytest.raises(psycopg.errors.InsufficientPrivilege, match="row-level security"):
+                    conn.execute(f"INSERT INTO {name} (k, v) VALUES (-1, 'mine')")
+
+    try:
+        load(path, one_dsn, mode=mode, progress=look)
+        assert found == [[(0,)]]
+        assert stored(one_dsn) == NEW
+        hidden = fetch(one_dsn, "SELECT relrowsecurity FROM pg_class WHERE oid = 't'::regclass")
+        assert hidden == [(False,)]
+    finally:
+        with connect(one_dsn) as conn:
+            conn.execute(
+                "ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM other; DROP OWNED BY other; DROP ROLE other"
+            )
+
+
+def test_a_role_that_could_begin_and_not_end_is_refused(one_dsn: str, path: Path) -> None:
+    """Before anything is sent; with the rights that are named, it goes."""
+    make_table(one_dsn, {})
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'; GRANT SELECT, INSERT ON t TO plain")
+        conn.execute(bulkio.ledger_ddl(role="plain"))
+    try:
+        dsn = f"{one_dsn}&user=plain&password=plain"
+        words = (
+            'an administrator can GRANT UPDATE ON "bulkio_ledger"."loads", DELETE ON "bulkio_ledger"."loads", SELECT ON'
+            ' "bulkio_ledger"."chunks", INSERT ON "bulkio_ledger"."chunks", DELETE ON "bulkio_ledger"."chunks" (`bulkio'
+        )
+        with pytest.raises(bulkio.LedgerError, match=re.escape(words)):
+            load(path, dsn)
+        with connect(one_dsn) as conn:
+            conn.execute("GRANT UPDATE, DELETE ON bulkio_ledger.loads TO plain")
+            conn.execute("GRANT SELECT, INSERT, DELETE ON bulkio_ledger.chunks TO plain")
+        assert load(path, dsn).workers == 2
+    finally:
+        with connect(one_dsn) as conn:
+            conn.execute("DROP OWNED BY plain; DROP ROLE plain")
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "upsert"}])
+def test_fewer_workers_where_the_role_has_no_more_connections(
+    one_dsn: str, path: Path, options: dict[str, Any]
+) -> None:
+    """Those that there are do the work."""
+    make_table(one_dsn, {})
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE ROLE plain LOGIN PASSWORD 'plain' CONNECTION LIMIT 3; GRANT ALL ON t TO plain")
+        conn.execute("GRANT CREATE ON SCHEMA public TO plain")
+        conn.execute(bulkio.ledger_ddl(role="plain"))
+        conn.execute("GRANT UPDATE, DELETE ON bulkio_ledger.loads TO plain; GRANT ALL ON bulkio_ledger.chunks TO plain")
+    try:
+        assert load(path, f"{one_dsn}&user=plain&password=plain", workers=4, **options).rows == ROWS
+        assert stored(one_dsn) == NEW
+        assert_nothing_is_left(one_dsn)
+    finally:
+        with connect(one_dsn) as conn:
+            conn.execute("DROP OWNED BY plain; DROP ROLE plain")
+
+
+def test_rows_outside_of_the_condition_may_be_the_source_s(one_dsn: str, path: Path) -> None:
+    """Those that are staged are not looked at one by one."""
+    make_table(one_dsn, BEFORE)
+    with pytest.raises(
+        bulkio.CountError, match=r"4000 of the table's rows meet .*: rows of the source do not meet it, or"
+    ):
+        load(path, one_dsn, mode="replace-where", where="k < 4000")
+    assert stored(one_dsn) == BEFORE
+    assert_nothing_is_left(one_dsn)
+
+
+def test_an_object_has_no_chunks(one_dsn: str) -> None:
+    """Nothing could go on with it."""
+    make_table(one_dsn, {})
+    with pytest.raises(bulkio.ConfigError, match="commit='chunk' cannot be had here: Table is not a file, so that"):
+        bulkio.load(pa.table({"k": [1], "v": ["a"]}), "t", one_dsn, commit="chunk")
+
+
 def test_a_source_in_one_piece(one_dsn: str) -> None:
     """An object is read once, in its order."""
     make_table(one_dsn, {})
@@ -297,6 +397,8 @@ FACTS = SharingFacts(
     is_foreign=False,
     is_unlogged=False,
     has_unique=False,
+    self_reference="",
+    publication="",
 )
 
 
@@ -317,6 +419,7 @@ def planned(facts: SharingFacts, *, size: int = 1 << 30, processors: int = 8, **
             "8 of the server's 10 prepared transactions (max_prepared_transactions) are in use, and 3 are needed",
         ),
         ({"is_foreign": True}, "the table, or a partition of it, is a foreign one"),
+        ({"self_reference": "fk"}, 'by foreign key "fk" rows may refer to rows that another connection stores'),
     ],
 )
 def test_where_nothing_can_be_prepared_it_is_one(changed: dict[str, Any], why: str) -> None:
@@ -404,10 +507,10 @@ def test_sequences_are_past_what_all_workers_have_stored(one_dsn: str, path: Pat
 
 
 def test_a_created_table_is_what_one_worker_makes(one_dsn: str, path: Path, tmp_path: Path) -> None:
-    """With its key, identity, serial and their names, from what an export has recorded."""
+    """With its key, its identity and their names, from what an export has recorded."""
     with connect(one_dsn) as conn:
         conn.execute(
-            "CREATE TABLE o (k bigint PRIMARY KEY, i int GENERATED ALWAYS AS IDENTITY (START 7 INCREMENT 2), s serial,"
+            "CREATE TABLE o (k bigint PRIMARY KEY, i int GENERATED ALWAYS AS IDENTITY (START 7 INCREMENT 2),"
             " v varchar(20) NOT NULL, n numeric(10,2));"
             " INSERT INTO o (k, v, n) SELECT g, 'v' || g, g / 3.0 FROM generate_series(1, 3000) g"
         )

@@ -226,7 +226,7 @@ async def find_burdens(session: Session, table: Table) -> list[Burden]:
 
 async def find_sharing(session: Session, schema: str, table: str) -> SharingFacts:
     """Look up how several connections may share a load into a table, which may be one that is to be made."""
-    [facts] = await _ask(session, sharing_query(schema, table))
+    [facts] = await _ask(session, sharing_query(schema, table, session.server_version))
     return facts
 
 

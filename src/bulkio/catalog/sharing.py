@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bulkio.catalog.question import Question
-from bulkio.quote import qualified, quote_literal
+from bulkio.quote import qualified, quote_ident, quote_literal
 
 __all__ = ["SharingFacts", "sharing_query"]
 
@@ -29,9 +29,17 @@ class SharingFacts:
     is_unlogged: bool
     #: True if it has a unique index
     has_unique: bool
+    #: name of a foreign key by which its rows refer to others of it, or ""
+    self_reference: str
+    #: name of a publication that has all new tables of the schema, or ""
+    publication: str
 
 
-def sharing_query(schema: str, table: str) -> Question[SharingFacts]:
+#: the first version in which a publication may be of a schema
+_PUBLISHES_SCHEMAS = 15_00_00
+
+
+def sharing_query(schema: str, table: str, server_version: int) -> Question[SharingFacts]:
     """Ask of a table, which may be one that is to be made."""
     oid = f"pg_catalog.to_regclass({quote_literal(qualified(schema, table))})::pg_catalog.oid"
     tree = (
@@ -50,5 +58,23 @@ def sharing_query(schema: str, table: str) -> Question[SharingFacts]:
         "is_unlogged": f"EXISTS (SELECT {classes} c.relpersistence = 'u')",
         "has_unique": f"""EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indisunique AND i.indrelid = {oid})
             """,
+        "self_reference": """COALESCE((SELECT pg_catalog.min(k.conname::pg_catalog.text)
+            FROM pg_catalog.pg_constraint AS k
+            WHERE k.contype = 'f' AND k.conrelid IN (TABLE tree) AND k.confrelid IN (TABLE tree)), '')""",
+        "publication": f"COALESCE(({_publications(schema, server_version)}), '')",
     }
     return Question(SharingFacts, columns, "", tree)
+
+
+def _publications(schema: str, server_version: int) -> str:
+    """Build the query of the publication that new tables of a schema are in: the first name."""
+    of_schema = (
+        "EXISTS (SELECT FROM pg_catalog.pg_publication_namespace AS s WHERE s.pnpubid = p.oid"
+        f" AND s.pnnspid = pg_catalog.to_regnamespace({quote_literal(quote_ident(schema))}))"
+        if server_version >= _PUBLISHES_SCHEMAS
+        else "false"
+    )
+    return (
+        "SELECT pg_catalog.min(p.pubname::pg_catalog.text) FROM pg_catalog.pg_publication AS p"  # noqa: S608 - quoted
+        f" WHERE p.puballtables OR {of_schema}"
+    )

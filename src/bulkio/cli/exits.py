@@ -50,9 +50,9 @@ MEANINGS = {
     Exit.SCHEMA: "data and table do not fit; nothing was changed",
     Exit.UNKNOWN: "COMMIT got no answer: the outcome is unknown",
     Exit.BUSY: "another run is at work on the same load; nothing was changed",
-    Exit.HANGUP: "ended by SIGHUP; rolled back",
-    Exit.INTERRUPTED: "ended by SIGINT (Ctrl-C); rolled back",
-    Exit.TERMINATED: "ended by SIGTERM; rolled back",
+    Exit.HANGUP: "ended by SIGHUP; rolled back, but for chunks that are stored",
+    Exit.INTERRUPTED: "ended by SIGINT (Ctrl-C); rolled back, but for chunks that are stored",
+    Exit.TERMINATED: "ended by SIGTERM; rolled back, but for chunks that are stored",
 }
 
 #: exit codes by class of error, the most special class first; any other BulkioError is FAILED, except a DriverError

@@ -50,8 +50,8 @@ def load(
       bulkio load customers.csv customers --mode upsert --key id
       bulkio load orders.parquet orders --columns o_orderkey,o_comment --dry-run
 
-    All rows are loaded in one transaction, or none. Columns are matched by name; a value that does not fit its column
-    unchanged is an error that names its row and column.
+    All rows are loaded, or none, unless --commit chunk is given. Columns are matched by name; a value that does not fit
+    its column unchanged is an error that names its row and column.
 
     SOURCE is a Parquet, Arrow IPC or CSV file, a folder, a pattern like 'trips/*.parquet', or - for stdin. TABLE is
     `table` or `schema.table`; capitals and odd characters need double quotes, as in SQL.
@@ -74,8 +74,10 @@ def load(
         return
     with progress_bar(f"load {table}", shown=output.progress_shown) as progress:
         undone = f"the load was rolled back, table {printable(table)} is unchanged"
+        if options["workers"] != "1":
+            undone = f"table {printable(table)} is unchanged"
         if options["commit"] == "chunk":
-            undone = "what is stored stays, and the next run under the same id goes on there (`bulkio loads list`)"
+            undone = "chunks that are stored stay (`bulkio loads list` shows them)"
         done = carry_out(lambda: sync.load(source, table, progress=progress, **options), undone)
     report.show_load(done, as_json=output.as_json, quiet=output.quiet)
 

@@ -10,8 +10,8 @@ from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import field_options, output_options, use_dsn
 from bulkio.cli.output import show, show_json
 from bulkio.cli.progress import progress_bar
-from bulkio.options import DdlRequest, GcRequest, LedgerRequest, RecordRequest, ResumeRequest
-from bulkio.show import printable
+from bulkio.options import DdlRequest, ForgetRequest, GcRequest, LedgerRequest, RecordRequest, ResumeRequest
+from bulkio.show import printable, show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,12 +85,12 @@ def resume(load_id: str, options: dict[str, Any], *, as_json: bool, quiet: bool)
 
 @loads.command(short_help="Forget a load; its rows stay.")
 @click.argument("load_id", metavar="ID")
-@field_options(RecordRequest)
+@field_options(ForgetRequest)
 @output_options
 def forget(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
-    """Forget a load, so that its id is free again; its rows stay.
+    """Forget a load, so that its id is free again; its rows stay. What an unfinished one has staged is dropped.
 
-    Refused where it has appended rows: a retry would append them again.
+    Refused where it has appended rows, which a retry would append again; unless you have deleted them, and say so.
     """
     from bulkio import sync
 
@@ -98,7 +98,16 @@ def forget(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         show_json({"forgotten": [record.load_id]})
     else:
-        show(f"load {printable(record.load_id)} is forgotten; its rows in {printable(record.table)} stay")
+        show(f"load {printable(record.load_id)} is forgotten; {_what_stays(record)}")
+
+
+def _what_stays(record: LoadRecord) -> str:
+    """Say what has become of the rows of a load that is forgotten."""
+    if record.state == "done" or record.appended_rows:
+        return f"its rows in {printable(record.table)} stay"
+    if record.stored_rows:
+        return f"{show_rows(record.stored_rows)} that it had staged, which nobody saw, are dropped"
+    return "it had stored nothing"
 
 
 @loads.command(short_help="Forget the loads that ended long ago.")

@@ -35,9 +35,11 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
 
 
 def _tell_sharing(report: LoadReport) -> None:
+    if report.already:
+        return
     if report.why_one:
         say(f"Note: on one connection: {printable(report.why_one)}")
-    if report.visibility and not report.already:
+    if report.visibility:
         say(f"Note: {report.visibility}")
     if (report.load_id or "").startswith("unnamed/"):
         say(f"Note: without --load-id, the load's id in the ledger is {report.load_id}")
@@ -130,6 +132,9 @@ def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
             "creates": plan.creates,
             "ddl": [*plan.types_ddl, *plan.ddl],
             "statements": [*plan.statements, *(plan.work.merge.statements if plan.work.merge else ())],
+            "workers": plan.sharing.workers,
+            "why_one": plan.sharing.why_one,
+            "visibility": plan.sharing.visibility,
             "notes": list(plan.notes),
             "slow": list(plan.slow),
             **_how(plan),

@@ -11,6 +11,7 @@ from bulkio.options.params import Param, param_text
 from bulkio.options.requests import (
     DdlRequest,
     ExportRequest,
+    ForgetRequest,
     GcRequest,
     LedgerRequest,
     LoadRequest,
@@ -22,6 +23,7 @@ from bulkio.options.requests import (
 __all__ = [
     "DdlRequest",
     "ExportRequest",
+    "ForgetRequest",
     "GcRequest",
     "LedgerRequest",
     "LoadRequest",

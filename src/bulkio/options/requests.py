@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DdlRequest",
     "ExportRequest",
+    "ForgetRequest",
     "GcRequest",
     "LedgerRequest",
     "LoadRequest",
@@ -376,8 +377,8 @@ class LoadRequest(_Shared):
     workers: Annotated[
         int | str,
         Option(
-            "Connections that load at the same time. auto takes as many as there are processors, fewer for a table with"
-            " a unique key, one for a small source.",
+            "Connections that load at the same time. auto takes as many as there are processors, at most two for a"
+            " table with a unique key, and one for each 32 MiB of files.",
             metavar="N|auto",
             check=check_workers,
             is_recorded=False,
@@ -503,6 +504,20 @@ class RecordRequest(_Connecting):
     load_id: _LoadId
     dsn: _Dsn = field(default=None, repr=False)
     _: KW_ONLY
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRequest(_Connecting):
+    """A request to take a load out of the ledger."""
+
+    load_id: _LoadId
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    rows_removed: Annotated[
+        bool,
+        Option("The rows that it has appended were deleted: nothing is stored twice when its files are loaded again."),
+    ] = False
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
 
 

@@ -20,7 +20,7 @@ from bulkio.plan.sequences import loaded_sequences, with_sequences
 from bulkio.plan.sharing import ONE, Sharing
 from bulkio.plan.slowness import slow_notes
 from bulkio.plan.targets import target_casts
-from bulkio.plan.workers import plan_sharing, wanted_chunks, wants_sharing
+from bulkio.plan.workers import plan_sharing, wanted_chunks, wants_sharing, why_one
 
 __all__ = [
     "MODES",
@@ -62,5 +62,6 @@ __all__ = [
     "target_casts",
     "wanted_chunks",
     "wants_sharing",
+    "why_one",
     "with_sequences",
 ]

@@ -73,8 +73,9 @@ def _new(plan: LoadPlan, table: NewTable, name: str, *, unlogged: bool) -> Lasti
     return Lasting(
         replace(plan, work=work, ddl=()),
         place,
-        setup=(sql.as_user(table.bare(name, unlogged=unlogged)),),
+        setup=(sql.as_user(table.bare(name, unlogged=unlogged)), sql_replacing.hide_rows(qualified(*place))),
         finish=(
+            sql_replacing.show_rows(qualified(*place)),
             *(sql.as_user(statement) for statement in table.finished(name, unlogged=unlogged)),
             sql.analyze(plan.schema, plan.table),
         ),

@@ -23,6 +23,11 @@ class NewTable:
     defers: bool = False
 
     @property
+    def serial_column(self) -> str:
+        """The first column that is serial; "" if none is."""
+        return next((column.name for column in self.columns if column.type_sql in sql.SERIALS), "")
+
+    @property
     def ddl(self) -> str:
         """The CREATE TABLE that makes it at once; without its key, where that comes later."""
         if not self.defers:

@@ -142,6 +142,8 @@ class _Builder:
             options=", ".join(filter(None, options)),
             tablespace=table.tablespace,
         )
+        if self.tag:  # it is committed before it is full
+            yield sql.hide_rows(self.hidden)
         if table.default_grantees:
             yield sql.grant(f"TABLE {self.hidden}", ["ALL"], "", table.role, with_option=False)
         if actions := [action for column in self.kept.values() for action in _column_actions(column)]:
@@ -192,6 +194,8 @@ class _Builder:
 
     def _after(self) -> Iterator[str]:
         table = self.table
+        if self.tag:
+            yield sql.show_rows(self.hidden)
         if self.unlogged and table.persistence == "p":
             yield sql.alter_table(self.hidden, ["SET LOGGED"])
         if table.owner != table.role:

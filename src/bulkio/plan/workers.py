@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bulkio.options import LoadRequest
     from bulkio.plan.loads import LoadPlan
 
-__all__ = ["plan_sharing", "wanted_chunks", "wants_sharing"]
+__all__ = ["plan_sharing", "wanted_chunks", "wants_sharing", "why_one"]
 
 #: bytes of files below which a chunk does not pay, unless it was asked for
 _LEAST_BYTES = 1 << 20
@@ -57,12 +57,12 @@ def plan_sharing(
     workers = _workers(request, facts, size_bytes, processors)
     appends = request.mode == "append" and not plan.creates
     if request.commit == "chunk":
-        if why := _why_no_chunks(request, plan, facts) or _why_one(request, plan, facts):
+        if why := _why_no_chunks(request, plan, facts) or why_one(request, plan, facts):
             raise ConfigError(f"{show_option('commit', 'chunk')} cannot be had here: {why}")
-        return Sharing("chunks", min(workers, chunks), is_hidden=not appends)
+        return Sharing("chunks", max(1, min(workers, chunks)), is_hidden=not appends)
     if workers == 1:
         return ONE
-    why = _why_one(request, plan, facts) or ("the source is read in one piece" if chunks == 1 else "")
+    why = why_one(request, plan, facts) or ("the source is read in one piece" if chunks == 1 else "")
     if not why and appends:
         why = _why_not_prepared(facts, min(workers, chunks))
     if why:
@@ -78,7 +78,7 @@ def _workers(request: LoadRequest, facts: SharingFacts, size_bytes: int | None, 
     return max(1, min(most, (size_bytes or 0) // _AUTO_BYTES))
 
 
-def _why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
+def why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
     """Say what of a load belongs into one transaction; "" for nothing."""
     rule = MODES[request.mode]
     if around := [*plan.around.before, *plan.around.after, *plan.around.check]:
@@ -93,9 +93,18 @@ def _why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
         return "the indexes are built again in the load's own transaction"
     if plan.creates and (rule.by_key or request.where is not None):
         return f"the table does not exist yet: create it first, or use {show_option('mode', 'create')}"
+    if plan.new_table is not None and (serial := plan.new_table.serial_column):
+        return f"column {show_name(serial)} is serial: its sequence is made together with the table"
     if facts.is_foreign:
         return "the table, or a partition of it, is a foreign one"
-    if not facts.may_create and (plan.creates or request.mode != "append"):
+    appends = request.mode == "append" and not plan.creates
+    if appends and facts.self_reference:
+        key = printable(show_name(facts.self_reference))
+        return f"by foreign key {key} rows may refer to rows that another connection stores"
+    if not appends and facts.publication:
+        name = printable(show_name(facts.publication))
+        return f"publication {name} would publish the table where the rows are until all are there"
+    if not facts.may_create and not appends:
         schema = show_name(plan.schema)
         return f"the role may not create a table in schema {schema}, where the rows would be until all are there"
     return ""

@@ -1,6 +1,7 @@
 """Every SQL text that bulkio sends is built here, and here alone. Pure: strings in, strings out."""
 
 from bulkio.sql.ddl import (
+    SERIALS,
     NewColumn,
     SequenceOptions,
     add_columns,
@@ -79,6 +80,7 @@ __all__ = [
     "PLACE",
     "PLAIN_MONEY",
     "ROLLBACK",
+    "SERIALS",
     "TYPES_CHANGED",
     "USERS_PATH",
     "VALUE_PINS",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "SERIALS",
     "NewColumn",
     "SequenceOptions",
     "add_columns",
@@ -78,20 +78,17 @@ def drop_if_exists(schema: str, table: str) -> str:
     return f"DROP TABLE IF EXISTS {qualified(schema, table)}"
 
 
-#: types of serial columns, by the words that make them
-_SERIALS = {"smallserial": "int2", "serial": "int4", "bigserial": "int8"}
+#: words for a column's type that make a sequence for it
+SERIALS = frozenset({"smallserial", "serial", "bigserial"})
 
 
 def create_bare_table(schema: str, name: str, table: str, columns: Sequence[NewColumn], *, unlogged: bool) -> str:
-    """Build CREATE TABLE, under a `name` that is not the table's yet, without keys and sequences: see `finish_table`.
+    """Build CREATE TABLE, under a `name` that is not the table's yet, without keys and identities: see `finish_table`.
 
-    >>> create_bare_table("public", "x", "t", [NewColumn("id", "serial", False), NewColumn("a", "text")], unlogged=True)
+    >>> create_bare_table("public", "x", "t", [NewColumn("id", "int4", False), NewColumn("a", "text")], unlogged=True)
     'CREATE UNLOGGED TABLE "public"."x" ("id" int4 CONSTRAINT "t_id_not_null" NOT NULL, "a" text)'
     """
-    parts = [
-        f"{quote_ident(column.name)} {_SERIALS.get(column.type_sql, column.type_sql)}{_not_null(table, column)}"
-        for column in columns
-    ]
+    parts = [f"{quote_ident(column.name)} {column.type_sql}{_not_null(table, column)}" for column in columns]
     kind = "UNLOGGED TABLE" if unlogged else "TABLE"
     return f"CREATE {kind} {qualified(schema, name)} ({', '.join(parts)})"
 
@@ -109,14 +106,7 @@ def finish_table(schema: str, table: str, columns: Sequence[NewColumn], primary_
     statements = []
     for column in columns:
         actions = f"ALTER TABLE {name} ALTER COLUMN {quote_ident(column.name)}"
-        if column.type_sql in _SERIALS:
-            sequence = qualified(schema, _sequence_name(table, column.name))
-            statements += [
-                f"CREATE SEQUENCE {sequence} AS {_SERIALS[column.type_sql]} OWNED BY {name}.{quote_ident(column.name)}",
-                f"{actions} SET NOT NULL",
-                f"{actions} SET DEFAULT pg_catalog.nextval({quote_literal(sequence)}::pg_catalog.regclass)",
-            ]
-        elif column.identity or not column.nullable:
+        if column.identity or not column.nullable:
             statements.append(f"{actions} SET NOT NULL")
         if column.identity:
             statements.append(f"{actions} ADD GENERATED {column.identity} AS IDENTITY{_counting(column.options)}")
@@ -132,14 +122,6 @@ def add_primary_key(schema: str, table: str, columns: Sequence[str]) -> str:
     'ALTER TABLE "public"."t" ADD PRIMARY KEY ("id")'
     """
     return f"ALTER TABLE {qualified(schema, table)} ADD PRIMARY KEY ({name_list(columns)})"
-
-
-def _sequence_name(table: str, column: str) -> str:
-    """Return the name of a serial column's sequence, as PostgreSQL would choose it where it fits."""
-    whole = f"{table}_{column}_seq"
-    if len(whole.encode()) <= NAME_BYTES:
-        return whole
-    return f"bulkio_{hashlib.blake2b(whole.encode(), digest_size=12).hexdigest()}_seq"
 
 
 def add_columns(schema: str, table: str, columns: Sequence[NewColumn]) -> str:

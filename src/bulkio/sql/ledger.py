@@ -37,6 +37,7 @@ __all__ = [
     "full_ddl",
     "insert_chunk",
     "insert_load",
+    "lacking_rights",
     "load_ids",
     "lock_chunk",
     "lock_ledger",
@@ -44,6 +45,7 @@ __all__ = [
     "lock_row",
     "lock_work",
     "move_state",
+    "name_prefix",
     "prefix_of",
     "run_of",
     "select_chunks",
@@ -105,6 +107,20 @@ def _key(*parts: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
+def lacking_rights(schema: str) -> str:
+    """Ask which rights the role lacks that a load in parts needs on the ledger, as GRANT has them: a row each."""
+    needs = {LOADS: ("SELECT", "INSERT", "UPDATE", "DELETE"), CHUNKS: ("SELECT", "INSERT", "DELETE")}
+    pairs = ", ".join(
+        f"({quote_literal(qualified(schema, table))}, {quote_literal(right)})"
+        for table, rights in needs.items()
+        for right in rights
+    )
+    return (
+        f"SELECT need.privilege || ' ON ' || need.name FROM (VALUES {pairs}) AS need(name, privilege)"  # noqa: S608 - quoted
+        " WHERE NOT pg_catalog.has_table_privilege(need.name, need.privilege)"
+    )
+
+
 def lock_ledger(schema: str) -> str:
     """Build a statement that waits until nobody else creates the ledger: IF NOT EXISTS fails where two do at once."""
     return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema):d})"
@@ -133,14 +149,19 @@ def lock_chunk(schema: str, load_id: str, chunk: int) -> str:
     return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema, load_id, f'chunk {chunk}'):d})"
 
 
-def tag_of(schema: str, load_id: str) -> str:
-    """Return what tells a load's own tables from others, in hexadecimal digits."""
-    return f"{_key(schema, load_id) % 2**64:016x}"
+def tag_of(schema: str, load_id: str, begun_by: str) -> str:
+    """Return what tells a load's own tables from others, and from those of a run that began it before."""
+    return f"{_key(schema, load_id, begun_by) % 2**64:016x}"
 
 
 def digest_of(text: str) -> str:
     """Return a short digest of a text, in hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def name_prefix(schema: str, load_id: str, begun_by: str) -> str:
+    """Return what the names of the transactions begin with that one run of a load prepares."""
+    return f"{prefix_of(schema, load_id)}{begun_by.replace('-', '')}:"
 
 
 def prefix_of(schema: str, load_id: str) -> str:
@@ -149,7 +170,7 @@ def prefix_of(schema: str, load_id: str) -> str:
     >>> prefix_of("bulkio_ledger", "nightly")
     'bulkio:295f0b8aec6686a4:'
     """
-    return f"bulkio:{tag_of(schema, load_id)}:"
+    return f"bulkio:{_key(schema, load_id) % 2**64:016x}:"
 
 
 def table_facts(schema: str, table: str) -> str:
@@ -244,31 +265,36 @@ def insert_load(schema: str, values: Mapping[str, str], *, replaces: bool) -> st
 _FINISHED_AT = "pg_catalog.clock_timestamp()"
 
 
-def move_state(schema: str, load_id: str, before: str, after: str, values: Mapping[str, str]) -> str:
+def move_state(schema: str, load_id: str, begun_by: str, before: str, after: str, values: Mapping[str, str]) -> str:
     """Build the UPDATE that takes a load from one state to another, with more values, as texts; it returns a row.
 
-    No row where its state is another one.
+    No row where its state is another one, or where another run has begun it anew meanwhile.
     """
     sets = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
     sets |= {"state": quote_literal(after)} | ({"finished_at": _FINISHED_AT} if after == "done" else {})
     return (
         f"UPDATE {qualified(schema, LOADS)} SET {', '.join(f'{name} = {value}' for name, value in sets.items())}"  # noqa: S608
-        f" WHERE id = {quote_literal(load_id)} AND state = {quote_literal(before)} RETURNING 1"
+        f" WHERE id = {quote_literal(load_id)} AND state = {quote_literal(before)}"
+        f" AND run = {quote_literal(begun_by)}::uuid RETURNING 1"
     )
 
 
 def lock_row(schema: str, load_id: str) -> str:
-    """Ask for a load's state, and let nobody change it, nor any chunk commit, until the transaction ends."""
-    return f"SELECT state FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} FOR UPDATE"  # noqa: S608
+    """Ask for a load's state and the run that has begun it; nobody changes it until the transaction ends."""
+    return f"SELECT state, run::text FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} FOR UPDATE"  # noqa: S608
 
 
-def insert_chunk(schema: str, load_id: str, chunk: int, values: Mapping[str, str]) -> str:
-    """Build the INSERT of a chunk whose rows are stored, from texts; of no row where its load runs no more."""
+def insert_chunk(schema: str, load_id: str, begun_by: str, chunk: int, values: Mapping[str, str]) -> str:
+    """Build the INSERT of a chunk whose rows are stored, from texts.
+
+    Of no row where its load runs no more, or was begun anew by another run.
+    """
     known = {"load_id": "id", "chunk": f"{chunk:d}"}
     known |= {name: f"{quote_literal(value)}::{_CHUNK_COLUMNS[name][0]}" for name, value in values.items()}
     return (
         f"INSERT INTO {qualified(schema, CHUNKS)} ({', '.join(known)}) SELECT {', '.join(known.values())}"  # noqa: S608
-        f" FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} AND state = 'running' FOR SHARE"
+        f" FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} AND state = 'running'"
+        f" AND run = {quote_literal(begun_by)}::uuid FOR SHARE"
     )
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "final_names",
     "grant",
     "hidden_name",
+    "hide_rows",
     "identity",
     "lock_table",
     "option_list",
@@ -45,6 +46,7 @@ __all__ = [
     "roll_back_to",
     "savepoint",
     "set_local",
+    "show_rows",
     "stand_in",
 ]
 
@@ -91,6 +93,19 @@ def create_hidden(
     storage = f" WITH ({options})" if options else ""
     place = f" TABLESPACE {quote_ident(tablespace)}" if tablespace else ""
     return f"CREATE {'UNLOGGED ' if unlogged else ''}TABLE {table} ({', '.join(parts)}){using}{storage}{place}"
+
+
+def hide_rows(table: str) -> str:
+    """Build the statement that hides all rows from all but the owner, whatever the default privileges give to others.
+
+    Nor can others add any: row security without a policy allows nothing.
+    """
+    return f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY"
+
+
+def show_rows(table: str) -> str:
+    """Build the statement that undoes `hide_rows`."""
+    return f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
 
 
 def option_list(options: Sequence[str], prefix: str = "") -> str:

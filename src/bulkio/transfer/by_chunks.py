@@ -9,15 +9,26 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bulkio import flow, sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import find_sharing, find_table
-from bulkio.errors import BulkioError, CountError, DriverError, LedgerError, LoadRunning, LoadUnfinished, OutcomeUnknown
+from bulkio.errors import (
+    BulkioError,
+    ConfigError,
+    ConnectError,
+    CountError,
+    DriverError,
+    LedgerError,
+    LoadRunning,
+    LoadUnfinished,
+    OutcomeUnknown,
+)
 from bulkio.flow import shelter
-from bulkio.plan import plan_lasting
+from bulkio.plan import plan_lasting, why_one
 from bulkio.show import show_name, show_option
 from bulkio.sql import ledger as statements
 from bulkio.sql import replacing
@@ -28,7 +39,7 @@ from bulkio.transfer.replacing import final_names, finish_replacement
 from bulkio.transfer.resumable import resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
-from bulkio.transfer.session import commit, commit_part
+from bulkio.transfer.session import TOO_MANY_CONNECTIONS, commit, commit_part
 from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, recount
 
 if TYPE_CHECKING:
@@ -63,12 +74,17 @@ async def load_by_chunks(
     load = _Load(attempt, claim, sharing, chunks)
     try:
         await (load.begin(control) if record is None else load.go_on(control, record))
-        await load.store()
-        return await load.finish(control)
+        await load.store(control)
+        if not control.closed:
+            return await load.finish(control)
+        async with attempt.connection() as last:
+            return await load.finish(last)
     except BaseException as error:
         if isinstance(error, BulkioError) and not isinstance(error, LoadRunning | OutcomeUnknown):
-            if (record is not None or load.is_begun) and await shelter.finish(load.is_done()):
-                raise load.ended("done") from error  # of what the other run has changed
+            if record is not None or load.is_begun:
+                state = await shelter.finish(load.state())
+                if state not in ("running", None):
+                    raise load.ended(state) from error  # of what the other run has changed
             if load.is_begun:
                 raise await shelter.finish(load.give_up(error)) from error
         if load.is_begun and not isinstance(error, BulkioError):
@@ -86,6 +102,8 @@ class _Load:
         self.chunks = chunks
         #: True once the load has a row in the ledger, and it is known what is stored
         self.is_begun = False
+        #: True if what is stored does not fit to the table any more
+        self.is_useless = False
         #: chunks that are stored, by this run and those before it
         self.stored: set[int] = set()
         self._lasting: Lasting | None = None
@@ -147,8 +165,10 @@ class _Load:
     async def _plan(self, session: Session) -> None:
         plan = await self.attempt.plan(session)
         facts = await find_sharing(session, plan.schema, plan.table)
+        if why := why_one(self.attempt.request, plan, facts):  # it was begun without that
+            raise ConfigError(f"{self.claim.name} is unfinished, and cannot go on like this: {why}")
         self._oid = facts.oid
-        tag = statements.tag_of(self.claim.schema, self.claim.load_id)
+        tag = statements.tag_of(self.claim.schema, self.claim.load_id, self.claim.begun_by)
         self._lasting = plan_lasting(replace(plan, sharing=self.sharing), tag, unlogged=self.attempt.request.unlogged)
         self._table = await find_table(session, TableName(plan.schema, plan.table))
 
@@ -175,21 +195,34 @@ class _Load:
 
     # --- The chunks -----------------------------------------------------------------------------------------
 
-    async def store(self) -> None:
-        """Store the chunks that are not stored yet, on several connections."""
+    async def store(self, session: Session) -> None:
+        """Store the chunks that are not stored yet, on this session and others."""
         left = [chunk for chunk in self.chunks if chunk.number not in self.stored]
         todo = iter(left)
         async with flow.task_group() as group:
-            for _ in range(min(self.sharing.workers, len(left))):
-                group.start_soon(self._store_some, todo)
+            for _ in range(min(self.sharing.workers, len(left)) - 1):
+                group.start_soon(self._help, todo)
+            await self._store_some(session, todo)
+            while (chunk := next(todo, None)) is not None:  # the session was lost at a COMMIT that was done
+                async with self.attempt.connection() as another:
+                    await self._store(another, chunk)
+                    await self._store_some(another, todo)
 
-    async def _store_some(self, todo: Iterator[Chunk]) -> None:
-        chunk = next(todo, None)
-        while chunk is not None:
-            async with self.attempt.connection() as session:
-                while chunk is not None and not session.closed:  # it may be lost at a COMMIT that was done
-                    await self._store(session, chunk)
-                    chunk = next(todo, None)
+    async def _help(self, todo: Iterator[Chunk]) -> None:
+        """Store chunks on a session of its own; where the server has none left, the others do it."""
+        async with AsyncExitStack() as stack:
+            try:
+                session = await stack.enter_async_context(self.attempt.connection())
+            except ConnectError as error:
+                if error.sqlstate != TOO_MANY_CONNECTIONS:
+                    raise
+                _log.debug("a worker less: %s", error)
+                return
+            await self._store_some(session, todo)
+
+    async def _store_some(self, session: Session, todo: Iterator[Chunk]) -> None:
+        while not session.closed and (chunk := next(todo, None)) is not None:
+            await self._store(session, chunk)
 
     async def _store(self, session: Session, chunk: Chunk) -> None:
         """Store one chunk, unless another run has done it meanwhile."""
@@ -208,7 +241,7 @@ class _Load:
                 await session.execute(sql.OWN_PATH)
                 judge = await self.claim.record_chunk(session, chunk.number, copied, sender.bytes)
                 await session.execute(sql.USERS_PATH)
-                await commit_part(session, judge)
+                await commit_part(session, judge, lambda: self.stored.add(chunk.number))
         self.stored.add(chunk.number)
 
     async def _lock(self, session: Session) -> None:
@@ -293,7 +326,9 @@ class _Load:
     def _changed(self) -> DriverError:
         plan = self.lasting.plan
         name = f"{show_name(plan.schema)}.{show_name(plan.table)}"
-        return DriverError(f"table {name} was changed during the load, so that the rows do not fit to it")
+        self.is_useless = True
+        what = f"table {name} was changed during the load, so that the rows do not fit to it: load again"
+        return DriverError(what, retryable=self.lasting.place is not None)
 
     async def _place_rows(self, session: Session, plan: LoadPlan, tally: Tally) -> Changes:
         """Bring the rows from the table that was filled to where they belong."""
@@ -324,19 +359,18 @@ class _Load:
 
     def ended(self, state: str) -> LoadRunning:
         """Return the error of a run whose load another one has brought to a state, "" if it has no row any more."""
-        name = self.claim.name
+        what = "ended" if state else "forgotten, or begun anew,"
         return LoadRunning(
-            f"{name} was {'ended' if state else 'forgotten'} by another run: try again to get its report",
-            load_id=self.claim.load_id,
+            f"{self.claim.name} was {what} by another run: try again to get its report", load_id=self.claim.load_id
         )
 
-    async def is_done(self) -> bool:
-        """Tell whether another run has done the load, as far as the ledger can be asked."""
+    async def state(self) -> str | None:
+        """Look up what has become of the load; None where the ledger cannot be asked."""
         try:
             async with self.attempt.connection() as session, self.attempt.transaction(session):
-                return await self.claim.state(session) == "done"
+                return await self.claim.state(session)
         except BulkioError:
-            return False
+            return None
 
     async def give_up(self, error: BulkioError) -> BulkioError:
         """Return what to raise for an error: the error itself, where nothing is left to go on with."""
@@ -357,12 +391,15 @@ class _Load:
 
     def _unfinished(self) -> str:
         count = f"{len(self.stored)} of its {len(self.chunks)} chunks are stored"
-        again = f"`bulkio loads resume {self.claim.load_id}`"
-        return f"{self.claim.name} is unfinished: {count}; load again with the same id to go on, or run {again}"
+        what = f"{self.claim.name} is unfinished: {count}"
+        if self.claim.is_unnamed and self.lasting.place is not None:
+            return f"{what}; `bulkio loads forget {self.claim.load_id}` takes them away"
+        by_id = f", or run `bulkio loads resume {self.claim.load_id}`" if self._work().paths else ""
+        return f"{what}; load again with the same id to go on{by_id}"
 
     async def clear_away(self) -> bool:
         """Take back a load of which nothing is stored, or that nobody could go on with; tell whether it is gone."""
-        if self.stored and not (self.claim.is_unnamed and self.lasting.place is not None):
+        if self.stored and not (self.lasting.place is not None and (self.claim.is_unnamed or self.is_useless)):
             return False
         try:
             async with self.attempt.connection() as session:

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 
@@ -93,6 +93,9 @@ async def make_unnamed_claim(session: Session, attempt: Attempt) -> Claim:
     """
     request = replace(attempt.request, load_id=f"unnamed/{attempt.run}")
     await ledger.prepare(session, request.ledger_schema, for_chunks=True)
+    if request.commit == "chunk" and attempt.opened.size_bytes is None:
+        option, name = show_option("commit", "chunk"), printable(attempt.opened.name)
+        raise ConfigError(f"{option} cannot be had here: {name} is not a file, so that nothing could go on with it")
     facts = await _source_facts(attempt.opened, request) if request.commit == "chunk" else {}
     return Claim(request, attempt.run, facts, is_utf8=session.server_encoding == "UTF8", is_unnamed=True)
 
@@ -142,6 +145,8 @@ class Claim:
         self.load_id = str(request.load_id)
         #: mark of this run's rows, in any of its tries, against those of another run
         self.run = run
+        #: mark of the run that has begun the load, which may be another one's
+        self.begun_by = run
         #: True if the id is made up
         self.is_unnamed = is_unnamed
         #: function that changes what is recorded into what the database can hold
@@ -183,13 +188,15 @@ class Claim:
             LoadRunning: another run is at work on it, and this one does not wait.
         """
         request = self.request
-        async with (
-            open_session(request.dsn, request) as session,
-            transaction(session, read_only=False, lock_timeout=request.lock_timeout),
-        ):
-            async with ledger.using(self.schema):
-                await self._lock(session)
-            yield
+        is_done = False
+        async with open_session(request.dsn, request) as session:
+            async with transaction(session, read_only=False, lock_timeout=request.lock_timeout):
+                async with ledger.using(self.schema):
+                    await self._lock(session)
+                yield
+                is_done = True
+            if is_done:  # a cancellation comes too late
+                await shelter.conclude(session.close())
 
     async def recorded(self, session: Session) -> LoadReport | LoadRecord | None:
         """Look up what is recorded: the report of the run that has done the load, the record of one that is unfinished.
@@ -247,10 +254,13 @@ class Claim:
         is_append = "append" in (record.facts.mode, self.request.mode) and (
             record.state == "done" or bool(record.appended_rows)
         )
-        again = "" if is_append else f", or load again under this one ({show_option('restart', value=True)})"
+        again = f"use another {show_option('load_id')}"
+        again += "" if is_append else f", or load again under this one ({show_option('restart', value=True)})"
+        if is_append and record.state != "done":
+            again = "rows of it are stored already: go on with what it was"
         what = "is done, and was a different one" if record.state == "done" else "is unfinished, and is a different one"
         raise LoadDiffers(
-            f"{self.name} {what}:{lines}\nuse another {show_option('load_id')}{again}",
+            f"{self.name} {what}:{lines}\n{again}",
             load_id=self.load_id,
             differences=different,
         )
@@ -273,20 +283,26 @@ class Claim:
 
     async def begin(self, session: Session, plan: LoadPlan, state: str, work: LoadWork) -> None:
         """Write the row of a load that commits in parts. Raises as `record` does."""
-        values = {**self._facts_of(plan), "state": state, "work": json.dumps(self._kept(work.as_dict()))}
+        values = {**self._facts_of(plan), "state": state, "work": json.dumps(self._kept_work(work).as_dict())}
         await self._insert(session, values, replaces=self.request.restart)
 
     async def move(self, session: Session, before: str, after: str, report: LoadReport) -> bool:
         """Take the load to another state, with its report, in the transaction that decides it; tell if it could."""
-        statement = statements.move_state(self.schema, self.load_id, before, after, self._results(report))
+        statement = statements.move_state(
+            self.schema, self.load_id, self.begun_by, before, after, self._results(report)
+        )
         async with ledger.using(self.schema):
             return bool(await session.fetch(statement))
 
     async def state(self, session: Session) -> str:
-        """Look up the load's state and let nobody change it until the transaction ends; "" where it has no row."""
+        """Look up the load's state and let nobody change it until the transaction ends.
+
+        "" where it has no row, or was begun anew by another run, and is not done.
+        """
         async with ledger.using(self.schema):
             rows = await session.fetch(statements.lock_row(self.schema, self.load_id))
-        return str(rows[0][0]) if rows else ""
+        state, begun_by = map(str, rows[0]) if rows else ("", "")
+        return state if state == "done" or begun_by == self.begun_by else ""
 
     async def record_chunk(self, session: Session, chunk: int, rows: int, size: int) -> Judge:
         """Write the row of a chunk into its own transaction; return the judge of its COMMIT.
@@ -295,7 +311,7 @@ class Claim:
             LoadRunning: another run has stored the chunk, or has ended the load.
         """
         values = {"rows": str(rows), "bytes": str(size), "run": self.run}
-        statement = statements.insert_chunk(self.schema, self.load_id, chunk, values)
+        statement = statements.insert_chunk(self.schema, self.load_id, self.begun_by, chunk, values)
         async with ledger.using(self.schema):
             tag = await self._unless_taken(session, statement)
         if not tag.endswith(" 1"):
@@ -337,6 +353,12 @@ class Claim:
             f"another run has recorded {self.name} meanwhile, so this one was rolled back: try again to get its report",
             load_id=self.load_id,
         )
+
+    def _kept_work(self, work: LoadWork) -> LoadWork:
+        """Return what the database can hold: paths that it may not are left out, so that nothing resumes by them."""
+        as_kept = self._kept({"paths": list(work.paths), "options": work.options})
+        paths = work.paths if as_kept["paths"] == list(work.paths) else ()
+        return replace(work, paths=paths, options=cast("Mapping[str, object]", as_kept["options"]))
 
     def _facts_of(self, plan: LoadPlan) -> dict[str, str]:
         facts = self._facts(plan.schema, plan.table)
@@ -387,7 +409,8 @@ class Claim:
         return await session.fetch(statements.chunk_run(self.schema, self.load_id, chunk)) == [(self.run,)]
 
     async def _ask_for_state(self, states: Sequence[str], session: Session) -> bool:
-        return await self.state(session) in states and await self._is_recorded(session)
+        rows = await session.fetch(statements.lock_row(self.schema, self.load_id))
+        return bool(rows) and str(rows[0][0]) in states and rows[0][1] == self.run
 
 
 def _in_ascii(value: Any) -> Any:

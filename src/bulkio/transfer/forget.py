@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bulkio.show import show_option
 from bulkio.sql import ledger as statements
 from bulkio.transfer import ledger
 from bulkio.transfer.settle import TWO_PHASES, settle
 
 if TYPE_CHECKING:
-    from bulkio.options import RecordRequest
+    from bulkio.options import ForgetRequest
     from bulkio.transfer.records import LoadRecord
 
 __all__ = ["forget_load"]
 
+_WHY = (
+    "forgotten, a retry would add them again: load under another id instead, or delete them, and say so"
+    f" ({show_option('rows_removed', value=True)})"
+)
 
-async def forget_load(request: RecordRequest) -> LoadRecord:
+
+async def forget_load(request: ForgetRequest) -> LoadRecord:
     """Take a load out of the ledger; return what was recorded. Of one that is unfinished, its staged rows go, too.
 
     Raises:
@@ -32,6 +39,12 @@ async def forget_load(request: RecordRequest) -> LoadRecord:
             if await settle(request, schema, load_id) == "aborting":
                 return record
             record = await ledger.known(session, request)
-        ledger.refuse_twice(record, "forgotten, a retry would add them again: load under another id instead")
+        if not request.rows_removed:
+            ledger.refuse_twice(record, _WHY)
+        await session.execute(statements.delete_load(schema, load_id))  # it waits for a chunk that is about to commit
+        stored = await session.fetch(statements.select_chunks(schema, load_id))
+        record = replace(record, stored_rows=sum(int(str(rows)) for _, rows, _ in stored))
+        if not request.rows_removed:
+            ledger.refuse_twice(record, _WHY)
         await ledger.take_back(session, schema, load_id, record.work)
     return record

@@ -21,7 +21,7 @@ from bulkio.transfer.session import open_session, transaction
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bulkio.options import DdlRequest, GcRequest, LedgerRequest, RecordRequest
+    from bulkio.options import DdlRequest, ForgetRequest, GcRequest, LedgerRequest, RecordRequest
     from bulkio.protocols import Session
 
 __all__ = [
@@ -53,6 +53,8 @@ async def prepare(session: Session, schema: str, *, for_chunks: bool = False) ->
     """
     wanted = tuple(ledger.TABLES) if for_chunks else (ledger.LOADS,)
     if all([await exists(session, schema, table) for table in wanted]):
+        if for_chunks:
+            await _refuse_lacking_rights(session, schema)
         return
     async with transaction(session, read_only=False), using(schema):
         await session.fetch(ledger.lock_ledger(schema))
@@ -64,6 +66,18 @@ async def prepare(session: Session, schema: str, *, for_chunks: bool = False) ->
             for statement in ledger.create_table(schema, table) if kind is None else ():
                 await session.execute(statement)
         await session.execute(sql.COMMIT)
+
+
+async def _refuse_lacking_rights(session: Session, schema: str) -> None:
+    """Refuse a load in parts for a role that could begin it and not end it."""
+    async with transaction(session, read_only=True):
+        lacking = [str(right) for (right,) in await session.fetch(ledger.lacking_rights(schema))]
+    if lacking:
+        option = "" if schema == LEDGER_SCHEMA else f" with {show_option('ledger_schema', schema)}"
+        raise LedgerError(
+            "a load on several connections, or by chunks, changes what the ledger has of it, and the role may not: an"
+            f" administrator can GRANT {printable(', '.join(lacking))} (`bulkio loads ddl`{option} prints all grants)"
+        )
 
 
 async def _facts(session: Session, schema: str, table: str) -> tuple[object, ...]:
@@ -135,7 +149,9 @@ async def _counted(session: Session, schema: str, records: list[LoadRecord]) -> 
 
 
 @asynccontextmanager
-async def opened(request: LedgerRequest | RecordRequest | GcRequest, *, changes: bool) -> AsyncIterator[Session | None]:
+async def opened(
+    request: LedgerRequest | RecordRequest | ForgetRequest | GcRequest, *, changes: bool
+) -> AsyncIterator[Session | None]:
     """Begin on the ledger; None where it was never made. What the body `changes` is committed."""
     schema = request.ledger_schema
     async with open_session(request.dsn, request) as session:
@@ -170,7 +186,7 @@ async def show_load(request: RecordRequest) -> LoadRecord:
         return await known(session, request)
 
 
-async def known(session: Session | None, request: RecordRequest) -> LoadRecord:
+async def known(session: Session | None, request: RecordRequest | ForgetRequest) -> LoadRecord:
     """Return the record of a load. Raises as `show_load` does."""
     load_id, schema = request.load_id, request.ledger_schema
     if session is not None and (record := await find(session, schema, load_id)):

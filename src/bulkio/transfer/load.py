@@ -66,6 +66,7 @@ async def _try(request: LoadRequest, retries: Retries, run: str, monitor: Monito
         attempt = Attempt(request, source, run, monitor)
         async with open_session(request.dsn, request) as session:
             report = await _load(session, attempt)
+            await shelter.conclude(session.close())  # a cancellation comes too late
     return report if report.already else replace(report, seconds=time.perf_counter() - attempt.started)
 
 

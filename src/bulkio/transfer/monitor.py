@@ -11,6 +11,7 @@ worker that commits by itself (each chunk, say) is waited for, however long that
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from contextlib import asynccontextmanager, contextmanager
@@ -21,7 +22,7 @@ import anyio
 
 from bulkio import sql
 from bulkio.errors import DriverError
-from bulkio.flow import task_group
+from bulkio.flow import shelter
 from bulkio.show import show_option
 from bulkio.sql import monitor as statements
 from bulkio.transfer.session import open_session
@@ -86,13 +87,23 @@ async def watching(request: LoadRequest) -> AsyncIterator[Monitor]:
     """
     monitor = Monitor(request)
     has_ended = False
-    async with task_group() as group:
-        group.start_soon(monitor.run, group.cancel_scope)
-        yield monitor
-        has_ended = True  # if the monitor cancels now, it comes too late
-        group.cancel_scope.cancel()
+    with anyio.CancelScope() as scope:
+        task = asyncio.ensure_future(monitor.run(scope))
+        try:
+            yield monitor
+            has_ended = True  # if the monitor cancels now, it comes too late
+        except BaseException:
+            await shelter.finish(_end(task))
+            raise
+        await shelter.conclude(_end(task))  # and so does everybody else
     if not has_ended and monitor.failure is not None:
         raise monitor.failure from None
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task, and wait until it has closed what it opened."""
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 class Monitor:

@@ -81,6 +81,8 @@ class LoadRecord:
     bulkio_version: str
     #: how a load that commits in parts is carried out; None for others
     work: LoadWork | None = None
+    #: mark of the run that has begun it
+    run: str = ""
     #: chunks that are stored of one that is running, and their rows
     stored_chunks: int = 0
     stored_rows: int = 0
@@ -135,6 +137,7 @@ def record_of(row: Row) -> LoadRecord:
         None if found["report"] is None else LoadReport.from_dict(json.loads(found["report"])),
         found["bulkio_version"],
         None if found["work"] is None else LoadWork.from_dict(json.loads(found["work"])),
+        found["run"],
     )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "IN_PROGRESS",
     "STANDBY",
+    "TOO_MANY_CONNECTIONS",
     "UNREACHABLE",
     "Judge",
     "commit",
@@ -49,6 +50,8 @@ ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
 
 
+#: SQLSTATE too_many_connections, of the server, the database or the role
+TOO_MANY_CONNECTIONS = "53300"
 #: SQLSTATE insufficient_privilege
 _DENIED = "42501"
 #: pattern of what was denied, which only English words tell: it has no field of its own
@@ -245,12 +248,17 @@ async def commit(session: Session, judge: Judge) -> None:
     await shelter.conclude(_decide(session, judge, patience), on_cancel=limit_patience)
 
 
-async def commit_part(session: Session, judge: Judge) -> None:
-    """Commit what is not the whole work, and learn whether it took effect; the session stays open.
+async def commit_part(session: Session, judge: Judge, then: Callable[[], object]) -> None:
+    """Commit what is not the whole work, learn whether it took effect, and `then` note it; the session stays open.
 
-    A cancellation is held back until that is known. Raises as `commit` does.
+    A cancellation is held back until that is done. Raises as `commit` does.
     """
-    await shelter.finish(_commit(session, judge))
+
+    async def commit_and_note() -> None:
+        await _commit(session, judge)
+        then()
+
+    await shelter.finish(commit_and_note())
 
 
 async def _decide(session: Session, judge: Judge, patience: anyio.CancelScope) -> None:

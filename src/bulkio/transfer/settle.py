@@ -62,16 +62,17 @@ async def settle_if_dead(request: SettleOptions, schema: str, load_id: str, *, w
         return await settle(request, schema, load_id)
 
 
-async def settle(request: SettleOptions, schema: str, load_id: str) -> str:
+async def settle(request: SettleOptions, schema: str, load_id: str, begun_by: str | None = None) -> str:
     """End a load's prepared transactions by its recorded state; one that nobody has decided on is rolled back.
 
-    Return that state. Then the load is done, or has no row any more.
+    Return that state. Then the load is done, or has no row any more. Where only a load is meant that was `begun_by` a
+    run, and another has begun it anew, that one has settled it: nothing is done, and "" returned.
 
     Raises:
         LedgerError: they are another role's, or those who may prepare still are at work after `_PATIENCE_S`.
     """
     async with open_session(request.dsn, request) as session:
-        load = _Settled(session, request, schema, load_id)
+        load = _Settled(session, request, schema, load_id, begun_by)
         state = await load.decide()
         if state in ("committing", "aborting"):
             await load.end_all(state)
@@ -82,11 +83,15 @@ async def settle(request: SettleOptions, schema: str, load_id: str) -> str:
 class _Settled:
     """A load whose transactions are to be ended."""
 
-    def __init__(self, session: Session, request: SettleOptions, schema: str, load_id: str) -> None:
+    def __init__(
+        self, session: Session, request: SettleOptions, schema: str, load_id: str, begun_by: str | None
+    ) -> None:
         self.session = session
         self.request = request
         self.schema = schema
         self.load_id = load_id
+        #: the run that has begun it
+        self.begun_by = begun_by
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -97,11 +102,15 @@ class _Settled:
 
     async def _state(self) -> str:
         rows = await self.session.fetch(statements.lock_row(self.schema, self.load_id))
-        return str(rows[0][0]) if rows else ""
+        state, run = map(str, rows[0]) if rows else ("", "")
+        if self.begun_by is None:
+            self.begun_by = run
+        return state if self.begun_by == run else ""
 
     async def _move(self, before: str, after: str) -> None:
         # The run stays: by it, the one that has decided knows its own decision again.
-        await self.session.fetch(statements.move_state(self.schema, self.load_id, before, after, {}))
+        run = str(self.begun_by)
+        await self.session.fetch(statements.move_state(self.schema, self.load_id, run, before, after, {}))
 
     async def decide(self) -> str:
         """Return the load's state, which is not `preparing` any more; "" where it has no row."""
@@ -114,7 +123,7 @@ class _Settled:
 
     async def end_all(self, state: str) -> None:
         """Commit or roll back whatever is prepared, until nobody is left who may prepare."""
-        end = two_phase.commit_prepared if state == "committing" else two_phase.rollback_prepared
+        decided = statements.name_prefix(self.schema, self.load_id, str(self.begun_by))
         deadline = anyio.current_time() + _PATIENCE_S
         while True:
             for name, owner in await self.session.fetch(self._prepared()):
@@ -124,6 +133,8 @@ class _Settled:
                         " which alone may end them: load again as that role, or as a superuser",
                         load_id=self.load_id,
                     )
+                commits = state == "committing" and str(name).startswith(decided)
+                end = two_phase.commit_prepared if commits else two_phase.rollback_prepared
                 await self._end(end(str(name)))
             if await self._is_alone():
                 return

@@ -14,7 +14,7 @@ from bulkio.flow import shelter
 from bulkio.plan import Sharing, plan_sharing, wanted_chunks, wants_sharing
 from bulkio.transfer.at_once import load_at_once
 from bulkio.transfer.by_chunks import abandon, load_by_chunks
-from bulkio.transfer.claim import make_unnamed_claim
+from bulkio.transfer.claim import Unfinished, make_unnamed_claim
 from bulkio.transfer.records import LoadRecord, LoadWork
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.settle import settle
@@ -52,7 +52,11 @@ async def load_shared(session: Session, attempt: Attempt, claim: Claim | None) -
         sharing = Sharing(why_one=f"the server cannot prepare what the load does ({refusal})")
     except _AtOnce as way:
         sharing = way.sharing
-    return await load_at_once(session, attempt, claim, sharing)
+    try:
+        return await load_at_once(session, attempt, claim, sharing)
+    except Unfinished:
+        assert claim is not None  # noqa: S101 - it has raised that
+        raise claim.overtaken() from None
 
 
 async def _load_locked(session: Session, attempt: Attempt, claim: Claim) -> LoadReport:
@@ -63,14 +67,16 @@ async def _load_locked(session: Session, attempt: Attempt, claim: Claim) -> Load
         found = await _look(session, attempt, claim)
     if isinstance(found, LoadReport):
         return found
+    if found is not None:
+        claim.begun_by = found.run
     if found is not None and (attempt.request.restart or (found.work or LoadWork()).unlogged):
         await abandon(session, attempt, claim, found.work or LoadWork())
-        found = None
+        found, claim.begun_by = None, claim.run
     if found is not None:
         work = found.work or LoadWork()
         chunks = await _chunks(attempt, work.chunks)
         workers = number_of_workers("workers", attempt.request.workers) or flow.processors()
-        sharing = Sharing("chunks", min(workers, len(chunks)), is_hidden=bool(work.place))
+        sharing = Sharing("chunks", max(1, min(workers, len(chunks))), is_hidden=bool(work.place))
         return await load_by_chunks(session, attempt, claim, sharing, chunks, found)
     sharing, chunks = await _way(session, attempt)
     if sharing.kind == "two-phase":

@@ -54,10 +54,12 @@ async def recount(session: Session, plan: LoadPlan, copied: int) -> None:
     """
     [(found,)] = await session.fetch(plan.work.recount)
     if int(str(found)) != copied:
+        who = "a trigger or a rule changes what it is about, or keeps rows from being deleted"
+        if plan.work.insert is not None and not plan.work.where:  # the rows were staged, and not looked at before
+            who = f"rows of the source do not meet it, or {who}"
         raise CountError(
-            f"{copied} rows were loaded, and {found} of the table's rows meet the condition {show_option('where')}: a"
-            " trigger or a rule changes what it is about, or keeps rows from being deleted, so that a second run would"
-            " store rows twice; nothing was loaded",
+            f"{copied} rows were loaded, and {found} of the table's rows meet the condition {show_option('where')}:"
+            f" {who}, so that a second run would store rows twice; nothing was loaded",
             expected=copied,
             found=int(str(found)),
         )

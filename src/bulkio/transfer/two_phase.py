@@ -26,7 +26,7 @@ from bulkio.transfer.records import LoadWork
 from bulkio.transfer.resumable import resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
-from bulkio.transfer.session import commit
+from bulkio.transfer.session import TOO_MANY_CONNECTIONS, commit
 from bulkio.transfer.settle import settle
 from bulkio.transfer.storing import advance_sequences, compare_counts
 
@@ -118,12 +118,19 @@ async def _transaction(session: Session, attempt: Attempt, claim: Claim, number:
 async def _more(
     stack: AsyncExitStack, attempt: Attempt, claim: Claim, plan: LoadPlan, count: int
 ) -> AsyncIterator[Session]:
-    """Open more sessions with such transactions, which have the table locked; fewer where it cannot be locked at once.
+    """Open more sessions with such transactions, which have the table locked.
 
-    Somebody who waits for the table waits for the first of them, and the others would wait for him.
+    They are fewer where the server has no more, or where the table cannot be locked at once: somebody who waits for it
+    waits for the first of them, and the others would wait for him.
     """
     for number in range(2, count + 2):
-        session = await stack.enter_async_context(attempt.connection())
+        try:
+            session = await stack.enter_async_context(attempt.connection())
+        except ConnectError as error:
+            if error.sqlstate != TOO_MANY_CONNECTIONS:
+                raise
+            _log.debug("a worker less: %s", error)
+            return
         await stack.enter_async_context(_transaction(session, attempt, claim, number))
         [(setting,)] = await session.fetch(sql.LOCK_TIMEOUT_MS)
         limit = int(str(setting))
@@ -175,7 +182,7 @@ async def _prepare(workers: Sequence[Session], claim: Claim) -> None:
 
 def _gids(claim: Claim) -> str:
     """Return what the names of this run's prepared transactions begin with."""
-    return f"{statements.prefix_of(claim.schema, claim.load_id)}{claim.run.replace('-', '')}:"
+    return statements.name_prefix(claim.schema, claim.load_id, claim.run)
 
 
 async def _decide(attempt: Attempt, claim: Claim, report: LoadReport) -> LoadReport:
@@ -185,7 +192,7 @@ async def _decide(attempt: Attempt, claim: Claim, report: LoadReport) -> LoadRep
             raise claim.overtaken()
         await commit(control, claim.judge_of("committing", "done"))
     try:
-        await settle(attempt.request, claim.schema, claim.load_id)
+        await settle(attempt.request, claim.schema, claim.load_id, claim.run)
     except BulkioError as error:
         raise LoadUnfinished(
             f"{claim.name} is decided, and not all of its transactions are committed yet ({error}): load again with the"
@@ -202,7 +209,7 @@ async def _undo(attempt: Attempt, claim: Claim, error: BaseException) -> str:
     Return the state that was decided on, "" if that is not known.
     """
     try:
-        return await settle(attempt.request, claim.schema, claim.load_id)
+        return await settle(attempt.request, claim.schema, claim.load_id, claim.run)
     except BulkioError as another:
         error.add_note(f"{claim.name} is to be settled by its next run: {another}")
         return ""

@@ -206,3 +206,16 @@ def test_an_export_notices_that_the_server_has_vanished(one_dsn: str, cable: str
                 client.kill()
                 watch.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
     assert said == "ConnectError True\n"
+
+
+def test_a_unix_socket_takes_several_blocks_at_once() -> None:
+    """As far as the system lets it; TCP's buffer is left to the system, which knows the way."""
+    with socket.socket(socket.AF_UNIX) as sock, socket.socket(socket.AF_INET) as tcp:
+        before = (
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
+            tcp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF),
+        )
+        keepalive.tune(sock, keepalive.DEFAULTS)
+        keepalive.tune(tcp, keepalive.DEFAULTS)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) > before[0]
+        assert tcp.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == before[1]

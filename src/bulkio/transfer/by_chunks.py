@@ -403,21 +403,21 @@ class _Load:
             return False
         try:
             async with self.attempt.connection() as session:
-                return await abandon(session, self.attempt, self.claim, self._work())
+                return await abandon(session, self.attempt, self.claim, self._work(), stored=bool(self.stored))
         except BulkioError:
             return False
 
 
-async def abandon(session: Session, attempt: Attempt, claim: Claim, work: LoadWork) -> bool:
+async def abandon(session: Session, attempt: Attempt, claim: Claim, work: LoadWork, *, stored: bool) -> bool:
     """Take back a load that is not done: the table that it fills, its chunks and its row; tell whether it is gone.
 
-    One whose chunks are in the load's own table stays.
+    One of which chunks are `stored` stays, where those are in the load's own table, or where none should be.
     """
     async with attempt.transaction(session):
         state = await claim.state(session)
         if state != "running":
             return not state
-        if not work.place and await session.fetch(statements.select_chunks(claim.schema, claim.load_id)):
+        if not (work.place and stored) and await session.fetch(statements.select_chunks(claim.schema, claim.load_id)):
             return False
         await ledger.take_back(session, claim.schema, claim.load_id, work)
         await session.execute(sql.COMMIT)

@@ -70,7 +70,7 @@ async def _load_locked(session: Session, attempt: Attempt, claim: Claim) -> Load
     if found is not None:
         claim.begun_by = found.run
     if found is not None and (attempt.request.restart or (found.work or LoadWork()).unlogged):
-        await abandon(session, attempt, claim, found.work or LoadWork())
+        await abandon(session, attempt, claim, found.work or LoadWork(), stored=True)
         found, claim.begun_by = None, claim.run
     if found is not None:
         work = found.work or LoadWork()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -93,7 +93,8 @@ async def watching(request: LoadRequest) -> AsyncIterator[Monitor]:
             yield monitor
             has_ended = True  # if the monitor cancels now, it comes too late
         except BaseException:
-            await shelter.finish(_end(task))
+            with suppress(asyncio.CancelledError):  # the error on its way says more
+                await shelter.finish(_end(task))
             raise
         await shelter.conclude(_end(task))  # and so does everybody else
     if not has_ended and monitor.failure is not None:

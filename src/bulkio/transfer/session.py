@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -87,8 +87,11 @@ async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterato
     session = await _connect(dsn, options)
     try:
         yield session
-    finally:
-        await session.close()
+    except BaseException:
+        with suppress(asyncio.CancelledError):  # the error on its way says more
+            await session.close()
+        raise
+    await session.close()
 
 
 async def _connect(dsn: str | None, options: ConnectOptions) -> Session:

@@ -11,8 +11,9 @@ two runs that settle the same load at once come to the same end.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -100,7 +101,9 @@ async def load_in_two_phases(
     except BaseException as error:
         if not is_begun or isinstance(error, LoadUnfinished):
             raise
-        state = await shelter.finish(_undo(attempt, claim, error))
+        state = ""
+        with suppress(asyncio.CancelledError):  # the error on its way says more
+            state = await shelter.finish(_undo(attempt, claim, error))
         if state == "committing" and report is not None and isinstance(error, BulkioError):
             return report  # the reply to the decision was lost
         raise

@@ -30,6 +30,7 @@ def test_the_program_goes_on(bulkio: Program, one_dsn: str, tmp_path: Path) -> N
     assert "night  7 of 10 chunks  1,400  append  public.t" in bulkio("loads", "list").out
     shown = json.loads(bulkio("loads", "show", "night", "--json").out)
     assert (shown["state"], shown["stored_chunks"], shown["work"]["chunks"]) == ("running", 7, 10)
+    assert "delete them, and say so (--rows-removed)" in bulkio("loads", "forget", "night").err
     with connect(one_dsn) as conn:
         conn.execute("DELETE FROM t WHERE k = 1500")
     resumed = bulkio("loads", "resume", "night")

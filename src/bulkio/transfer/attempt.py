@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bulkio.errors import ConnectError
 from bulkio.files import FileSource
 from bulkio.files.shape import ShapedSource
 from bulkio.plan import ONE, privileges_of
@@ -18,6 +20,7 @@ from bulkio.transfer.shape import shaped
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
     from bulkio.options import LoadRequest
     from bulkio.plan import LoadPlan, Sharing
@@ -28,6 +31,11 @@ if TYPE_CHECKING:
     from bulkio.transfer.session import Transaction
 
 __all__ = ["Attempt"]
+
+#: SQLSTATE too_many_connections, of the server, the database or the role
+_TOO_MANY_CONNECTIONS = "53300"
+
+_log = logging.getLogger("bulkio")
 
 
 @dataclass(slots=True)
@@ -74,11 +82,19 @@ class Attempt:
         self._watched[session].pulse = lambda: (sender.rows, sender.bytes)
         return sender
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Session]:
+    def connection(self) -> AbstractAsyncContextManager[Session]:
         """Open one more session."""
-        async with open_session(self.request.dsn, self.request) as session:
-            yield session
+        return open_session(self.request.dsn, self.request)
+
+    async def spare_connection(self, stack: AsyncExitStack) -> Session | None:
+        """Open one more session, which the stack closes; None where the server has none left: others do its work."""
+        try:
+            return await stack.enter_async_context(self.connection())
+        except ConnectError as error:
+            if error.sqlstate != _TOO_MANY_CONNECTIONS:
+                raise
+            _log.debug("a worker less: %s", error)
+            return None
 
     async def plan(self, session: Session, *, waits: bool = True) -> LoadPlan:
         """Plan in a transaction, which locks the table; from then on, only columns that are loaded are read.

@@ -19,7 +19,6 @@ from bulkio.catalog.lookup import find_sharing, find_table
 from bulkio.errors import (
     BulkioError,
     ConfigError,
-    ConnectError,
     CountError,
     DriverError,
     LedgerError,
@@ -39,7 +38,7 @@ from bulkio.transfer.replacing import final_names, finish_replacement
 from bulkio.transfer.resumable import resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
-from bulkio.transfer.session import TOO_MANY_CONNECTIONS, commit, commit_part
+from bulkio.transfer.session import commit, commit_part
 from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, recount
 
 if TYPE_CHECKING:
@@ -211,14 +210,8 @@ class _Load:
     async def _help(self, todo: Iterator[Chunk]) -> None:
         """Store chunks on a session of its own; where the server has none left, the others do it."""
         async with AsyncExitStack() as stack:
-            try:
-                session = await stack.enter_async_context(self.attempt.connection())
-            except ConnectError as error:
-                if error.sqlstate != TOO_MANY_CONNECTIONS:
-                    raise
-                _log.debug("a worker less: %s", error)
-                return
-            await self._store_some(session, todo)
+            if (session := await self.attempt.spare_connection(stack)) is not None:
+                await self._store_some(session, todo)
 
     async def _store_some(self, session: Session, todo: Iterator[Chunk]) -> None:
         while not session.closed and (chunk := next(todo, None)) is not None:

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["forget_load"]
 
-_WHY = (
-    "forgotten, a retry would add them again: load under another id instead, or delete them, and say so"
-    f" ({show_option('rows_removed', value=True)})"
-)
-
 
 async def forget_load(request: ForgetRequest) -> LoadRecord:
     """Take a load out of the ledger; return what was recorded. Of one that is unfinished, its staged rows go, too.
@@ -39,12 +34,17 @@ async def forget_load(request: ForgetRequest) -> LoadRecord:
             if await settle(request, schema, load_id) == "aborting":
                 return record
             record = await ledger.known(session, request)
-        if not request.rows_removed:
-            ledger.refuse_twice(record, _WHY)
+        _refuse_appended(request, record)
         await session.execute(statements.delete_load(schema, load_id))  # it waits for a chunk that is about to commit
         stored = await session.fetch(statements.select_chunks(schema, load_id))
         record = replace(record, stored_rows=sum(int(str(rows)) for _, rows, _ in stored))
-        if not request.rows_removed:
-            ledger.refuse_twice(record, _WHY)
+        _refuse_appended(request, record)
         await ledger.take_back(session, schema, load_id, record.work)
     return record
+
+
+def _refuse_appended(request: ForgetRequest, record: LoadRecord) -> None:
+    if not request.rows_removed:
+        say_so = show_option("rows_removed", value=True)
+        why = "forgotten, a retry would add them again: load under another id instead, or delete them, and say so"
+        ledger.refuse_twice(record, f"{why} ({say_so})")

@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "load_plan"]
 
-#: pg_class.relkind of what LOCK TABLE accepts and a load can go into
-_LOCKABLE = "rp"
-
 
 async def load(request: LoadRequest) -> LoadReport:
     """Load a source into a table: all of it, or nothing; or, where that is asked for, chunk by chunk.

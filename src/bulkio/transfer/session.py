@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "IN_PROGRESS",
     "STANDBY",
-    "TOO_MANY_CONNECTIONS",
     "UNREACHABLE",
     "Judge",
     "commit",
@@ -50,8 +49,6 @@ ROLLBACK_TIMEOUT_S = 10.0
 OUTCOME_RETRY_S = 0.2
 
 
-#: SQLSTATE too_many_connections, of the server, the database or the role
-TOO_MANY_CONNECTIONS = "53300"
 #: SQLSTATE insufficient_privilege
 _DENIED = "42501"
 #: pattern of what was denied, which only English words tell: it has no field of its own

@@ -31,7 +31,7 @@ async def store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, 
     if plan.work.replacement is not None:
         copied = await _replace_table(session, plan, plan.work.replacement, sender)
         return copied, Changes(copied, 0, None)
-    deleted = await prepare_table(session, plan)
+    deleted = await _prepare_table(session, plan)
     copied = await sender.run(session)
     compare_counts(plan, copied, sender.rows)
     if plan.work.recount:
@@ -75,7 +75,7 @@ async def _replace_table(session: Session, plan: LoadPlan, replacement: Replacem
     return copied
 
 
-async def prepare_table(session: Session, plan: LoadPlan) -> int | None:
+async def _prepare_table(session: Session, plan: LoadPlan) -> int | None:
     """Run what comes before the rows; return how many rows it deleted, or None where nobody counts them.
 
     TRUNCATE waits for every reader, but not for one that waits for this load.

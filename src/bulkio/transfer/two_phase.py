@@ -27,7 +27,7 @@ from bulkio.transfer.records import LoadWork
 from bulkio.transfer.resumable import resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
-from bulkio.transfer.session import TOO_MANY_CONNECTIONS, commit
+from bulkio.transfer.session import commit
 from bulkio.transfer.settle import settle
 from bulkio.transfer.storing import advance_sequences, compare_counts
 
@@ -127,12 +127,7 @@ async def _more(
     waits for the first of them, and the others would wait for him.
     """
     for number in range(2, count + 2):
-        try:
-            session = await stack.enter_async_context(attempt.connection())
-        except ConnectError as error:
-            if error.sqlstate != TOO_MANY_CONNECTIONS:
-                raise
-            _log.debug("a worker less: %s", error)
+        if (session := await attempt.spare_connection(stack)) is None:
             return
         await stack.enter_async_context(_transaction(session, attempt, claim, number))
         [(setting,)] = await session.fetch(sql.LOCK_TIMEOUT_MS)

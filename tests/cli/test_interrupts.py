@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,26 @@ ALL_ENDED = (
     " AND backend_type = 'client backend' AND pid <> pg_backend_pid())"
 )
 DRIVERS = ["asyncpg", "psycopg"]
+#: a program whose command gets a signal while a weak reference's callback runs
+DROPPING = """
+import os, signal, sys, time, weakref
+import click
+from bulkio.cli import main
+from bulkio.cli.app import COMMANDS, CommandRow
+
+class Thing: pass
+
+@click.command()
+def drop():
+    thing = Thing()
+    watch = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.Signals[sys.argv[1]]))
+    del thing
+    time.sleep(30)
+    print("went on")
+
+COMMANDS["drop"] = CommandRow("__main__", "drop", "")
+main(["drop"])
+"""
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -194,6 +216,16 @@ def test_signal_while_the_program_shuts_down(
     process.send_signal(signal.SIGTERM)
     assert bulkio.finish(process).code == 0
     assert len(snapshot(db)["t"]) == 1000
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
+def test_signal_in_a_callback_that_drops_exceptions(number: signal.Signals, code: int) -> None:
+    """An import, of which a program has hundreds, ends in such a callback: the signal counts all the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPING, number.name], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == "interrupted: nothing was changed\n"
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -37,6 +37,8 @@ _SIGNALS = {
 
 #: A signal that comes again this soon is the same one: `timeout` and shells send it to us and to our group.
 REPEAT_S = 1.0
+#: seconds until a signal is answered once more whose exception was dropped
+AGAIN_S = 0.01
 #: seconds that a signal leaves for reporting an outcome that is certain
 GRACE_S = 1.0
 
@@ -46,6 +48,7 @@ class Interrupted(BaseException):
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
+        self.number = number
         self.exit = _SIGNALS[signal.Signals(number)]
         #: outcome of the work
         self.outcome = "nothing was changed"
@@ -109,6 +112,21 @@ def catch_signals() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _verdict.answer)
+    sys.unraisablehook = _raise_again
+
+
+def _raise_again(lost: sys.UnraisableHookArgs) -> None:
+    """Raise a signal's exception once more, in a moment, where Python has dropped it.
+
+    That happens if the handler runs in a callback of a weak reference, as each import has one, or in a `__del__`.
+    """
+    if not isinstance(lost.exc_value, Interrupted):
+        sys.__unraisablehook__(lost)
+        return
+    number = lost.exc_value.number
+    _verdict.first = None
+    signal.signal(signal.SIGALRM, lambda _number, frame: _verdict.answer(number, frame))
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
 def is_done() -> bool:

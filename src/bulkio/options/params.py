@@ -31,8 +31,8 @@ def check_params(_name: str, values: object) -> None:
         param_text(value, number)
 
 
-def param_text(value: object, number: int = 1) -> str | None:
-    r"""Return the text of a parameter, None for NULL; `number` is what messages call it.
+def param_text(value: object, name: int | str = 1) -> str | None:
+    r"""Return the text of a parameter, None for NULL; messages call it by its name or number.
 
     >>> param_text(True), param_text(0.1), param_text(timedelta(days=1)), param_text(b"\0")
     ('true', '0.1', '86400000000 microseconds', '\\x00')
@@ -48,7 +48,7 @@ def param_text(value: object, number: int = 1) -> str | None:
         if isinstance(value, kind):
             return text(value)
     raise ConfigError(
-        f"parameter ${number} is {value!r}: give a number, a date or time, a text, bytes or None; anything else as the"
+        f"parameter ${name} is {value!r}: give a number, a date or time, a text, bytes or None; anything else as the"
         " text that the server is to read"
     )
 

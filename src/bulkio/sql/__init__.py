@@ -65,7 +65,17 @@ from bulkio.sql.statements import (
     with_types_checked,
     xact_status,
 )
-from bulkio.sql.user_query import begins_query, bind_literals, is_copy_of_client, transaction_command
+from bulkio.sql.user_query import (
+    begins_query,
+    bind_literals,
+    bind_names,
+    first_word,
+    is_copy_of_client,
+    names_in,
+    refuse_unused,
+    statements_of,
+    transaction_command,
+)
 
 __all__ = [
     "BACKEND",
@@ -99,6 +109,7 @@ __all__ = [
     "begin",
     "begins_query",
     "bind_literals",
+    "bind_names",
     "bracketed",
     "close_cursor",
     "copy_from_stdin",
@@ -116,6 +127,7 @@ __all__ = [
     "fetch_forward",
     "finish_table",
     "first_texts",
+    "first_word",
     "holders_of",
     "is_copy_of_client",
     "last_value",
@@ -123,11 +135,14 @@ __all__ = [
     "lock_for_export",
     "lock_for_load",
     "may_alter",
+    "names_in",
     "null_columns",
+    "refuse_unused",
     "restore_path",
     "save_path",
     "select_columns",
     "session_pins",
+    "statements_of",
     "transaction_command",
     "truncate_table",
     "with_array_shapes",

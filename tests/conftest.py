@@ -58,6 +58,7 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pat
     (root / "tmp").mkdir()
     os.environ.update(BULKIO_HOME=str(root / "home"), TMPDIR=str(root / "tmp"))
     # libpq would read the caller's own files.
+    os.environ["XDG_CONFIG_HOME"] = str(root / "config")
     os.environ.update(PGPASSFILE=str(root / "no-pgpass"), PGSERVICEFILE=str(root / "no-services"))
     tempfile.tempdir = str(root / "tmp")
     yield root / "tmp"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager  # noqa: TC003 - signatures show it
 
+from bulkio.drivers.named import named_dsn
 from bulkio.files import file_dest
 from bulkio.options import (
     DdlRequest,
@@ -56,6 +57,7 @@ __all__ = [
     "ledger_ddl",
     "list_loads",
     "load",
+    "named_dsn",
     "plan_export",
     "plan_load",
     "read",

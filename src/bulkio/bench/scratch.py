@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import conninfo
 
 from bulkio import sql
 from bulkio.bench.limits import connect
 from bulkio.drivers.choose import default_dsn
 from bulkio.drivers.conninfo import parse_conninfo
 from bulkio.drivers.errors import map_connect_error, mapped_errors
+from bulkio.drivers.named import named_dsn
 from bulkio.errors import ConfigError, DriverError
 from bulkio.quote import qualified, quote_ident, quote_literal
 
@@ -48,12 +50,15 @@ _SETTINGS = (
 
 def find_dsn(dsn: str | None) -> str:
     """Find the server as `bulkio.load` does, as text that every worker understands the same."""
-    found = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
+    named = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
+    found, password = named_dsn(named, "")
+    found = found or ""
     if found == "embedded":
         from bulkio.server import embedded
 
         return embedded.ensure()
-    return found
+    secret = password() if callable(password) else password
+    return found if secret is None else str(conninfo.make_conninfo(found, password=secret))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from bulkio.drivers import keepalive, libpq, peer, tls
@@ -166,7 +166,7 @@ def attempts(info: ConnInfo) -> tuple[dict[str, object], ...]:
         random.shuffle(hosts)  # balances load, hides nothing
     transports = _transports(info)
     shared = _shared(info)
-    secret = functools.cache(info.secret)  # a token is asked for once for each connect, when first needed
+    secret = functools.cache(info.secret)
     return tuple(
         {**shared, **_address(info, host, secret), "ssl": transport, "target_session_attrs": target}
         for target in _targets(info)
@@ -267,6 +267,9 @@ async def connect(info: ConnInfo) -> Connection:
     unreachable = set()
     if info.peer_uid is not None:
         await anyio.to_thread.run_sync(peer.check, info)
+    if callable(info.password):  # it may take a while, and is no part of what the attempts' timeouts limit
+        secret = await anyio.to_thread.run_sync(info.password, abandon_on_cancel=True)
+        info = replace(info, password=secret)
     for arguments in attempts(info):
         address = (arguments["host"], arguments["port"])
         if address in unreachable:

@@ -55,5 +55,5 @@ def default_dsn(*, dsn: str | None, environ: Mapping[str, str], interactive: boo
 
 def _refuse_misspelled(dsn: str) -> None:
     """Refuse a word that is most likely to mean the embedded server: libpq would only miss a `=` in it."""
-    if dsn != EMBEDDED and not set(dsn) & set("=:/") and nearest(dsn, [EMBEDDED]):
+    if dsn != EMBEDDED and not set(dsn) & set("=:/@") and nearest(dsn, [EMBEDDED]):
         raise ConfigError(f"{show_value(dsn)} is not a connection string; did you mean {EMBEDDED}?")

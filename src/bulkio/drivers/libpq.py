@@ -25,7 +25,7 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SECRET_KEYS", "default_host", "parse", "passfile_password", "resolve"]
+__all__ = ["SECRET_KEYS", "default_host", "keys", "parse", "passfile_password", "resolve"]
 
 #: libpq keys whose values are secrets: they never get into a message.
 SECRET_KEYS = frozenset({"password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"})
@@ -58,6 +58,11 @@ class _Probe:
     message: str = field(repr=False)
     password: str = field(repr=False)
     host: str
+
+
+def keys() -> tuple[str, ...]:
+    """Return the keys that this libpq knows."""
+    return tuple(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 
 
 def parse(dsn: str) -> dict[str, str]:

@@ -62,7 +62,7 @@ __all__ = [
 _Dsn = Annotated[
     str | None,
     Option(
-        "The database: a libpq URI or key=value string, or `embedded`.",
+        "The database: a libpq URI or key=value string, `@name` of a connection in a bulkio.toml, or `embedded`.",
         metavar="DSN",
         default="BULKIO_DSN, DATABASE_URL or the PG* variables",
         is_recorded=False,

@@ -17,6 +17,7 @@ from bulkio import drivers, sql
 from bulkio.choices import milliseconds
 from bulkio.drivers.choose import choose_driver, default_dsn
 from bulkio.drivers.conninfo import ConnInfo, parse_conninfo
+from bulkio.drivers.named import named_dsn
 from bulkio.errors import BulkioError, ConnectError, DriverError, OutcomeUnknown
 from bulkio.flow import shelter
 from bulkio.quote import quote_ident
@@ -69,13 +70,17 @@ class ConnectOptions(Protocol):
 
 
 def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None) -> ConnInfo:
-    """Find the server: the DSN, the environment, or on a terminal the embedded one (started where it does not run)."""
-    chosen = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
+    """Find the server: the DSN, the environment, or on a terminal the embedded one (started where it does not run).
+
+    A name, such as ``@warehouse``, is looked up each time, first in the current folder. `password` replaces its own.
+    """
+    named = default_dsn(dsn=dsn, environ=os.environ, interactive=sys.stdin.isatty() and sys.stderr.isatty())
+    chosen, own_password = named_dsn(named, "")
     if chosen == EMBEDDED:
         from bulkio.server import embedded
 
         return replace(parse_conninfo(embedded.ensure()), peer_uid=embedded.owner_uid())
-    return parse_conninfo(chosen, password=password)
+    return parse_conninfo(chosen, password=own_password if password is None else password)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bulkio.cli.formats import FILES, format_options, named_file
+from bulkio.cli.formats import FILES, format_options
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.progress import progress_bar
@@ -60,6 +60,8 @@ def export(
     if params and query is None:
         raise click.UsageError("--param goes with --query only")
     _spare_terminal(dest, fmt)
+    from bulkio.files import named_file
+
     target: Any = named_file([dest], fmt, csv)
     options["dsn"] = use_dsn(options["dsn"], quiet=output.quiet)
     options["params"] = [parse_param(param) for param in params]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bulkio.cli.formats import FILES, format_options, named_file
+from bulkio.cli.formats import FILES, format_options
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.output import say
@@ -62,6 +62,8 @@ def load(
     sources, table = _sources_and_table(names)
     options["params"] = [parse_param(param) for param in params]
     options["dsn"] = use_dsn(options["dsn"], quiet=output.quiet)
+    from bulkio.files import named_file
+
     source = named_file(sources, fmt, csv)
     if sources == ("-",) and fmt is not None and sys.stdin is not None and sys.stdin.isatty():
         say(f"reading {fmt} from the terminal: Ctrl-D ends it")

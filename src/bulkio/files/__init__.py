@@ -8,7 +8,7 @@ error of pyarrow or of the operating system leaves it: they become `FileError`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -33,6 +33,7 @@ from bulkio.files.source import FileSource
 from bulkio.files.spool import own_path, spooled
 from bulkio.files.stores.paths import ending, is_pipe, list_files, refuse_url
 from bulkio.files.stream import StreamSource, is_stream
+from bulkio.show import show_no_header, show_option
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,6 +54,7 @@ __all__ = [
     "csv_dest",
     "file_dest",
     "is_csv_name",
+    "named_file",
     "open_sink",
     "open_source",
 ]
@@ -115,6 +117,23 @@ def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None)
     open_part = partial(CsvPart, options=source.options)
     parts = open_parts([(open_part, path) for path in listing.paths])
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
+
+
+def named_file(paths: Sequence[str], fmt: str | None, csv_options: Mapping[str, object]) -> object:
+    """Return what `open_source` and `file_dest` take for these paths: themselves, or with format and options.
+
+    Raises:
+        ConfigError: there are options of CSV for what is not one.
+    """
+    path = paths[0] if len(paths) == 1 else list(paths)
+    if fmt is None and not csv_options:
+        return path
+    if fmt == "csv" or (fmt is None and all(map(is_csv_name, paths))):
+        return CsvFile(path, **csv_options)  # type: ignore[arg-type]
+    if csv_options:
+        names = ", ".join(show_no_header() if name == "header" else show_option(name) for name in csv_options)
+        raise ConfigError(f"{names} goes with CSV: if it is one, add {show_option('format', 'csv')}")
+    return FormattedFile(path, fmt or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,10 @@ from bulkio.options.requests import (
     RecordRequest,
     ResumeRequest,
 )
+from bulkio.options.templates import PLACEHOLDERS
 
 __all__ = [
+    "PLACEHOLDERS",
     "DdlRequest",
     "ExportRequest",
     "ForgetRequest",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from bulkio.choices import check_number
 from bulkio.errors import ConfigError
 from bulkio.forms.dates import DateFormat
+from bulkio.options.csv import CsvFields
 from bulkio.protocols import CsvForm, Spelling
 from bulkio.show import show_name, show_value
 
@@ -20,42 +21,14 @@ _NOT_OF_FILES = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvOptions:
-    """How a CSV is written. The defaults are PostgreSQL's, with a header.
+class CsvOptions(CsvFields):
+    """How a CSV is written, checked. The defaults are PostgreSQL's, with a header.
 
     Raises `ConfigError` for what cannot be meant.
 
     >>> CsvOptions(delimiter=";", encoding="cp1252", decimal_comma=True).delimiter
     ';'
     """
-
-    #: byte between fields
-    delimiter: str = ","
-    #: byte around a field
-    quote: str = '"'
-    #: byte before a quote inside quotes, or before another escape; the quote itself if not given
-    escape: str | None = None
-    #: text that means NULL, unless it is quoted
-    null: str = ""
-    #: True if the first record holds the columns' names; if not given, it does unless there are `header_names`
-    header: bool | None = None
-    #: names of the columns, for a file without a header or, with `header=True`, instead of those in the header
-    header_names: tuple[str, ...] | None = None
-    #: lines before the first record, whatever they hold
-    skip_lines: int = 0
-    #: name of a Python text encoding; a byte order mark is skipped
-    encoding: str = "utf-8"
-    #: True if numbers have a comma where PostgreSQL's have a point; then they have no other mark
-    decimal_comma: bool = False
-    #: order of year, month and day, such as DD.MM.YYYY; ISO's if not given
-    date_format: str | None = None
-    #: IANA name of the zone for values of timestamptz that do not name one
-    timezone: str | None = None
-
-    #: True if each column of a new table gets the type that all its values are spelled as; reads the input twice
-    infer: bool = False
-    #: True if a file that is written begins with a byte order mark, which some spreadsheets want
-    bom: bool = False
 
     def __post_init__(self) -> None:
         """Check each value, and all together."""

@@ -1,0 +1,32 @@
+"""Pipelines: stages that batches stream through, and files of steps that run every night.
+
+    spec = bulkio.pipeline.read_pipeline("pipelines/nightly.toml")
+    report = await bulkio.pipeline.run_pipeline(spec.path)
+
+`bulkio.run_pipeline` is the same without await; `bulkio.pipeline.stages` has the stages.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkio.pipeline.spec.models import Schedule, Spec
+    from bulkio.pipeline.spec.read import find_pipelines, read_pipeline
+
+__all__ = ["Schedule", "Spec", "find_pipelines", "read_pipeline"]
+
+# Imported when they are first used: not everybody has pipelines.
+_HOMES = {
+    "Schedule": "spec.models",
+    "Spec": "spec.models",
+    "find_pipelines": "spec.read",
+    "read_pipeline": "spec.read",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,135 @@
+"""From a pipeline's TOML to its `Spec`. Every mistake is told, with file, step and key; nothing is tried."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from bulkio.errors import ConfigError, FileError
+from bulkio.pipeline.spec.graph import in_order
+from bulkio.pipeline.spec.messages import Place, Raw
+from bulkio.pipeline.spec.models import STEPS, ExportStep, Spec, Step, TransformStep, kind_of
+from bulkio.pipeline.spec.names import expand_environment, names_in_text
+from bulkio.pipeline.spec.texts import BUILT_IN, WINDOW, check_names, is_sql_key
+from bulkio.show import printable, show_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["find_pipelines", "read_pipeline"]
+
+
+def read_pipeline(path: str | os.PathLike[str], *, environ: Mapping[str, str] | None = None) -> Spec:
+    """Read and check a pipeline file.
+
+    Raises:
+        FileError: it cannot be read.
+        ConfigError: it is not a pipeline; every mistake has a line, which names file, step and key.
+    """
+    name = printable(os.fspath(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise FileError(f"{name}: cannot be read: {reason}", path=os.fspath(path)) from error
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: is not TOML: {error}") from None
+    raw = Raw(said)
+    mistakes: list[str] = []
+    expanded = _expanded(raw, os.environ if environ is None else environ, mistakes)
+    _raise(name, mistakes)
+    try:
+        spec = Spec.model_validate(expanded).read_from(Path(path).absolute())
+    except ValidationError as error:
+        _raise(name, [raw.message(each) for each in error.errors(include_url=False)])
+        raise
+    _raise(name, [*_contradictions(spec)])
+    return spec
+
+
+def _raise(name: str, mistakes: Sequence[str]) -> None:
+    if mistakes:
+        raise ConfigError("\n".join(f"{name}: {mistake}" for mistake in mistakes))
+
+
+def find_pipelines(path: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Return the pipeline files that a path means: the file, or a folder's `*.toml` but for bulkio.toml, by name.
+
+    Raises:
+        FileError: there are none.
+    """
+    if not Path(path).is_dir():
+        return (Path(path),)
+    found = tuple(sorted(each for each in Path(path).glob("*.toml") if each.name != "bulkio.toml"))
+    if not found:
+        raise FileError(f"{printable(os.fspath(path))}: has no pipeline (*.toml)", path=os.fspath(path))
+    return found
+
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+
+def _expanded(raw: Raw, environ: Mapping[str, str], mistakes: list[str]) -> object:
+    """Fill in the environment everywhere but in SQL; note what cannot be."""
+
+    def change(value: object, place: Place) -> object:
+        match value:
+            case str() if not _is_sql(raw, place, value):
+                try:
+                    return expand_environment(value, environ)
+                except ConfigError as error:
+                    mistakes.append(f"{raw.name(place)}: {error}")
+            case list():
+                return [change(each, (*place, number)) for number, each in enumerate(value)]
+            case dict():
+                return {key: change(each, (*place, key)) for key, each in value.items()}
+        return value
+
+    return change(raw.said, ())
+
+
+def _is_sql(raw: Raw, place: Place, text: str) -> bool:
+    match place:
+        case ("step", int(), str(key), *_):
+            model = STEPS.get(kind_of(raw.value(place[:2])))
+            return model is not None and is_sql_key(model, key, text)
+    return False
+
+
+# --- what each key alone does not tell -------------------------------------------------------------------------------
+
+
+def _contradictions(spec: Spec) -> Iterator[str]:
+    for name in spec.params:
+        if not name.isidentifier():
+            yield f"key {show_name(f'params.{name}')} is not a name: letters, digits and _"
+        elif name in (*BUILT_IN, "item"):
+            yield f"key {show_name(f'params.{name}')}: steps have this name already"
+    try:
+        in_order(spec.step)
+    except ConfigError as error:
+        yield str(error)
+    for step in spec.step:
+        where = f"step {show_name(step.id)}"
+        yield from (f"{where}: key {show_name(key)}: {what}" for key, what in check_names(step, spec.params))
+        yield from (f"{where}: {what}" for what in _of_step(step))
+
+
+def _of_step(step: Step) -> Iterator[str]:
+    if isinstance(step, ExportStep):
+        if step.incremental and not any(name in WINDOW for name in names_in_text(step.to)):
+            example = f"out/{step.id}-{{window}}.parquet"
+            yield f'key "to": the file of an incremental export has its window in its name, such as {example}'
+        if "lag" in step.model_fields_set and not step.incremental:
+            yield 'key "lag" goes with incremental'
+    if isinstance(step, TransformStep):
+        if (step.query is None) == (step.files is None):
+            yield "a transform has one source: query, or files"
+        if (step.into is None) == (step.to is None):
+            yield "a transform has one target: into, or to"

@@ -19,7 +19,7 @@ import anyio.to_thread
 
 from bulkio import sql
 from bulkio.catalog.lookup import look_up
-from bulkio.errors import ConfigError, ConnectError, DriverError, LedgerError, LoadDiffers, LoadRunning
+from bulkio.errors import ConfigError, DriverError, LedgerError, LoadDiffers, LoadRunning
 from bulkio.files.identity import csv_options
 from bulkio.flow import shelter
 from bulkio.options import LoadRequest, fields_of, param_text
@@ -27,8 +27,9 @@ from bulkio.plan.refusals import refuse_changed
 from bulkio.show import printable, show_name, show_option, show_value
 from bulkio.sql import ledger as statements
 from bulkio.transfer import ledger
+from bulkio.transfer.ledger_judge import ledger_judge
 from bulkio.transfer.records import LoadFacts, LoadRecord, LoadWork, differences
-from bulkio.transfer.session import IN_PROGRESS, STANDBY, UNREACHABLE, Judge, open_session, transaction
+from bulkio.transfer.session import Judge, open_session, transaction
 from bulkio.types import charset_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ __all__ = ["Claim", "Unfinished", "foretell", "make_claim", "make_unnamed_claim"
 
 #: SQLSTATE unique_violation
 _TAKEN = "23505"
-#: SQLSTATE lock_not_available
-_LOCKED = "55P03"
 
 
 class Unfinished(Exception):  # noqa: N818 - a signal
@@ -377,28 +376,8 @@ class Claim:
         return {"rows": str(report.rows), "report": json.dumps(self._kept(report.as_dict())), "run": self.run}
 
     def _judge(self, ask: Callable[[Session], Awaitable[bool]]) -> Judge:
-        """Return a judge of a COMMIT that gets no reply: the ledger, which has this run's row or has it not.
-
-        It is right on whatever server answers: the row is there where the rows are.
-        """
         advice = "load again with the same id: the ledger knows whether it is done"
-        return Judge(partial(self._answer, ask), self.name, advice, retryable=True)
-
-    async def _answer(self, ask: Callable[[Session], Awaitable[bool]]) -> str:
-        """Ask once, after the transaction has surely ended: `ask` waits for that."""
-        request = self.request
-        try:
-            async with (
-                open_session(request.dsn, request) as session,
-                transaction(session, read_only=False, lock_timeout="0"),
-            ):
-                if await session.fetch(sql.IS_IN_RECOVERY) == [(True,)]:
-                    return STANDBY
-                return "committed" if await ask(session) else "aborted"
-        except ConnectError:
-            return UNREACHABLE
-        except DriverError as error:
-            return IN_PROGRESS if error.sqlstate == _LOCKED else f"the ledger cannot be read ({error})"
+        return ledger_judge(self.request, self.name, advice, ask)
 
     async def _ask_after_lock(self, session: Session) -> bool:
         await session.fetch(statements.lock_load(self.schema, self.load_id, waits=True))

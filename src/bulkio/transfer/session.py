@@ -32,6 +32,7 @@ __all__ = [
     "IN_PROGRESS",
     "STANDBY",
     "UNREACHABLE",
+    "ConnectOptions",
     "Judge",
     "commit",
     "commit_part",
@@ -64,9 +65,12 @@ class ConnectOptions(Protocol):
     """What of the options concerns the connection."""
 
     @property
-    def driver(self) -> DriverChoice: ...
+    def driver(self) -> DriverChoice:
+        """Driver to connect with."""
+
     @property
-    def password(self) -> str | Callable[[], str] | None: ...
+    def password(self) -> str | Callable[[], str] | None:
+        """Password that replaces the DSN's."""
 
 
 def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None) -> ConnInfo:

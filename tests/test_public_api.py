@@ -22,7 +22,10 @@ from bulkio.options import ExportRequest, LoadRequest
 MODULES = ("bulkio", "bulkio.aio", "bulkio.errors")
 PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module].__all__]
 FUNCTIONS = (
+    "check",
+    "execute",
     "export",
+    "fetch_row",
     "forget_load",
     "gc_loads",
     "ledger_ddl",

@@ -37,7 +37,10 @@ if TYPE_CHECKING:
     from bulkio.plan import ExportPlan, LoadPlan
     from bulkio.protocols import Progress
     from bulkio.sync import (
+        check,
+        execute,
         export,
+        fetch_row,
         forget_load,
         gc_loads,
         ledger_ddl,
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
         show_load,
     )
     from bulkio.transfer.records import LoadRecord
-    from bulkio.transfer.report import ExportReport, LoadReport
+    from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport
 
 __version__ = "0.1.0"
 
@@ -65,6 +68,7 @@ _HOMES = {
     "DecodeError": "errors",
     "DriverError": "errors",
     "EncodeError": "errors",
+    "ExecuteReport": "transfer.report",
     "ExportPlan": "plan",
     "ExportReport": "transfer.report",
     "FileError": "errors",
@@ -78,8 +82,11 @@ _HOMES = {
     "OutcomeUnknown": "errors",
     "Progress": "protocols",
     "SchemaError": "errors",
+    "check": "sync",
     "csv": "files",
+    "execute": "sync",
     "export": "sync",
+    "fetch_row": "sync",
     "forget_load": "sync",
     "gc_loads": "sync",
     "ledger_ddl": "sync",
@@ -102,6 +109,7 @@ __all__ = [
     "DecodeError",
     "DriverError",
     "EncodeError",
+    "ExecuteReport",
     "ExportPlan",
     "ExportReport",
     "FileError",
@@ -115,8 +123,11 @@ __all__ = [
     "OutcomeUnknown",
     "Progress",
     "SchemaError",
+    "check",
     "csv",
+    "execute",
     "export",
+    "fetch_row",
     "forget_load",
     "gc_loads",
     "ledger_ddl",

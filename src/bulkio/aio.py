@@ -20,11 +20,13 @@ from bulkio.drivers.named import named_dsn
 from bulkio.files import file_dest
 from bulkio.options import (
     DdlRequest,
+    ExecuteRequest,
     ExportRequest,
     ForgetRequest,
     GcRequest,
     LedgerRequest,
     LoadRequest,
+    QueryRequest,
     ReadRequest,
     RecordRequest,
     ResumeRequest,
@@ -32,7 +34,8 @@ from bulkio.options import (
 )
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.protocols import Progress
-from bulkio.transfer import ledger
+from bulkio.transfer import ledger, query
+from bulkio.transfer.execute import execute as _execute
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
 from bulkio.transfer.export_csv import export_csv
@@ -40,18 +43,22 @@ from bulkio.transfer.forget import forget_load as _forget_load
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.records import LoadRecord
-from bulkio.transfer.report import ExportReport, LoadReport
+from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport
 from bulkio.transfer.resume import resume_load as _resume_load
 
 __all__ = [
     "BatchStream",
+    "ExecuteReport",
     "ExportPlan",
     "ExportReport",
     "LoadPlan",
     "LoadRecord",
     "LoadReport",
     "Progress",
+    "check",
+    "execute",
     "export",
+    "fetch_row",
     "forget_load",
     "gc_loads",
     "ledger_ddl",
@@ -119,6 +126,56 @@ def read(request: ReadRequest) -> AbstractAsyncContextManager[BatchStream]:
     return open_batches(request)
 
 
+@taking(ExecuteRequest)
+async def execute(request: ExecuteRequest) -> ExecuteReport:
+    """Run statements in one transaction, all of them or none; with `once`, once for all time.
+
+    They run under the role's own search_path, and what one of them sets holds for the next. As in all of bulkio's
+    transactions the time zone is UTC, dates are ISO, and the level is READ COMMITTED. What begins or ends a
+    transaction, and COPY between server and client, is refused; VACUUM and whatever else cannot run inside of a
+    transaction is refused by the server.
+
+    >>> bulkio.execute("DELETE FROM trips WHERE day = $1", dsn, params=["2026-11-26"]).rows  # doctest: +SKIP
+    1000
+
+    Raises:
+        ConfigError, DriverError, ConnectError, LedgerError: nothing was changed; the message names the statement.
+        LoadDiffers: under this id, other statements were done; nothing was changed.
+        OutcomeUnknown: the connection was lost during COMMIT and nobody can say what became of it; with `once` the
+            same call is right then, whatever it was.
+    """
+    return await _execute(request)
+
+
+@taking(QueryRequest)
+async def fetch_row(request: QueryRequest) -> tuple[object, ...] | None:
+    """Return the first row of a query, None where it has none; the transaction may only read.
+
+    The values are those that Arrow makes of what `read` gives: a number, a text, a datetime in UTC, a list; numeric
+    without a precision is a text.
+
+    >>> bulkio.fetch_row("SELECT max(day), count(*) FROM trips", dsn)  # doctest: +SKIP
+    (datetime.date(2026, 11, 26), 1000)
+
+    Raises:
+        ConfigError, DriverError, DecodeError, ConnectError: it is not one query, it writes, or it fails.
+    """
+    return await query.fetch_row(request)
+
+
+@taking(QueryRequest)
+async def check(request: QueryRequest) -> None:
+    """Ask a query whose one row must have true in its first column; the transaction may only read.
+
+    >>> bulkio.check("SELECT count(*) > 0, count(*) FROM trips", dsn)  # doctest: +SKIP
+
+    Raises:
+        CheckError: it is not true; the message shows the row.
+        ConfigError, DriverError, ConnectError: it is not one query, it writes, or it fails.
+    """
+    await query.check(request)
+
+
 @taking(LedgerRequest)
 async def list_loads(request: LedgerRequest) -> tuple[LoadRecord, ...]:
     """Return what the ledger records of the loads that had an id, the latest first."""
@@ -166,7 +223,7 @@ async def forget_load(request: ForgetRequest) -> LoadRecord:
 async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
     """Forget the loads that ended long ago, appends too; return what was recorded. Their rows stay.
 
-    A retry that comes later than that loads again.
+    A retry that comes later than that loads again. SQL that ran once that long ago is forgotten, too.
     """
     return await ledger.gc_loads(request)
 

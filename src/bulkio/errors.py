@@ -12,7 +12,7 @@
      ├── LedgerError            .load_id: the ledger of loads forbids the load, or cannot be used
      │    ├── LoadRunning       another run is working on the load with this id
      │    ├── LoadUnfinished    .stored .chunks: a part of the load is committed, and the next run goes on there
-     │    └── LoadDiffers       .differences: the load with this id is done, and was a different one
+     │    └── LoadDiffers       .differences: what is done under this id was a different load, or other SQL
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply was lost, and the server can no longer tell the outcome
@@ -205,7 +205,7 @@ class CountError(BulkioError):
 
 
 class CheckError(BulkioError):
-    """A check that the user has given with a load is not true; nothing was stored. `query` is the check's text."""
+    """A check of the user's is not true; where it came with a load, nothing was stored. `query` is the check's text."""
 
     def __init__(self, message: str, *, query: str) -> None:
         super().__init__(message)
@@ -251,7 +251,7 @@ class LoadUnfinished(LedgerError):  # noqa: N818 - what is done is done
 
 
 class LoadDiffers(LedgerError):  # noqa: N818 - each of them may be right
-    """The load of this id is done, and was a different one; nothing was changed. `differences` says in what."""
+    """What is done under this id was a different load, or other SQL; nothing was changed. `differences` says how."""
 
     def __init__(self, message: str, *, load_id: str | None = None, differences: tuple[str, ...] = ()) -> None:
         super().__init__(message, load_id=load_id)

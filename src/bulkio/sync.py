@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from bulkio.transfer.export import BatchStream
 
 __all__ = [
+    "check",
+    "execute",
     "export",
+    "fetch_row",
     "forget_load",
     "gc_loads",
     "ledger_ddl",
@@ -86,6 +89,9 @@ load = _blocking(aio.load, described(_LOAD, LoadRequest))
 export = _blocking(aio.export)
 plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)
+execute = _blocking(aio.execute)
+fetch_row = _blocking(aio.fetch_row)
+check = _blocking(aio.check)
 list_loads = _blocking(aio.list_loads)
 show_load = _blocking(aio.show_load)
 resume_load = _blocking(aio.resume_load)

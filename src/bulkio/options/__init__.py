@@ -10,11 +10,13 @@ from bulkio.options.option import Option, OptionField, fields_of
 from bulkio.options.params import Param, param_text
 from bulkio.options.requests import (
     DdlRequest,
+    ExecuteRequest,
     ExportRequest,
     ForgetRequest,
     GcRequest,
     LedgerRequest,
     LoadRequest,
+    QueryRequest,
     ReadRequest,
     RecordRequest,
     ResumeRequest,
@@ -24,6 +26,7 @@ from bulkio.options.templates import PLACEHOLDERS
 __all__ = [
     "PLACEHOLDERS",
     "DdlRequest",
+    "ExecuteRequest",
     "ExportRequest",
     "ForgetRequest",
     "GcRequest",
@@ -32,6 +35,7 @@ __all__ = [
     "Option",
     "OptionField",
     "Param",
+    "QueryRequest",
     "ReadRequest",
     "RecordRequest",
     "ResumeRequest",

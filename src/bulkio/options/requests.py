@@ -49,11 +49,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DdlRequest",
+    "ExecuteRequest",
     "ExportRequest",
     "ForgetRequest",
     "GcRequest",
     "LedgerRequest",
     "LoadRequest",
+    "QueryRequest",
     "ReadRequest",
     "RecordRequest",
     "ResumeRequest",
@@ -78,6 +80,14 @@ _LedgerSchema = Annotated[
     ),
 ]
 _LoadId = Annotated[str, Option("The load's id.", is_flag=False, check=check_load_id)]
+_Params = Annotated[
+    Sequence[Param],
+    Option(
+        "Values for $1, $2, … of a query: text, numbers, dates, times, bytes; None is NULL.",
+        is_flag=False,
+        check=check_params,
+    ),
+]
 _TableOrQuery = Annotated[str, Option("`table`, `schema.table`, or one SELECT.", is_flag=False)]
 
 
@@ -432,14 +442,7 @@ class LoadRequest(_Shared):
 class _Reading(_Shared):
     """The options of whatever reads a table or a query."""
 
-    params: Annotated[
-        Sequence[Param],
-        Option(
-            "Values for $1, $2, … of a query: text, numbers, dates, times, bytes; None is NULL.",
-            is_flag=False,
-            check=check_params,
-        ),
-    ] = ()
+    params: _Params = ()
     method: Annotated[
         ExportMethod,
         Option("How rows travel: binary (COPY TO), or cursor (a server-side one). Both give the same rows."),
@@ -486,6 +489,57 @@ class ExportRequest(_Reading):
     progress: Annotated[
         Callable[[Progress], None] | None, Option("Called after each batch that was written.", is_flag=False)
     ] = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRequest(_Connecting):
+    """A query for one row."""
+
+    query: Annotated[str, Option("One SELECT, which changes nothing.", is_flag=False)]
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    params: _Params = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteRequest(_Connecting):
+    """Statements that run together."""
+
+    sql: Annotated[
+        Sequence[str],
+        Option("A text of one statement or of several, or a list of such texts.", is_flag=False, is_text=True),
+    ]
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    params: _Params = ()
+    once: Annotated[
+        str | None,
+        Option(
+            "A permanent name for these statements: what is done under it is not done again, only reported again.",
+            metavar="ID",
+            default="they run each time, and nothing is recorded",
+            check=check_load_id,
+        ),
+    ] = None
+    retries: Annotated[
+        int | None,
+        Option(
+            "How often to try again if the connection is lost or the server ends the transaction for reasons outside it"
+            " (deadlock, shutdown); never for errors of the statements.",
+            default="0, or without limit within retry_for",
+            least=0,
+        ),
+    ] = None
+    retry_for: Annotated[
+        str | None,
+        Option(
+            "How long to go on trying, such as 10m.",
+            metavar="TIME",
+            default="as often as retries says",
+            check=milliseconds,
+        ),
+    ] = None
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Pure: catalog facts, an Arrow schema and options in, a frozen plan out. Every mi
 at once. `--dry-run` prints `describe()`.
 """
 
-from bulkio.plan.around import Around, Statement, plan_around
+from bulkio.plan.around import Around, Statement, plan_around, plan_check, plan_statements
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
 from bulkio.plan.lasting import Lasting, plan_lasting
 from bulkio.plan.loads import LoadPlan, empty_source, plan_load
@@ -46,12 +46,14 @@ __all__ = [
     "lock_of",
     "missing_types",
     "plan_around",
+    "plan_check",
     "plan_csv_export",
     "plan_export",
     "plan_lasting",
     "plan_load",
     "plan_replacement",
     "plan_sharing",
+    "plan_statements",
     "privileges_of",
     "recorded_types",
     "refuse_changed",

@@ -1,4 +1,4 @@
-"""Statements of the ledger, which records the loads that have an id: its tables, and their rows.
+"""Statements of the ledger, which records the loads that have an id, and SQL that runs once: its tables, their rows.
 
 A load's row, or that of a chunk which commits for itself, is written in the transaction of its rows. Correctness is the
 primary keys, the recorded states and the commit; the advisory locks save work. All statements but `table_facts` run
@@ -23,6 +23,7 @@ __all__ = [
     "CHUNKS",
     "KEYS",
     "LOADS",
+    "STATEMENTS",
     "TABLES",
     "WATCH_CLIENT",
     "chunk_run",
@@ -33,16 +34,19 @@ __all__ = [
     "delete_chunks",
     "delete_load",
     "delete_older",
+    "delete_older_statements",
     "digest_of",
     "full_ddl",
     "insert_chunk",
     "insert_load",
+    "insert_statements",
     "lacking_rights",
     "load_ids",
     "lock_chunk",
     "lock_ledger",
     "lock_load",
     "lock_row",
+    "lock_statements",
     "lock_work",
     "move_state",
     "name_prefix",
@@ -50,12 +54,14 @@ __all__ = [
     "run_of",
     "select_chunks",
     "select_loads",
+    "select_statements",
     "table_facts",
     "tag_of",
 ]
 
 LOADS = "loads"
 CHUNKS = "chunks"
+STATEMENTS = "statements"
 
 _STATES = ("running", "preparing", "committing", "aborting", "done")
 
@@ -82,10 +88,18 @@ _CHUNK_COLUMNS = {
     "bytes": ("bigint", "NOT NULL"),
     "run": ("uuid", "NOT NULL"),
 }
+_STATEMENT_COLUMNS = {
+    "id": ("text", "NOT NULL"),
+    "digest": ("text", "NOT NULL"),
+    "rows": ("bigint", "NOT NULL"),
+    "finished_at": ("timestamptz", "NOT NULL"),
+    "bulkio_version": ("text", "NOT NULL"),
+    "run": ("uuid", "NOT NULL"),
+}
 #: columns of each table, with type and constraint
-TABLES = {LOADS: _LOAD_COLUMNS, CHUNKS: _CHUNK_COLUMNS}
+TABLES = {LOADS: _LOAD_COLUMNS, CHUNKS: _CHUNK_COLUMNS, STATEMENTS: _STATEMENT_COLUMNS}
 #: key of each table
-KEYS = {LOADS: ("id",), CHUNKS: ("load_id", "chunk")}
+KEYS = {LOADS: ("id",), CHUNKS: ("load_id", "chunk"), STATEMENTS: ("id",)}
 
 
 def column_oids(table: str) -> dict[str, int]:
@@ -232,7 +246,7 @@ def full_ddl(schema: str, role: str | None) -> str:
     Where no role is named the grants are comments: all can be run as it is.
     """
     name, table, grantee = quote_ident(schema), qualified(schema, LOADS), quote_ident(role or "ROLE")
-    chunks = qualified(schema, CHUNKS)
+    chunks, statements_table = qualified(schema, CHUNKS), qualified(schema, STATEMENTS)
     grants = (
         f"GRANT USAGE ON SCHEMA {name} TO {grantee};",
         f"GRANT SELECT, INSERT ON TABLE {table} TO {grantee};",
@@ -242,6 +256,7 @@ def full_ddl(schema: str, role: str | None) -> str:
         f"-- to forget loads: GRANT DELETE ON TABLE {table} TO {grantee};",
         "-- to load with several workers, or by chunks: both of these, and",
         f"-- GRANT SELECT, INSERT, DELETE ON TABLE {chunks} TO {grantee};",
+        f"-- to run SQL once: GRANT SELECT, INSERT ON TABLE {statements_table} TO {grantee};",
     )
     tables = (statement for each in TABLES for statement in create_table(schema, each))
     statements = (f"{each};" for each in (*create_schema(schema), *tables))
@@ -350,6 +365,31 @@ def delete_older(schema: str, days: int) -> str:
     return (
         f"DELETE FROM {qualified(schema, LOADS)} WHERE state = 'done'"  # noqa: S608
         f" AND finished_at < now() - make_interval(days => {days:d}) RETURNING {_texts()}"
+    )
+
+
+def lock_statements(schema: str, once: str) -> str:
+    """Build a statement that waits until no other transaction is at what is done once under this id."""
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema, once, 'statements'):d})"
+
+
+def select_statements(schema: str, once: str) -> str:
+    """Ask for what was done once under this id: its digest, its rows, the run that has done it."""
+    return f"SELECT digest, rows, run::text FROM {qualified(schema, STATEMENTS)} WHERE id = {quote_literal(once)}"  # noqa: S608
+
+
+def insert_statements(schema: str, values: Mapping[str, str]) -> str:
+    """Build the INSERT of what was done once, from texts."""
+    known = {name: f"{quote_literal(value)}::{_STATEMENT_COLUMNS[name][0]}" for name, value in values.items()}
+    known |= {"finished_at": _FINISHED_AT}
+    return f"INSERT INTO {qualified(schema, STATEMENTS)} ({', '.join(known)}) VALUES ({', '.join(known.values())})"  # noqa: S608
+
+
+def delete_older_statements(schema: str, days: int) -> str:
+    """Build the DELETE of what was done once before so many days."""
+    return (
+        f"DELETE FROM {qualified(schema, STATEMENTS)}"  # noqa: S608
+        f" WHERE finished_at < now() - make_interval(days => {days:d})"
     )
 
 

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from bulkio.plan import LoadPlan, Replacement, Statement
     from bulkio.protocols import Session
 
-__all__ = ["check_replacement", "run_after", "run_before", "run_checks", "run_statements"]
+__all__ = [
+    "check_error",
+    "check_replacement",
+    "failure_of",
+    "run_after",
+    "run_before",
+    "run_checks",
+    "run_statements",
+]
 
 #: characters of a query that a message shows, and columns of its result
 _SHOWN_CHARS = 300
@@ -58,33 +66,55 @@ async def run_after(session: Session, plan: LoadPlan) -> None:
         await run_checks(session, plan.around.check)
 
 
-async def run_statements(session: Session, statements: Sequence[Statement]) -> None:
-    """Run statements of the user's. The user's search_path stays.
+async def run_statements(session: Session, statements: Sequence[Statement]) -> tuple[str, ...]:
+    """Run statements of the user's; return their command tags. The user's search_path stays.
+
+    What one of them sets holds for those that follow.
 
     Raises:
         DriverError: the server refused one; the message names it.
         ConfigError: one has ended the transaction, in spite of all.
     """
     if not statements:
-        return
+        return ()
+    tags: list[str] = []
     begun = await session.fetch(sql.XACT_ID)
+    await session.execute(sql.USERS_PATH)
     for statement in statements:
         with _named(statement):
-            await session.execute(f"{sql.USERS_PATH}; {statement.text}\n; {sql.USERS_PATH}")
+            tags.append(await session.execute(statement.text))
         if await session.fetch(sql.XACT_ID) != begun:
-            raise ConfigError(f"{statement.name} has ended the load's transaction: what came before it may be stored")
+            raise ConfigError(f"{statement.name} has ended the transaction: what came before it may be stored")
+    await session.execute(sql.USERS_PATH)
+    return tuple(tags)
 
 
 async def run_checks(session: Session, checks: Sequence[Statement], path: str = sql.USERS_PATH) -> None:
-    """Ask each check. The search_path that `path` sets stays.
+    """Ask each check of a load. The search_path that `path` sets stays.
 
     Raises:
         CheckError: the first one that does not give one row, whose first column is true.
     """
     for check in checks:
-        with _named(check):
-            await session.execute(path)
-            await _check(session, check)
+        await session.execute(path)
+        if failure := await failure_of(session, check):
+            raise _failed(check, failure)
+
+
+async def failure_of(session: Session, check: Statement) -> str:
+    """Ask a check, under the search_path that is set; return why it has failed, "" where it has not."""
+    with _named(check):
+        columns = await session.describe(check.text)
+        if not columns or columns[0].type_oid != ROW_TYPE_OIDS["bool"]:
+            return "the first column of its result must be boolean, and is not"
+        rows = await session.fetch(sql.first_texts(check.text, len(columns), rows=2))
+    if not rows:
+        return "it returned no row"
+    values = [f"{show_name(column.name)}: {_shown(text)}" for column, text in zip(columns, rows[0], strict=True)]
+    shown = ", ".join(values[:_SHOWN_COLUMNS] + ["..."] * (len(values) > _SHOWN_COLUMNS))
+    if len(rows) > 1:
+        return f"it returned more than one row, the first being {shown}"
+    return "" if rows[0][0] == "t" else f"it gave {shown}"
 
 
 async def check_replacement(session: Session, plan: LoadPlan, replacement: Replacement) -> None:
@@ -108,30 +138,18 @@ async def check_replacement(session: Session, plan: LoadPlan, replacement: Repla
         await session.execute(replacing.release(replacing.CHECK_POINT))
 
 
-async def _check(session: Session, check: Statement) -> None:
-    columns = await session.describe(check.text)
-    if not columns or columns[0].type_oid != ROW_TYPE_OIDS["bool"]:
-        raise _failed(check, "the first column of its result must be boolean, and is not")
-    rows = await session.fetch(sql.first_texts(check.text, len(columns), rows=2))
-    if not rows:
-        raise _failed(check, "it returned no row")
-    values = [f"{show_name(column.name)}: {_shown(text)}" for column, text in zip(columns, rows[0], strict=True)]
-    shown = ", ".join(values[:_SHOWN_COLUMNS] + ["..."] * (len(values) > _SHOWN_COLUMNS))
-    if len(rows) > 1:
-        raise _failed(check, f"it returned more than one row, the first being {shown}")
-    if rows[0][0] != "t":
-        raise _failed(check, f"it gave {shown}")
-
-
 def _shown(text: object) -> str:
     return "NULL" if text is None else show_value(text)
 
 
 def _failed(check: Statement, why: str) -> CheckError:
     number = f" {check.number}" if check.number else ""
-    return CheckError(
-        f"check{number} failed, so nothing was loaded: {why}\n  {printable(check.text, _SHOWN_CHARS)}", query=check.text
-    )
+    return check_error(check, f"check{number} failed, so nothing was loaded: {why}")
+
+
+def check_error(check: Statement, message: str) -> CheckError:
+    """Return the error of a check that has failed, which shows its text."""
+    return CheckError(f"{message}\n  {printable(check.text, _SHOWN_CHARS)}", query=check.text)
 
 
 @contextmanager

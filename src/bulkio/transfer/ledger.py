@@ -45,13 +45,13 @@ _DENIED = "42501"
 _NEAR_IDS = 10_000
 
 
-async def prepare(session: Session, schema: str, *, for_chunks: bool = False) -> None:
-    """Make the ledger where it is missing, in a transaction of its own; its table of chunks is looked at if need be.
+async def prepare(session: Session, schema: str, *, table: str = ledger.LOADS, for_chunks: bool = False) -> None:
+    """Make the ledger where `table` is missing, in a transaction of its own; that of chunks is looked at if need be.
 
     Raises:
         LedgerError: there is another table of its name, or the role may not make it.
     """
-    wanted = tuple(ledger.TABLES) if for_chunks else (ledger.LOADS,)
+    wanted = (table, ledger.CHUNKS) if for_chunks else (table,)
     if all([await exists(session, schema, table) for table in wanted]):
         if for_chunks:
             await _refuse_lacking_rights(session, schema)
@@ -216,11 +216,14 @@ def refuse_twice(record: LoadRecord, why: str) -> None:
 
 
 async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
-    """Forget the loads that were done long ago, appends too; return what was recorded."""
+    """Forget the loads that were done long ago, appends too, and SQL that ran once; return the loads' records."""
     async with opened(request, changes=True) as session:
-        statement = ledger.delete_older(request.ledger_schema, days("older_than", request.older_than))
-        rows = [] if session is None else await session.fetch(statement)
-    return tuple(map(record_of, rows))
+        if session is None:
+            return ()
+        schema, older_than = request.ledger_schema, days("older_than", request.older_than)
+        if await exists(session, schema, ledger.STATEMENTS):
+            await session.execute(ledger.delete_older_statements(schema, older_than))
+        return tuple(map(record_of, await session.fetch(ledger.delete_older(schema, older_than))))
 
 
 def ledger_ddl(request: DdlRequest) -> str:

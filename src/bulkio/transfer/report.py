@@ -1,4 +1,4 @@
-"""What a load or an export has done, and how far it has come."""
+"""What a load, an export or statements have done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from bulkio.choices import Commit, DriverName, ExportMethod, LoadMethod, Mode
 
-__all__ = ["ExportReport", "LoadReport"]
+__all__ = ["ExecuteReport", "ExportReport", "LoadReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +92,21 @@ class ExportReport:
     def rows_per_s(self) -> float:
         """Rows per second, connecting and finishing the file included."""
         return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteReport:
+    """What statements did."""
+
+    #: rows that they have inserted, updated, deleted, merged or copied
+    rows: int
+    #: command tag of each, such as "INSERT 0 5"; none if they were done before
+    tags: tuple[str, ...]
+    seconds: float
+    driver: DriverName
+    #: the time limits that were lifted, such as "statement_timeout of 30000 ms"
+    lifted: tuple[str, ...] = ()
+    #: id under which they are done once, if they have one
+    once: str | None = None
+    #: True if they were done before, by another run: nothing was done now
+    already: bool = False

@@ -1,4 +1,4 @@
-"""Another try of a load, where the server or the network was at fault and not the data.
+"""Another try of a load, or of SQL, where the server or the network was at fault and not the data.
 
 Which errors may be retried is told by the error itself (`bulkio.drivers.errors` has the table). What can be read once
 is never tried again.
@@ -7,7 +7,7 @@ is never tried again.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import anyio
 import tenacity
@@ -17,8 +17,6 @@ from bulkio.errors import BulkioError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from bulkio.options import LoadRequest
 
 __all__ = ["Retries"]
 
@@ -32,10 +30,19 @@ LONGEST_PAUSE_S = 60.0
 _log = logging.getLogger("bulkio")
 
 
-class Retries:
-    """The tries of one load."""
+class RetryOptions(Protocol):
+    """What of the options concerns another try."""
 
-    def __init__(self, request: LoadRequest) -> None:
+    @property
+    def retries(self) -> int | None: ...
+    @property
+    def retry_for(self) -> str | None: ...
+
+
+class Retries:
+    """The tries of one load, or of some statements."""
+
+    def __init__(self, request: RetryOptions) -> None:
         self._request = request
         #: True if the source can be read only once, as the try that opened it found out
         self.reads_once = False

@@ -24,6 +24,7 @@ PUBLIC = [(module, name) for module in MODULES for name in sys.modules[module]._
 FUNCTIONS = (
     "check",
     "execute",
+    "check_connection",
     "export",
     "fetch_row",
     "forget_load",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Progress
     from bulkio.sync import (
         check,
+        check_connection,
         execute,
         export,
         fetch_row,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         resume_load,
         show_load,
     )
+    from bulkio.transfer.connection import ConnectionReport
     from bulkio.transfer.records import LoadRecord
     from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport
 
@@ -63,6 +65,7 @@ _HOMES = {
     "CheckError": "errors",
     "ConfigError": "errors",
     "ConnectError": "errors",
+    "ConnectionReport": "transfer.connection",
     "CountError": "errors",
     "CsvError": "errors",
     "DecodeError": "errors",
@@ -83,6 +86,7 @@ _HOMES = {
     "Progress": "protocols",
     "SchemaError": "errors",
     "check": "sync",
+    "check_connection": "sync",
     "csv": "files",
     "execute": "sync",
     "export": "sync",
@@ -104,6 +108,7 @@ __all__ = [
     "CheckError",
     "ConfigError",
     "ConnectError",
+    "ConnectionReport",
     "CountError",
     "CsvError",
     "DecodeError",
@@ -124,6 +129,7 @@ __all__ = [
     "Progress",
     "SchemaError",
     "check",
+    "check_connection",
     "csv",
     "execute",
     "export",

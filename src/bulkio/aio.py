@@ -19,6 +19,7 @@ from contextlib import AbstractAsyncContextManager  # noqa: TC003 - signatures s
 from bulkio.drivers.named import named_dsn
 from bulkio.files import file_dest
 from bulkio.options import (
+    ConnectionRequest,
     DdlRequest,
     ExecuteRequest,
     ExportRequest,
@@ -35,6 +36,8 @@ from bulkio.options import (
 from bulkio.plan import ExportPlan, LoadPlan
 from bulkio.protocols import Progress
 from bulkio.transfer import ledger, query
+from bulkio.transfer.connection import ConnectionReport
+from bulkio.transfer.connection import check_connection as _check_connection
 from bulkio.transfer.execute import execute as _execute
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
@@ -48,6 +51,7 @@ from bulkio.transfer.resume import resume_load as _resume_load
 
 __all__ = [
     "BatchStream",
+    "ConnectionReport",
     "ExecuteReport",
     "ExportPlan",
     "ExportReport",
@@ -56,6 +60,7 @@ __all__ = [
     "LoadReport",
     "Progress",
     "check",
+    "check_connection",
     "execute",
     "export",
     "fetch_row",
@@ -174,6 +179,19 @@ async def check(request: QueryRequest) -> None:
         ConfigError, DriverError, ConnectError: it is not one query, it writes, or it fails.
     """
     await query.check(request)
+
+
+@taking(ConnectionRequest)
+async def check_connection(request: ConnectionRequest) -> ConnectionReport:
+    """Connect, ask the server what it is, and measure how long that takes.
+
+    >>> bulkio.check_connection("@warehouse").server_version  # doctest: +SKIP
+    '18.3'
+
+    Raises:
+        ConfigError, ConnectError: there is no connection.
+    """
+    return await _check_connection(request)
 
 
 @taking(LedgerRequest)

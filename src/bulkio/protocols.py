@@ -213,6 +213,10 @@ class Session(Protocol):
     def server_version(self) -> int:
         """The server's version as a number, such as 180003."""
 
+    @property
+    def uses_tls(self) -> bool:
+        """Tell whether what goes to the server, or to its pooler, is encrypted."""
+
     async def execute(self, sql: str) -> str:
         """Run one statement; return its command tag, such as ``COPY 10``."""
 

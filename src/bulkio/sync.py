@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check",
+    "check_connection",
     "execute",
     "export",
     "fetch_row",
@@ -86,6 +87,7 @@ Raises:
 """
 
 load = _blocking(aio.load, described(_LOAD, LoadRequest))
+check_connection = _blocking(aio.check_connection)
 export = _blocking(aio.export)
 plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)

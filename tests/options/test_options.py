@@ -21,6 +21,7 @@ import bulkio.aio
 from bulkio.cli.export import export as export_command
 from bulkio.cli.load import load as load_command
 from bulkio.options import (
+    ConnectionRequest,
     DdlRequest,
     ExecuteRequest,
     ExportRequest,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FACES = {
+    "check_connection": ConnectionRequest,
     "load": LoadRequest,
     "plan_load": LoadRequest,
     "export": ExportRequest,

@@ -31,6 +31,9 @@ COMMANDS = {
     "load": CommandRow("bulkio.cli.load", "load", "Load files into a table."),
     "export": CommandRow("bulkio.cli.export", "export", "Export a table or a query into a file."),
     "loads": CommandRow("bulkio.cli.loads", "loads", "Look at what was loaded with --load-id, and forget it."),
+    "connections": CommandRow(
+        "bulkio.cli.connections", "connections", "Look at the connections that have a name, and try them."
+    ),
     "server": CommandRow("bulkio.cli.server", "server", "Run the embedded PostgreSQL server."),
     "bench": CommandRow(
         "bulkio.cli.bench", "bench", "Compare every driver and method with what the server itself can do."

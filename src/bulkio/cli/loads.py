@@ -8,7 +8,7 @@ import click
 
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import field_options, output_options, use_dsn
-from bulkio.cli.output import show, show_json
+from bulkio.cli.output import show, show_json, show_table
 from bulkio.cli.progress import progress_bar
 from bulkio.options import DdlRequest, ForgetRequest, GcRequest, LedgerRequest, RecordRequest, ResumeRequest
 from bulkio.show import printable, show_rows
@@ -152,14 +152,10 @@ def _ask(work: Callable[[], Any], options: dict[str, Any], undone: str = "nothin
 
 def _show_table(records: Sequence[LoadRecord]) -> None:
     """Show a line for each load, its columns below each other."""
-    if not records:
+    if records:
+        show_table(("id", "state", "rows", "mode", "table", "finished (UTC)"), map(_line, records))
+    else:
         show("no load was recorded")
-        return
-    head = ("id", "state", "rows", "mode", "table", "finished (UTC)")
-    columns = list(zip(head, *map(_line, records), strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    for line in zip(*columns, strict=True):
-        show("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _line(record: LoadRecord) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import os
@@ -10,12 +11,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
 from bulkio.cli.output import say
-from bulkio.errors import ConfigError
+from bulkio.errors import BulkioError, ConfigError
 from bulkio.options import fields_of
 from bulkio.show import show_flag
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Output",
     "by_column",
+    "complete_name",
     "debug_option",
     "field_options",
     "output_options",
@@ -131,6 +134,8 @@ def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[...,
     """Make the option of the command line from that of the request: its type tells how it is written."""
     metavar = "N" if field.shape is int else field.option.metavar
     flag = functools.partial(click.option, show_flag(field.name), field.name, metavar=metavar)
+    if field.name == "dsn":
+        flag = functools.partial(flag, shell_complete=_complete_dsn)
     shown = "" if field.option.default is None else f"  [default: {field.option.default}]"
     text = field.option.help
     if field.shape is bool:
@@ -147,6 +152,21 @@ def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[...,
     if field.default is Parameter.empty:
         return flag(type=kind, required=True, help=text)
     return flag(type=kind, default=field.default, show_default=field.default is not None, help=text + shown)
+
+
+def complete_name(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a connection's name, with its @ or without; an error in a file is told by the command itself."""
+    from bulkio.drivers.named import MARK, known_connections
+
+    mark = MARK if incomplete.startswith(MARK) else ""
+    with contextlib.suppress(BulkioError):
+        names = [mark + connection.name for connection in known_connections(Path())]
+        return [name for name in names if name.startswith(incomplete)]
+    return []
+
+
+def _complete_dsn(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return complete_name(ctx, param, incomplete or "@")
 
 
 def _read_several(field: OptionField, _ctx: click.Context, _option: click.Parameter, texts: Sequence[str]) -> object:

@@ -6,10 +6,14 @@ import contextlib
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from bulkio.show import printable
 
-__all__ = ["count_bytes", "escape", "prepare", "say", "show", "show_json"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["count_bytes", "escape", "prepare", "say", "show", "show_json", "show_table"]
 
 
 def prepare() -> None:
@@ -49,6 +53,14 @@ def show(text: str) -> None:
 def show_json(value: object) -> None:
     """Print one JSON object, in one line of ASCII."""
     show(json.dumps(value))
+
+
+def show_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    """Print lines of texts on stdout, their columns below each other."""
+    columns = list(zip(head, *lines, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    for line in zip(*columns, strict=True):
+        show("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def _close_stdout() -> None:

@@ -86,6 +86,11 @@ class AsyncpgSession:
         version = self._conn.get_server_version()
         return int(version.major) * 10_000 + int(version.minor)
 
+    @property
+    def uses_tls(self) -> bool:
+        """Tell whether what goes to the server, or to its pooler, is encrypted."""
+        return self._conn._transport.get_extra_info("ssl_object") is not None  # there is no public way to it
+
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); return the last one's command tag."""
         with self._mapped():

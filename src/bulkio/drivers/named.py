@@ -30,7 +30,15 @@ from bulkio.show import did_you_mean, printable, show_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["MARK", "Connection", "config_files", "find_connection", "named_dsn", "read_connections"]
+__all__ = [
+    "MARK",
+    "Connection",
+    "config_files",
+    "find_connection",
+    "known_connections",
+    "named_dsn",
+    "read_connections",
+]
 
 #: what stands in front of a connection's name, in the place of a DSN
 MARK = "@"
@@ -136,6 +144,14 @@ def config_files(folder: Path) -> tuple[Path, ...]:
     import platformdirs
 
     return folder / LOCAL_FILE, platformdirs.user_config_path("bulkio") / "config.toml"
+
+
+def known_connections(folder: Path) -> list[Connection]:
+    """Return the connections that names lead to, the user's own first; of two with one name the nearer."""
+    found: dict[str, Connection] = {}
+    for path in reversed(config_files(folder)):
+        found |= read_connections(path)
+    return list(found.values())
 
 
 def find_connection(name: str, folder: Path) -> Connection:

@@ -89,6 +89,11 @@ class PsycopgSession:
         """The server's version as a number, such as 180003."""
         return self._conn.info.server_version
 
+    @property
+    def uses_tls(self) -> bool:
+        """Tell whether what goes to the server, or to its pooler, is encrypted."""
+        return self._conn.pgconn.ssl_in_use
+
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); return the last one's command tag."""
         return await self._run(partial(_execute, self._conn, sql))

@@ -9,6 +9,7 @@ from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.option import Option, OptionField, fields_of
 from bulkio.options.params import Param, param_text
 from bulkio.options.requests import (
+    ConnectionRequest,
     DdlRequest,
     ExecuteRequest,
     ExportRequest,
@@ -25,6 +26,7 @@ from bulkio.options.templates import PLACEHOLDERS
 
 __all__ = [
     "PLACEHOLDERS",
+    "ConnectionRequest",
     "DdlRequest",
     "ExecuteRequest",
     "ExportRequest",

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bulkio.types import Policies
 
 __all__ = [
+    "ConnectionRequest",
     "DdlRequest",
     "ExecuteRequest",
     "ExportRequest",
@@ -67,6 +68,21 @@ _Dsn = Annotated[
         "The database: a libpq URI or key=value string, `@name` of a connection in a bulkio.toml, or `embedded`.",
         metavar="DSN",
         default="BULKIO_DSN, DATABASE_URL or the PG* variables",
+        is_recorded=False,
+    ),
+]
+_Driver = Annotated[
+    DriverChoice,
+    Option(
+        "The driver that carries the bytes; auto takes the faster one that can honour the connection string.",
+        is_recorded=False,
+    ),
+]
+_Password = Annotated[
+    str | Callable[[], str] | None,
+    Option(
+        "Replaces the DSN's; a callable is asked at each connection (tokens that expire).",
+        is_flag=False,
         is_recorded=False,
     ),
 ]
@@ -102,13 +118,7 @@ def _check(request: object) -> None:
 class _Connecting:
     """The options of whatever connects to a database."""
 
-    driver: Annotated[
-        DriverChoice,
-        Option(
-            "The driver that carries the bytes; auto takes the faster one that can honour the connection string.",
-            is_recorded=False,
-        ),
-    ] = "auto"
+    driver: _Driver = "auto"
     lock_timeout: Annotated[
         str | None,
         Option(
@@ -119,14 +129,7 @@ class _Connecting:
             is_recorded=False,
         ),
     ] = None
-    password: Annotated[
-        str | Callable[[], str] | None,
-        Option(
-            "Replaces the DSN's; a callable is asked at each connection (tokens that expire).",
-            is_flag=False,
-            is_recorded=False,
-        ),
-    ] = field(default=None, repr=False, compare=False)
+    password: _Password = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -540,6 +543,19 @@ class ExecuteRequest(_Connecting):
         ),
     ] = None
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRequest:
+    """A question to a connection: whether it can be made, and what it leads to."""
+
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    driver: _Driver = "auto"
+    password: _Password = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ __all__ = [
     "USERS_PATH",
     "USERS_PATH_SETTING",
     "VALUE_PINS",
+    "WHERE_AM_I",
     "XACT_ID",
     "XACT_ID_AND_PLACE",
     "TableLock",
@@ -264,6 +265,13 @@ LOCK_TIMEOUT_MS = "SELECT setting FROM pg_catalog.pg_settings WHERE name OPERATO
 
 #: Ask for the role whose privileges count.
 CURRENT_USER = "SELECT current_user::pg_catalog.text"
+
+
+#: Ask what a connection leads to: the server's version, the database, the role, and whether it is a standby.
+WHERE_AM_I = (
+    "SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_database()::pg_catalog.text,"
+    " current_user::pg_catalog.text, pg_catalog.pg_is_in_recovery()"
+)
 
 
 #: Ask which process of which server this is: numbers of processes come again.

@@ -21,6 +21,10 @@ LOWEST_TESTS := -q tests/files/test_source.py tests/files/test_sink.py tests/for
 OTHER := .venv-$(notdir $(PYTHON))
 PYTHON_TESTS := tests/pgcopy tests/types tests/forms tests/files tests/flow tests/cli/test_load.py tests/cli/test_export.py \
     tests/transfer/test_load.py tests/transfer/test_round_trips.py tests/test_public_api.py tests/test_imports.py
+# The environment of a real Airflow, whose releases its constraints pin; it shares the codec of .venv.
+AIRFLOW := .venv-airflow
+AIRFLOW_TESTS := tests/integrations/airflow
+AIRFLOW_PACKAGES := '.[airflow,embedded]' apache-airflow-providers-openlineage apache-airflow-providers-postgres pytest hypothesis
 # rooms with compiled modules
 ROOMS := pgcopy forms files/formats/csv
 CODEC := $(wildcard $(foreach room,$(ROOMS),$(addprefix src/bulkio/$(room)/*,.pyx .pxd .h)))
@@ -33,7 +37,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo install test test-lowest test-lowest-all test-python lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +67,9 @@ test-lowest-all: ## Run all tests on the lowest versions
 
 test-python: $(OTHER)/.built ## Run the codec's and the program's tests on another Python (PYTHON=python3.13)
 	$(OTHER)/bin/python -m pytest -q -p no:cacheprovider $(or $(ARGS),$(PARALLEL) $(PYTHON_TESTS))
+
+test-airflow: $(AIRFLOW)/.installed $(BUILT) ## Run the Airflow integration's tests on a real Airflow
+	$(AIRFLOW)/bin/python -m pytest -p no:cacheprovider -o filterwarnings= $(or $(ARGS),$(AIRFLOW_TESTS))
 
 check: lint types layers test ## Everything CI looks at
 
@@ -175,6 +182,14 @@ COPY_SOURCE = mkdir -p .venv-$*/source && tar --exclude='*.so' --exclude='*.c' -
 .venv-%/.built: .venv-%/.installed setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 	@$(COPY_SOURCE)
 	@cd .venv-$*/source && ../bin/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(AIRFLOW)/.installed: pyproject.toml $(AIRFLOW_TESTS)/constraints.txt
+	@echo "Setting up $(AIRFLOW), with Airflow in it: about a minute"
+	@$(PYTHON) -m venv $(AIRFLOW)
+	@$(AIRFLOW)/bin/python -m pip -qq --disable-pip-version-check install --upgrade 'setuptools>=77.0.1' 'Cython>=3.3'
+	@BULKIO_CODEC=later $(AIRFLOW)/bin/python -m pip -qq --disable-pip-version-check install --no-build-isolation \
+	    --constraint $(AIRFLOW_TESTS)/constraints.txt --editable $(AIRFLOW_PACKAGES)
 	@touch $@
 
 $(INSTALLED): pyproject.toml

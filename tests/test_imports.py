@@ -84,7 +84,7 @@ PLANTED = {
     "a root module without a layer": ("extra.py", "", "bulkio.extra"),
     "a plan that reads files": ("plan/reader.py", "from bulkio.files import open_source\n", "Plans are pure"),
     "an integration that knows a use case": (
-        "integrations/airflow.py",
+        "integrations/spark.py",
         "from bulkio.transfer import load\n",
         "Integrations use the public face alone",
     ),

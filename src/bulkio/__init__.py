@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SchemaError,
     )
     from bulkio.files import csv
+    from bulkio.options import options_of
     from bulkio.plan import ExportPlan, LoadPlan
     from bulkio.protocols import Progress
     from bulkio.sync import (
@@ -96,6 +97,7 @@ _HOMES = {
     "ledger_ddl": "sync",
     "list_loads": "sync",
     "load": "sync",
+    "options_of": "options",
     "plan_export": "sync",
     "plan_load": "sync",
     "read": "sync",
@@ -139,6 +141,7 @@ __all__ = [
     "ledger_ddl",
     "list_loads",
     "load",
+    "options_of",
     "plan_export",
     "plan_load",
     "read",

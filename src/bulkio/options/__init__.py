@@ -6,6 +6,7 @@ before it knows what it is to do.
 """
 
 from bulkio.options.calls import described, refuse_wrong_call, taking
+from bulkio.options.faces import options_of
 from bulkio.options.option import Option, OptionField, fields_of
 from bulkio.options.params import Param, param_text
 from bulkio.options.requests import (
@@ -43,6 +44,7 @@ __all__ = [
     "ResumeRequest",
     "described",
     "fields_of",
+    "options_of",
     "param_text",
     "refuse_wrong_call",
     "taking",

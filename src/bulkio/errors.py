@@ -12,7 +12,9 @@
      ├── LedgerError            .load_id: the ledger of loads forbids the load, or cannot be used
      │    ├── LoadRunning       another run is working on the load with this id
      │    ├── LoadUnfinished    .stored .chunks: a part of the load is committed, and the next run goes on there
-     │    └── LoadDiffers       .differences: what is done under this id was a different load, or other SQL
+     │    ├── LoadDiffers       .differences: what is done under this id was a different load, or other SQL
+     │    ├── RunRunning        .run: another process is at work on the run of a pipeline
+     │    └── RunTaken          .run: another process has taken the run over, or had its tick
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply was lost, and the server can no longer tell the outcome
@@ -44,6 +46,8 @@ __all__ = [
     "LoadRunning",
     "LoadUnfinished",
     "OutcomeUnknown",
+    "RunRunning",
+    "RunTaken",
     "SchemaError",
 ]
 
@@ -256,6 +260,24 @@ class LoadDiffers(LedgerError):  # noqa: N818 - each of them may be right
     def __init__(self, message: str, *, load_id: str | None = None, differences: tuple[str, ...] = ()) -> None:
         super().__init__(message, load_id=load_id)
         self.differences = differences
+
+
+class RunRunning(LedgerError):  # noqa: N818 - nothing is wrong
+    """Another process is at work on a pipeline's run, `run`; nothing was changed. Its end is in the journal."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, run: str) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class RunTaken(LedgerError):  # noqa: N818 - another one does it
+    """Another process has taken over a pipeline's run, `run`, or has had its tick; this one has stopped its work."""
+
+    def __init__(self, message: str, *, run: str) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class DriverError(BulkioError):

@@ -34,12 +34,14 @@ __all__ = [
     "gc_loads",
     "ledger_ddl",
     "list_loads",
+    "list_runs",
     "load",
     "plan_export",
     "plan_load",
     "read",
     "resume_load",
     "show_load",
+    "show_run",
 ]
 
 P = ParamSpec("P")
@@ -99,6 +101,8 @@ show_load = _blocking(aio.show_load)
 resume_load = _blocking(aio.resume_load)
 forget_load = _blocking(aio.forget_load)
 gc_loads = _blocking(aio.gc_loads)
+list_runs = _blocking(aio.list_runs)
+show_run = _blocking(aio.show_run)
 ledger_ddl = _plain(aio.ledger_ddl)
 
 

@@ -106,6 +106,8 @@ def test_every_error_has_its_exit_code() -> None:
         errors.LoadRunning("x"): 8,
         errors.LoadUnfinished("x"): 3,
         errors.OutcomeUnknown("x"): 7,
+        errors.RunRunning("x", run="p/r"): 8,
+        errors.RunTaken("x", run="p/r"): 8,
         errors.SchemaError("x"): 6,
     }
     assert {type(error).__name__ for error in codes} == set(errors.__all__)

@@ -34,6 +34,8 @@ from bulkio.options import (
     ReadRequest,
     RecordRequest,
     ResumeRequest,
+    RunRequest,
+    RunsRequest,
     fields_of,
 )
 from bulkio.plan import MODES
@@ -57,6 +59,8 @@ FACES = {
     "forget_load": ForgetRequest,
     "resume_load": ResumeRequest,
     "gc_loads": GcRequest,
+    "list_runs": RunsRequest,
+    "show_run": RunRequest,
     "ledger_ddl": DdlRequest,
 }
 COMMANDS = ((load_command, LoadRequest), (export_command, ExportRequest))

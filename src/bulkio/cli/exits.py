@@ -14,6 +14,8 @@ from bulkio.errors import (
     LoadRunning,
     LoadUnfinished,
     OutcomeUnknown,
+    RunRunning,
+    RunTaken,
     SchemaError,
 )
 
@@ -49,7 +51,7 @@ MEANINGS = {
     Exit.CONNECTION: "no connection, no login, or connection lost; nothing was changed",
     Exit.SCHEMA: "data and table do not fit; nothing was changed",
     Exit.UNKNOWN: "COMMIT got no answer: the outcome is unknown",
-    Exit.BUSY: "another run is at work on the same load; nothing was changed",
+    Exit.BUSY: "another process is at work on the same load, or the same run of a pipeline; nothing was changed",
     Exit.HANGUP: "ended by SIGHUP; rolled back, but for chunks that are stored",
     Exit.INTERRUPTED: "ended by SIGINT (Ctrl-C); rolled back, but for chunks that are stored",
     Exit.TERMINATED: "ended by SIGTERM; rolled back, but for chunks that are stored",
@@ -61,6 +63,8 @@ _EXITS = (
     (OutcomeUnknown, Exit.UNKNOWN),
     (ConnectError, Exit.CONNECTION),
     (LoadRunning, Exit.BUSY),
+    (RunRunning, Exit.BUSY),
+    (RunTaken, Exit.BUSY),
     (LoadUnfinished, Exit.RESUMABLE),
     (SchemaError, Exit.SCHEMA),
     (CheckError, Exit.SCHEMA),

@@ -22,6 +22,8 @@ from bulkio.options.requests import (
     ReadRequest,
     RecordRequest,
     ResumeRequest,
+    RunRequest,
+    RunsRequest,
 )
 from bulkio.options.templates import PLACEHOLDERS
 
@@ -42,6 +44,8 @@ __all__ = [
     "ReadRequest",
     "RecordRequest",
     "ResumeRequest",
+    "RunRequest",
+    "RunsRequest",
     "described",
     "fields_of",
     "options_of",

@@ -60,6 +60,8 @@ __all__ = [
     "ReadRequest",
     "RecordRequest",
     "ResumeRequest",
+    "RunRequest",
+    "RunsRequest",
 ]
 
 _Dsn = Annotated[
@@ -629,6 +631,27 @@ class GcRequest(_Connecting):
     older_than: Annotated[
         str, Option("Days since the end of the loads that are to be forgotten.", metavar="DAYS", check=days)
     ]
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class RunsRequest(_Connecting):
+    """A question for the runs of pipelines."""
+
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    pipeline: Annotated[str | None, Option("The pipeline's name.", is_flag=False, default="all pipelines")] = None
+    limit: Annotated[int, Option("The latest so many runs.", metavar="N", least=1)] = 50
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest(_Connecting):
+    """A request about one run of a pipeline."""
+
+    run: Annotated[str, Option("The run: pipeline/run, or the run's id alone where only one has it.", is_flag=False)]
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
 
 

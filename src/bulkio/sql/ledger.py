@@ -11,21 +11,28 @@ In two phases it is `preparing` until a transaction of its own has decided: `com
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio.protocols import ROW_TYPE_OIDS
 from bulkio.quote import qualified, quote_ident, quote_literal
+from bulkio.sql import runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
     "CHUNKS",
+    "FOR_CHUNKS",
+    "FOR_LOADS",
+    "FOR_RUNS",
+    "FOR_STATEMENTS",
     "KEYS",
     "LOADS",
     "STATEMENTS",
     "TABLES",
     "WATCH_CLIENT",
+    "Needs",
     "chunk_run",
     "column_oids",
     "count_chunks",
@@ -97,9 +104,30 @@ _STATEMENT_COLUMNS = {
     "run": ("uuid", "NOT NULL"),
 }
 #: columns of each table, with type and constraint
-TABLES = {LOADS: _LOAD_COLUMNS, CHUNKS: _CHUNK_COLUMNS, STATEMENTS: _STATEMENT_COLUMNS}
+TABLES = {LOADS: _LOAD_COLUMNS, CHUNKS: _CHUNK_COLUMNS, STATEMENTS: _STATEMENT_COLUMNS, **runs.TABLES}
 #: key of each table
-KEYS = {LOADS: ("id",), CHUNKS: ("load_id", "chunk"), STATEMENTS: ("id",)}
+KEYS = {LOADS: ("id",), CHUNKS: ("load_id", "chunk"), STATEMENTS: ("id",), **runs.KEYS}
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What some kind of work needs of the ledger."""
+
+    #: tables, with the privileges on them that are looked at before the work begins
+    rights: Mapping[str, tuple[str, ...]]
+    #: start of the message where one is lacking
+    why: str = ""
+
+
+FOR_LOADS = Needs({LOADS: ()})
+FOR_STATEMENTS = Needs({STATEMENTS: ()})
+FOR_CHUNKS = Needs(
+    {LOADS: ("SELECT", "INSERT", "UPDATE", "DELETE"), CHUNKS: ("SELECT", "INSERT", "DELETE")},
+    "a load on several connections, or by chunks, changes what the ledger has of it",
+)
+FOR_RUNS = Needs(
+    dict.fromkeys(runs.TABLES, ("SELECT", "INSERT", "UPDATE")), "the run of a pipeline is kept in the ledger's schema"
+)
 
 
 def column_oids(table: str) -> dict[str, int]:
@@ -121,9 +149,8 @@ def _key(*parts: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def lacking_rights(schema: str) -> str:
-    """Ask which rights the role lacks that a load in parts needs on the ledger, as GRANT has them: a row each."""
-    needs = {LOADS: ("SELECT", "INSERT", "UPDATE", "DELETE"), CHUNKS: ("SELECT", "INSERT", "DELETE")}
+def lacking_rights(schema: str, needs: Mapping[str, Sequence[str]]) -> str:
+    """Ask which rights the role lacks that are needed on the ledger's tables, as GRANT has them: a row each."""
     pairs = ", ".join(
         f"({quote_literal(qualified(schema, table))}, {quote_literal(right)})"
         for table, rights in needs.items()
@@ -247,6 +274,7 @@ def full_ddl(schema: str, role: str | None) -> str:
     """
     name, table, grantee = quote_ident(schema), qualified(schema, LOADS), quote_ident(role or "ROLE")
     chunks, statements_table = qualified(schema, CHUNKS), qualified(schema, STATEMENTS)
+    journal = ", ".join(qualified(schema, table) for table in runs.TABLES)
     grants = (
         f"GRANT USAGE ON SCHEMA {name} TO {grantee};",
         f"GRANT SELECT, INSERT ON TABLE {table} TO {grantee};",
@@ -257,6 +285,7 @@ def full_ddl(schema: str, role: str | None) -> str:
         "-- to load with several workers, or by chunks: both of these, and",
         f"-- GRANT SELECT, INSERT, DELETE ON TABLE {chunks} TO {grantee};",
         f"-- to run SQL once: GRANT SELECT, INSERT ON TABLE {statements_table} TO {grantee};",
+        f"-- to run pipelines: GRANT SELECT, INSERT, UPDATE ON TABLE {journal} TO {grantee};",
     )
     tables = (statement for each in TABLES for statement in create_table(schema, each))
     statements = (f"{each};" for each in (*create_schema(schema), *tables))

@@ -62,7 +62,8 @@ async def make_claim(
     if request.load_id is None:
         return None
     refuse_changed(charset_of(session.server_encoding), [request.load_id], "the load id")
-    await ledger.prepare(session, request.ledger_schema, for_chunks=for_chunks)
+    needs = statements.FOR_CHUNKS if for_chunks else statements.FOR_LOADS
+    await ledger.prepare(session, request.ledger_schema, needs)
     return Claim(request, run, await _source_facts(source, request), is_utf8=session.server_encoding == "UTF8")
 
 
@@ -91,7 +92,7 @@ async def make_unnamed_claim(session: Session, attempt: Attempt) -> Claim:
     Its files are hashed only where it can be resumed: if its chunks commit for themselves.
     """
     request = replace(attempt.request, load_id=f"unnamed/{attempt.run}")
-    await ledger.prepare(session, request.ledger_schema, for_chunks=True)
+    await ledger.prepare(session, request.ledger_schema, statements.FOR_CHUNKS)
     if request.commit == "chunk" and attempt.opened.size_bytes is None:
         option, name = show_option("commit", "chunk"), printable(attempt.opened.name)
         raise ConfigError(f"{option} cannot be had here: {name} is not a file, so that nothing could go on with it")
@@ -160,7 +161,7 @@ class Claim:
 
     async def prepare_chunks(self, session: Session) -> None:
         """Look whether the ledger's table of chunks is there."""
-        await ledger.prepare(session, self.schema, for_chunks=True)
+        await ledger.prepare(session, self.schema, statements.FOR_CHUNKS)
 
     async def take(self, session: Session) -> LoadReport | None:
         """Lock the id in the load's transaction; return the report of the run that has done the load, if one has.

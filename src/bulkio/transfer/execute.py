@@ -112,7 +112,7 @@ class _Once:
     async def prepare(self, session: Session) -> None:
         """Make the ledger where it is missing."""
         refuse_changed(charset_of(session.server_encoding), [self.once_id], "the id")
-        await ledger.prepare(session, self.request.ledger_schema, table=statements.STATEMENTS)
+        await ledger.prepare(session, self.request.ledger_schema, statements.FOR_STATEMENTS)
 
     async def take(self, session: Session) -> ExecuteReport | None:
         """Lock the id in the transaction; return the report of the run that has done it, if one has.

@@ -45,16 +45,15 @@ _DENIED = "42501"
 _NEAR_IDS = 10_000
 
 
-async def prepare(session: Session, schema: str, *, table: str = ledger.LOADS, for_chunks: bool = False) -> None:
-    """Make the ledger where `table` is missing, in a transaction of its own; that of chunks is looked at if need be.
+async def prepare(session: Session, schema: str, needs: ledger.Needs = ledger.FOR_LOADS) -> None:
+    """Make the ledger where what the work needs of it is missing, in a transaction of its own.
 
     Raises:
         LedgerError: there is another table of its name, or the role may not make it.
     """
-    wanted = (table, ledger.CHUNKS) if for_chunks else (table,)
-    if all([await exists(session, schema, table) for table in wanted]):
-        if for_chunks:
-            await _refuse_lacking_rights(session, schema)
+    if all([await exists(session, schema, table) for table in needs.rights]):
+        if needs.why:
+            await _refuse_lacking_rights(session, schema, needs)
         return
     async with transaction(session, read_only=False), using(schema):
         await session.fetch(ledger.lock_ledger(schema))
@@ -68,15 +67,15 @@ async def prepare(session: Session, schema: str, *, table: str = ledger.LOADS, f
         await session.execute(sql.COMMIT)
 
 
-async def _refuse_lacking_rights(session: Session, schema: str) -> None:
-    """Refuse a load in parts for a role that could begin it and not end it."""
+async def _refuse_lacking_rights(session: Session, schema: str, needs: ledger.Needs) -> None:
+    """Refuse work for a role that could begin it and not end it."""
     async with transaction(session, read_only=True):
-        lacking = [str(right) for (right,) in await session.fetch(ledger.lacking_rights(schema))]
+        lacking = [str(right) for (right,) in await session.fetch(ledger.lacking_rights(schema, needs.rights))]
     if lacking:
         option = "" if schema == LEDGER_SCHEMA else f" with {show_option('ledger_schema', schema)}"
         raise LedgerError(
-            "a load on several connections, or by chunks, changes what the ledger has of it, and the role may not: an"
-            f" administrator can GRANT {printable(', '.join(lacking))} (`bulkio loads ddl`{option} prints all grants)"
+            f"{needs.why}, and the role may not: an administrator can GRANT {printable(', '.join(lacking))}"
+            f" (`bulkio loads ddl`{option} prints all grants)"
         )
 
 

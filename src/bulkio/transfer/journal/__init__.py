@@ -1,0 +1,25 @@
+"""The journal of pipelines: their runs, steps and marks, in tables beside the ledger's.
+
+A run belongs to whoever has its lease, which a heartbeat renews by the server's clock. Leases save work, as locks do;
+that a repeat stores nothing twice is up to the load ids.
+"""
+
+from bulkio.transfer.journal.journal import Journal, Schedule, open_journal
+from bulkio.transfer.journal.lists import list_runs, show_run
+from bulkio.transfer.journal.records import Mark, RunFacts, RunKind, RunRecord, StepRecord, StepState
+from bulkio.transfer.journal.run import Run
+
+__all__ = [
+    "Journal",
+    "Mark",
+    "Run",
+    "RunFacts",
+    "RunKind",
+    "RunRecord",
+    "Schedule",
+    "StepRecord",
+    "StepState",
+    "list_runs",
+    "open_journal",
+    "show_run",
+]

@@ -6,7 +6,7 @@
     interrupts.py   signals, and what they leave behind
     options.py      the options that commands share
     output.py       what goes to stdout and stderr
-    progress.py     the progress bar
+    progress.py     progress on stderr: bars, or lines of JSON
     load.py export.py server.py completion.py     the commands
 
 These modules import only click and the standard library at their top, so that `bulkio --help` waits for nothing else.

@@ -10,7 +10,7 @@ import click
 from bulkio.cli.formats import FILES, format_options
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
-from bulkio.cli.progress import progress_bar
+from bulkio.cli.progress import progress_of
 from bulkio.options import ExportRequest
 from bulkio.show import printable
 
@@ -73,7 +73,7 @@ def export(
         report.show_export_plan(plan, as_json=output.as_json)
         return
     title = "export" if query is not None else f"export {table}"
-    with progress_bar(title, shown=output.progress_shown) as progress:
+    with progress_of(title, output.progress) as progress:
         done = carry_out(
             lambda: sync.export(table, target, progress=progress, **options),
             f"the export was cancelled, {printable(dest)} was not written",

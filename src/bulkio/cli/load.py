@@ -12,7 +12,7 @@ from bulkio.cli.formats import FILES, format_options
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.output import say
-from bulkio.cli.progress import progress_bar
+from bulkio.cli.progress import progress_of
 from bulkio.options import LoadRequest
 from bulkio.quote import quote_ident
 from bulkio.show import printable, show_typed
@@ -74,7 +74,7 @@ def load(
         plan = carry_out(lambda: sync.plan_load(source, table, **options), "nothing was changed")
         report.show_load_plan(plan, as_json=output.as_json)
         return
-    with progress_bar(f"load {table}", shown=output.progress_shown) as progress:
+    with progress_of(f"load {table}", output.progress) as progress:
         undone = f"the load was rolled back, table {printable(table)} is unchanged"
         if options["workers"] != "1":
             undone = f"table {printable(table)} is unchanged"

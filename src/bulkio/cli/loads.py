@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import field_options, output_options, use_dsn
+from bulkio.cli.options import field_options, output_options, progress_beside, progress_option, use_dsn
 from bulkio.cli.output import show, show_json, show_table
-from bulkio.cli.progress import progress_bar
+from bulkio.cli.progress import ProgressKind, progress_of
 from bulkio.options import DdlRequest, ForgetRequest, GcRequest, LedgerRequest, RecordRequest, ResumeRequest
 from bulkio.show import printable, show_rows
 
@@ -68,8 +68,9 @@ def show_(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
 @click.argument("load_id", metavar="ID")
 @field_options(ResumeRequest)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints.")
+@progress_option
 @output_options
-def resume(load_id: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def resume(load_id: str, options: dict[str, Any], progress_kind: ProgressKind, *, as_json: bool, quiet: bool) -> None:
     """Go on with a load that was ended before it was done, from what is recorded: its options, and where its files are.
 
     Refused where a file is not any more what it was. A load that is done is only reported again.
@@ -77,8 +78,8 @@ def resume(load_id: str, options: dict[str, Any], *, as_json: bool, quiet: bool)
     from bulkio import sync
     from bulkio.cli import report
 
-    shown = not (quiet or as_json)
-    with progress_bar(f"load {printable(load_id)}", shown=shown) as progress:
+    kind = progress_beside(progress_kind, no_bar=quiet or as_json)
+    with progress_of(f"load {printable(load_id)}", kind) as progress:
         done = _ask(lambda: sync.resume_load(load_id, progress=progress, **options), options, "the load can be resumed")
     report.show_load(done, as_json=as_json, quiet=quiet)
 

@@ -24,6 +24,7 @@ from bulkio.show import show_flag
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulkio.cli.progress import ProgressKind
     from bulkio.options import OptionField
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "output_options",
     "parse_columns",
     "parse_param",
+    "progress_beside",
+    "progress_option",
     "request_options",
     "use_dsn",
 ]
@@ -50,11 +53,30 @@ class Output:
     dry_run: bool
     as_json: bool
     quiet: bool
+    progress_kind: ProgressKind
 
     @property
-    def progress_shown(self) -> bool:
-        """Tell whether a progress bar is wanted (where there is a terminal)."""
-        return not (self.quiet or self.as_json)
+    def progress(self) -> ProgressKind:
+        """How progress is shown: no bar beside other output that is for programs."""
+        return progress_beside(self.progress_kind, no_bar=self.quiet or self.as_json)
+
+
+def progress_beside(kind: ProgressKind, *, no_bar: bool) -> ProgressKind:
+    """Return how progress is shown where there may be no bar."""
+    return "none" if kind == "bar" and no_bar else kind
+
+
+def progress_option(command: Command) -> Command:
+    """Add --progress."""
+    return click.option(
+        "--progress",
+        "progress_kind",
+        type=click.Choice(("bar", "json", "none")),
+        default="bar",
+        show_default=True,
+        help="How progress is shown on stderr: a bar, if that is a terminal; a line with a JSON object each second, and"
+        " one at the end; or not at all.",
+    )(command)
 
 
 def debug_option(command: Command) -> Command:
@@ -100,11 +122,11 @@ def request_options(request: type) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         @functools.wraps(command)
         def call(**values: object) -> object:
-            output = Output(*(bool(values.pop(name)) for name in Output.__slots__))
+            output = Output(*(values.pop(name) for name in Output.__slots__))  # type: ignore[arg-type]  # click's own
             return command(output=output, **values)
 
         quiet_help = "Print nothing but warnings, errors, and what --json prints."
-        wrapped: Callable[..., object] = output_options(call)
+        wrapped: Callable[..., object] = progress_option(output_options(call))
         wrapped = click.option("--quiet", "-q", is_flag=True, help=quiet_help)(wrapped)
         wrapped = click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")(wrapped)
         return cast("Command", field_options(request)(wrapped))

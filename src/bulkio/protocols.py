@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+    from typing import Any, TypeAlias
 
     import pyarrow as pa
 
     from bulkio.choices import DriverName
+
+    Feed: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 __all__ = [
     "ROW_TYPE_OIDS",
@@ -274,6 +277,8 @@ class Source(Protocol):
     spelling: Spelling | None
     #: True if opening it again would not yield the same rows again
     reads_once: bool
+    #: what has to run in the event loop while a thread reads; None if nothing has to
+    feed: Feed | None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read once, in order. Runs in a worker thread. Raises `FileError` for unreadable files."""

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import ConfigError
+from bulkio.files.async_batches import is_async, open_async_source
 from bulkio.files.batches import reader_of
 from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvPart, CsvStream
@@ -53,8 +54,10 @@ __all__ = [
     "csv",
     "csv_dest",
     "file_dest",
+    "is_async",
     "is_csv_name",
     "named_file",
+    "open_async_source",
     "open_sink",
     "open_source",
 ]

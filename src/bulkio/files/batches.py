@@ -17,7 +17,7 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["reader_of"]
+__all__ = ["flattened", "reader_of", "schema_of"]
 
 #: batches that a scanner reads ahead: its own default is 16, of four files at once
 _AHEAD = 4
@@ -44,8 +44,8 @@ def reader_of(source: object, *, batch_rows: int, columns: Sequence[str] | None)
     first = next(items, None)
     if first is None:
         raise ConfigError(f"the {type(source).__name__} yields nothing, and only a batch would tell the columns")
-    batches = _flattened(chain([first], items), type(source).__name__)
-    return pa.RecordBatchReader.from_batches(_schema(first, type(source).__name__, 1), batches)
+    batches = flattened(chain([first], items), type(source).__name__)
+    return pa.RecordBatchReader.from_batches(schema_of(first, type(source).__name__, 1), batches)
 
 
 def _may_yield_batches(source: object) -> bool:
@@ -55,16 +55,18 @@ def _may_yield_batches(source: object) -> bool:
     return isinstance(source, Iterator) and not hasattr(source, "read")
 
 
-def _flattened(items: Iterable[object], name: str) -> Iterator[pa.RecordBatch]:
+def flattened(items: Iterable[object], name: str) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of batches and tables. Raises `ConfigError` for anything else."""
     for number, item in enumerate(items, 1):
-        _ = _schema(item, name, number)
+        _ = schema_of(item, name, number)
         if isinstance(item, pa.Table):
             yield from item.to_batches()
         else:
             yield item
 
 
-def _schema(item: object, name: str, number: int) -> pa.Schema:
+def schema_of(item: object, name: str, number: int) -> pa.Schema:
+    """Return the schema of an item, whose number messages tell. Raises `ConfigError` if it is no batch or table."""
     if isinstance(item, pa.RecordBatch | pa.Table):
         return item.schema
     what = f"item {number} of the {name} is of type {type(item).__name__}, not a RecordBatch or a Table of pyarrow's"

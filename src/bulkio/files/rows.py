@@ -20,7 +20,7 @@ from bulkio.protocols import Chunk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bulkio.protocols import Spelling
+    from bulkio.protocols import Feed, Spelling
     from bulkio.types import Cast
 
 __all__ = ["RowSource", "are_rows"]
@@ -41,6 +41,7 @@ class RowSource:
     size_bytes: int | None = None
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
+    feed: Feed | None = None
 
     def __init__(self, rows: Sequence[object], *, batch_rows: int, columns: tuple[str, ...] | None = None) -> None:
         self.name = f"a {type(rows).__name__} of dicts"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from bulkio.options.templates import Template
-    from bulkio.protocols import Chunk, Fingerprint, Source, Spelling
+    from bulkio.protocols import Chunk, Feed, Fingerprint, Source, Spelling
     from bulkio.types import Cast
 
 __all__ = ["LoadFacts", "ShapedSource"]
@@ -63,6 +63,7 @@ class ShapedSource:
         self.notes: tuple[str, ...] = source.notes
         self.spelling: Spelling | None = source.spelling
         self.reads_once: bool = source.reads_once
+        self.feed: Feed | None = source.feed
         self._added = tuple(_Added(name, read_template(text), facts) for name, text in add.items())
         self._names_files = any("file" in each.template.names for each in self._added)
         if self._names_files and not (isinstance(source, FileSource) and source.has_files):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part
-    from bulkio.protocols import Chunk, Fingerprint, PartRange, Spelling
+    from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Spelling
 
 __all__ = ["FileSource"]
 
@@ -41,6 +41,8 @@ class FileSource:
     Raises `SchemaError` that names each file and column that differs from the first file, or an unknown
     column in `columns`.
     """
+
+    feed: Feed | None = None
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ from bulkio.show import printable, show_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bulkio.protocols import Spelling
+    from bulkio.protocols import Feed, Spelling
 
 __all__ = ["StreamSource", "is_stream"]
 
@@ -65,6 +65,8 @@ class StreamSource:
         self._release = release
         self._reader = _open(source, self.name)
         self._read = False
+        #: what has to run in the event loop while a thread reads; None if nothing has to
+        self.feed: Feed | None = None
         schema: pa.Schema = self._reader.schema
         _refuse_hidden_index(schema, self.name)
         self._schema = schema

@@ -7,6 +7,6 @@ portal    an event loop in a thread of its own, for sync callers
 """
 
 from bulkio.flow.group import task_group
-from bulkio.flow.streams import SCARCE_PROCESSORS, Closed, EndOfStream, Stream, T, processors, pump
+from bulkio.flow.streams import SCARCE_PROCESSORS, Closed, EndOfStream, Stream, T, feed, processors, pump
 
-__all__ = ["SCARCE_PROCESSORS", "Closed", "EndOfStream", "Stream", "T", "processors", "pump", "task_group"]
+__all__ = ["SCARCE_PROCESSORS", "Closed", "EndOfStream", "Stream", "T", "feed", "processors", "pump", "task_group"]

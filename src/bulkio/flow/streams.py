@@ -3,7 +3,7 @@
     reader thread --batches--> encoder thread --blocks--> event loop --> server
 
 `Stream` is one such queue; either end may be a thread or a task. `pump` runs a blocking iterator in a worker
-thread and feeds a stream with it. Knows nothing of batches, files or sockets.
+thread and feeds a stream with it; `feed` takes an async one. Knows nothing of batches, files or sockets.
 
 The rules, each of which has its test:
 
@@ -30,10 +30,10 @@ import anyio.to_thread
 from bulkio.flow import shelter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["SCARCE_PROCESSORS", "Closed", "EndOfStream", "Stream", "processors", "pump"]
+__all__ = ["SCARCE_PROCESSORS", "Closed", "EndOfStream", "Stream", "feed", "processors", "pump"]
 
 T = TypeVar("T")
 
@@ -271,3 +271,26 @@ def _feed(make: Callable[[], Iterable[T]], stream: Stream[T], size_of: Callable[
         stream.fail(error)
     else:
         stream.close()
+
+
+async def feed(items: AsyncIterable[T], stream: Stream[T], size_of: Callable[[T], int]) -> None:
+    """Take the items of an async iterable in this task, and feed them to `stream`.
+
+    Its error goes to the stream's consumer and is not raised here. An async generator is closed here, whatever its end.
+    """
+    iterator = aiter(items)
+    try:
+        async for item in iterator:
+            await stream.put(item, size_of(item))
+    except Closed:
+        stream.stop()
+    except Exception as error:
+        stream.fail(error)
+    else:
+        stream.close()
+    finally:
+        stream.abandon()
+        close = getattr(iterator, "aclose", None)
+        if close is not None:
+            with anyio.CancelScope(shield=True):
+                await close()

@@ -180,8 +180,8 @@ class LoadRequest(_Shared):
             " list of dicts, whose values go into the target's types as they are: a key that a row lacks is NULL, a str"
             " in json is JSON text, and in a new table each column has values of one type. Read once, as they come: any"
             " object with `__arrow_c_stream__` (pyarrow, polars, DuckDB, pandas, …), a pyarrow Dataset or Scanner, an"
-            " iterable of RecordBatches or Tables, and a file that is open in binary mode, which its content tells to"
-            " be Parquet or Arrow IPC (of a CSV, `bulkio.csv(file)`).",
+            " iterable of RecordBatches or Tables, an async one too, and a file that is open in binary mode, which its"
+            " content tells to be Parquet or Arrow IPC (of a CSV, `bulkio.csv(file)`).",
             is_flag=False,
             is_recorded=False,
         ),

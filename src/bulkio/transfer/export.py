@@ -80,6 +80,7 @@ class BatchStream:
         self.estimated_rows: int | None = None
         self._batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
         self._read = read
+        self._read.reader = weakref.ref(self)
 
     def hand_out(self, reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Note the reader that gives these batches to its user, and return it."""

@@ -17,6 +17,7 @@ from bulkio.catalog.lookup import (
     find_burdens,
     find_table,
 )
+from bulkio.files import is_async, open_async_source
 from bulkio.flow import shelter
 from bulkio.plan import (
     ONE,
@@ -37,6 +38,8 @@ from bulkio.transfer.session import open_session, transaction
 from bulkio.transfer.shared import foresee, load_shared
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from bulkio.options import LoadRequest
     from bulkio.protocols import Session, Source
     from bulkio.transfer.report import LoadReport
@@ -58,7 +61,7 @@ async def load(request: LoadRequest) -> LoadReport:
 
 async def _try(request: LoadRequest, retries: Retries, run: str, monitor: Monitor) -> LoadReport:
     """Try once; `run` tells all tries of one call from other runs."""
-    async with _opened(request) as source:
+    async with _open(request) as source:
         retries.reads_once = source.reads_once
         attempt = Attempt(request, source, run, monitor)
         async with open_session(request.dsn, request) as session:
@@ -84,7 +87,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     refuse_stray_options(request)
     plan_around(request)
     async with (
-        _opened(request) as opened,
+        _open(request) as opened,
         open_session(request.dsn, request) as session,
         transaction(
             session,
@@ -110,8 +113,16 @@ async def _with_slow_notes(session: Session, plan: LoadPlan) -> LoadPlan:
     return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.freezes, defers=defers))
 
 
-class _opened:  # noqa: N801 - reads as a verb
-    """Open the source in a worker thread, close it at the end."""
+def _open(request: LoadRequest) -> AbstractAsyncContextManager[Source]:
+    """Open the source; close it at the end of the block."""
+    if is_async(request.source):
+        columns = None if request.columns is None else tuple(request.columns)
+        return open_async_source(request.source, batch_rows=request.batch_rows, columns=columns)
+    return _OpenedInThread(request)
+
+
+class _OpenedInThread:
+    """A source that is opened in a worker thread."""
 
     def __init__(self, request: LoadRequest) -> None:
         self._open = partial(open_to_load, request)

@@ -32,7 +32,7 @@ class OpenRead:
     """One read; its reader tells here that it goes on."""
 
     def __init__(self) -> None:
-        #: the reader that hands the batches out, if it is pyarrow's
+        #: the object that hands the batches out to whoever reads
         self.reader: Callable[[], object] = lambda: None
         self._readers = 0
         self._left_at = time.monotonic()

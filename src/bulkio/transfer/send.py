@@ -131,6 +131,8 @@ class Sender:
     async def _run(self, session: Session) -> int:
         read = self._batches
         async with flow.task_group() as group:
+            if self.source.feed is not None:
+                group.start_soon(self.source.feed)
             if flow.processors() > flow.SCARCE_PROCESSORS:
                 batches: flow.Stream[pa.RecordBatch] = flow.Stream(QUEUE_BYTES)
                 group.start_soon(flow.pump, self._batches, batches, batch_bytes)

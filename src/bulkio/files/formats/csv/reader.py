@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.csv.parser import Parser
     from bulkio.files.formats.part import Part
     from bulkio.files.stores.compression import BinaryFile
-    from bulkio.protocols import Spelling
+    from bulkio.protocols import Feed, Spelling
 
 __all__ = ["CsvPart", "CsvStream"]
 
@@ -163,6 +163,7 @@ class CsvStream:
 
     rows: int | None = None
     size_bytes: int | None = None
+    feed: Feed | None = None
 
     def __init__(
         self,

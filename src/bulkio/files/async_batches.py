@@ -1,0 +1,100 @@
+"""Async iterables of batches as sources: what `bulkio.aio.read` returns, a stream of a pipeline, a user's generator.
+
+One task of the running event loop takes the batches, from the first to the last, since generators may hold what belongs
+to one task. A thread reads them, as it reads every other source; what waits between the two is bounded in bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable
+from contextlib import asynccontextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, TypeGuard
+
+import pyarrow as pa
+
+from bulkio import flow
+from bulkio.errors import ConfigError
+from bulkio.files.batches import flattened, schema_of
+from bulkio.files.stream import StreamSource
+from bulkio.flow import shelter
+from bulkio.forms.sizes import batch_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+__all__ = ["is_async", "open_async_source"]
+
+#: bytes of batches that wait for the thread
+QUEUE_BYTES = 4 << 20
+
+_log = logging.getLogger("bulkio")
+
+
+def is_async(source: object) -> TypeGuard[AsyncIterable[object]]:
+    """Tell whether a source is one that the event loop iterates over."""
+    return isinstance(source, AsyncIterable)
+
+
+@asynccontextmanager
+async def open_async_source(
+    source: AsyncIterable[object], *, batch_rows: int, columns: tuple[str, ...] | None
+) -> AsyncIterator[StreamSource]:
+    """Open an async iterable; at the end of the block nothing of it runs any more.
+
+    Its columns are those of its attribute `schema`, else of its first batch. The source's `feed` must run while a
+    thread reads it: when that is cancelled, the thread is let go.
+
+    Raises:
+        ConfigError: it yields nothing, or what is not a batch.
+        SchemaError: unknown `columns`.
+    """
+    name = type(source).__name__
+    items: flow.Stream[object] = flow.Stream(QUEUE_BYTES)
+    taking = asyncio.create_task(flow.feed(source, items, _item_bytes))
+    try:
+        schema, read = await _begun(source, items, name)
+        reader = pa.RecordBatchReader.from_batches(schema, flattened(read, name))
+        opened = StreamSource(reader, batch_rows=batch_rows, columns=columns, name=name)
+        opened.feed = lambda: _wait(taking, items)
+        yield opened
+    finally:
+        items.stop()
+        taking.cancel()
+        await shelter.finish(_end(taking, name))
+
+
+async def _begun(source: object, items: flow.Stream[object], name: str) -> tuple[pa.Schema, Iterable[object]]:
+    """Return the schema, and all items."""
+    schema = getattr(source, "schema", None)
+    if isinstance(schema, pa.Schema):
+        return schema, items
+    try:
+        first = await items.get()
+    except flow.EndOfStream:
+        message = f"the {name} yields nothing, and only a batch would tell the columns: give it an attribute schema"
+        raise ConfigError(message) from None
+    return schema_of(first, name, 1), chain([first], items)
+
+
+def _item_bytes(item: object) -> int:
+    return batch_bytes(item) if isinstance(item, pa.RecordBatch | pa.Table) else 0
+
+
+async def _wait(taking: asyncio.Task[None], items: flow.Stream[object]) -> None:
+    """Wait until all was taken; at a cancellation let the reader go, which would wait for more."""
+    try:
+        await asyncio.wait([taking])
+    except BaseException:
+        items.stop()
+        raise
+
+
+async def _end(taking: asyncio.Task[None], name: str) -> None:
+    """Wait until the task has ended, which may have failed as it closed a generator."""
+    await asyncio.wait([taking])
+    error = None if taking.cancelled() else taking.exception()
+    if error is not None:
+        _log.warning("the %s could not be closed: %s", name, error)

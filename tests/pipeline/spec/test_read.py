@@ -68,6 +68,13 @@ STEP_MISTAKES = {
 FILE_MISTAKES = {
     'conection = "w"': 'unknown key "conection"; did you mean "connection"?',
     "max_parallel = 0": 'key "max_parallel": input should be greater than or equal to 1',
+    "[schedule]\ncron = '15 24 * * *'": (
+        "key \"schedule.cron\": '15 24 * * *' is not a cron line: its hour is wrong (0 to 23)"
+    ),
+    "[schedule]\ncron = '15 2 * * *'\ntimezone = 'Europe/Berln'": (
+        "key \"schedule.timezone\": 'Europe/Berln' is not a time zone, such as Europe/Berlin; did you mean"
+        ' "Europe/Berlin"?'
+    ),
     "[schedule]\nchron = '1'": 'key "schedule.cron" is missing',
     "[params]\n'a b' = 1": 'key "params.a b" is not a name: letters, digits and _',
     "[params]\nitem = 1": 'key "params.item": steps have this name already',

@@ -6,6 +6,7 @@ the same names, words and checks here. Texts still hold their names (`spec.names
 
 # Without `from __future__ import annotations`: pydantic reads the annotations at run time.
 
+from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
@@ -26,6 +27,7 @@ from bulkio.choices import milliseconds
 from bulkio.errors import ConfigError
 from bulkio.options import ExportRequest, LoadRequest
 from bulkio.options.csv import EXPORT_ONLY, LOAD_ONLY, CsvFields
+from bulkio.pipeline.schedule.cron import check_cron, check_timezone
 from bulkio.pipeline.spec.fields import option_fields
 
 __all__ = [
@@ -65,6 +67,19 @@ def _time(value: str) -> str:
 _Time = Annotated[str, AfterValidator(_time)]
 
 
+def _checked(check: Callable[[str], None]) -> AfterValidator:
+    """Return a validator that keeps a text which passes a check."""
+
+    def keep(value: str) -> str:
+        try:
+            check(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    return AfterValidator(keep)
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, use_attribute_docstrings=True)
 
@@ -72,9 +87,9 @@ class _Model(BaseModel):
 class Schedule(_Model):
     """When a pipeline runs by itself: under `bulkio run --due` or `bulkio schedule`."""
 
-    cron: str
+    cron: Annotated[str, _checked(check_cron)]
     """When it runs: minute, hour, day of the month, month, day of the week."""
-    timezone: str = "UTC"
+    timezone: Annotated[str, _checked(check_timezone)] = "UTC"
     """The zone of cron's times and of the logical date, such as Europe/Berlin."""
     catch_up: Literal["none", "latest", "all"] = "latest"
     """Which ticks run that were missed: none, the latest one, or all, one after the other."""

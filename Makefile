@@ -109,7 +109,8 @@ faults: $(READY) ## Break loads in every way, in every mode, on every driver and
 
 # KILL_SEED=… repeats a run, whose seed it has printed.
 kill-points: $(READY) ## Kill loads of each mode at 100 random moments, with two workers at 25; run them again until they are done
-	KILLS=100 $(PY) -m pytest -q -s tests/faults/test_kill_points.py tests/faults/test_worker_kills.py $(ARGS)
+	KILLS=100 $(PY) -m pytest -q -s tests/faults/test_kill_points.py tests/faults/test_worker_kills.py \
+	    tests/faults/test_once_kills.py $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table

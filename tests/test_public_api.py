@@ -158,6 +158,12 @@ def test_version_is_the_package_s() -> None:
         ({"nul": "Strip"}, "nul is 'Strip', and can be 'error', 'strip' or 'replace'"),
         ({"infinity": "null"}, "infinity is 'null', and can be 'error' or 'sentinel'"),
         ({"batch_rows": 0}, "batch_rows is 0, and must be a whole number, at least 1"),
+        ({"chunk_bytes": 0}, "chunk_bytes is 0, and must be a number of bytes, at least 1, with or without a unit"),
+        (
+            {"chunk_bytes": "64M"},
+            r"chunk_bytes is '64M', and .* unit \(B, kB, MB, GB, KiB, MiB, GiB\), such as '64MiB'",
+        ),
+        ({"chunk_bytes": True}, "chunk_bytes is True, and must be a number of bytes"),
         ({"dimensions": {"c": "2"}}, r"dimensions\['c'\] is '2', and must be a whole number, from 1 to 6"),
         ({"dimensions": {"c": 7}}, r"dimensions\['c'\] is 7"),
     ],

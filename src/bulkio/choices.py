@@ -28,6 +28,7 @@ __all__ = [
     "Mode",
     "NanPolicy",
     "NulPolicy",
+    "byte_count",
     "check_choice",
     "check_flag",
     "check_load_id",
@@ -179,6 +180,28 @@ def days(name: str, value: object) -> int:
     if found is None:
         raise ConfigError(f"{show_option(name)} is {value!r}, and must be a number of days, such as '90d'")
     return int(found[1])
+
+
+_SIZE = re.compile(r"(\d{1,15}) ?(|B|kB|MB|GB|KiB|MiB|GiB)")
+_UNITS_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def byte_count(name: str, value: object) -> int:
+    """Read a number of bytes, with or without a unit; MB is a million of them, MiB 1,048,576.
+
+    >>> byte_count("chunk_bytes", "64MiB"), byte_count("chunk_bytes", "64 MB"), byte_count("chunk_bytes", 1)
+    (67108864, 64000000, 1)
+    """
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    found = _SIZE.fullmatch(str(value)) if is_number or isinstance(value, str) else None
+    count = 0 if found is None else int(found[1]) * _UNITS_BYTES[found[2] or "B"]
+    if count < 1:
+        units = ", ".join(_UNITS_BYTES)
+        raise ConfigError(
+            f"{show_option(name)} is {value!r}, and must be a number of bytes, at least 1, with or without a unit"
+            f" ({units}), such as '64MiB'"
+        )
+    return count
 
 
 _TIME = re.compile(r"(\d{1,9}) ?(ms|s|min|m|h|d)")

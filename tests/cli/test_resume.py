@@ -45,7 +45,7 @@ def test_what_is_said_of_several_workers(bulkio: Program, one_dsn: str, tmp_path
     pq.write_table(pa.table({"k": pa.array(range(2000), pa.int64())}), path, row_group_size=200)
     with connect(one_dsn) as conn:
         conn.execute("CREATE TABLE t (k bigint)")
-    done = bulkio("load", path, "t", "--workers", "2", "--chunk-bytes", "100")
+    done = bulkio("load", path, "t", "--workers", "2", "--chunk-bytes", "1kB")
     assert ", 2 workers)" in done.out
     assert "Note: between two COMMIT PREPARED readers may see" in done.err
     assert "Note: without --load-id, the load's id in the ledger is unnamed/" in done.err

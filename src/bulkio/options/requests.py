@@ -28,6 +28,7 @@ from bulkio.choices import (
     NanPolicy,
     NewColumns,
     NulPolicy,
+    byte_count,
     check_columns,
     check_load_id,
     check_names,
@@ -409,13 +410,14 @@ class LoadRequest(_Shared):
         ),
     ] = "all"
     chunk_bytes: Annotated[
-        int,
+        int | str,
         Option(
-            "With several workers, or commit chunk: bytes of the source's files in each chunk.",
-            least=1,
+            "With several workers, or commit chunk: bytes of the source's files in each chunk, such as 64MB or 64MiB.",
+            metavar="SIZE",
+            check=byte_count,
             is_recorded=False,
         ),
-    ] = 64 << 20
+    ] = "64MiB"
     unlogged: Annotated[
         bool,
         Option(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.choices import number_of_workers
+from bulkio.choices import byte_count, number_of_workers
 from bulkio.errors import ConfigError
 from bulkio.plan.modes import MODES
 from bulkio.plan.sharing import ONE, Sharing
@@ -41,7 +41,7 @@ def wanted_chunks(request: LoadRequest, size_bytes: int | None, processors: int)
     if size_bytes is None:
         return 1
     workers = number_of_workers("workers", request.workers) or processors
-    by_size = -(-size_bytes // request.chunk_bytes)
+    by_size = -(-size_bytes // byte_count("chunk_bytes", request.chunk_bytes))
     for_workers = min(_CHUNKS_A_WORKER * workers, size_bytes // _LEAST_BYTES) if workers > 1 else 1
     return max(1, by_size, for_workers)
 

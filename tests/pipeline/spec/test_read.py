@@ -28,7 +28,11 @@ STEP_MISTAKES = {
         "step \"l\": key \"retry_for\": 'soon' is not a time with a unit (ms, s, m, h, d), such as '10m'"
     ),
     LOAD + "load_id = 'x'": 'step "l": unknown key "load_id"; did you mean "load"?',
-    LOAD + "chunk_bytes = 0": 'step "l": key "chunk_bytes": input should be greater than or equal to 1',
+    LOAD + "block_bytes = 0": 'step "l": key "block_bytes": input should be greater than or equal to 1024',
+    LOAD + "chunk_bytes = '64M'": (
+        'step "l": key "chunk_bytes": chunk_bytes is \'64M\', and must be a number of bytes, at least 1, with or'
+        " without a unit (B, kB, MB, GB, KiB, MiB, GiB), such as '64MiB'"
+    ),
     LOAD + "when = 'select ${X}'": (
         'step "l": key "when": ${…} does not go into SQL: name it in [params], and use it as $name'
     ),

@@ -31,7 +31,7 @@ from bulkio.options import (
     ReadRequest,
     RecordRequest,
     ResumeRequest,
-    RunRequest,
+    RunRecordRequest,
     RunsRequest,
     taking,
 )
@@ -261,8 +261,8 @@ async def list_runs(request: RunsRequest) -> tuple[RunRecord, ...]:
     return await _list_runs(request)
 
 
-@taking(RunRequest)
-async def show_run(request: RunRequest) -> RunRecord:
+@taking(RunRecordRequest)
+async def show_run(request: RunRecordRequest) -> RunRecord:
     """Return what the journal records of a pipeline's run, with its steps.
 
     Raises:

@@ -34,7 +34,7 @@ from bulkio.options import (
     ReadRequest,
     RecordRequest,
     ResumeRequest,
-    RunRequest,
+    RunRecordRequest,
     RunsRequest,
     fields_of,
 )
@@ -60,7 +60,7 @@ FACES = {
     "resume_load": ResumeRequest,
     "gc_loads": GcRequest,
     "list_runs": RunsRequest,
-    "show_run": RunRequest,
+    "show_run": RunRecordRequest,
     "ledger_ddl": DdlRequest,
 }
 COMMANDS = ((load_command, LoadRequest), (export_command, ExportRequest))

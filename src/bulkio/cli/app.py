@@ -31,6 +31,7 @@ COMMANDS = {
     "load": CommandRow("bulkio.cli.load", "load", "Load files into a table."),
     "export": CommandRow("bulkio.cli.export", "export", "Export a table or a query into a file."),
     "loads": CommandRow("bulkio.cli.loads", "loads", "Look at what was loaded with --load-id, and forget it."),
+    "runs": CommandRow("bulkio.cli.runs", "runs", "Look at the runs of pipelines, and go on with them."),
     "connections": CommandRow(
         "bulkio.cli.connections", "connections", "Look at the connections that have a name, and try them."
     ),

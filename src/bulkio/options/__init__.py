@@ -22,7 +22,7 @@ from bulkio.options.requests import (
     ReadRequest,
     RecordRequest,
     ResumeRequest,
-    RunRequest,
+    RunRecordRequest,
     RunsRequest,
 )
 from bulkio.options.templates import PLACEHOLDERS
@@ -44,7 +44,7 @@ __all__ = [
     "ReadRequest",
     "RecordRequest",
     "ResumeRequest",
-    "RunRequest",
+    "RunRecordRequest",
     "RunsRequest",
     "described",
     "fields_of",

@@ -61,7 +61,7 @@ __all__ = [
     "ReadRequest",
     "RecordRequest",
     "ResumeRequest",
-    "RunRequest",
+    "RunRecordRequest",
     "RunsRequest",
 ]
 
@@ -648,7 +648,7 @@ class RunsRequest(_Connecting):
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest(_Connecting):
+class RunRecordRequest(_Connecting):
     """A request about one run of a pipeline."""
 
     run: Annotated[str, Option("The run: pipeline/run, or the run's id alone where only one has it.", is_flag=False)]

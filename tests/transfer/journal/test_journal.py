@@ -302,9 +302,9 @@ async def test_the_schedule_s_memory(one_dsn: str) -> None:
     journal = await journal_of(one_dsn)
     since = datetime(2026, 10, 1, tzinfo=UTC)
     first = await journal.schedule("orders", since)
-    assert (first.last, first.is_new, first.abandoned, first.alive) == (since, True, (), None)
+    assert (first.last, first.abandoned, first.alive) == (since, (), None)
     later = await journal.schedule("orders", since + timedelta(days=1))
-    assert (later.last, later.is_new) == (since, False)
+    assert later.last == since
     await journal.miss("orders", {"a": TICK - timedelta(days=2), "b": TICK - timedelta(days=1)}, file="f")
     assert (await journal.schedule("orders", since)).last == TICK - timedelta(days=1)
     own = await journal.begin("orders", RUN, FACTS)

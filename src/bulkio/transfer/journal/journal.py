@@ -38,8 +38,6 @@ class Schedule:
 
     #: latest tick that was run or missed; before the first one, the time from which on ticks count
     last: datetime
-    #: True if the pipeline has had no tick yet
-    is_new: bool
     #: runs of ticks that nobody works on and that are not done: interrupted, or their process is gone; earliest first
     abandoned: tuple[RunRecord, ...]
     #: run that somebody works on
@@ -124,8 +122,7 @@ class Journal:
         records = list(map(run_of, rows))
         alive = next(filter(_is_alive, records), None)
         abandoned = tuple(each for each in records if each.kind == "tick" and not _is_alive(each))
-        last = datetime.fromisoformat(str(mark))
-        return Schedule(last, last == since, abandoned, alive)
+        return Schedule(datetime.fromisoformat(str(mark)), abandoned, alive)
 
     async def miss(self, pipeline: str, ticks: Mapping[str, datetime], *, file: str) -> tuple[str, ...]:
         """Record ticks, by their ids, that are not run; return those that nobody has recorded before."""

@@ -16,7 +16,7 @@ from bulkio.transfer.session import open_session, transaction
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bulkio.options import RunRequest, RunsRequest
+    from bulkio.options import RunRecordRequest, RunsRequest
     from bulkio.protocols import Session
     from bulkio.transfer.journal.records import RunRecord
 
@@ -27,7 +27,7 @@ _NEAR_RUNS = 10_000
 
 
 @asynccontextmanager
-async def _opened(request: RunsRequest | RunRequest) -> AsyncIterator[Session | None]:
+async def _opened(request: RunsRequest | RunRecordRequest) -> AsyncIterator[Session | None]:
     """Begin to read the journal; None where it was never made."""
     schema = request.ledger_schema
     async with open_session(request.dsn, request) as session:
@@ -47,7 +47,7 @@ async def list_runs(request: RunsRequest) -> tuple[RunRecord, ...]:
     return tuple(map(run_of, rows))
 
 
-async def show_run(request: RunRequest) -> RunRecord:
+async def show_run(request: RunRecordRequest) -> RunRecord:
     """Return a run with its steps.
 
     Raises:

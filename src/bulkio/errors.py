@@ -15,6 +15,8 @@
      │    ├── LoadDiffers       .differences: what is done under this id was a different load, or other SQL
      │    ├── RunRunning        .run: another process is at work on the run of a pipeline
      │    └── RunTaken          .run: another process has taken the run over, or had its tick
+     ├── RunFailed              .run .report: a step of a pipeline has failed, and with it the run
+     ├── StepTimeout            a step of a pipeline took longer than it may
      └── DriverError            .sqlstate .row .column: the server or the driver refused
           ├── ConnectError      no connection, or no login, or the connection was lost
           └── OutcomeUnknown    COMMIT was sent, its reply was lost, and the server can no longer tell the outcome
@@ -46,9 +48,11 @@ __all__ = [
     "LoadRunning",
     "LoadUnfinished",
     "OutcomeUnknown",
+    "RunFailed",
     "RunRunning",
     "RunTaken",
     "SchemaError",
+    "StepTimeout",
 ]
 
 
@@ -278,6 +282,23 @@ class RunTaken(LedgerError):  # noqa: N818 - another one does it
     def __init__(self, message: str, *, run: str) -> None:
         super().__init__(message)
         self.run = run
+
+
+class RunFailed(BulkioError):  # noqa: N818 - its cause is the error
+    """A run of a pipeline has failed, because a step of it did, whose error is the `__cause__`.
+
+    `run` is its name, pipeline/run, and `report` its `RunReport`. What the run has done stays done; it can go on.
+    """
+
+    def __init__(self, message: str, *, run: str, report: object, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.run = run
+        self.report = report
+        self.retryable = retryable
+
+
+class StepTimeout(BulkioError):  # noqa: N818 - as Python's own TimeoutError is none of bulkio's
+    """A step of a pipeline took longer than its timeout, and was cancelled."""
 
 
 class DriverError(BulkioError):

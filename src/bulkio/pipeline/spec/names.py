@@ -1,8 +1,4 @@
-"""Names in a pipeline's texts: ``{name}`` in paths and names, ``$name`` in SQL, ``${NAME}`` of the environment.
-
-Three forms that never mix: text is filled in where no SQL is, a value goes into SQL as a literal, and the environment
-is read once, as the file is.
-"""
+"""Names in texts that are no SQL: ``{name}`` in paths and names. In SQL they are literals (`bulkio.sql`)."""
 
 from __future__ import annotations
 
@@ -11,17 +7,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bulkio.errors import ConfigError
 from bulkio.options import PLACEHOLDERS, Param, param_text
-from bulkio.show import did_you_mean, show_name, show_value
+from bulkio.show import did_you_mean, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Values", "expand_environment", "fill_template", "fill_text", "names_in_text", "unknown_name"]
+__all__ = ["Values", "fill_template", "fill_text", "names_in_text", "unknown_name"]
 
 Values: TypeAlias = "Mapping[str, Param]"
 
 _PLACE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)(?::(?P<format>[^{}]*))?\}|(?P<wrong>[{}])")
-_VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\})?")
 
 
 def fill_text(text: str, values: Values) -> str:
@@ -86,27 +81,3 @@ def names_in_text(text: str) -> Iterator[str]:
             raise ConfigError(f"{show_value(text)} has a {match['wrong']} that is no part of a name: double it")
         if match["name"]:
             yield match["name"]
-
-
-def expand_environment(text: str, environ: Mapping[str, str]) -> str:
-    """Replace ``${NAME}`` by the variable's value, ``${NAME:-default}`` by the default where it is unset or empty.
-
-    >>> expand_environment("${DIR:-in}/orders.csv", {})
-    'in/orders.csv'
-
-    Raises:
-        ConfigError: the variable is not set, or the form is not one of the two.
-    """
-
-    def expanded(match: re.Match[str]) -> str:
-        name, default = match["name"], match["default"]
-        if name is None:
-            raise ConfigError(f"{show_value(text)} has a ${{ without a name and a }} behind it")
-        value = environ.get(name)
-        if default is not None:
-            return value or default
-        if value is None:
-            raise ConfigError(f"the environment has no variable {show_name(name)} (${{{name}:-…}} has a default)")
-        return value
-
-    return _VARIABLE.sub(expanded, text)

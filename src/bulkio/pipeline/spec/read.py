@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from bulkio.errors import ConfigError, FileError
+from bulkio.options.environment import expand_environment
 from bulkio.pipeline.spec.graph import in_order
 from bulkio.pipeline.spec.messages import Place, Raw
 from bulkio.pipeline.spec.models import STEPS, ExportStep, Spec, Step, TransformStep, kind_of
-from bulkio.pipeline.spec.names import expand_environment, names_in_text
+from bulkio.pipeline.spec.names import names_in_text
 from bulkio.pipeline.spec.texts import BUILT_IN, WINDOW, check_names, is_sql_key
 from bulkio.show import printable, show_name
 

@@ -83,7 +83,7 @@ class Journal:
         mine = {**_own(session, facts.file), "owner": token}
         new = {**_known(session, pipeline, run, facts), **mine}
         if await session.fetch(statements.insert_run(self._schema, new, LEASE_S)):
-            return Run(self._request, pipeline, run, token, attempt=1)
+            return Run(self._request, pipeline, run, token, attempt=1, logical_date=facts.logical_date)
         [row] = await session.fetch(statements.lock_run(self._schema, pipeline, run))
         record = run_of(row)
         if record.state == "done" and facts.kind == "tick":
@@ -97,7 +97,14 @@ class Journal:
         steps = map(step_of, await session.fetch(statements.select_steps(self._schema, pipeline, run)))
         count = record.attempt if record.state == "done" else int(str(attempt))
         return Run(
-            self._request, pipeline, run, token, attempt=count, is_done=record.state == "done", steps=tuple(steps)
+            self._request,
+            pipeline,
+            run,
+            token,
+            attempt=count,
+            is_done=record.state == "done",
+            logical_date=record.logical_date,
+            steps=tuple(steps),
         )
 
     async def _claim_pipeline(self, session: Session, pipeline: str, facts: RunFacts) -> None:

@@ -19,6 +19,7 @@ from bulkio.transfer.journal.work import change, change_surely, keep_json, keep_
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from datetime import datetime
     from typing import Literal
 
     from bulkio.options import LedgerRequest
@@ -51,6 +52,7 @@ class Run:
         *,
         attempt: int,
         is_done: bool = False,
+        logical_date: datetime | None = None,
         steps: tuple[StepRecord, ...] = (),
     ) -> None:
         self.pipeline = pipeline
@@ -59,6 +61,10 @@ class Run:
         self.attempt = attempt
         #: True if it was done before
         self.is_done = is_done
+        #: time of its tick, as it was begun with
+        self.logical_date = logical_date
+        #: what attempts before this one have recorded
+        self.steps = steps
         self._request = request
         self._schema = request.ledger_schema
         self._token = token

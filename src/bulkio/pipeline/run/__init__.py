@@ -1,0 +1,1 @@
+"""One run of a pipeline: its tasks in the order of the graph, each recorded in the journal."""

@@ -1,0 +1,190 @@
+"""What all steps of one run share: the file, the run's id and names, and where each step connects."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from bulkio import aio
+from bulkio.errors import ConfigError
+from bulkio.options import Param, param_text
+from bulkio.pipeline.spec.names import fill_text, unknown_name
+from bulkio.pipeline.spec.texts import filled
+from bulkio.show import show_name, show_option, show_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bulkio.options.pipelines import RunRequest
+    from bulkio.pipeline.spec.models import Spec, Step
+
+__all__ = ["RunContext", "Task", "context_of"]
+
+#: a connection's name, as a pipeline may write it: a DSN has other characters in it
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+#: most characters of a load's id
+_ID_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run's file, names and options."""
+
+    spec: Spec
+    request: RunRequest
+    run_id: str
+    #: time of its tick, or of its beginning
+    logical_time: datetime
+    #: values of the names that all steps have
+    values: Mapping[str, Param]
+
+    @property
+    def name(self) -> str:
+        """The run's name, pipeline/run."""
+        return f"{self.spec.name}/{self.run_id}"
+
+    def connection(self, named: str | None) -> dict[str, Any]:
+        """Return the options of a connection; where a step has none of its own, the request's or the pipeline's."""
+        request = self.request
+        if named is None and request.dsn is not None:
+            chosen, password = request.dsn, request.password
+            dsn, own = aio.named_dsn(chosen, self.spec.folder)
+            return {"dsn": dsn, "password": password or own, "driver": request.driver}
+        dsn, own = aio.named_dsn(_as_dsn(named or self.spec.connection), self.spec.folder)
+        return {"dsn": dsn, "password": own or (request.password if dsn is None else None), "driver": request.driver}
+
+    def path(self, text: str) -> str:
+        """Return a path as it is from the pipeline's folder on; addresses stay as they are."""
+        return text if "://" in text else str(self.spec.folder / text)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A step, with one item of its `for_each`, filled in for one run."""
+
+    run: RunContext
+    step: Step
+    #: text of the item, which names it; "" if there is none
+    item: str = ""
+    #: values of the item, and of whatever else only this task has
+    own: Mapping[str, Param] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.step.id}[{self.item}]" if self.item else self.step.id
+
+    @property
+    def values(self) -> Mapping[str, Param]:
+        """The values of all names in its texts."""
+        return {**self.run.values, "step": self.step.id, **self.own}
+
+    @property
+    def load_id(self) -> str:
+        """The id of what it loads or changes: it names pipeline, run, step and item, never the attempt."""
+        text = "/".join(filter(None, (self.run.spec.name, self.run.run_id, self.step.id, self.item)))
+        if len(text) <= _ID_CHARS and text.isprintable():
+            return text
+        printable = "".join(char for char in text if char.isprintable())[: _ID_CHARS - 17]
+        return f"{printable}-{blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+    def keys(self) -> dict[str, Any]:
+        """Return the step's keys, with their texts filled in. Raises `ConfigError`."""
+        return filled(self.step, self.values)
+
+    @property
+    def connection(self) -> dict[str, Any]:
+        """The options of its connection."""
+        return self.run.connection(self.step.connection)
+
+    @property
+    def progress(self) -> Callable[[object], None] | None:
+        """The function that is told how far it is."""
+        tell = self.run.request.progress
+        return None if tell is None else lambda progress: tell(self.name, progress)
+
+
+def _as_dsn(connection: str | None) -> str | None:
+    is_name = connection is not None and connection != "embedded" and _NAME.fullmatch(connection)
+    return f"@{connection}" if is_name else connection
+
+
+def context_of(spec: Spec, request: RunRequest, now: datetime) -> RunContext:
+    """Work out the run's id, its dates and its parameters; `now` is a time with a zone.
+
+    Raises:
+        ConfigError: a parameter is not the pipeline's, or the date is not one.
+    """
+    zone = ZoneInfo(spec.schedule.timezone) if spec.schedule is not None else now.tzinfo
+    time = (
+        _time(request.logical_date, now).astimezone(zone)
+        if request.logical_date is None
+        else (_time(request.logical_date, now.astimezone(zone)))
+    )
+    run_id = request.run_id or f"{now:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"{now:%z}"
+    values: dict[str, Param] = {
+        "pipeline": spec.name,
+        "run": run_id,
+        "logical_date": time.date(),
+        "logical_time": time,
+    }
+    said = {**(request.params or {})}
+    for name in said:
+        if name not in spec.params:
+            raise unknown_name(f"{show_option('params')} {show_name(name)}", name, spec.params)
+    for name, default in spec.params.items():
+        value = said.get(name, default)
+        try:
+            values[name] = fill_text(value, values) if isinstance(value, str) and name not in said else value
+        except ConfigError as error:
+            raise ConfigError(f"{spec.path}: key {show_name(f'params.{name}')}: {error}") from None
+    return RunContext(spec, request, run_id, time, values)
+
+
+def _time(said: str | date | datetime | None, now: datetime) -> datetime:
+    """Return the run's time: midnight of a date, in the zone of `now` where it has none."""
+    if isinstance(said, str):
+        try:
+            said = datetime.fromisoformat(said)
+        except ValueError:
+            raise ConfigError(
+                f"{show_option('logical_date')} is {show_value(said)}, and must be a date or a time, such as 2026-11-26"
+            ) from None
+    if said is None:
+        return now
+    if not isinstance(said, datetime):
+        said = datetime(said.year, said.month, said.day)
+    return said if said.tzinfo is not None else said.replace(tzinfo=now.tzinfo)
+
+
+def items_of(run: RunContext, step: Step) -> tuple[Task, ...]:
+    """Return the tasks of a step: one, or one for each item. Raises `ConfigError`."""
+    match step.for_each:
+        case None:
+            return (Task(run, step),)
+        case str(pattern):
+            pattern = fill_text(pattern, {**run.values, "step": step.id})
+            folder = run.spec.folder
+            paths = sorted(folder.glob(pattern)) if not Path(pattern).is_absolute() else _absolute(pattern)
+            found = [(_shown(path, folder), _shown(path, folder)) for path in paths]
+        case list(items):
+            values = [fill_text(each, run.values) if isinstance(each, str) else each for each in items]
+            found = [(param_text(each) or "", each) for each in values]
+    names = [name for name, _ in found]
+    if doubled := next((name for name in names if names.count(name) > 1), None):
+        raise ConfigError(f"step {show_name(step.id)}: for_each has {show_value(doubled)} twice")
+    return tuple(Task(run, step, name, {"item": value}) for name, value in found)
+
+
+def _absolute(pattern: str) -> list[Path]:
+    root = Path(Path(pattern).anchor)
+    return sorted(root.glob(str(Path(pattern).relative_to(root))))
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()

@@ -1,0 +1,158 @@
+"""The steps of one run, side by side as far as they do not need each other; each task is recorded as it goes."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from bulkio import aio
+from bulkio.errors import BulkioError
+from bulkio.flow import task_group
+from bulkio.pipeline.run.context import Task, items_of
+from bulkio.pipeline.run.kinds import Outcome, run_task
+from bulkio.pipeline.run.report import StepReport
+from bulkio.pipeline.run.tries import with_tries
+from bulkio.pipeline.run.windows import run_windows
+from bulkio.pipeline.spec.graph import in_order
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bulkio.pipeline.run.context import RunContext
+    from bulkio.pipeline.run.report import StepState
+    from bulkio.pipeline.spec.models import Step
+    from bulkio.transfer.journal import Run
+
+__all__ = ["Graph"]
+
+
+class Graph:
+    """One attempt at a run: what became of each step so far."""
+
+    def __init__(self, context: RunContext, run: Run, chosen: frozenset[str]) -> None:
+        self._context = context
+        self._run = run
+        #: steps that were asked for; the others are taken as done
+        self._chosen = chosen
+        self._names_steps = context.request.step is not None or context.request.from_step is not None
+        self._limit = anyio.CapacityLimiter(context.spec.max_parallel)
+        self._steps = in_order(context.spec.step)
+        self._ended = {step.id: anyio.Event() for step in self._steps}
+        #: step that is neither done nor skipped where nobody minds, with the words for what needs it
+        self._blocks: dict[str, str] = {}
+        self._reports: dict[tuple[str, str], StepReport] = {}
+        #: errors of the steps that fail the run, in the order in which they came
+        self.errors: list[tuple[str, BaseException]] = []
+        self._scope = anyio.CancelScope()
+
+    @property
+    def reports(self) -> tuple[StepReport, ...]:
+        """The reports of all tasks, in the order of the steps."""
+        order = {step.id: number for number, step in enumerate(self._steps)}
+        return tuple(sorted(self._reports.values(), key=lambda report: order[report.step]))
+
+    async def run_all(self) -> None:
+        """Run the chosen steps."""
+        with self._scope:
+            async with task_group() as group:
+                for step in self._steps:
+                    if step.id in self._chosen:
+                        group.start_soon(self._run_step, step)
+                    else:
+                        self._ended[step.id].set()
+
+    async def _run_step(self, step: Step) -> None:
+        for need in step.needs:
+            await self._ended[need].wait()
+        if blocked := next(filter(None, map(self._blocks.get, step.needs)), None):
+            await self._skip(step, blocked)
+        else:
+            await self._run_tasks(step)
+        self._ended[step.id].set()
+
+    async def _skip(self, step: Step, why: str) -> None:
+        self._blocks[step.id] = f"needs {step.id}, which was skipped"
+        await self._run.start_step(step.id)
+        await self._run.end_step(step.id, state="skipped", error=why)
+        self._tell(_report(Task(self._context, step), "skipped", why=why))
+
+    async def _run_tasks(self, step: Step) -> None:
+        try:
+            async with self._limit:
+                is_wanted = await self._is_wanted(step)
+            tasks = items_of(self._context, step) if is_wanted else ()
+        except BulkioError as error:
+            await self._run.start_step(step.id)
+            await self._fail(Task(self._context, step), error, 0.0)
+            return
+        if not tasks:
+            await self._skip(step, "there is no item for it" if is_wanted else "its condition is not true")
+            return
+        async with task_group() as group:
+            for task in tasks:
+                group.start_soon(self._run_one, task)
+
+    async def _is_wanted(self, step: Step) -> bool:
+        """Ask the step's condition; where an attempt before this one has found that it is true, it is."""
+        if step.when is None or self._is_done(Task(self._context, step)):
+            return True
+        task = Task(self._context, step)
+        row = await with_tries(task, partial(aio.fetch_row, task.keys()["when"], **task.connection))
+        return row is not None and row[0] is True
+
+    def _is_done(self, task: Task) -> bool:
+        """Tell whether an attempt before this one has done a task, and it was not asked for by name."""
+        recorded = self._run.recorded(task.step.id, task.item)
+        return recorded is not None and recorded.state == "done" and not self._names_steps
+
+    async def _run_one(self, task: Task) -> None:
+        if self._is_done(task):
+            recorded = self._run.recorded(task.step.id, task.item)
+            rows, size = (None, None) if recorded is None else (recorded.rows, recorded.bytes)
+            self._tell(_report(task, "done", rows=rows, bytes=size, already=True))
+            return
+        async with self._limit:
+            await self._run.start_step(task.step.id, task.item, load_id=_load_id(task))
+            self._tell(_report(task, "running"))
+            started = time.perf_counter()
+            try:
+                outcome = await with_tries(task, self._work(task))
+            except Exception as error:
+                await self._fail(task, error, time.perf_counter() - started)
+                return
+            await self._run.end_step(task.step.id, task.item, rows=outcome.rows, bytes=outcome.bytes)
+            counts = {"rows": outcome.rows, "bytes": outcome.bytes, "already": outcome.already, "notes": outcome.notes}
+            self._tell(_report(task, "done", seconds=time.perf_counter() - started, **counts))
+
+    def _work(self, task: Task) -> Callable[[], Awaitable[Outcome]]:
+        if getattr(task.step, "incremental", None) is not None:
+            return partial(run_windows, task, self._run)
+        return partial(run_task, task)
+
+    async def _fail(self, task: Task, error: Exception, seconds: float) -> None:
+        """Record that a task has failed, and let that count as its step says."""
+        step, why = task.step, str(error) or type(error).__name__
+        if step.on_failure != "continue":
+            self.errors.append((task.name, error))
+            self._blocks[step.id] = f"needs {step.id}, which failed"
+        await self._run.end_step(step.id, task.item, "failed", error=why)
+        self._tell(_report(task, "failed", why=why, seconds=seconds))
+        if step.on_failure == "stop":
+            self._scope.cancel()
+
+    def _tell(self, report: StepReport) -> None:
+        self._reports[report.step, report.item] = report
+        if self._context.request.on_step is not None:
+            self._context.request.on_step(report)
+
+
+def _load_id(task: Task) -> str | None:
+    """Return the id under which the ledger knows a task; None if it does not."""
+    return task.load_id if task.step.kind in ("load", "sql", "transform") else None
+
+
+def _report(task: Task, state: StepState, **facts: Any) -> StepReport:
+    return StepReport(task.step.id, task.item, task.step.kind, state, load_id=_load_id(task), **facts)

@@ -1,0 +1,68 @@
+"""What a run and its steps report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+__all__ = ["RunReport", "RunState", "StepReport", "StepState"]
+
+StepState: TypeAlias = Literal["running", "done", "skipped", "failed"]
+RunState: TypeAlias = Literal["done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What a step, or one item of it, has done."""
+
+    step: str
+    #: item of its `for_each`; "" if it has none
+    item: str
+    #: kind of the step, such as load
+    kind: str
+    state: StepState
+    #: number of rows loaded, exported or changed; None for what has none
+    rows: int | None = None
+    #: bytes sent or written
+    bytes: int | None = None
+    seconds: float = 0.0
+    #: True if it was done before, by this run or by a load of the same id
+    already: bool = False
+    #: error that ended it, or reason why it was skipped
+    why: str | None = None
+    #: id of its load, or of its statements, in the ledger
+    load_id: str | None = None
+    #: notes that the user has to read
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The step's id, with its item."""
+        return f"{self.step}[{self.item}]" if self.item else self.step
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run has done."""
+
+    pipeline: str
+    run: str
+    state: RunState
+    steps: tuple[StepReport, ...]
+    seconds: float
+    #: True if the run was done before; nothing was done
+    already: bool = False
+
+    @property
+    def name(self) -> str:
+        """The run's name, pipeline/run."""
+        return f"{self.pipeline}/{self.run}"
+
+    @property
+    def rows(self) -> int:
+        """The rows that its steps have moved or changed."""
+        return sum(step.rows or 0 for step in self.steps)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return it as JSON has it."""
+        return {**asdict(self), "rows": self.rows, "seconds": round(self.seconds, 6)}

@@ -36,6 +36,7 @@ KEYWORDS: dict[str, object] = {
     "offset": 17,
     "query": "select false",
     "path": "odd\nname.csv",
+    "report": ("load", "done"),
     "retryable": True,
     "row": 7,
     "run": "orders/2026-10-25T02:15+02:00",

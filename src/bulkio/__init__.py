@@ -31,12 +31,15 @@ if TYPE_CHECKING:
         LoadRunning,
         LoadUnfinished,
         OutcomeUnknown,
+        RunFailed,
         RunRunning,
         RunTaken,
         SchemaError,
+        StepTimeout,
     )
     from bulkio.files import csv
     from bulkio.options import options_of
+    from bulkio.pipeline import RunReport, StepReport, read_pipeline
     from bulkio.plan import ExportPlan, LoadPlan
     from bulkio.protocols import Progress
     from bulkio.sync import (
@@ -53,8 +56,10 @@ if TYPE_CHECKING:
         load,
         plan_export,
         plan_load,
+        plan_pipeline,
         read,
         resume_load,
+        run_pipeline,
         show_load,
         show_run,
     )
@@ -90,11 +95,15 @@ _HOMES = {
     "LoadUnfinished": "errors",
     "OutcomeUnknown": "errors",
     "Progress": "protocols",
+    "RunFailed": "errors",
     "RunRecord": "transfer.journal",
+    "RunReport": "pipeline",
     "RunRunning": "errors",
     "RunTaken": "errors",
     "SchemaError": "errors",
     "StepRecord": "transfer.journal",
+    "StepReport": "pipeline",
+    "StepTimeout": "errors",
     "check": "sync",
     "check_connection": "sync",
     "csv": "files",
@@ -110,8 +119,11 @@ _HOMES = {
     "options_of": "options",
     "plan_export": "sync",
     "plan_load": "sync",
+    "plan_pipeline": "sync",
     "read": "sync",
+    "read_pipeline": "pipeline",
     "resume_load": "sync",
+    "run_pipeline": "sync",
     "show_load": "sync",
     "show_run": "sync",
 }
@@ -140,11 +152,15 @@ __all__ = [
     "LoadUnfinished",
     "OutcomeUnknown",
     "Progress",
+    "RunFailed",
     "RunRecord",
+    "RunReport",
     "RunRunning",
     "RunTaken",
     "SchemaError",
     "StepRecord",
+    "StepReport",
+    "StepTimeout",
     "check",
     "check_connection",
     "csv",
@@ -160,8 +176,11 @@ __all__ = [
     "options_of",
     "plan_export",
     "plan_load",
+    "plan_pipeline",
     "read",
+    "read_pipeline",
     "resume_load",
+    "run_pipeline",
     "show_load",
     "show_run",
 ]

@@ -125,7 +125,11 @@ def show_flag(name: str) -> str:
     >>> show_flag("allow_lossy"), show_flag("params")
     ('--allow-lossy', '--param')
     """
-    return "--param" if name == "params" else "--" + name.replace("_", "-")  # one flag for each of them
+    return _FLAGS.get(name) or "--" + name.replace("_", "-")
+
+
+#: flags that are not called as their options are: one flag for each parameter, and what is clear in `bulkio run`
+_FLAGS = {"params": "--param", "from_step": "--from", "logical_date": "--date"}
 
 
 def show_typed(text: str) -> str:

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
     from contextlib import AbstractAsyncContextManager
 
+    from bulkio.pipeline import RunReport, StepPlan
     from bulkio.transfer.export import BatchStream
+
+    run_pipeline: Callable[..., RunReport]
+    plan_pipeline: Callable[..., tuple[StepPlan, ...]]
 
 __all__ = [
     "check",
@@ -38,8 +42,10 @@ __all__ = [
     "load",
     "plan_export",
     "plan_load",
+    "plan_pipeline",
     "read",
     "resume_load",
+    "run_pipeline",
     "show_load",
     "show_run",
 ]
@@ -103,6 +109,20 @@ forget_load = _blocking(aio.forget_load)
 gc_loads = _blocking(aio.gc_loads)
 list_runs = _blocking(aio.list_runs)
 show_run = _blocking(aio.show_run)
+
+#: functions that are made when they are first used: whoever has no pipelines does not wait for what reads them
+_OF_PIPELINES = ("plan_pipeline", "run_pipeline")
+
+
+def __getattr__(name: str) -> object:
+    if name not in _OF_PIPELINES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from bulkio import pipeline
+
+    globals()[name] = function = _blocking(getattr(pipeline, name))
+    return function
+
+
 ledger_ddl = _plain(aio.ledger_ddl)
 
 

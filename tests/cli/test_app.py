@@ -108,7 +108,9 @@ def test_every_error_has_its_exit_code() -> None:
         errors.OutcomeUnknown("x"): 7,
         errors.RunRunning("x", run="p/r"): 8,
         errors.RunTaken("x", run="p/r"): 8,
+        errors.RunFailed("x", run="p/r", report=None): 1,
         errors.SchemaError("x"): 6,
+        errors.StepTimeout("x"): 1,
     }
     assert {type(error).__name__ for error in codes} == set(errors.__all__)
     assert exit_of(errors.DriverError("a value that the server refuses", row=3)) == 6

@@ -30,6 +30,8 @@ class CommandRow:
 COMMANDS = {
     "load": CommandRow("bulkio.cli.load", "load", "Load files into a table."),
     "export": CommandRow("bulkio.cli.export", "export", "Export a table or a query into a file."),
+    "run": CommandRow("bulkio.cli.run", "run", "Run a pipeline: the steps of a TOML file."),
+    "validate": CommandRow("bulkio.cli.run", "validate", "Check pipeline files, and draw their steps."),
     "loads": CommandRow("bulkio.cli.loads", "loads", "Look at what was loaded with --load-id, and forget it."),
     "runs": CommandRow("bulkio.cli.runs", "runs", "Look at the runs of pipelines, and go on with them."),
     "connections": CommandRow(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 from bulkio.errors import (
+    BulkioError,
     CheckError,
     ConfigError,
     ConnectError,
@@ -14,13 +14,11 @@ from bulkio.errors import (
     LoadRunning,
     LoadUnfinished,
     OutcomeUnknown,
+    RunFailed,
     RunRunning,
     RunTaken,
     SchemaError,
 )
-
-if TYPE_CHECKING:
-    from bulkio.errors import BulkioError
 
 __all__ = ["MEANINGS", "Exit", "exit_of"]
 
@@ -74,7 +72,9 @@ _EXITS = (
 
 
 def exit_of(error: BulkioError) -> Exit:
-    """Return the exit code for an error of bulkio's own."""
+    """Return the exit code for an error of bulkio's own; for a run's, that of the step that has failed first."""
+    if isinstance(error, RunFailed):
+        return exit_of(error.__cause__) if isinstance(error.__cause__, BulkioError) else Exit.FAILED
     if type(error) is DriverError and error.row is not None:  # the server refused a value of this row
         return Exit.SCHEMA
     return next((code for kind, code in _EXITS if isinstance(error, kind)), Exit.FAILED)

@@ -12,13 +12,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bulkio.pipeline.run.kinds import Context
+    from bulkio.pipeline.run.plan import StepPlan, plan_pipeline
+    from bulkio.pipeline.run.report import RunReport, StepReport
+    from bulkio.pipeline.run.run import run_pipeline
     from bulkio.pipeline.spec.models import Schedule, Spec
     from bulkio.pipeline.spec.read import find_pipelines, read_pipeline
 
-__all__ = ["Schedule", "Spec", "find_pipelines", "read_pipeline"]
+__all__ = [
+    "Context",
+    "RunReport",
+    "Schedule",
+    "Spec",
+    "StepPlan",
+    "StepReport",
+    "find_pipelines",
+    "plan_pipeline",
+    "read_pipeline",
+    "run_pipeline",
+]
 
 # Imported when they are first used: not everybody has pipelines.
 _HOMES = {
+    "Context": "run.kinds",
+    "RunReport": "run.report",
+    "StepPlan": "run.plan",
+    "StepReport": "run.report",
+    "plan_pipeline": "run.plan",
+    "run_pipeline": "run.run",
     "Schedule": "spec.models",
     "Spec": "spec.models",
     "find_pipelines": "spec.read",

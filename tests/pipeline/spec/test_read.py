@@ -49,7 +49,7 @@ STEP_MISTAKES = {
     LOAD + "delimiter = '${NOT_THERE}'": (
         'step "l": key "delimiter": the environment has no variable "NOT_THERE" (${NOT_THERE:-…} has a default)'
     ),
-    LOAD + "delimiter = '${'": 'step "l": key "delimiter": \'${\' has a ${ without a name and a } behind it',
+    LOAD + "delimiter = '${'": 'step "l": key "delimiter": there is a ${ without a name and a } behind it',
     'id = "l"\nload = "a.csv"': 'step "l": key "into" is missing',
     'load = "a.csv"\ninto = "t"': 'step 1: key "id" is missing',
     'id = "l"': 'step "l" has none of the keys that tell its kind: load, export, transform, sql, python, check',
@@ -150,7 +150,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(FileError, match="it is not UTF-8"):
         read_pipeline(path)
-    path.write_text("name = 'p\nx = 1\n")
+    path.write_text("name = ]\n")
     with pytest.raises(ConfigError, match=r"p\.toml: is not TOML: .*line 1"):
         read_pipeline(path)
 

@@ -171,7 +171,7 @@ def items_of(run: RunContext, step: Step) -> tuple[Task, ...]:
             pattern = fill_text(pattern, {**run.values, "step": step.id})
             folder = run.spec.folder
             paths = sorted(folder.glob(pattern)) if not Path(pattern).is_absolute() else _absolute(pattern)
-            found = [(_shown(path, folder), _shown(path, folder)) for path in paths]
+            found: list[tuple[str, Param]] = [(_shown(path, folder), _shown(path, folder)) for path in paths]
         case list(items):
             values = [fill_text(each, run.values) if isinstance(each, str) else each for each in items]
             found = [(param_text(each) or "", each) for each in values]

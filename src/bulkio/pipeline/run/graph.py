@@ -44,6 +44,8 @@ class Graph:
         #: step that is neither done nor skipped where nobody minds, with the words for what needs it
         self._blocks: dict[str, str] = {}
         self._reports: dict[tuple[str, str], StepReport] = {}
+        #: place of each task among all, by step and item
+        self._places = {(step.id, ""): (number, 0) for number, step in enumerate(self._steps)}
         #: errors of the steps that fail the run, in the order in which they came
         self.errors: list[tuple[str, BaseException]] = []
         self._scope = anyio.CancelScope()
@@ -51,8 +53,7 @@ class Graph:
     @property
     def reports(self) -> tuple[StepReport, ...]:
         """The reports of all tasks, in the order of the steps."""
-        order = {step.id: number for number, step in enumerate(self._steps)}
-        return tuple(sorted(self._reports.values(), key=lambda report: order[report.step]))
+        return tuple(sorted(self._reports.values(), key=lambda each: self._places[each.step, each.item]))
 
     async def run_all(self) -> None:
         """Run the chosen steps."""
@@ -91,6 +92,8 @@ class Graph:
         if not tasks:
             await self._skip(step, "there is no item for it" if is_wanted else "its condition is not true")
             return
+        number, _ = self._places[step.id, ""]
+        self._places |= {(step.id, task.item): (number, position) for position, task in enumerate(tasks)}
         async with task_group() as group:
             for task in tasks:
                 group.start_soon(self._run_one, task)

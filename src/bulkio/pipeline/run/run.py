@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from bulkio.pipeline.spec.models import Spec
     from bulkio.transfer.journal import Journal, Run, RunKind
 
-__all__ = ["run_pipeline", "run_spec"]
+__all__ = ["chosen_steps", "run_pipeline", "run_spec"]
 
 #: names of recorded parameters that are none of the pipeline's, but which steps were asked for
-_STEP, _FROM = "--step", "--from"
+_STEP, _FROM = "(step)", "(from)"
 
 
 @taking(RunRequest)
@@ -53,7 +53,7 @@ async def run_spec(spec: Spec, request: RunRequest, kind: RunKind = "manual") ->
     """Run a pipeline that was read already; `kind` says who asks for it."""
     started = time.perf_counter()
     request = _with_recorded_choice(request)
-    chosen = _chosen(spec, request)
+    chosen = chosen_steps(spec, request)
     context = context_of(spec, request, datetime.now().astimezone())
     journal = await _journal(context)
     run = await journal.begin(spec.name, context.run_id, _facts(context, kind))
@@ -99,7 +99,7 @@ def _failed(context: RunContext, graph: Graph, report: RunReport) -> RunFailed:
     return failed
 
 
-def _chosen(spec: Spec, request: RunRequest) -> frozenset[str]:
+def chosen_steps(spec: Spec, request: RunRequest) -> frozenset[str]:
     """Return the ids of the steps to run. Raises `ConfigError`."""
     ids = [step.id for step in spec.step]
     if request.step is not None and request.from_step is not None:

@@ -78,7 +78,8 @@ def _branches(children: dict[str, list[Step]], above: str, indent: str) -> Itera
 
 
 def _what(step: Step) -> str:
-    text = str(getattr(step, step.kind)).replace("\n", " ")
+    said = getattr(step, step.kind)
+    text = " ".join((said if isinstance(said, str) else "; ".join(said)).split())
     text = text if len(text) <= 60 else f"{text[:59]}…"
     target = getattr(step, "into", None) or getattr(step, "to", None)
     also = step.needs[:-1]

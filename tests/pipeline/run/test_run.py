@@ -1,0 +1,347 @@
+"""Runs of pipelines on a real server: what each kind of step does, what is done once, and what goes on where it was."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import bulkio
+from bulkio import pipeline
+from bulkio.errors import CheckError, ConfigError, LedgerError, RunFailed, StepTimeout
+from servers import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import psycopg
+
+ROWS = 100
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder with files to load."""
+    for name in ("a", "b"):
+        pq.write_table(pa.table({"id": range(ROWS), "name": [name] * ROWS}), tmp_path / f"{name}.parquet")
+    return tmp_path
+
+
+@pytest.fixture
+def db(one_dsn: str) -> Iterator[psycopg.Connection]:
+    with connect(one_dsn) as connection:
+        connection.execute("CREATE TABLE t (id int8, name text)")
+        yield connection
+
+
+def write(folder: Path, steps: str, head: str = "") -> Path:
+    """Write a pipeline called p."""
+    path = folder / "p.toml"
+    path.write_text(f'name = "p"\n{head}\n{steps}')
+    return path
+
+
+def step(name: str, *lines: str) -> str:
+    return "\n".join(("[[step]]", f'id = "{name}"', *lines, ""))
+
+
+def states(report: bulkio.RunReport) -> dict[str, str]:
+    return {each.name: each.state for each in report.steps}
+
+
+def count(db: psycopg.Connection, table: str = "t") -> int:
+    return db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+
+
+LOAD = step("load", 'load = "{file}.parquet"', 'into = "t"')
+
+
+def test_steps_of_every_kind(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """One file after the other: load, check, sql, export, and a function beside the pipeline."""
+    (folder / "own_steps.py").write_text(
+        "def count(task):\n    return task.args['add'] + int(task.values['n'])\n"
+        "async def later(task):\n    return None\n"
+    )
+    path = write(
+        folder,
+        LOAD
+        + step("check", 'needs = ["load"]', f'check = "select count(*) = {ROWS}, count(*) from t"')
+        + step(
+            "sql", 'needs = ["check"]', 'sql = "update t set name = $word where id < $n; delete from t where id = 0"'
+        )
+        + step(
+            "out",
+            'needs = ["sql"]',
+            'export = "select * from t where name = $word"',
+            'to = "out/{logical_date:%Y}.csv"',
+        )
+        + step("call", 'needs = ["out"]', 'python = "own_steps:count"', "args = {add = 1}")
+        + step("later", 'needs = ["out"]', 'python = "own_steps:later"'),
+        'params = {file = "a", n = 10, word = "it\'s {run}"}',
+    )
+    report = bulkio.run_pipeline(path, one_dsn, run_id="r1", logical_date="2026-03-01", allow_python=True)
+    assert {each.name: each.rows for each in report.steps} == {
+        "load": ROWS,
+        "check": None,
+        "sql": 11,
+        "out": 9,
+        "call": 11,
+        "later": None,
+    }
+    assert (report.state, report.name, report.rows) == ("done", "p/r1", ROWS + 11 + 9 + 11)
+    lines = (folder / "out" / "2026.csv").read_text().splitlines()
+    assert lines[1] == "1,it's r1"
+    assert len(lines) == 10
+    assert "own_steps" in sys.modules
+    del sys.modules["own_steps"]
+
+
+def test_a_run_that_is_done_is_not_done_again(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Under the same id nothing is done; under another one all is."""
+    path = write(folder, LOAD, 'params = {file = "a"}')
+    assert not bulkio.run_pipeline(path, one_dsn, run_id="r").already
+    again = bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert again.already
+    assert [(each.rows, each.already) for each in again.steps] == [(ROWS, True)]
+    assert count(db) == ROWS
+    bulkio.run_pipeline(path, one_dsn)
+    assert count(db) == 2 * ROWS
+
+
+def test_a_failed_run_goes_on_where_it_was(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """What is done is not done again; what was waiting runs once its needs are done."""
+    path = write(
+        folder,
+        LOAD
+        + step("check", 'needs = ["load"]', 'check = "select count(*) > 1000, count(*) from t"')
+        + step("after", 'needs = ["check"]', 'sql = "delete from t where id = 1"')
+        + step("aside", 'needs = ["load"]', 'sql = "insert into t values (-1)"'),
+        'params = {file = "a"}',
+    )
+    with pytest.raises(RunFailed, match=r"run p/r: step check has failed: the check failed: .*'100'") as caught:
+        bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert str(caught.value).endswith("to go on with it: bulkio runs resume p/r")
+    assert isinstance(caught.value.__cause__, CheckError)
+    assert states(caught.value.report) == {"load": "done", "check": "failed", "after": "skipped", "aside": "done"}
+    assert caught.value.report.steps[-1].name == "after"
+    db.execute("INSERT INTO t SELECT generate_series(1, 1000)")
+    report = bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert {each.name: each.already for each in report.steps} == {
+        "load": True,
+        "check": False,
+        "after": False,
+        "aside": True,
+    }
+    assert count(db) == 1000 + ROWS + 1 - 2
+
+
+def test_each_item_is_a_task_of_its_own(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A pattern's files, each loaded once under an id of its own; one that fails leaves the others done."""
+    (folder / "c.parquet").write_text("no parquet")
+    path = write(
+        folder,
+        step(
+            "load",
+            'for_each = "?.parquet"',
+            'load = "{item}"',
+            'into = "t"',
+            "add = {name = '{item}'}",
+            'columns = ["id"]',
+        ),
+    )
+    with pytest.raises(RunFailed) as caught:
+        bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert states(caught.value.report) == {
+        "load[a.parquet]": "done",
+        "load[b.parquet]": "done",
+        "load[c.parquet]": "failed",
+    }
+    assert [each.load_id for each in caught.value.report.steps] == [f"p/r/load/{name}.parquet" for name in "abc"]
+    (folder / "c.parquet").unlink()
+    assert states(bulkio.run_pipeline(path, one_dsn, run_id="r")) == {
+        "load[a.parquet]": "done",
+        "load[b.parquet]": "done",
+    }
+    assert db.execute("SELECT name, count(*) FROM t GROUP BY 1 ORDER BY 1").fetchall() == [
+        ("a.parquet", ROWS),
+        ("b.parquet", ROWS),
+    ]
+
+
+def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """False, NULL and no row skip a step, and with it what needs it; a step without items is skipped, too."""
+    path = write(
+        folder,
+        step("no", 'when = "select false"', 'sql = "insert into t values (1)"')
+        + step("null", 'when = "select null::bool"', 'sql = "insert into t values (2)"')
+        + step("none", 'when = "select true from t"', 'sql = "insert into t values (3)"')
+        + step("yes", "when = \"select $pipeline = 'p'\"", 'sql = "insert into t values (4)"')
+        + step("empty", 'for_each = "*.nothing"', 'load = "{item}"', 'into = "t"')
+        + step("behind", 'needs = ["no", "yes"]', 'sql = "insert into t values (5)"'),
+        "max_parallel = 1",
+    )
+    report = bulkio.run_pipeline(path, one_dsn)
+    assert states(report) == dict.fromkeys(("no", "null", "none", "empty", "behind"), "skipped") | {"yes": "done"}
+    assert {each.name: each.why for each in report.steps if each.why} == {
+        "no": "its condition is not true",
+        "null": "its condition is not true",
+        "none": "its condition is not true",
+        "empty": "there is no item for it",
+        "behind": "needs no, which was skipped",
+    }
+    assert db.execute("SELECT id FROM t").fetchall() == [(4,)]
+
+
+@pytest.mark.parametrize(("word", "others"), [("fail", "done"), ("stop", "interrupted")])
+def test_what_a_failure_means_for_other_steps(
+    folder: Path, db: psycopg.Connection, one_dsn: str, word: str, others: str
+) -> None:
+    """Fail lets steps that do not need it end; stop cancels them, and their work is rolled back."""
+    path = write(
+        folder,
+        step("bad", f'on_failure = "{word}"', 'check = "select pg_sleep(0.3) is null"')
+        + step("slow", 'sql = "insert into t select 1 from pg_sleep(1)"'),
+    )
+    with pytest.raises(RunFailed, match="step bad has failed"):
+        bulkio.run_pipeline(path, one_dsn, run_id="r")
+    record = bulkio.show_run("p/r", one_dsn)
+    assert {each.step: each.state for each in record.steps} == {"bad": "failed", "slow": others}
+    assert count(db) == (others == "done")
+
+
+def test_a_failure_may_be_a_warning(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """continue: what needs the step runs, and the run is done."""
+    path = write(
+        folder,
+        step("bad", 'on_failure = "continue"', 'check = "select false, 17"')
+        + step("next", 'needs = ["bad"]', 'sql = "insert into t values (1)"'),
+    )
+    report = bulkio.run_pipeline(path, one_dsn)
+    assert (report.state, states(report)) == ("done", {"bad": "failed", "next": "done"})
+    assert "17" in report.steps[0].why
+
+
+def test_timeouts(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A step that takes too long is cancelled, also on the server, and has failed."""
+    path = write(folder, step("slow", 'timeout = "300ms"', 'sql = "insert into t select 1 from pg_sleep(60)"'))
+    started = time.monotonic()
+    with pytest.raises(
+        RunFailed, match='step "slow" took longer than its timeout of 300ms, and was cancelled'
+    ) as caught:
+        bulkio.run_pipeline(path, one_dsn)
+    assert time.monotonic() - started < 30
+    assert isinstance(caught.value.__cause__, StepTimeout)
+    assert count(db) == 0
+
+
+def test_retries(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """An error that may pass is tried again, as often as the step says; of a function any."""
+    (folder / "flaky_steps.py").write_text(
+        "tries = []\ndef run(task):\n    tries.append(1)\n"
+        "    if len(tries) < 3:\n        raise OSError('again')\n    return len(tries)\n"
+    )
+    path = write(folder, step("call", 'python = "flaky_steps:run"', "retries = 2"))
+    assert bulkio.run_pipeline(path, one_dsn, allow_python=True).steps[0].rows == 3
+    path = write(folder, step("check", "retries = 5", 'check = "select false"'))
+    started = time.monotonic()
+    with pytest.raises(RunFailed):
+        bulkio.run_pipeline(path, one_dsn)
+    assert time.monotonic() - started < 5, "an error of data was tried again"
+    del sys.modules["flaky_steps"]
+
+
+def test_steps_that_are_asked_for(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """One alone, or one with what needs it."""
+    steps = (
+        step("a", 'sql = "select 1"')
+        + step("b", 'needs = ["a"]', 'sql = "select 2"')
+        + step("c", 'needs = ["b"]', 'sql = "select 3"')
+    )
+    path = write(folder, steps)
+    assert states(bulkio.run_pipeline(path, one_dsn, step="b")) == {"b": "done"}
+    assert states(bulkio.run_pipeline(path, one_dsn, from_step="b")) == {"b": "done", "c": "done"}
+    with pytest.raises(ConfigError, match='step: p has no step "d"'):
+        bulkio.run_pipeline(path, one_dsn, step="d")
+    with pytest.raises(ConfigError, match="step and from_step do not go together"):
+        bulkio.run_pipeline(path, one_dsn, step="a", from_step="b")
+
+
+def test_parameters(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Others for a run, text in text and a literal in SQL; none that the pipeline does not have."""
+    path = write(
+        folder, LOAD + step("q", 'needs = ["load"]', 'sql = "insert into t values (7, $file)"'), 'params = {file = "x"}'
+    )
+    with pytest.raises(ConfigError, match=r'params "fiel" is not known; did you mean "file"'):
+        bulkio.run_pipeline(path, one_dsn, params={"fiel": "a"})
+    bulkio.run_pipeline(path, one_dsn, params={"file": "a"}, run_id="r")
+    assert db.execute("SELECT name FROM t WHERE id = 7 ORDER BY 1").fetchall() == [("a",), ("a",)]
+    with pytest.raises(LedgerError, match="was begun with other parameters"):
+        bulkio.run_pipeline(path, one_dsn, params={"file": "b"}, run_id="r")
+
+
+def test_no_python_without_leave(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A file alone cannot have code run."""
+    (folder / "evil_steps.py").write_text("raise SystemExit")
+    path = write(folder, step("call", 'python = "evil_steps:run"'))
+    with pytest.raises(RunFailed, match=r'step "call" calls a Python function, which needs allow_python=True'):
+        bulkio.run_pipeline(path, one_dsn)
+    (folder / "evil_steps.py").write_text("run = 1")
+    with pytest.raises(RunFailed, match="evil_steps:run is not a function"):
+        bulkio.run_pipeline(path, one_dsn, allow_python=True)
+    path = write(folder, step("call", 'python = "evil_steps:go"'))
+    with pytest.raises(RunFailed, match="evil_steps:go cannot be imported"):
+        bulkio.run_pipeline(path, one_dsn, allow_python=True)
+    del sys.modules["evil_steps"]
+
+
+def test_a_cancelled_run_is_rolled_back_and_goes_on(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """The journal says interrupted; the next attempt does what is left."""
+    path = write(
+        folder,
+        LOAD + step("slow", 'needs = ["load"]', 'sql = "insert into t select 1 from pg_sleep($s)"'),
+        'params = {file = "a", s = 60}',
+    )
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(pipeline.run_pipeline(path, one_dsn, run_id="r"))
+        while not count(db):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await asyncio.wait((task,))
+        assert task.cancelled()
+
+    asyncio.run(cancelled())
+    assert bulkio.show_run("p/r", one_dsn).state == "interrupted"
+    assert count(db) == ROWS
+    write(
+        folder,
+        LOAD + step("slow", 'needs = ["load"]', 'sql = "insert into t select 1 from pg_sleep(0)"'),
+        'params = {file = "a"}',
+    )
+    bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert count(db) == ROWS + 1
+
+
+def test_plans(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """What each step would do; nothing is changed, nor recorded. What cannot be known yet says so."""
+    path = write(
+        folder,
+        step("load", 'load = "a.parquet"', 'into = "new"')
+        + step("check", 'needs = ["load"]', 'check = "select count(*) = $n from new"')
+        + step("out", 'needs = ["load"]', 'export = "new"', 'to = "new.csv"')
+        + step("call", 'python = "x:y"', 'when = "select true"'),
+        "params = {n = 3}",
+    )
+    plans = {each.name: each.text for each in bulkio.plan_pipeline(path, one_dsn)}
+    assert 'CREATE TABLE "public"."new"' in plans["load"]
+    assert plans["check"] == "select count(*) = ('3') from new"
+    assert plans["out"] == "cannot be planned before load has run: table new does not exist"
+    assert plans["call"] == "when select true\ncall x:y"
+    assert db.execute("SELECT to_regclass('new'), to_regnamespace('bulkio_ledger')").fetchone() == (None, None)

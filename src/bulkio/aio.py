@@ -17,7 +17,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager  # noqa: TC003 - signatures show it
 
 from bulkio.drivers.named import named_dsn
-from bulkio.files import file_dest
+from bulkio.files import file_dest, named_file
 from bulkio.options import (
     ConnectionRequest,
     DdlRequest,
@@ -78,6 +78,7 @@ __all__ = [
     "list_runs",
     "load",
     "named_dsn",
+    "named_file",
     "plan_export",
     "plan_load",
     "read",

@@ -14,7 +14,6 @@ import anyio.to_thread
 
 from bulkio import aio
 from bulkio.errors import ConfigError
-from bulkio.files import named_file
 from bulkio.options import fields_of
 from bulkio.options.csv import CsvFields
 from bulkio.pipeline.spec.models import CheckStep, ExportStep, LoadStep, PythonStep, SqlStep, TransformStep
@@ -83,7 +82,7 @@ def _file(task: Task, keys: dict[str, Any], paths: Sequence[str]) -> Any:
     csv = {name: keys.pop(name) for name in list(keys) if name in _CSV}
     if "header_names" in csv:
         csv["header_names"] = tuple(csv["header_names"])
-    return named_file([task.run.path(path) for path in paths], keys.pop("format", None), csv)
+    return aio.named_file([task.run.path(path) for path in paths], keys.pop("format", None), csv)
 
 
 def _options(task: Task, keys: dict[str, Any]) -> dict[str, Any]:

@@ -15,17 +15,26 @@ if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
     from airflow.sdk import DAG
 
-__all__ = ["HOME", "SETTINGS", "connection_json", "imported", "output", "states", "task", "write_dag"]
+__all__ = [
+    "HOME",
+    "clear",
+    "connection_json",
+    "imported",
+    "output",
+    "run_again",
+    "states",
+    "task",
+    "write_dag",
+]
 
 #: folder of the session's Airflow; whoever imports this module makes it, and conftest.py removes it
 HOME = Path(tempfile.mkdtemp(prefix="bulkio-airflow-"))
-SETTINGS = {
-    "AIRFLOW_HOME": str(HOME),
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__API_AUTH__JWT_SECRET": "of these tests alone, and long enough for it",
-}
 # Airflow reads them while it is imported.
-os.environ.update(SETTINGS)
+os.environ.update(
+    AIRFLOW_HOME=str(HOME),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__API_AUTH__JWT_SECRET="of these tests alone, and long enough for it",
+)
 
 _HEAD = """
 from airflow.sdk import DAG, Asset, task
@@ -89,3 +98,37 @@ def output(run: DagRun, name: str) -> dict[str, object]:
             run_id=run.run_id, key="return_value", task_ids=ti.task_id, dag_ids=run.dag_id, map_indexes=ti.map_index
         )
         return XComModel.deserialize_value(session.scalars(found).one())
+
+
+def clear(run: DagRun, name: str) -> None:
+    """Clear a task of a run that has ended, as the button does."""
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        ti = session.merge(task(run, name))
+        clear_task_instances([ti], session)
+
+
+def run_again(dag: DAG, run: DagRun) -> DagRun:
+    """Run what was cleared of a run, as `DAG.test` runs a new one."""
+    from airflow.models import DagRun
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        again = session.get_one(DagRun, run.id)
+        again.dag = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        again.state = "running"
+        while again.state == "running":
+            schedulable, _ = again.update_state(session=session)
+            for ti in schedulable:
+                ti.try_number += 1
+                ti.state = "scheduled"
+                session.commit()
+                _run_task(ti=ti, task=dag.task_dict[ti.task_id])
+            session.commit()
+            session.expire_all()
+        session.expunge_all()
+    return again

@@ -11,12 +11,14 @@ import bulkio
 from bulkio.integrations.airflow import work
 from bulkio.integrations.airflow.fields import Fields
 from bulkio.integrations.airflow.hook import BulkioHook
+from bulkio.integrations.airflow.lineage import export_lineage
 from bulkio.integrations.airflow.outlets import tell_outlets
 from bulkio.integrations.airflow.retry import BulkioRetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 __all__ = ["BulkExportOperator"]
@@ -50,10 +52,13 @@ class BulkExportOperator(BaseOperator):
     ) -> None:
         _FIELDS.keep(self, kwargs)
         super().__init__(**kwargs)
+        self.table_or_query: str
+        self.dest: object
         self.csv = csv
         self.postgres_conn_id = postgres_conn_id
         self.retry_policy = getattr(self, "retry_policy", None) or BulkioRetryPolicy()
         self.call = work.Call()
+        self.report: bulkio.ExportReport | None = None
 
     def execute(self, context: Context) -> dict[str, object]:
         """Export, tell the outlets how many rows went, and return the report."""
@@ -61,7 +66,7 @@ class BulkExportOperator(BaseOperator):
         if self.csv is not None:
             options["dest"] = bulkio.csv(options["dest"], **self.csv)
         hook = BulkioHook(self.postgres_conn_id)
-        report = self.call.run(context, lambda progress: hook.export(**options, progress=progress))
+        report = self.report = self.call.run(context, lambda progress: hook.export(**options, progress=progress))
         self.log.info("%d rows exported to %s in %.1f s", report.rows, self.dest, report.seconds)
         tell_outlets(context, self.outlets, report)
         return {**dataclasses.asdict(report), "lifted": list(report.lifted)}
@@ -69,3 +74,11 @@ class BulkExportOperator(BaseOperator):
     def on_kill(self) -> None:
         """Cancel the export: no file is left behind."""
         self.call.end()
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage:
+        """Tell OpenLineage what goes into which file."""
+        return export_lineage(self.table_or_query, self.dest, BulkioHook(self.postgres_conn_id), None)
+
+    def get_openlineage_facets_on_complete(self, _: object) -> OperatorLineage:
+        """Tell it how many rows went, too; nothing of that where the export has failed."""
+        return export_lineage(self.table_or_query, self.dest, BulkioHook(self.postgres_conn_id), self.report)

@@ -12,6 +12,7 @@ from bulkio.errors import ConfigError
 from bulkio.integrations.airflow import work
 from bulkio.integrations.airflow.fields import Fields
 from bulkio.integrations.airflow.hook import BulkioHook
+from bulkio.integrations.airflow.lineage import load_lineage
 from bulkio.integrations.airflow.load_ids import OnClear, TaskRun, load_id
 from bulkio.integrations.airflow.outlets import tell_outlets
 from bulkio.integrations.airflow.retry import BulkioRetryPolicy
@@ -19,6 +20,7 @@ from bulkio.integrations.airflow.retry import BulkioRetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
 __all__ = ["BulkLoadOperator"]
@@ -56,11 +58,14 @@ class BulkLoadOperator(BaseOperator):
     ) -> None:
         _FIELDS.keep(self, kwargs)
         super().__init__(**kwargs)
+        self.source: object
+        self.table: str
         self.csv = csv
         self.on_clear = on_clear
         self.postgres_conn_id = postgres_conn_id
         self.retry_policy = getattr(self, "retry_policy", None) or BulkioRetryPolicy()
         self.call = work.Call()
+        self.report: bulkio.LoadReport | None = None
 
     def execute(self, context: Context) -> dict[str, object]:
         """Load, tell the outlets how many rows came, and return the report."""
@@ -69,7 +74,7 @@ class BulkLoadOperator(BaseOperator):
         if self.csv is not None:
             options["source"] = bulkio.csv(options["source"], **self.csv)
         hook = BulkioHook(self.postgres_conn_id)
-        report = self.call.run(context, lambda progress: hook.load(**options, progress=progress))
+        report = self.report = self.call.run(context, lambda progress: hook.load(**options, progress=progress))
         self.log.info("%s: %s", options["load_id"], _said(report))
         tell_outlets(context, self.outlets, report)
         return {**dataclasses.asdict(report), "notes": list(report.notes), "lifted": list(report.lifted)}
@@ -77,6 +82,14 @@ class BulkLoadOperator(BaseOperator):
     def on_kill(self) -> None:
         """Cancel the load: the server rolls it back, unless COMMIT has taken effect."""
         self.call.end()
+
+    def get_openlineage_facets_on_start(self) -> OperatorLineage:
+        """Tell OpenLineage which files go into which table."""
+        return load_lineage(self.source, self.table, BulkioHook(self.postgres_conn_id), None)
+
+    def get_openlineage_facets_on_complete(self, _: object) -> OperatorLineage:
+        """Tell it how many rows went, too; nothing of that where the load has failed."""
+        return load_lineage(self.source, self.table, BulkioHook(self.postgres_conn_id), self.report)
 
     def _load_id(self, context: Context, mode: str) -> str:
         if self.on_clear not in ("already", "reload"):

@@ -402,7 +402,7 @@ FACTS = SharingFacts(
 )
 
 
-def planned(facts: SharingFacts, *, size: int = 1 << 30, processors: int = 8, **options: Any) -> Sharing:
+def planned(facts: SharingFacts, *, size: int | None = 1 << 30, processors: int = 8, **options: Any) -> Sharing:
     """Decide for an append to a table of one column."""
     request = LoadRequest("a.parquet", "t", **options)
     cast = cast_to_pg(pa.int64(), base_type("int8"), STRICT)
@@ -434,11 +434,17 @@ def test_chunks_do_not_go_into_an_unlogged_table() -> None:
 
 
 def test_auto_takes_as_many_as_pay() -> None:
-    """At most the processors, two for a unique key, one for a small source; with a number, that number."""
+    """At most the processors, two for a unique key, one for a small source, and it says why; or the number."""
     assert planned(FACTS, workers="auto").workers == 8
     assert planned(replace(FACTS, has_unique=True), workers="auto").workers == 2
     assert planned(FACTS, workers="auto", size=(100 << 20)).workers == 3
-    assert planned(FACTS, workers="auto", size=1 << 20) == Sharing()
+    one = planned(FACTS, workers="auto", size=1 << 20)
+    assert one == Sharing(why_one="a second one does not pay for less than 64 MiB of files")
+    assert (
+        planned(FACTS, workers="auto", size=None).why_one == "auto goes by the bytes of files, and the source is none"
+    )
+    assert planned(FACTS, workers="auto", processors=1).why_one == "the client has one processor"
+    assert planned(FACTS, workers=1, size=1 << 20) == Sharing()
     assert planned(FACTS, workers=9, size=1 << 20).workers == 9
 
 

@@ -61,7 +61,8 @@ def plan_sharing(
             raise ConfigError(f"{show_option('commit', 'chunk')} cannot be had here: {why}")
         return Sharing("chunks", max(1, min(workers, chunks)), is_hidden=not appends)
     if workers == 1:
-        return ONE
+        is_auto = number_of_workers("workers", request.workers) is None
+        return Sharing(why_one=_why_auto_takes_one(size_bytes)) if is_auto else ONE
     why = why_one(request, plan, facts) or ("the source is read in one piece" if chunks == 1 else "")
     if not why and appends:
         why = _why_not_prepared(facts, min(workers, chunks))
@@ -76,6 +77,14 @@ def _workers(request: LoadRequest, facts: SharingFacts, size_bytes: int | None, 
         return asked
     most = min(processors, _AUTO_UNIQUE) if facts.has_unique else processors
     return max(1, min(most, (size_bytes or 0) // _AUTO_BYTES))
+
+
+def _why_auto_takes_one(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "auto goes by the bytes of files, and the source is none"
+    if size_bytes < 2 * _AUTO_BYTES:
+        return f"a second one does not pay for less than {2 * _AUTO_BYTES >> 20} MiB of files"
+    return "the client has one processor"
 
 
 def why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:

@@ -107,6 +107,9 @@ def test_loads_are_listed_shown_and_forgotten(bulkio: Program, orders: Path) -> 
     shown = bulkio("loads", "show", "b").out
     assert f"  files: name {orders}, bytes " in shown
     assert "options:\n  columns: ['id']\n" in shown
+    assert shown.startswith("load: b\nstate: done\ntable: public.orders\nmode: append\nsource:\n")
+    assert "rows: 1,000\nreport:\n  seconds: " in shown
+    assert not any(word in shown for word in ("xxh3", "work:", "already", "stored", "[]"))
     assert json.loads(bulkio("loads", "show", "b", "--json").out)["options"] == {"columns": ["id"]}
     refused = bulkio("loads", "forget", "b")
     assert (refused.code, "load 'b' has appended 1,000 rows to public.orders" in refused.err) == (1, True)

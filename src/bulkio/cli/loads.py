@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -44,24 +44,54 @@ def list_(options: dict[str, Any], *, as_json: bool) -> None:
         _show_table(records)
 
 
-@loads.command("show", short_help="Show all that is recorded of a load.")
+@loads.command("show", short_help="Show what is recorded of a load.")
 @click.argument("load_id", metavar="ID")
 @field_options(RecordRequest)
 @output_options
 def show_(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
-    """Show all that is recorded of a load: its source, its options, its report."""
+    """Show what is recorded of a load: its source, its options, its report; with --json, all of it."""
     from bulkio import sync
 
     record = _ask(lambda: sync.show_load(load_id, **options), options)
     if as_json:
         show_json(record.as_dict())
         return
-    for name, value in record.as_dict().items():
-        if isinstance(value, dict):
+    for name, value in _told(record).items():
+        if isinstance(value, dict) and value:
             show(f"{name}:")
             _show_fields(value, "  ")
         else:
             _show_fields({name: value}, "")
+
+
+#: what is told of a report besides its rows, where it is anything
+_TOLD = (
+    *("seconds", "bytes", "driver", "method", "workers", "created", "inserted", "updated", "skipped", "deleted"),
+    *("notes", "lifted", "why_one", "visibility"),
+)
+
+
+def _told(record: LoadRecord) -> dict[str, object]:
+    """Return what is told of a load; what only bulkio needs stands in --json."""
+    state, rows = _progress(record)
+    report = {} if record.report is None else record.report.as_dict()
+    files = cast("list[dict[str, object]]", record.facts.source.get("files") or [])
+    times = {"started": record.started_at, "finished": record.finished_at}
+    return {
+        "load": record.load_id,
+        "state": state,
+        "table": record.table,
+        "mode": record.facts.mode,
+        "source": {
+            "version": record.facts.source.get("version"),
+            "files": [{name: each[name] for name in ("name", "bytes")} for each in files],
+        },
+        "options": dict(record.facts.options),
+        **{name: None if time is None else f"{time:%Y-%m-%d %H:%M:%S} UTC" for name, time in times.items()},
+        "rows": rows,
+        "report": {name: report[name] for name in _TOLD if report.get(name)},
+        "bulkio": record.bulkio_version,
+    }
 
 
 @loads.command(short_help="Go on with a load that was ended before it was done.")
@@ -161,13 +191,16 @@ def _show_table(records: Sequence[LoadRecord]) -> None:
 
 def _line(record: LoadRecord) -> tuple[str, ...]:
     finished = "" if record.finished_at is None else f"{record.finished_at:%Y-%m-%d %H:%M:%S}"
-    rows = "" if record.rows is None else f"{record.rows:,}"
-    state = record.state
-    if state == "running" and record.work is not None:
-        state = f"{record.stored_chunks} of {record.work.chunks} chunks"
-        rows = f"{record.stored_rows:,}"
+    state, rows = _progress(record)
     names = printable(record.load_id), state, rows, record.facts.mode, printable(record.table)
     return (*names, finished)
+
+
+def _progress(record: LoadRecord) -> tuple[str, str]:
+    """Return how far a load is, and its rows."""
+    if record.state == "running" and record.work is not None:
+        return f"{record.stored_chunks} of {record.work.chunks} chunks", f"{record.stored_rows:,}"
+    return record.state, "" if record.rows is None else f"{record.rows:,}"
 
 
 def _show_fields(fields: dict[str, object], indent: str) -> None:
@@ -175,5 +208,5 @@ def _show_fields(fields: dict[str, object], indent: str) -> None:
         if isinstance(value, list) and value and isinstance(value[0], dict):
             for each in value:
                 show(f"{indent}{name}: {', '.join(f'{key} {printable(str(text))}' for key, text in each.items())}")
-        elif value is not None:
+        elif value not in (None, "", [], {}):
             show(f"{indent}{name}: {printable(str(value))}")

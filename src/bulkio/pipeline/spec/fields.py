@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from bulkio.errors import ConfigError
 from bulkio.options import fields_of
@@ -14,17 +14,19 @@ from bulkio.options import fields_of
 if TYPE_CHECKING:
     from bulkio.options import OptionField
 
-__all__ = ["is_sql", "option_fields", "sql_keys"]
+__all__ = ["Texts", "option_fields"]
 
 
-def is_sql(field: OptionField) -> bool:
-    """Tell whether an option's texts are SQL."""
-    return field.option.metavar == "SQL"
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
-def sql_keys(request: Callable[..., object]) -> frozenset[str]:
-    """Return the options of a request whose texts are SQL."""
-    return frozenset(field.name for field in fields_of(request) if is_sql(field))
+#: a list of texts; one text stands for a list of one, as on the command line
+Texts = Annotated[
+    list[str],
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 
 
 def option_fields(request: Callable[..., object], *, without: Sequence[str]) -> dict[str, Any]:
@@ -49,15 +51,9 @@ def _kind(field: OptionField) -> Any:
     if field.shape is Mapping:
         return dict[get_args(field.kind)]  # type: ignore[misc]  # as the request has it
     if field.shape in (Sequence, tuple):
-        several = Annotated[list[str], BeforeValidator(_as_list)]
-        return several if field.default == () else several | None
+        return Texts if field.default == () else Texts | None
     kind = field.kind if field.default is not None else field.kind | None  # type: ignore[operator]
     return Annotated[kind, Field(ge=field.option.least)] if field.option.least is not None else kind
-
-
-def _as_list(value: object) -> object:
-    """Take one text for a list of one, as the command line does."""
-    return [value] if isinstance(value, str) else value
 
 
 def _checked(field: OptionField) -> Callable[[Any], Any]:

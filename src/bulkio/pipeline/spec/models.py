@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeA
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -28,7 +27,7 @@ from bulkio.errors import ConfigError
 from bulkio.options import ExportRequest, LoadRequest
 from bulkio.options.csv import EXPORT_ONLY, LOAD_ONLY, CsvFields
 from bulkio.pipeline.schedule.cron import check_cron, check_timezone
-from bulkio.pipeline.spec.fields import option_fields
+from bulkio.pipeline.spec.fields import Texts, option_fields
 
 __all__ = [
     "KINDS",
@@ -53,7 +52,6 @@ Value: TypeAlias = str | int | float | bool | date | datetime | time
 KINDS = ("load", "export", "transform", "sql", "python", "check")
 
 _Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-_Texts = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
 def _time(value: str) -> str:
@@ -202,7 +200,7 @@ class SqlStep(_Step):
     kind: ClassVar[str] = "sql"
     sql_keys: ClassVar[frozenset[str]] = frozenset({"when", "sql"})
 
-    sql: _Texts
+    sql: Texts
     """The statements, one or several; all of them, or none, are carried out."""
     lock_timeout: _Time | None = None
     """How long to wait for each lock, such as 10s. Left out: as the connection says."""
@@ -214,7 +212,7 @@ class CheckStep(_Step):
     kind: ClassVar[str] = "check"
     sql_keys: ClassVar[frozenset[str]] = frozenset({"when", "check"})
 
-    check: _Texts
+    check: Texts
     """The queries; each must return one row with true in its first column. The message shows the row."""
 
 

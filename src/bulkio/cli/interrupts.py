@@ -160,15 +160,17 @@ def _say_at_once(message: str) -> None:
             os.write(sys.stderr.fileno(), f"{message}\n".encode())
 
 
-def carry_out(work: Callable[[], T], undone: str) -> T:
+def carry_out(work: Callable[[], T], undone: str, *, is_one_commit: bool = True) -> T:
     """Run `work`, a call of the sync façade; where it is interrupted, note that it is `undone`.
 
-    A signal that came too late, when the work had been committed, counts for nothing.
+    A signal that came too late, when the work had been committed, counts for nothing. That is so where the work
+    `is_one_commit`; of a pipeline, each of whose steps has one of its own, none decides.
     """
     from bulkio.flow.portal import Finished
     from bulkio.flow.shelter import decision_watch
 
-    decision_watch.set(_verdict.note)
+    if is_one_commit:
+        decision_watch.set(_verdict.note)
     try:
         return work()
     except Interrupted as stop:

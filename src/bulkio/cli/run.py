@@ -47,7 +47,7 @@ def run(path: str, options: dict[str, Any], output: Output) -> None:
     lines = _Lines(shown=not (output.quiet or output.as_json))
     undone = "what was at work was rolled back; `bulkio runs list` shows the run"
     try:
-        report = carry_out(lambda: sync.run_pipeline(path, on_step=lines.tell, **options), undone)
+        report = carry_out(lambda: sync.run_pipeline(path, on_step=lines.tell, **options), undone, is_one_commit=False)
     except RunFailed as error:
         if output.as_json:
             show_json(dataclasses.asdict(error.report))  # type: ignore[call-overload]

@@ -1,18 +1,17 @@
-"""The pipelines are run as cron would run them: as programs, with nothing but a DSN in the environment."""
+"""The pipelines in pipelines/ are run as their headers say: by the program, with a DSN and nothing else."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
-
-import bulkio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,86 +20,84 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 ORDERS = ROOT / "sample_data" / "orders.parquet"
-
-
-def nightly(dsn: str | None, *args: object) -> subprocess.CompletedProcess[str]:
-    """Run pipelines/orders_nightly.py with these arguments."""
-    env = {**os.environ} if dsn is None else {**os.environ, "BULKIO_DSN": dsn}
-    command = [sys.executable, str(ROOT / "pipelines" / "orders_nightly.py"), *map(str, args)]
-    return subprocess.run(
-        command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
-    )
-
-
-def failure(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line of a run that failed as it should."""
-    assert done.returncode == 1
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    return line
+DAY = "1996-01-02"
 
 
 @pytest.fixture
-def orders(one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> psycopg.Connection:
-    """Make the table as the pipeline's header says, with yesterday's rows in it."""
-    bulkio.load(pq.read_table(ORDERS).slice(0, 100), "orders", one_dsn, mode="create")
-    return connect(one_dsn)
+def folder(tmp_path: Path) -> Path:
+    """Make a copy of the folder, as its exports go beside the files."""
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines", ignore=shutil.ignore_patterns("out", "__pycache__"))
+    return tmp_path / "pipelines"
 
 
-def rows(path: Path) -> list[dict[str, Any]]:
-    """Read a Parquet file of orders, sorted."""
-    return sorted(pq.read_table(path).to_pylist(), key=itemgetter("o_orderkey"))
-
-
-def count(connection: psycopg.Connection) -> int:
-    """Count the table's rows."""
-    (found,) = connection.execute("select count(*) from orders").fetchone() or (-1,)
-    return int(found)
-
-
-def test_nightly_twice(orders: psycopg.Connection, one_dsn: str, tmp_path: Path) -> None:
-    """Two runs in a row leave the file's rows in the table once, and in the export, unchanged."""
-    dest = tmp_path / "out.parquet"
-    for _ in range(2):
-        done = nightly(one_dsn, ORDERS, dest)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("15000 orders loaded, total ")
-        assert count(orders) == 15_000
-    source, copy = (rows(path) for path in (ORDERS, dest))
-    assert copy == source
-    assert str(sum(row["o_totalprice"] for row in source)) in done.stdout
-
-
-def test_nightly_missing_file(orders: psycopg.Connection, one_dsn: str, tmp_path: Path) -> None:
-    """A file that did not come leaves yesterday's rows and no export, and names the file."""
-    missing = tmp_path / "missing.parquet"
-    line = failure(nightly(one_dsn, missing, tmp_path / "out.parquet"))
-    assert str(missing) in line
-    assert count(orders) == 100
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_nightly_missing_table(one_dsn: str, tmp_path: Path) -> None:
-    """On a database without the table it says so and makes none."""
-    line = failure(nightly(one_dsn, ORDERS, tmp_path / "out.parquet"))
-    assert "orders does not exist" in line
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_nightly_totals_differ(orders: psycopg.Connection, one_dsn: str, tmp_path: Path) -> None:
-    """Where something changes rows on their way, here a trigger, the totals tell, and nothing is exported."""
-    orders.execute("create function skip_one() returns trigger language plpgsql as 'begin return null; end'")
-    orders.execute(
-        "create trigger skip_one before insert on orders for each row when (new.o_orderkey = 1)"
-        " execute function skip_one()"
+def run(path: Path, dsn: str | None, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a pipeline; return how that ended."""
+    command = [sys.executable, "-m", "bulkio", "run", str(path), *args]
+    known = {**os.environ, "ORDERS_FILES": str(ORDERS), **({"BULKIO_DSN": dsn} if dsn else {}), **env}
+    return subprocess.run(
+        command, env=known, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
     )
-    line = failure(nightly(one_dsn, ORDERS, tmp_path / "out.parquet"))
-    assert line.startswith("orders_nightly: ")
-    assert list(tmp_path.iterdir()) == []
 
 
-def test_nightly_without_dsn(tmp_path: Path) -> None:
+def orders_of(day: str) -> list[dict[str, object]]:
+    """Return the rows of a day, as the sample has them."""
+    of_day = [row for row in pq.read_table(ORDERS).to_pylist() if str(row["o_orderdate"]) == day]
+    return sorted(of_day, key=itemgetter("o_orderkey"))
+
+
+def test_nightly(folder: Path, one_dsn: str) -> None:
+    """Two runs leave the day's rows once, and its file, unchanged; each step has its line."""
+    for number in range(2):
+        done = run(folder / "nightly.toml", one_dsn, "--date", DAY, "--run-id", str(number))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"run nightly/{number} is done: ")
+    steps = [line.split()[:2] for line in done.stderr.splitlines()]
+    assert sorted(steps) == sorted(
+        ["done", name] for name in ("table", "stage", "day", "has_rows", "keys", "prices", "publish")
+    )
+    exported = pq.read_table(folder / "out" / f"orders-{DAY}.parquet")
+    assert exported.num_rows > 0
+    assert exported.to_pylist() == orders_of(DAY)
+
+
+def test_nightly_without_rows(folder: Path, one_dsn: str) -> None:
+    """A day without orders ends the run, with the exit code of a check, and no file is published; it can go on."""
+    done = run(folder / "nightly.toml", one_dsn, "--date", "2026-11-26", "--run-id", "r")
+    assert done.returncode == 6
+    assert "run nightly/r: step has_rows has failed" in done.stderr
+    assert "to go on with it: bulkio runs resume nightly/r" in done.stderr
+    assert not (folder / "out").exists()
+
+
+def test_nightly_without_a_file(folder: Path, one_dsn: str) -> None:
+    """A file that did not come is named."""
+    done = run(folder / "nightly.toml", one_dsn, ORDERS_FILES="/not/there.parquet")
+    assert done.returncode == 1
+    assert "step stage has failed: /not/there.parquet" in done.stderr
+
+
+def test_nightly_without_dsn(folder: Path) -> None:
     """A cron job that lost its DSN fails; it does not start a server of its own."""
-    line = failure(nightly(None, ORDERS, tmp_path / "out.parquet"))
-    assert "DSN" in line
+    done = run(folder / "nightly.toml", None)
+    assert done.returncode == 2
+    assert "DSN" in done.stderr
     assert not Path(os.environ["BULKIO_HOME"], "server").exists()
+
+
+def test_changes(folder: Path, one_dsn: str, connect: Callable[[str], psycopg.Connection]) -> None:
+    """Each run exports what has changed since the last one, and nothing twice."""
+    db, out = connect(one_dsn), folder / "out"
+
+    def export() -> list[int]:
+        before = set(out.glob("*")) if out.exists() else set()
+        done = run(folder / "changes.toml", one_dsn, "--param", f"orders={ORDERS}")
+        assert done.returncode == 0, done.stderr
+        return [key for path in set(out.glob("*")) - before for key in pq.read_table(path)["o_orderkey"].to_pylist()]
+
+    everything = sorted(pq.read_table(ORDERS)["o_orderkey"].to_pylist())
+    assert sorted(export()) == everything
+    db.execute("UPDATE orders_changes SET updated_at = now() - interval '5 min' WHERE o_orderkey = 1")
+    db.execute("UPDATE orders_changes SET updated_at = now() WHERE o_orderkey = 2")
+    db.execute("SELECT pg_sleep(1.1)")  # a window ends at a whole second
+    assert export() == [1]
+    assert export() == []

@@ -27,8 +27,10 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make the folder a reader may stand in: orders.parquet is there, and `bulkio` can be found."""
+    """Make the folder a reader may stand in: orders.parquet, pipelines/, and `bulkio` can be found."""
     shutil.copy(ROOT / "sample_data" / "orders.parquet", tmp_path)
+    for name in ("sample_data", "pipelines"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("out", "lineitem.parquet"))
     program = tmp_path / "bin" / "bulkio"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m bulkio "$@"\n')
@@ -56,6 +58,7 @@ def test_examples_run(folder: Path, one_dsn: str, connect: Callable[[str], psyco
     notes = [(1, "new"), (2, None), (3, "from pandas"), (4, "from DuckDB")]
     assert database.execute("select id, note from notes order by id").fetchall() == notes
     assert {path.name for path in folder.iterdir()} >= {"copy.parquet", "one_customer.arrow"}
+    assert (folder / "pipelines" / "out" / "orders-1996-01-02.parquet").exists()
 
 
 def test_every_kind_of_block_is_known() -> None:

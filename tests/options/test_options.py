@@ -36,6 +36,8 @@ from bulkio.options import (
     ResumeRequest,
     RunRecordRequest,
     RunsRequest,
+    ScanRequest,
+    WriteRequest,
     fields_of,
 )
 from bulkio.plan import MODES
@@ -51,6 +53,8 @@ FACES = {
     "export": ExportRequest,
     "plan_export": ExportRequest,
     "read": ReadRequest,
+    "scan": ScanRequest,
+    "write": WriteRequest,
     "execute": ExecuteRequest,
     "fetch_row": QueryRequest,
     "check": QueryRequest,
@@ -127,6 +131,8 @@ def test_help_is_bulkio_s(name: str) -> None:
         ("export", bulkio.ExportReport),
         ("plan_export", bulkio.ExportPlan),
         ("read", pa.RecordBatchReader),
+        ("scan", pa.RecordBatchReader),
+        ("write", bulkio.WriteReport),
     ],
 )
 def test_help_shows_what_is_returned(name: str, returned: type) -> None:

@@ -151,11 +151,12 @@ def _encode(plan: LoadPlan, source: str, stream: Path) -> tuple[int, list[int]]:
     """Write what a load would send, made by its own `Sender`; return its rows, and where they begin and blocks end."""
     from bulkio.options import LoadRequest
     from bulkio.pgcopy.encoder import HEADER, TRAILER
-    from bulkio.transfer.send import Sender, Tally, open_to_load
+    from bulkio.transfer.opening import open_in_thread
+    from bulkio.transfer.send import Sender, Tally
 
     head, tail = (len(HEADER), len(TRAILER)) if plan.method == "binary" else (0, 0)
     sent_rows, ends = 0, [head]
-    with closing(open_to_load(LoadRequest(source, "t"))) as opened, stream.open("wb") as out:
+    with closing(open_in_thread(LoadRequest(source, "t"))) as opened, stream.open("wb") as out:
         for block, rows in Sender(plan, opened, Tally(plan)).blocks(opened.batches()):
             sent_rows += rows
             out.write(cast("Buffer", block))
@@ -167,9 +168,9 @@ def _encode(plan: LoadPlan, source: str, stream: Path) -> tuple[int, list[int]]:
 def _split(job: Job) -> dict[str, object]:
     """Cut a CSV into a file for each psql, each with the header."""
     from bulkio.options import LoadRequest
-    from bulkio.transfer.send import open_to_load
+    from bulkio.transfer.opening import open_in_thread
 
-    with closing(open_to_load(LoadRequest(job.source, "t"))) as opened:
+    with closing(open_in_thread(LoadRequest(job.source, "t"))) as opened:
         ranges = [found for chunk in opened.chunks(job.workers) for _, found in chunk.ranges]
     parts = [Path(job.folder) / f"part-{job.workers}-{number}.csv" for number in range(len(ranges))]
     with open(job.source, "rb") as file:  # noqa: PTH123 - as the other files here
@@ -371,9 +372,9 @@ def _export_batches(job: Job) -> Iterator[pa.RecordBatch]:
 def _batches(source: str) -> Iterator[pa.RecordBatch]:
     """Read a file as a load does that has no options."""
     from bulkio.options import LoadRequest
-    from bulkio.transfer.send import open_to_load
+    from bulkio.transfer.opening import open_in_thread
 
-    with closing(open_to_load(LoadRequest(source, "t"))) as opened:
+    with closing(open_in_thread(LoadRequest(source, "t"))) as opened:
         yield from opened.batches()
 
 

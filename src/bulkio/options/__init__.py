@@ -24,6 +24,8 @@ from bulkio.options.requests import (
     ResumeRequest,
     RunRecordRequest,
     RunsRequest,
+    ScanRequest,
+    WriteRequest,
 )
 from bulkio.options.templates import PLACEHOLDERS
 
@@ -46,6 +48,8 @@ __all__ = [
     "ResumeRequest",
     "RunRecordRequest",
     "RunsRequest",
+    "ScanRequest",
+    "WriteRequest",
     "described",
     "fields_of",
     "options_of",

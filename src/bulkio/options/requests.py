@@ -63,6 +63,8 @@ __all__ = [
     "ResumeRequest",
     "RunRecordRequest",
     "RunsRequest",
+    "ScanRequest",
+    "WriteRequest",
 ]
 
 _Dsn = Annotated[
@@ -138,20 +140,24 @@ class _Connecting:
         _check(self)
 
 
+_Columns = Annotated[
+    Sequence[str] | None,
+    Option(
+        "Only these columns, in this order; or, each with a minus in front, all but these.",
+        metavar="NAME,...",
+        default="all",
+        check=check_columns,
+    ),
+]
+_BatchRows = Annotated[int, Option("Rows handled at once; bounds the memory.", least=1, is_recorded=False)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shared(_Connecting):
     """The options of whatever moves rows."""
 
-    columns: Annotated[
-        Sequence[str] | None,
-        Option(
-            "Only these columns, in this order; or, each with a minus in front, all but these.",
-            metavar="NAME,...",
-            default="all",
-            check=check_columns,
-        ),
-    ] = None
-    batch_rows: Annotated[int, Option("Rows handled at once; bounds the memory.", least=1, is_recorded=False)] = 16384
+    columns: _Columns = None
+    batch_rows: _BatchRows = 16384
     dimensions: Annotated[
         Mapping[str, int] | None,
         Option("Dimensions of an array column that has more than one: lists of lists.", metavar="COLUMN=N"),
@@ -560,6 +566,48 @@ class ConnectionRequest:
 
     def __post_init__(self) -> None:
         _check(self)
+
+
+_Source = Annotated[
+    object,
+    Option("What `load` takes: files, an Arrow object, dicts, batches, an async iterable of batches.", is_flag=False),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scanning:
+    """The options of whatever reads a source without a database."""
+
+    columns: _Columns = None
+    batch_rows: _BatchRows = 16384
+    allow_lossy: Annotated[bool, Option("Allow timestamps of files to lose their nanoseconds (Parquet's INT96).")] = (
+        False
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRequest(_Scanning):
+    """A read of a source that is not a database."""
+
+    source: _Source = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRequest(_Scanning):
+    """A file to be written from a source."""
+
+    source: _Source = field(repr=False, compare=False)
+    dest: Annotated[
+        str | os.PathLike[str] | File,
+        Option("A path; its ending tells the format (.parquet; .arrow, .feather; .arrows).", is_flag=False),
+    ]
+    _: KW_ONLY
+    progress: Annotated[
+        Callable[[Progress], None] | None, Option("Called after each batch that was written.", is_flag=False)
+    ] = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

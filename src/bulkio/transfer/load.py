@@ -8,16 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import anyio
-import anyio.to_thread
-
 from bulkio import sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import (
     find_burdens,
     find_table,
 )
-from bulkio.files import is_async, open_async_source
 from bulkio.flow import shelter
 from bulkio.plan import (
     ONE,
@@ -32,16 +28,14 @@ from bulkio.transfer.at_once import load_at_once
 from bulkio.transfer.attempt import Attempt
 from bulkio.transfer.claim import Unfinished, foretell, make_claim
 from bulkio.transfer.monitor import Monitor, watching
+from bulkio.transfer.opening import opened_source
 from bulkio.transfer.retry import Retries
-from bulkio.transfer.send import open_to_load
 from bulkio.transfer.session import open_session, transaction
 from bulkio.transfer.shared import foresee, load_shared
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
-
     from bulkio.options import LoadRequest
-    from bulkio.protocols import Session, Source
+    from bulkio.protocols import Session
     from bulkio.transfer.report import LoadReport
 
 __all__ = ["load", "load_plan"]
@@ -61,7 +55,7 @@ async def load(request: LoadRequest) -> LoadReport:
 
 async def _try(request: LoadRequest, retries: Retries, run: str, monitor: Monitor) -> LoadReport:
     """Try once; `run` tells all tries of one call from other runs."""
-    async with _open(request) as source:
+    async with opened_source(request) as source:
         retries.reads_once = source.reads_once
         attempt = Attempt(request, source, run, monitor)
         async with open_session(request.dsn, request) as session:
@@ -87,7 +81,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     refuse_stray_options(request)
     plan_around(request)
     async with (
-        _open(request) as opened,
+        opened_source(request) as opened,
         open_session(request.dsn, request) as session,
         transaction(
             session,
@@ -111,37 +105,3 @@ async def _with_slow_notes(session: Session, plan: LoadPlan) -> LoadPlan:
     if table is None:
         return plan
     return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.freezes, defers=defers))
-
-
-def _open(request: LoadRequest) -> AbstractAsyncContextManager[Source]:
-    """Open the source; close it at the end of the block."""
-    if is_async(request.source):
-        columns = None if request.columns is None else tuple(request.columns)
-        return open_async_source(request.source, batch_rows=request.batch_rows, columns=columns)
-    return _OpenedInThread(request)
-
-
-class _OpenedInThread:
-    """A source that is opened in a worker thread."""
-
-    def __init__(self, request: LoadRequest) -> None:
-        self._open = partial(open_to_load, request)
-        self._source: Source | None = None
-
-    async def __aenter__(self) -> Source:
-        try:
-            return await shelter.finish(anyio.to_thread.run_sync(self._open_source))
-        except BaseException:
-            self._close()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._close()
-
-    def _open_source(self) -> Source:
-        self._source = self._open()
-        return self._source
-
-    def _close(self) -> None:
-        if self._source is not None:
-            self._source.close()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from bulkio.choices import Commit, DriverName, ExportMethod, LoadMethod, Mode
 
-__all__ = ["ExecuteReport", "ExportReport", "LoadReport"]
+__all__ = ["ExecuteReport", "ExportReport", "LoadReport", "WriteReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +110,20 @@ class ExecuteReport:
     once: str | None = None
     #: True if they were done before, by another run: nothing was done now
     already: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReport:
+    """What was written into a file."""
+
+    rows: int
+    #: bytes of the file
+    bytes: int
+    seconds: float
+    #: path of the file
+    path: str
+
+    @property
+    def rows_per_s(self) -> float:
+        """Rows per second, finishing the file included."""
+        return self.rows / self.seconds if self.seconds else 0.0

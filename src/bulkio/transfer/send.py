@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from bulkio import flow, sql
 from bulkio.errors import DriverError, EncodeError, FileError
-from bulkio.files import open_source
 from bulkio.flow import shelter
 from bulkio.forms.copy_csv import Lines, csv_block
 from bulkio.forms.prepare import prepare_batch, prepared_fields
@@ -27,12 +26,11 @@ from bulkio.protocols import Progress
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
 
-    from bulkio.options import LoadRequest
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
     from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source, Spelling
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "encode_batches", "open_to_load"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "encode_batches"]
 
 #: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
@@ -40,13 +38,6 @@ QUEUE_BYTES = 4 << 20
 _ROW_BITS = 40
 #: bytes of COPY data sent at once
 BLOCK_BYTES = 256 << 10
-
-
-def open_to_load(request: LoadRequest) -> Source:
-    """Open a source as a load reads it; its metadata only. The caller closes it."""
-    return open_source(
-        request.source, batch_rows=request.batch_rows, columns=request.columns, allow_lossy=request.allow_lossy
-    )
 
 
 def encode_batches(

@@ -61,7 +61,7 @@ class FileWriter:
         """Tell how far it has come."""
         if self._progress is not None:
             total = self.estimated_rows
-            self._progress(Progress(self.rows, self._bytes, total, total_estimated=total is not None))
+            self._progress(Progress(self.rows, self.bytes, total, total_estimated=total is not None))
 
     async def publish(self) -> None:
         """Return the file its name, whatever comes between, and tell the watch."""
@@ -76,7 +76,7 @@ class FileWriter:
         """Return the report of an export that is done."""
         return ExportReport(
             rows=rows,
-            bytes=self._bytes,
+            bytes=self.bytes,
             seconds=time.perf_counter() - self._started,
             driver=plan.driver,
             method=plan.method,
@@ -85,7 +85,8 @@ class FileWriter:
         )
 
     @property
-    def _bytes(self) -> int:
+    def bytes(self) -> int:
+        """The bytes written so far."""
         return 0 if self._output is None else self._output.bytes_written
 
     async def _publish(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import pytest
 
 import bulkio
 from bulkio.options import LoadRequest
+from bulkio.sql.ledger import lock_load
 from bulkio.transfer import monitor, replacing
 from bulkio.transfer.monitor import watching
 from bulkio.transfer.session import open_session, transaction
@@ -497,3 +499,17 @@ def test_a_cancelled_load_leaves_no_session_of_its_monitor(table: str, driver: s
     with holding(table, "LOCK TABLE t"):
         asyncio.run(work())
     assert fetch(table, "SELECT id FROM t") == []
+
+
+def test_forgetting_tells_for_whom_it_waits(table: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that is at work on the load has its lock."""
+    bulkio.load(ROWS, "t", table, load_id="x", source_version="1", mode="upsert", key=["id"])
+    with (
+        ThreadPoolExecutor(1) as pool,
+        holding(table, lock_load("bulkio_ledger", "x", waits=True)) as pid,
+    ):
+        forgetting = pool.submit(bulkio.forget_load, "x", table)
+        eventually(lambda: caplog.messages or forgetting.done())
+        told = caplog.messages[0]
+    assert re.match(rf"forgetting load 'x' has waited \d s for an advisory lock, held by process {pid} \(role", told)
+    assert forgetting.result().load_id == "x"

@@ -6,7 +6,7 @@ It is right on whatever server answers: the row is there where what it records i
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from bulkio import sql
 from bulkio.errors import ConnectError, DriverError
@@ -14,8 +14,8 @@ from bulkio.transfer.session import (
     IN_PROGRESS,
     STANDBY,
     UNREACHABLE,
-    ConnectOptions,
     Judge,
+    ServerOptions,
     open_session,
     transaction,
 )
@@ -31,19 +31,12 @@ __all__ = ["ledger_judge"]
 _LOCKED = "55P03"
 
 
-class _Place(ConnectOptions, Protocol):
-    """What of a request tells where the ledger is."""
-
-    @property
-    def dsn(self) -> str | None: ...
-
-
-def ledger_judge(request: _Place, subject: str, advice: str, ask: Callable[[Session], Awaitable[bool]]) -> Judge:
+def ledger_judge(request: ServerOptions, subject: str, advice: str, ask: Callable[[Session], Awaitable[bool]]) -> Judge:
     """Return a judge that asks a session of its own, once the transaction has surely ended: `ask` waits for that."""
     return Judge(partial(_answer, request, ask), subject, advice, retryable=True)
 
 
-async def _answer(request: _Place, ask: Callable[[Session], Awaitable[bool]]) -> str:
+async def _answer(request: ServerOptions, ask: Callable[[Session], Awaitable[bool]]) -> str:
     try:
         async with (
             open_session(request.dsn, request) as session,

@@ -1,4 +1,4 @@
-"""The monitor of a load: it tells for whom the load waits, and ends a wait that nobody else would ever end.
+"""The monitor of a load, or of other work: it tells for whom that waits, and ends a wait that nobody else would end.
 
 It costs nothing while rows travel. Once a worker has done nothing for `PATIENCE_S`, the monitor opens a session of its
 own and asks who waits for a lock; that session is closed as soon as all go on. All of it is best effort: where that
@@ -31,8 +31,8 @@ from bulkio.transfer.waits import Wait
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from bulkio.options import LoadRequest
     from bulkio.protocols import Session
+    from bulkio.transfer.session import ServerOptions
 
 __all__ = ["Monitor", "Watched", "watching"]
 
@@ -79,7 +79,7 @@ class _Lock:
 
 
 @asynccontextmanager
-async def watching(request: LoadRequest) -> AsyncIterator[Monitor]:
+async def watching(request: ServerOptions) -> AsyncIterator[Monitor]:
     """Monitor a load while the block runs.
 
     Raises:
@@ -110,7 +110,7 @@ async def _end(task: asyncio.Task[None]) -> None:
 class Monitor:
     """The workers of one load, and the locks that they wait for."""
 
-    def __init__(self, request: LoadRequest) -> None:
+    def __init__(self, request: ServerOptions) -> None:
         #: text that the names of the load's own prepared transactions begin with
         self.own_gids: str | None = None
         #: error that the load is to end with

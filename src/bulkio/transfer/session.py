@@ -34,6 +34,7 @@ __all__ = [
     "UNREACHABLE",
     "ConnectOptions",
     "Judge",
+    "ServerOptions",
     "commit",
     "commit_part",
     "open_session",
@@ -71,6 +72,14 @@ class ConnectOptions(Protocol):
     @property
     def password(self) -> str | Callable[[], str] | None:
         """Password that replaces the DSN's."""
+
+
+class ServerOptions(ConnectOptions, Protocol):
+    """Options that say, too, where the server is."""
+
+    @property
+    def dsn(self) -> str | None:
+        """Connection string; None is what the environment names."""
 
 
 def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None) -> ConnInfo:

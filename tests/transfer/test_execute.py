@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import pytest
 
 import bulkio
 import bulkio.aio
-from bulkio.transfer import retry, session
+from bulkio.transfer import monitor, retry, session
 from lossy import LossyProxy
 from servers import connect, fetch
 
@@ -200,6 +201,24 @@ def test_an_unknown_outcome_is_known_with_an_id(dsn: str, folder: Path, monkeypa
         assert ("run it again with the same id" in str(caught.value)) == (once is not None)
     assert bulkio.execute("insert into t values (1)", dsn, once="x").already
     assert count(dsn) == 2
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_wait_is_told(
+    dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For whom it waits, as a load does."""
+    monkeypatch.setattr(monitor, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(monitor, "POLL_S", 0.05)
+    with connect(dsn) as conn, ThreadPoolExecutor(1) as pool:
+        conn.execute("CREATE TABLE t (a int)")
+        conn.execute("BEGIN; LOCK TABLE t")
+        running = pool.submit(bulkio.execute, "delete from t", dsn, once="x", driver=driver)
+        while not caplog.messages and not running.done():
+            time.sleep(0.02)
+        conn.execute("COMMIT")
+        assert running.result().rows == 0
+    assert caplog.messages[0].startswith("SQL 'x' has waited 0 s for a lock on table public.t, held by process ")
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -23,6 +23,7 @@ from bulkio.sql import ledger as statements
 from bulkio.transfer import ledger
 from bulkio.transfer.around import run_statements
 from bulkio.transfer.ledger_judge import ledger_judge
+from bulkio.transfer.monitor import watching
 from bulkio.transfer.report import ExecuteReport
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.session import Judge, commit, open_session, server_judge, transaction
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from bulkio.options import ExecuteRequest
     from bulkio.plan import Statement
     from bulkio.protocols import Session
+    from bulkio.transfer.monitor import Monitor
     from bulkio.transfer.session import Transaction
 
 __all__ = ["execute"]
@@ -50,10 +52,11 @@ async def execute(request: ExecuteRequest) -> ExecuteReport:
     Raises any `BulkioError`; then nothing was changed, except where it is `OutcomeUnknown`.
     """
     planned = plan_statements(request.sql, request.params)
-    return await Retries(request).run(partial(_try, request, planned, str(uuid4())))
+    async with watching(request) as monitor:
+        return await Retries(request).run(partial(_try, request, planned, str(uuid4()), monitor))
 
 
-async def _try(request: ExecuteRequest, planned: Sequence[Statement], run: str) -> ExecuteReport:
+async def _try(request: ExecuteRequest, planned: Sequence[Statement], run: str, monitor: Monitor) -> ExecuteReport:
     """Try once; `run` tells all tries of one call from other runs."""
     started = time.perf_counter()
     once = None if request.once is None else _Once(request, request.once, _digest_of(planned), run)
@@ -61,11 +64,12 @@ async def _try(request: ExecuteRequest, planned: Sequence[Statement], run: str) 
         if once is not None:
             await once.prepare(session)
         async with transaction(session, read_only=False, lock_timeout=request.lock_timeout) as begun:
-            if once is not None and (done := await once.take(session)) is not None:
-                await session.execute(sql.ROLLBACK)
-                report = replace(done, driver=session.driver)
-            else:
-                report = await _run(session, request, planned, begun, once)
+            with monitor.watch(begun.pid, "the SQL" if once is None else once.name):
+                report = None if once is None else await once.take(session)
+                if report is None:
+                    report = await _run(session, request, planned, begun, once)
+                else:
+                    await session.execute(sql.ROLLBACK)
         await shelter.conclude(session.close())  # a cancellation comes too late
     return replace(report, seconds=time.perf_counter() - started)
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bulkio import aio
 from bulkio.choices import milliseconds
 from bulkio.errors import ConfigError
 from bulkio.pipeline.run.kinds import Outcome, export, export_options
-from bulkio.quote import quote_ident, quote_literal
+from bulkio.quote import name_list, quote_ident, quote_literal
 from bulkio.show import did_you_mean, show_name
 from bulkio.sql import begins_query
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from bulkio.pipeline.run.context import Task
     from bulkio.transfer.journal import Mark, Run
@@ -78,8 +78,9 @@ async def _export(task: Task, run: Run, window: _Window) -> Outcome:
     to = window.to or named.keys()["to"]
     await run.propose(task.step.id, end, to)
     options = export_options(named, to)
-    query = _query(options["table_or_query"], _column(task), window)
-    outcome = await export(named, {**options, "table_or_query": query})
+    columns = await _columns(options)
+    query = _query(columns, options["table_or_query"], _column(task), window)
+    outcome = await export(named, {**options, "table_or_query": query, "columns": None})
     await run.end_step(task.step.id, rows=outcome.rows, bytes=outcome.bytes, mark=end)
     return outcome
 
@@ -93,13 +94,21 @@ def _named(task: Task, window: _Window) -> Task:
     return replace(task, own={**task.own, **names})
 
 
-def _query(table_or_query: str, column: str, window: _Window) -> str:
+async def _columns(options: Mapping[str, Any]) -> str:
+    """Return the columns of the file, as SQL: all, or those of a table that are chosen."""
+    if options.get("columns") is None:
+        return "*"
+    plan = await aio.plan_export(**options)
+    return name_list([field.name for field in plan.fields])
+
+
+def _query(columns: str, table_or_query: str, column: str, window: _Window) -> str:
     """Return the query for a window's rows."""
     source = f"({table_or_query.rstrip().rstrip(';')}\n)" if begins_query(table_or_query) else table_or_query
     name = quote_ident(column)
     end = f"{name} < {quote_literal(window.end.isoformat())}"
     start = f"{name} >= {quote_literal(window.start.isoformat())} AND " if window.start else ""
-    return f"SELECT * FROM {source} AS exported WHERE {start}{end}"  # noqa: S608 - quoted
+    return f"SELECT {columns} FROM {source} AS exported WHERE {start}{end}"  # noqa: S608 - quoted
 
 
 async def _cut(task: Task) -> datetime:

@@ -127,6 +127,8 @@ def _of_step(step: Step) -> Iterator[str]:
         if step.incremental and not any(name in WINDOW for name in names_in_text(step.to)):
             example = f"out/{step.id}-{{window}}.parquet"
             yield f'key "to": the file of an incremental export has its window in its name, such as {example}'
+        if step.incremental and step.for_each is not None:
+            yield "an incremental export has one mark, and so does not go with for_each"
         if "lag" in step.model_fields_set and not step.incremental:
             yield 'key "lag" goes with incremental'
     if isinstance(step, TransformStep):

@@ -27,6 +27,7 @@ from bulkio.options import (
     GcRequest,
     LedgerRequest,
     LoadRequest,
+    PoolRequest,
     QueryRequest,
     ReadRequest,
     RecordRequest,
@@ -52,6 +53,7 @@ from bulkio.transfer.journal import list_runs as _list_runs
 from bulkio.transfer.journal import show_run as _show_run
 from bulkio.transfer.load import load as _load
 from bulkio.transfer.load import load_plan
+from bulkio.transfer.pooled import pooled as _pooled
 from bulkio.transfer.records import LoadRecord
 from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport, WriteReport
 from bulkio.transfer.resume import resume_load as _resume_load
@@ -87,6 +89,7 @@ __all__ = [
     "named_file",
     "plan_export",
     "plan_load",
+    "pooled",
     "read",
     "resume_load",
     "scan",
@@ -230,6 +233,24 @@ async def write(request: WriteRequest) -> WriteReport:
         ConfigError, FileError, SchemaError: no file is left behind, and an existing one is unchanged.
     """
     return await _write(request)
+
+
+@taking(PoolRequest)
+def pooled(request: PoolRequest) -> AbstractAsyncContextManager[None]:
+    """Let the calls in a block use sessions again, if they name the same DSN, driver and password.
+
+    What one call leaves in a session (settings, temporary tables, locks) is gone before the next has it; a session
+    that was cancelled is closed. No call waits for another's session. The tasks that the block starts have part in it,
+    and at its end all sessions are closed.
+
+    >>> async with bulkio.aio.pooled("@warehouse", max_sessions=8):  # doctest: +SKIP
+    ...     for path in paths:
+    ...         await bulkio.aio.load(path, "orders", "@warehouse")
+
+    Raises:
+        ConfigError: nothing names a database, or not rightly; no connection is made before the first call.
+    """
+    return _pooled(request)
 
 
 @taking(LedgerRequest)

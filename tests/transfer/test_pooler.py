@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 import bulkio
+import bulkio.aio
 from bulkio.server.account import own_account, service_account
 from bulkio.server.postmaster import alive
 from bulkio.transfer import monitor
@@ -110,6 +112,22 @@ def test_a_load_with_an_id_needs_one_connection(dsn: str, pooled: str, driver: s
         assert report.already == already
     assert fetch(dsn, "SELECT count(*) FROM public.t") == [(4,)]
     assert fetch(dsn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_sessions_that_are_used_again(dsn: str, pooled: str, driver: str) -> None:
+    """A pool on top of the pooler: its one connection serves each session's transactions, and nothing is left in it."""
+
+    async def work() -> None:
+        async with bulkio.aio.pooled(pooled, driver=driver, max_sessions=2), asyncio.TaskGroup() as group:  # type: ignore[arg-type]
+            for _ in range(4):
+                load = bulkio.aio.load(ROWS, "t", pooled, driver=driver, after="SET work_mem = '77kB'")
+                group.create_task(load)
+
+    bulkio.load(ROWS, "t", pooled, driver=driver)
+    asyncio.run(work())
+    assert fetch(dsn, "SELECT count(*) FROM public.t") == [(10,)]
+    assert fetch(pooled, "SELECT current_setting('work_mem')") != [("77kB",)]
 
 
 @pytest.mark.parametrize("driver", DRIVERS)

@@ -71,6 +71,11 @@ class AsyncpgSession:
         return session
 
     @property
+    def connection(self) -> Connection:
+        """The connection, for a pool that keeps it."""
+        return self._conn
+
+    @property
     def closed(self) -> bool:
         """Tell whether the connection is gone."""
         return bool(self._conn.is_closed())

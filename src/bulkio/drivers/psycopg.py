@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, Row
 
-__all__ = ["PsycopgSession"]
+__all__ = ["PsycopgSession", "connect_blocking"]
 
 T = TypeVar("T")
 
@@ -64,15 +64,10 @@ class PsycopgSession:
         attempt = _Attempt(info)
         try:
             # libpq cannot be interrupted while it connects: a cancelled attempt closes what it gets.
-            conn = await to_thread.run_sync(attempt.connect, abandon_on_cancel=True)
+            return cls(await to_thread.run_sync(attempt.connect, abandon_on_cancel=True))
         except asyncio.CancelledError:
             attempt.abandon()
             raise
-        except Exception as exc:
-            if not is_foreign(exc):
-                raise
-            raise map_connect_error(exc, info.display) from exc
-        return cls(conn)
 
     @property
     def closed(self) -> bool:
@@ -215,6 +210,21 @@ class PsycopgSession:
 # --- What runs in the thread ----------------------------------------------------------------------------------
 
 
+def connect_blocking(info: ConnInfo) -> psycopg.Connection:
+    """Connect, in the calling thread. Raises `ConnectError` or `ConfigError`."""
+    try:
+        peer.check(info)
+        # Until a transaction pins it, client_encoding would be the database's own.
+        arguments = {**info.psycopg_kwargs(), "client_encoding": "UTF8"}
+        conn = psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)  # type: ignore[arg-type]
+    except Exception as exc:
+        if not is_foreign(exc):
+            raise
+        raise map_connect_error(exc, info.display) from exc
+    register_row_types(conn)
+    return conn
+
+
 class _Attempt:
     """One attempt to connect, which may be abandoned while its thread still waits for the server."""
 
@@ -224,12 +234,7 @@ class _Attempt:
         self._abandoned = False
 
     def connect(self) -> psycopg.Connection:
-        peer.check(self._info)
-        # Until a transaction pins it, client_encoding would be the database's own.
-        arguments = {**self._info.psycopg_kwargs(), "client_encoding": "UTF8"}
-        conn = psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)  # type: ignore[arg-type]
-        register_row_types(conn)
-        self._conn = conn
+        self._conn = conn = connect_blocking(self._info)
         if self._abandoned:
             conn.close()
         return conn

@@ -57,6 +57,7 @@ __all__ = [
     "GcRequest",
     "LedgerRequest",
     "LoadRequest",
+    "PoolRequest",
     "QueryRequest",
     "ReadRequest",
     "RecordRequest",
@@ -608,6 +609,15 @@ class WriteRequest(_Scanning):
     progress: Annotated[
         Callable[[Progress], None] | None, Option("Called after each batch that was written.", is_flag=False)
     ] = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRequest(ConnectionRequest):
+    """A pool of sessions."""
+
+    max_sessions: Annotated[
+        int, Option("Sessions that are kept, at most; more are opened where all are in use.", least=1)
+    ] = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,10 @@ __all__ = [
     "BACKEND",
     "COMMIT",
     "CURRENT_USER",
+    "DISCARD_ALL",
     "IS_IN_RECOVERY",
     "LIFT_TIMEOUTS",
+    "NOTHING",
     "NOW_US",
     "OWN_PATH",
     "PID",
@@ -265,6 +267,14 @@ LOCK_TIMEOUT_MS = "SELECT setting FROM pg_catalog.pg_settings WHERE name OPERATO
 
 #: Ask for the role whose privileges count.
 CURRENT_USER = "SELECT current_user::pg_catalog.text"
+
+
+#: Ask for nothing but an answer.
+NOTHING = "SELECT"
+
+
+#: Undo whatever a session has kept beyond its transactions; refused inside of one.
+DISCARD_ALL = "DISCARD ALL"
 
 
 #: Ask what a connection leads to: the server's version, the database, the role, and whether it is a standby.

@@ -7,7 +7,9 @@ import os
 import re
 import sys
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -23,9 +25,10 @@ from bulkio.flow import shelter
 from bulkio.quote import quote_ident
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from bulkio.choices import DriverChoice
+    from bulkio.drivers.pool import SessionPool
     from bulkio.protocols import Session
 
 __all__ = [
@@ -37,7 +40,9 @@ __all__ = [
     "ServerOptions",
     "commit",
     "commit_part",
+    "open_pools",
     "open_session",
+    "pool_key",
     "resolve_dsn",
     "server_judge",
     "transaction",
@@ -96,9 +101,20 @@ def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None
     return parse_conninfo(chosen, password=own_password if password is None else password)
 
 
+_PoolKey = tuple[object, ...]
+
+#: pools that calls may borrow sessions from, by what `pool_key` says; tasks have those of the block that starts them
+open_pools: ContextVar[Mapping[_PoolKey, SessionPool]] = ContextVar("open_pools", default=MappingProxyType({}))
+
+
+def pool_key(dsn: str | None, options: ConnectOptions) -> _PoolKey:
+    """Return what calls have in common that can use the same sessions."""
+    return dsn, options.driver, options.password
+
+
 @asynccontextmanager
 async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterator[Session]:
-    """Connect; close at the end, whatever happens."""
+    """Connect, or borrow a session of a pool; close it, or give it back, at the end, whatever happens."""
     session = await _connect(dsn, options)
     try:
         yield session
@@ -110,6 +126,9 @@ async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterato
 
 
 async def _connect(dsn: str | None, options: ConnectOptions) -> Session:
+    pool = open_pools.get().get(pool_key(dsn, options))
+    if pool is not None and (lent := await pool.borrow()) is not None:
+        return lent
     info = await anyio.to_thread.run_sync(resolve_dsn, dsn, options.password)
     return await drivers.connect(info, choose_driver(info, options.driver))
 

@@ -232,7 +232,7 @@ class LentSession:
             await self._session.cancel()
 
     async def close(self) -> None:
-        """Give the session back."""
+        """Return the session to its pool; never raises an error."""
         if not self._is_back:
             self._is_back = True
             await shelter.finish(self._back())

@@ -37,7 +37,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points pipeline-kills cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -111,6 +111,11 @@ faults: $(READY) ## Break loads in every way, in every mode, on every driver and
 kill-points: $(READY) ## Kill loads of each mode at 100 random moments, with two workers at 25; run them again until they are done
 	KILLS=100 $(PY) -m pytest -q -s tests/faults/test_kill_points.py tests/faults/test_worker_kills.py \
 	    tests/faults/test_once_kills.py $(ARGS)
+
+# KILL_SEED=… repeats a run, whose seed it has printed.
+pipeline-kills: $(READY) ## Kill runs of a pipeline at 50 random moments; run them again until they are done
+	@seed=$${KILL_SEED:-$$(date +%s)}; echo "KILL_SEED=$$seed"; KILLS=50 KILL_SEED=$$seed \
+	    $(PY) -m pytest -q -s tests/faults/test_pipeline_kills.py $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table

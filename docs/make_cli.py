@@ -12,6 +12,7 @@ import click
 
 from bulkio.cli.app import COMMANDS, app
 from bulkio.cli.exits import MEANINGS
+from bulkio.cli.groups import GroupedCommand, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,15 @@ HEAD = """\
 
 {help}
 
-Results go to stdout, messages and the progress bar to stderr. With `--json` there is exactly one JSON object on stdout.
+Results go to stdout, messages and progress to stderr. With `--json` there is exactly one JSON object on stdout.
 Where a command fails it is `{{"error": {{…}}}}` with the keys `type`, `message`, `exit_code`, `retryable`, `columns`,
 `column`, `row`, `offset`, `sqlstate`, `path`, `line` and `load_id`, null where something is not known; the message is
 on stderr as well.
+
+With `--progress json` a line on stderr each second is a JSON object, among messages that are text. Its keys are `event`
+(`progress`; the last one is `done` or `failed`), `what` (such as `load orders`), `at` (UTC), `rows`, `bytes`,
+`total_rows` (null where nobody knows; an estimate if `total_estimated`), `rows_per_s` (since the line before; in the
+last one, of the whole), `seconds` and `committing` (true while COMMIT is awaited).
 
 Ctrl-C (SIGINT), SIGTERM and SIGHUP cancel the work on the server and roll it back. A second one, at least
 a second later, does not wait for the server any longer. NO_COLOR is respected.
@@ -52,9 +58,11 @@ def _sections(path: str, command: click.Command, level: int) -> Iterator[str]:
     if children is None:
         arguments = " ".join(p.metavar or p.name.upper() for p in command.params if isinstance(p, click.Argument))
         yield f"    {path} [OPTIONS] {arguments}".rstrip() + "\n"
-        options = [_option(option) for option in command.params if isinstance(option, click.Option)]
-        if options:
-            yield "\n".join(options) + "\n"
+        if isinstance(command, GroupedCommand):
+            for group, options in grouped(command.params):
+                yield f"**{group}**\n\n" + "\n".join(map(_option, options)) + "\n"
+        elif options := [option for option in command.params if isinstance(option, click.Option)]:
+            yield "\n".join(map(_option, options)) + "\n"
     else:
         for name, child in children.items():
             yield from _sections(f"{path} {name}", child, level + 1)

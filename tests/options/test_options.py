@@ -19,8 +19,10 @@ import pytest
 import bulkio
 import bulkio.aio
 from bulkio.cli.export import export as export_command
+from bulkio.cli.groups import grouped
 from bulkio.cli.load import load as load_command
 from bulkio.options import (
+    GROUPS,
     ConnectionRequest,
     DdlRequest,
     ExecuteRequest,
@@ -104,6 +106,20 @@ def test_the_command_line_has_the_same_options(command: click.Command, request_t
             assert flag.help.startswith(each.option.help)
             assert not each.words or tuple(flag.type.choices) == each.words
             assert flag.multiple or flag.is_flag or flag.default in (each.default, None)
+
+
+@pytest.mark.parametrize(("command", "request_type"), COMMANDS)
+def test_help_has_sections(command: click.Command, request_type: type) -> None:
+    """Each option stands in one of them, as its definition says; they come in their order, and none is empty."""
+    sections = grouped(command.params)
+    by_name = {option.name: group for group, options in sections for option in options}
+    assert set(by_name) == {param.name for param in command.params if isinstance(param, click.Option)}
+    for each in fields_of(request_type):
+        assert not each.option.is_flag or by_name[each.name] == each.option.group
+    assert [group for group, _ in sections] == [group for group in GROUPS if group in by_name.values()]
+    with click.Context(command, info_name=command.name) as ctx:
+        titles = re.findall(r"^(\w[\w ]*):$", command.get_help(ctx), re.MULTILINE)
+    assert titles == [group for group, _ in sections]
 
 
 @pytest.mark.parametrize("name", ["load", "plan_load", "export", "plan_export"])

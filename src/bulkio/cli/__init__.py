@@ -4,6 +4,7 @@
     main.py         main(): turns whatever a command raises into a message and an exit code
     exits.py        the exit codes
     interrupts.py   signals, and what they leave behind
+    groups.py       help in sections
     options.py      the options that commands share
     output.py       what goes to stdout and stderr
     progress.py     progress on stderr: bars, or lines of JSON

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bulkio.cli.formats import FILES, format_options
+from bulkio.cli.groups import GroupedCommand, GroupedOption
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.progress import progress_of
@@ -17,12 +18,20 @@ from bulkio.show import printable
 __all__ = ["export"]
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("names", metavar="[TABLE] DEST", nargs=-1, required=True, type=FILES)
-@click.option("--query", metavar="SQL", help="Export the rows of this SELECT instead of a table.")
+@click.option(
+    "--query",
+    cls=GroupedOption,
+    group="Source",
+    metavar="SQL",
+    help="Export the rows of this SELECT instead of a table.",
+)
 @click.option(
     "--param",
     "params",
+    cls=GroupedOption,
+    group="Source",
     multiple=True,
     metavar="VALUE",
     help=r"A value for the query's $1, then $2, ...; \N is NULL (and \\N the text \N).",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
+from bulkio.cli.groups import GroupedOption
 from bulkio.cli.options import parse_columns
 from bulkio.options import fields_of
 from bulkio.options.csv import EXPORT_ONLY, LOAD_ONLY, CsvFields
@@ -25,9 +26,11 @@ FORMATS = ("parquet", "arrow", "arrows", "csv")
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
+_option = functools.partial(click.option, cls=GroupedOption, group="Format and CSV")
+
 _FIELDS = {each.name: each for each in fields_of(CsvFields)}
 #: flag of an option that is on where it is not given
-_NO_HEADER = click.option("--no-header", "header", flag_value=False, default=None, help="CSV: there is no header line.")
+_NO_HEADER = _option("--no-header", "header", flag_value=False, default=None, help="CSV: there is no header line.")
 
 
 def _flag(field: OptionField) -> Callable[[Command], Command]:
@@ -36,17 +39,15 @@ def _flag(field: OptionField) -> Callable[[Command], Command]:
     if field.name == "header":
         return _NO_HEADER
     if field.shape is bool:
-        return click.option(name, field.name, is_flag=True, default=None, help=text)
+        return _option(name, field.name, is_flag=True, default=None, help=text)
     if field.shape is int:
-        return click.option(name, field.name, type=click.IntRange(field.option.least), metavar="N", help=text)
+        return _option(name, field.name, type=click.IntRange(field.option.least), metavar="N", help=text)
     metavar = field.option.metavar
     if field.shape is tuple:
-        several = functools.partial(
-            click.option, multiple=True, callback=lambda _ctx, _option, texts: parse_columns(texts)
-        )
+        several = functools.partial(_option, multiple=True, callback=lambda _ctx, _option, texts: parse_columns(texts))
         return several(name, field.name, metavar=metavar, help=text)
     default = field.option.default or field.default or "nothing"
-    return click.option(name, field.name, metavar=metavar, help=f"{text}  [default: {default}]")
+    return _option(name, field.name, metavar=metavar, help=f"{text}  [default: {default}]")
 
 
 def _read_names(_ctx: click.Context, _option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...] | None:
@@ -70,6 +71,6 @@ def format_options(*, load: bool) -> Callable[[Command], Command]:
             wrapped = _flag(_FIELDS[name])(wrapped)
         what = "stdin" if load else "stdout"
         help_text = f"The format, if the name does not tell it, as for - ({what}). CSV is never guessed."
-        return cast("Command", click.option("--format", "fmt", type=click.Choice(FORMATS), help=help_text)(wrapped))
+        return cast("Command", _option("--format", "fmt", type=click.Choice(FORMATS), help=help_text)(wrapped))
 
     return add

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bulkio.cli.formats import FILES, format_options
+from bulkio.cli.groups import GroupedCommand, GroupedOption
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, parse_param, request_options, use_dsn
 from bulkio.cli.output import say
@@ -20,11 +21,13 @@ from bulkio.show import printable, show_typed
 __all__ = ["load"]
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("names", metavar="SOURCE... TABLE", nargs=-1, required=True, type=FILES)
 @click.option(
     "--param",
     "params",
+    cls=GroupedOption,
+    group="Table and mode",
     multiple=True,
     metavar="VALUE",
     help=r"A value for $1, then $2, ... of --where; \N is NULL (and \\N the text \N).",

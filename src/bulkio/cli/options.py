@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import click
 
+from bulkio.cli.groups import GroupedOption
 from bulkio.cli.output import say
 from bulkio.errors import BulkioError, ConfigError
 from bulkio.options import fields_of
@@ -155,13 +156,14 @@ def field_options(request: type) -> Callable[[Command], Command]:
 def _flag(field: OptionField) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """Make the option of the command line from that of the request: its type tells how it is written."""
     metavar = "N" if field.shape is int else field.option.metavar
-    flag = functools.partial(click.option, show_flag(field.name), field.name, metavar=metavar)
+    add = functools.partial(click.option, cls=GroupedOption, group=field.option.group)
+    flag = functools.partial(add, show_flag(field.name), field.name, metavar=metavar)
     if field.name == "dsn":
         flag = functools.partial(flag, shell_complete=_complete_dsn)
     shown = "" if field.option.default is None else f"  [default: {field.option.default}]"
     text = field.option.help
     if field.shape is bool:
-        return click.option(show_flag(field.name), field.name, is_flag=True, help=text)
+        return add(show_flag(field.name), field.name, is_flag=True, help=text)
     if field.option.is_text and field.shape is Sequence:
         return flag(multiple=True, help=f"{text} May be repeated.")
     if field.shape in (Mapping, Sequence):

@@ -7,7 +7,7 @@ before it knows what it is to do.
 
 from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.faces import options_of
-from bulkio.options.option import Option, OptionField, fields_of
+from bulkio.options.option import GROUPS, Option, OptionField, fields_of
 from bulkio.options.params import Param, param_text
 from bulkio.options.requests import (
     ConnectionRequest,
@@ -31,6 +31,7 @@ from bulkio.options.requests import (
 from bulkio.options.templates import PLACEHOLDERS
 
 __all__ = [
+    "GROUPS",
     "PLACEHOLDERS",
     "ConnectionRequest",
     "DdlRequest",

@@ -14,7 +14,10 @@ from bulkio.choices import check_choice, check_flag, check_number
 from bulkio.errors import ConfigError
 from bulkio.show import show_option
 
-__all__ = ["Option", "OptionField", "fields_of"]
+__all__ = ["GROUPS", "Option", "OptionField", "fields_of"]
+
+#: sections of a long help, in their order
+GROUPS = ("Source", "Table and mode", "Values", "Transactions", "Format and CSV", "Connection", "Output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Option:
     is_flag: bool = True
     #: True if each of several values is a text of any kind, such as SQL; a single one needs no list around it
     is_text: bool = False
+    #: section of help in which it stands, one of `GROUPS`; "" for commands that have few options
+    group: str = ""
     #: True if the ledger records it, besides source, table and mode: it changes what a load stores
     is_recorded: bool = True
 

@@ -75,6 +75,7 @@ _Dsn = Annotated[
         metavar="DSN",
         default="BULKIO_DSN, DATABASE_URL or the PG* variables",
         is_recorded=False,
+        group="Connection",
     ),
 ]
 _Driver = Annotated[
@@ -82,6 +83,7 @@ _Driver = Annotated[
     Option(
         "The driver that carries the bytes; auto takes the faster one that can honour the connection string.",
         is_recorded=False,
+        group="Connection",
     ),
 ]
 _Password = Annotated[
@@ -99,6 +101,7 @@ _LedgerSchema = Annotated[
         metavar="NAME",
         check=check_schema,
         is_recorded=False,
+        group="Transactions",
     ),
 ]
 _LoadId = Annotated[str, Option("The load's id.", is_flag=False, check=check_load_id)]
@@ -133,6 +136,7 @@ class _Connecting:
             default="the DSN's or role's",
             check=milliseconds,
             is_recorded=False,
+            group="Connection",
         ),
     ] = None
     password: _Password = field(default=None, repr=False, compare=False)
@@ -148,9 +152,12 @@ _Columns = Annotated[
         metavar="NAME,...",
         default="all",
         check=check_columns,
+        group="Source",
     ),
 ]
-_BatchRows = Annotated[int, Option("Rows handled at once; bounds the memory.", least=1, is_recorded=False)]
+_BatchRows = Annotated[
+    int, Option("Rows handled at once; bounds the memory.", least=1, group="Connection", is_recorded=False)
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +168,9 @@ class _Shared(_Connecting):
     batch_rows: _BatchRows = 16384
     dimensions: Annotated[
         Mapping[str, int] | None,
-        Option("Dimensions of an array column that has more than one: lists of lists.", metavar="COLUMN=N"),
+        Option(
+            "Dimensions of an array column that has more than one: lists of lists.", metavar="COLUMN=N", group="Values"
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -211,6 +220,7 @@ class LoadRequest(_Shared):
             " a missing table.",
             advice=MODE_ADVICE,
             is_recorded=False,
+            group="Table and mode",
         ),
     ] = "append"
     key: Annotated[
@@ -219,12 +229,14 @@ class LoadRequest(_Shared):
             "upsert and insert-new: the columns of the unique key that tells which rows are new.",
             metavar="NAME,...",
             default="the primary key",
+            group="Table and mode",
         ),
     ] = None
     duplicates: Annotated[
         Duplicates,
         Option(
-            "upsert and insert-new: what to do if rows of the source have the same key: refuse, or keep first or last."
+            "upsert and insert-new: what to do if rows of the source have the same key: refuse, or keep first or last.",
+            group="Table and mode",
         ),
     ] = "error"
     order_by: Annotated[
@@ -233,15 +245,21 @@ class LoadRequest(_Shared):
             "upsert and insert-new: the column that tells which of the duplicates is first or last.",
             metavar="NAME",
             default="the source's order",
+            group="Table and mode",
         ),
     ] = None
     update: Annotated[
         Sequence[str] | None,
-        Option("upsert: update only these columns of existing rows.", metavar="NAME,...", default="all"),
+        Option(
+            "upsert: update only these columns of existing rows.",
+            metavar="NAME,...",
+            default="all",
+            group="Table and mode",
+        ),
     ] = None
-    delete_missing: Annotated[bool, Option("upsert: delete the rows whose key the source lacks, up to max_delete.")] = (
-        False
-    )
+    delete_missing: Annotated[
+        bool, Option("upsert: delete the rows whose key the source lacks, up to max_delete.", group="Table and mode")
+    ] = False
     max_delete: Annotated[
         str | None,
         Option(
@@ -250,6 +268,7 @@ class LoadRequest(_Shared):
             default=MAX_DELETE,
             check=check_share,
             is_recorded=False,
+            group="Table and mode",
         ),
     ] = None
     where: Annotated[
@@ -257,6 +276,7 @@ class LoadRequest(_Shared):
         Option(
             "replace-where: the condition, in SQL, of the rows that are replaced; all rows loaded must meet it.",
             metavar="SQL",
+            group="Table and mode",
         ),
     ] = None
     params: Annotated[
@@ -265,7 +285,11 @@ class LoadRequest(_Shared):
     ] = ()
     if_empty: Annotated[
         IfEmpty,
-        Option("Whether a source without rows may empty the table, if the mode deletes rows.", is_recorded=False),
+        Option(
+            "Whether a source without rows may empty the table, if the mode deletes rows.",
+            is_recorded=False,
+            group="Table and mode",
+        ),
     ] = "error"
     rename: Annotated[
         Mapping[str, str] | None,
@@ -273,6 +297,7 @@ class LoadRequest(_Shared):
             "New names for columns of the source; all other options but columns name them by these.",
             metavar="OLD=NEW",
             check=check_names,
+            group="Source",
         ),
     ] = None
     add: Annotated[
@@ -283,13 +308,15 @@ class LoadRequest(_Shared):
             metavar="COLUMN=VALUE",
             check=check_templates,
             is_text=True,
+            group="Source",
         ),
     ] = None
     new_columns: Annotated[
         NewColumns,
         Option(
             "What to do with columns of the source that the table lacks: refuse, leave them out, or add them to the"
-            " table, at its end."
+            " table, at its end.",
+            group="Table and mode",
         ),
     ] = "error"
     # The user's SQL is not recorded: a password may stand in it.
@@ -301,6 +328,7 @@ class LoadRequest(_Shared):
             metavar="SQL",
             is_text=True,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = ()
     after: Annotated[
@@ -310,6 +338,7 @@ class LoadRequest(_Shared):
             metavar="SQL",
             is_text=True,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = ()
     check: Annotated[
@@ -320,11 +349,16 @@ class LoadRequest(_Shared):
             metavar="SQL",
             is_text=True,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = ()
     method: Annotated[
         LoadMethod,
-        Option("How rows travel. All store the same rows; binary is by far the fastest.", is_recorded=False),
+        Option(
+            "How rows travel. All store the same rows; binary is by far the fastest.",
+            is_recorded=False,
+            group="Connection",
+        ),
     ] = "binary"
     types: Annotated[
         Mapping[str, str] | None,
@@ -332,20 +366,25 @@ class LoadRequest(_Shared):
             "The type of a new table's column, as DDL spells it: jsonb, numeric(10,2), a composite's name. In an"
             " existing table, the column must have it.",
             metavar="COLUMN=TYPE",
+            group="Table and mode",
         ),
     ] = None
     infinity: Annotated[
         LoadInfinity,
         Option(
             "Infinite dates and timestamps, and 24:00:00; with sentinel, Arrow's extreme values are loaded as these, as"
-            " an export with sentinel wrote them."
+            " an export with sentinel wrote them.",
+            group="Values",
         ),
     ] = "error"
-    nul: Annotated[NulPolicy, Option("NUL characters in text: strip takes them out, replace puts U+FFFD there.")] = (
-        "error"
-    )
+    nul: Annotated[
+        NulPolicy, Option("NUL characters in text: strip takes them out, replace puts U+FFFD there.", group="Values")
+    ] = "error"
     allow_lossy: Annotated[
-        bool, Option("Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.")
+        bool,
+        Option(
+            "Allow float64 into float4, floats into numeric, ns into us, and numeric to be rounded.", group="Values"
+        ),
     ] = False
     retries: Annotated[
         int | None,
@@ -355,6 +394,7 @@ class LoadRequest(_Shared):
             default="0, or without limit within retry_for",
             least=0,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = None
     retry_for: Annotated[
@@ -365,6 +405,7 @@ class LoadRequest(_Shared):
             default="as often as retries says",
             check=milliseconds,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = None
     load_id: Annotated[
@@ -375,6 +416,7 @@ class LoadRequest(_Shared):
             default="none, and nothing is recorded",
             check=check_load_id,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = None
     source_version: Annotated[
@@ -384,16 +426,23 @@ class LoadRequest(_Shared):
             metavar="TEXT",
             check=check_load_id,
             is_recorded=False,
+            group="Source",
         ),
     ] = None
     wait: Annotated[
-        bool, Option("With a load id: if another run is at work on it, wait for its end.", is_recorded=False)
+        bool,
+        Option(
+            "With a load id: if another run is at work on it, wait for its end.",
+            is_recorded=False,
+            group="Transactions",
+        ),
     ] = False
     restart: Annotated[
         bool,
         Option(
             "With a load id: load again what is done; refused if that would add the same rows twice.",
             is_recorded=False,
+            group="Transactions",
         ),
     ] = False
     ledger_schema: _LedgerSchema = LEDGER_SCHEMA
@@ -405,6 +454,7 @@ class LoadRequest(_Shared):
             metavar="N|auto",
             check=check_workers,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = 1
     commit: Annotated[
@@ -414,6 +464,7 @@ class LoadRequest(_Shared):
             " each chunk of the source for itself; a load that was ended in between goes on where it was when it runs"
             " again under its id.",
             is_recorded=False,
+            group="Transactions",
         ),
     ] = "all"
     chunk_bytes: Annotated[
@@ -423,6 +474,7 @@ class LoadRequest(_Shared):
             metavar="SIZE",
             check=byte_count,
             is_recorded=False,
+            group="Transactions",
         ),
     ] = "64MiB"
     unlogged: Annotated[
@@ -431,14 +483,25 @@ class LoadRequest(_Shared):
             "Do not log the table that several workers fill before its rows are shown: faster, but a load that was"
             " ended begins anew.",
             is_recorded=False,
+            group="Transactions",
         ),
     ] = False
     defer_indexes: Annotated[
         bool,
-        Option("Build a new or empty table's indexes and keys after the rows: faster.", is_recorded=False),
+        Option(
+            "Build a new or empty table's indexes and keys after the rows: faster.",
+            is_recorded=False,
+            group="Table and mode",
+        ),
     ] = False
     block_bytes: Annotated[
-        int, Option("Bytes of COPY data sent at once; use more for a distant server.", least=1024, is_recorded=False)
+        int,
+        Option(
+            "Bytes of COPY data sent at once; use more for a distant server.",
+            least=1024,
+            is_recorded=False,
+            group="Connection",
+        ),
     ] = 256 << 10
     progress: Annotated[
         Callable[[Progress], None] | None,
@@ -459,20 +522,31 @@ class _Reading(_Shared):
     params: _Params = ()
     method: Annotated[
         ExportMethod,
-        Option("How rows travel: binary (COPY TO), or cursor (a server-side one). Both give the same rows."),
+        Option(
+            "How rows travel: binary (COPY TO), or cursor (a server-side one). Both give the same rows.",
+            group="Connection",
+        ),
     ] = "binary"
     infinity: Annotated[
         InfinityPolicy,
-        Option("Infinite dates and timestamps, and 24:00:00; the sentinel is the Arrow type's extreme value."),
+        Option(
+            "Infinite dates and timestamps, and 24:00:00; the sentinel is the Arrow type's extreme value.",
+            group="Values",
+        ),
     ] = "error"
-    nan: Annotated[NanPolicy, Option("NaN and infinity of numeric(p,s), which a decimal cannot hold.")] = "error"
-    bounds: Annotated[BoundsPolicy, Option("Arrays whose lower bound is not 1: drop the bound.")] = "error"
+    nan: Annotated[
+        NanPolicy, Option("NaN and infinity of numeric(p,s), which a decimal cannot hold.", group="Values")
+    ] = "error"
+    bounds: Annotated[BoundsPolicy, Option("Arrays whose lower bound is not 1: drop the bound.", group="Values")] = (
+        "error"
+    )
     numeric: Annotated[
         str,
         Option(
             "What numeric without precision becomes: string, decimal(p,s), in which every value must fit, or float64,"
             " which rounds.",
             metavar="FORM",
+            group="Values",
         ),
     ] = "string"
 

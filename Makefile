@@ -37,7 +37,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points pipeline-kills cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow airflow-kills lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points pipeline-kills cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ test-python: $(OTHER)/.built ## Run the codec's and the program's tests on anoth
 
 test-airflow: $(AIRFLOW)/.installed $(BUILT) ## Run the Airflow integration's tests on a real Airflow
 	$(AIRFLOW)/bin/python -m pytest -p no:cacheprovider -o filterwarnings= $(or $(ARGS),$(AIRFLOW_TESTS))
+
+# KILL_SEED=… repeats a run, whose seed it has printed.
+airflow-kills: $(AIRFLOW)/.installed $(BUILT) ## Kill the processes of a mapped Airflow run's tasks 50 times at random
+	KILLS=$${KILLS:-50} $(AIRFLOW)/bin/python -m pytest -q -s -p no:cacheprovider -o filterwarnings= \
+	    $(AIRFLOW_TESTS)/test_kills.py $(ARGS)
 
 check: lint types layers test ## Everything CI looks at
 

@@ -1,0 +1,149 @@
+"""Mapped loads under LocalExecutor, whose task processes are killed at random and retried: each row is stored once.
+
+KILLS is the number of kills; KILL_SEED repeats a run, whose seed is printed. `make airflow-kills` kills 50 times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from airflow_runs import HOME, write_dag
+
+from servers import connect, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KILLS = int(os.environ.get("KILLS", "3"))
+SEED = int(os.environ.get("KILL_SEED", str(time.time_ns() % 1_000_000)))
+FILES, ROWS = 4, 400_000
+#: seconds after its start within which a task's process is killed: a whole try takes about that long
+WITHIN_S = 4.0
+
+RUN = """
+import sys
+from airflow.dag_processing.dagbag import DagBag
+sys.exit(DagBag(sys.argv[1]).dags["kills"].test(use_executor=True).state != "success")
+"""
+
+
+@pytest.fixture(scope="module")
+def api_server() -> Iterator[dict[str, str]]:
+    """Run Airflow's API server, which tasks report to; return the settings of whoever runs them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "2",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+    }
+    command = [sys.executable, "-m", "airflow", "api-server", "--host", "127.0.0.1", "--port", str(port)]
+    log = HOME / "api-server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
+    try:
+        _await(url + "/api/v2/version", server, log)
+        yield settings
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _await(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own
+            return
+        assert server.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def task_processes(driver: int) -> list[int]:
+    """Return the processes that run tasks now: the children of the executor's workers, each of which supervises one."""
+    import psutil
+
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for worker in psutil.Process(driver).children():
+            found += [child.pid for child in worker.children()]
+    return found
+
+
+def kill_at_random(driver: subprocess.Popen[bytes], kills: int, chance: random.Random) -> int:
+    """Kill up to so many of a run's task processes, each at a random moment of its life; return how many were."""
+    killed, seen = 0, set()
+    while driver.poll() is None:
+        fresh = [pid for pid in task_processes(driver.pid) if pid not in seen]
+        if not fresh or killed >= kills:
+            time.sleep(0.02)
+            continue
+        pid = chance.choice(fresh)
+        seen.add(pid)
+        time.sleep(chance.uniform(0, WITHIN_S))
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            if pid in task_processes(driver.pid):
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def test_killed_tasks_store_each_row_once(api_server: dict[str, str], warehouse: str, tmp_path: Path) -> None:
+    """A mapped append, over files of several chunks: whatever try is killed, the table has exactly the files' rows."""
+    for number in range(FILES):
+        rows = pa.table({"id": range(number * ROWS, (number + 1) * ROWS)})
+        pq.write_table(rows, tmp_path / f"{number}.parquet", row_group_size=ROWS // 4)
+    commits = ("all", "chunk")
+    chance, killed, runs = random.Random(SEED), 0, 0  # noqa: S311
+    began = time.monotonic()
+    while killed < KILLS:
+        commit = commits[runs % 2]
+        killed += _one_run(api_server, tmp_path, commit, KILLS - killed, chance)
+        found = fetch(warehouse, "select count(*), count(distinct id), min(id), max(id) from t")
+        assert found == [(FILES * ROWS, FILES * ROWS, 0, FILES * ROWS - 1)], f"KILL_SEED={SEED}, commit {commit}"
+        with connect(warehouse) as connection:
+            connection.execute("drop table t")
+        runs += 1
+    print(f"KILL_SEED={SEED}: {killed} kills in {runs} runs, {time.monotonic() - began:.0f} s")  # noqa: T201
+
+
+def _one_run(settings: dict[str, str], folder: Path, commit: str, kills: int, chance: random.Random) -> int:
+    write_dag(
+        "kills",
+        f"""
+@task(retries=99)
+def groups():
+    return group_files("{folder}/*.parquet")
+
+BulkLoadOperator.partial(task_id="load", table="t", retries=99, commit="{commit}", chunk_bytes=200_000).expand(
+    source=groups()
+)
+""",
+    )
+    log = HOME / "kills.log"
+    with log.open("w") as output:
+        driver = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(HOME / "dags")],
+            env={**os.environ, **settings},
+            stdout=output,
+            stderr=output,
+        )
+    killed = kill_at_random(driver, kills, chance)
+    assert driver.returncode == 0, f"KILL_SEED={SEED}\n" + log.read_text()[-20_000:]
+    return killed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from bulkio.options.option import fields_of
+from bulkio.options.pipelines import RunRequest
 from bulkio.options.requests import ExportRequest, LoadRequest, ReadRequest
 
 if TYPE_CHECKING:
@@ -12,10 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["options_of"]
 
-_REQUESTS = {"load": LoadRequest, "export": ExportRequest, "read": ReadRequest}
+_REQUESTS = {"load": LoadRequest, "export": ExportRequest, "read": ReadRequest, "run_pipeline": RunRequest}
 
 
-def options_of(function: Literal["load", "export", "read"]) -> tuple[OptionField, ...]:
+def options_of(function: Literal["load", "export", "read", "run_pipeline"]) -> tuple[OptionField, ...]:
     """Return what a function takes, in its order: the name, type, default and help of each option.
 
     Needs neither pyarrow nor a driver, and so is fast.

@@ -17,18 +17,29 @@ if TYPE_CHECKING:
     from bulkio.integrations.airflow.groups import group_files
     from bulkio.integrations.airflow.hook import BulkioHook
     from bulkio.integrations.airflow.load import BulkLoadOperator
+    from bulkio.integrations.airflow.pipeline import BulkPipelineOperator, pipeline_dag
     from bulkio.integrations.airflow.retry import BulkioRetryPolicy
 
 # Imported when they are first used: Airflow asks this package for its provider info at each start.
 _HOMES = {
     "BulkExportOperator": "export",
     "BulkLoadOperator": "load",
+    "BulkPipelineOperator": "pipeline",
     "BulkioHook": "hook",
     "BulkioRetryPolicy": "retry",
     "group_files": "groups",
+    "pipeline_dag": "pipeline",
 }
 
-__all__ = ["BulkExportOperator", "BulkLoadOperator", "BulkioHook", "BulkioRetryPolicy", "group_files"]
+__all__ = [
+    "BulkExportOperator",
+    "BulkLoadOperator",
+    "BulkPipelineOperator",
+    "BulkioHook",
+    "BulkioRetryPolicy",
+    "group_files",
+    "pipeline_dag",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BulkExportOperator"]
 
-_FIELDS = Fields("export")
+_FIELDS = Fields("export", params="query_params")
 
 
 class BulkExportOperator(BaseOperator):
@@ -68,7 +68,7 @@ class BulkExportOperator(BaseOperator):
         hook = BulkioHook(self.postgres_conn_id)
         report = self.report = self.call.run(context, lambda progress: hook.export(**options, progress=progress))
         self.log.info("%d rows exported to %s in %.1f s", report.rows, self.dest, report.seconds)
-        tell_outlets(context, self.outlets, report)
+        tell_outlets(context, self.outlets, {"rows": report.rows, "table": report.table})
         return {**dataclasses.asdict(report), "lifted": list(report.lifted)}
 
     def on_kill(self) -> None:

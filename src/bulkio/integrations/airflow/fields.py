@@ -22,9 +22,7 @@ __all__ = ["Fields"]
 F = TypeVar("F", bound="Callable[..., None]")
 
 #: options that the connection, or Airflow itself, takes care of
-_NOT_FIELDS = ("dsn", "password", "progress", "retries")
-#: names of fields, by the option: Airflow's operators have `params` of their own
-_RENAMED = {"params": "query_params"}
+_NOT_FIELDS = ("dsn", "password", "progress", "on_step", "retries")
 #: words for a flag, as a template renders them, in lower case
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 
@@ -32,10 +30,11 @@ _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 class Fields:
     """The fields of one operator."""
 
-    def __init__(self, function: Literal["load", "export"], **defaults: object) -> None:
+    def __init__(self, function: Literal["load", "export", "run_pipeline"], *, params: str, **defaults: object) -> None:
+        """Take a function's options; `params` names the field of its own: Airflow's operators have another one."""
         options = [each for each in bulkio.options_of(function) if each.name not in _NOT_FIELDS]
         #: options by the field's name
-        self.options = {_RENAMED.get(each.name, each.name): each for each in options}
+        self.options = {params if each.name == "params" else each.name: each for each in options}
         self._defaults = defaults
 
     def default(self, name: str) -> object:

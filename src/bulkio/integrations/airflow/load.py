@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator
 
 import bulkio
-from bulkio.errors import ConfigError
 from bulkio.integrations.airflow import work
 from bulkio.integrations.airflow.fields import Fields
 from bulkio.integrations.airflow.hook import BulkioHook
 from bulkio.integrations.airflow.lineage import load_lineage
-from bulkio.integrations.airflow.load_ids import OnClear, TaskRun, load_id
+from bulkio.integrations.airflow.load_ids import OnClear, check_on_clear, load_id, task_run
 from bulkio.integrations.airflow.outlets import tell_outlets
 from bulkio.integrations.airflow.retry import BulkioRetryPolicy
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["BulkLoadOperator"]
 
 # A retry may come while the server still has the session of the try before it.
-_FIELDS = Fields("load", wait=True)
+_FIELDS = Fields("load", params="query_params", wait=True)
 
 
 class BulkLoadOperator(BaseOperator):
@@ -76,7 +75,7 @@ class BulkLoadOperator(BaseOperator):
         hook = BulkioHook(self.postgres_conn_id)
         report = self.report = self.call.run(context, lambda progress: hook.load(**options, progress=progress))
         self.log.info("%s: %s", options["load_id"], _said(report))
-        tell_outlets(context, self.outlets, report)
+        tell_outlets(context, self.outlets, {"rows": report.rows, "table": report.table})
         return {**dataclasses.asdict(report), "notes": list(report.notes), "lifted": list(report.lifted)}
 
     def on_kill(self) -> None:
@@ -92,15 +91,8 @@ class BulkLoadOperator(BaseOperator):
         return load_lineage(self.source, self.table, BulkioHook(self.postgres_conn_id), self.report)
 
     def _load_id(self, context: Context, mode: str) -> str:
-        if self.on_clear not in ("already", "reload"):
-            raise ConfigError(f"on_clear is {self.on_clear!r}, and can be 'already' or 'reload'")
-        ti = context["ti"]
-        clears = ti.max_tries - self.retries
-        return load_id(TaskRun(ti.dag_id, ti.run_id, ti.task_id, _index(ti.map_index), clears), mode, self.on_clear)
-
-
-def _index(map_index: int | None) -> int:
-    return -1 if map_index is None else map_index
+        check_on_clear(self.on_clear)
+        return load_id(task_run(context, self.retries), mode, self.on_clear)
 
 
 def _said(report: bulkio.LoadReport) -> str:

@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Asset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from airflow.sdk import Context
-
-    import bulkio
 
 __all__ = ["tell_outlets"]
 
 
-def tell_outlets(context: Context, outlets: Iterable[object], report: bulkio.LoadReport | bulkio.ExportReport) -> None:
-    """Put the row count, and the table it is about, into the event of each asset."""
+def tell_outlets(context: Context, outlets: Iterable[object], facts: Mapping[str, object]) -> None:
+    """Put facts, such as the row count, into the event of each asset."""
     for asset in outlets:
         if isinstance(asset, Asset):
-            context["outlet_events"][asset].extra.update({"rows": report.rows, "table": report.table})
+            context["outlet_events"][asset].extra.update(facts)

@@ -6,6 +6,7 @@ __all__ = ["get_provider_info"]
 
 _PACKAGE = "bulkio.integrations.airflow"
 _NAME = "bulkio"
+_OPERATORS = [f"{_PACKAGE}.{name}" for name in ("load", "export", "pipeline")]
 
 
 def get_provider_info() -> dict[str, object]:
@@ -15,6 +16,11 @@ def get_provider_info() -> dict[str, object]:
         "name": _NAME,
         "description": "Bulk loads into PostgreSQL and exports out of it through COPY, each exactly once.",
         "integrations": [{"integration-name": _NAME, "external-doc-url": "https://pypi.org/project/bulkio/"}],
-        "operators": [{"integration-name": _NAME, "python-modules": [f"{_PACKAGE}.load", f"{_PACKAGE}.export"]}],
+        "operators": [
+            {
+                "integration-name": _NAME,
+                "python-modules": [f"{_PACKAGE}.{name}" for name in ("load", "export", "pipeline")],
+            }
+        ],
         "hooks": [{"integration-name": _NAME, "python-modules": [f"{_PACKAGE}.hook"]}],
     }

@@ -155,6 +155,32 @@ async def test_a_cancelled_run_is_interrupted(one_dsn: str) -> None:
     assert (await journal.begin("orders", "x", RunFacts())).attempt == 2
 
 
+async def test_a_cancellation_while_the_end_is_recorded_comes_too_late(
+    one_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The run is done, and nobody says otherwise."""
+    journal = await journal_of(one_dsn)
+    own = await journal.begin("orders", "x", RunFacts())
+
+    async def work() -> str:
+        async with own.held():
+            await own.finish("done")
+        return "done"
+
+    with connect(one_dsn) as conn:
+        conn.execute("BEGIN; SELECT * FROM bulkio_ledger.runs FOR UPDATE")
+        task = asyncio.ensure_future(work())
+        async with asyncio.timeout(30):
+            while fetch(one_dsn, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.sleep(0.05)
+        conn.execute("ROLLBACK")
+    assert await task == "done"
+    assert bulkio.show_run("x", one_dsn).state == "done"
+    assert caplog.messages == []
+
+
 async def test_a_run_that_lives_is_not_begun_again(one_dsn: str) -> None:
     """Not by another process, nor by this one; once its process is gone, it is taken over at once."""
     journal = await journal_of(one_dsn)

@@ -137,11 +137,11 @@ class Run:
         await _end(beat)
         if self._has_ended or self._loss is not None:
             return
-        state: Literal["failed", "interrupted"] = "failed" if isinstance(error, Exception) else "interrupted"
+        state = "failed" if isinstance(error, Exception) else "interrupted"
         text = (str(error) or type(error).__name__) if state == "failed" else None
         try:
             with anyio.fail_after(LAST_WORDS_S):
-                await self.finish(state, text)
+                await self._finish(state, text)
         except Exception as lost:
             _log.warning("run %s: how it ended could not be recorded (%s)", self.name, lost)
 
@@ -218,7 +218,25 @@ class Run:
         await self._surely(put)
 
     async def finish(self, state: Literal["done", "failed", "interrupted"], error: str | None = None) -> None:
-        """Record how the run has ended. Raises RunTaken."""
+        """Record how the run has ended. A cancellation meanwhile comes too late if it can be recorded soon.
+
+        Raises:
+            RunTaken: the run has another owner.
+        """
+        patience = anyio.CancelScope()
+
+        def limit_patience() -> None:
+            patience.deadline = anyio.current_time() + LAST_WORDS_S
+
+        async def work() -> None:
+            with patience:
+                await self._finish(state, error)
+            if patience.cancelled_caught:
+                raise ConnectError(f"run {self.name}: the server was not told how it ended, within {LAST_WORDS_S:g} s")
+
+        await shelter.conclude(work(), on_cancel=limit_patience)
+
+    async def _finish(self, state: str, error: str | None) -> None:
         text = None if error is None else kept_error(error)
 
         async def put(session: Session) -> None:

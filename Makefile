@@ -105,9 +105,9 @@ csv-fuzz: $(READY) ## Compare 100,000 damaged CSVs with what the servers read
 random-tables: $(READY) ## Send 5,000 random tables there and back (about ten minutes)
 	$(PY) -m pytest tests/matrix/test_random_tables.py --hypothesis-profile=random-tables $(ARGS)
 
-races: $(READY) ## Let two loads of each mode run at once, 200 times each; settle loads during their commit, 200 times
+races: $(READY) ## Let two loads of each mode run at once, 200 times each; settle loads during their commit, 200 times; 100 ticks
 	RACES=100 $(PY) -m pytest -q -s tests/transfer/test_modes_model.py tests/faults/test_settle_races.py \
-	    -k 'two_runs or settle' $(ARGS)
+	    tests/pipeline/schedule/test_due.py -k 'two_runs or settle or race_for_a_tick' $(ARGS)
 
 faults: $(READY) ## Break loads in every way, in every mode, on every driver and server
 	FAULTS=all $(PY) -m pytest -q tests/faults/test_faults.py tests/faults/test_worker_faults.py $(ARGS)

@@ -33,6 +33,7 @@ COMMANDS = {
     "run": CommandRow("bulkio.cli.run", "run", "Run a pipeline: the steps of a TOML file."),
     "validate": CommandRow("bulkio.cli.run", "validate", "Check pipeline files, and draw their steps."),
     "loads": CommandRow("bulkio.cli.loads", "loads", "Look at what was loaded with --load-id, and forget it."),
+    "schedule": CommandRow("bulkio.cli.schedule", "schedule", "Run pipelines as they become due, until a signal."),
     "runs": CommandRow("bulkio.cli.runs", "runs", "Look at the runs of pipelines, and go on with them."),
     "connections": CommandRow(
         "bulkio.cli.connections", "connections", "Look at the connections that have a name, and try them."

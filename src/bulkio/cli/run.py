@@ -10,6 +10,7 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, output_options, request_options
 from bulkio.cli.output import say, show, show_json
+from bulkio.cli.schedule import TickOptions, run_ticks, schedule_options
 from bulkio.errors import BulkioError, ConfigError, RunFailed
 from bulkio.options.pipelines import RunRequest
 from bulkio.show import printable, show_rows
@@ -24,8 +25,9 @@ _FILES = click.Path(readable=False)
 
 @click.command()
 @click.argument("path", metavar="FILE", type=_FILES)
+@schedule_options
 @request_options(RunRequest)
-def run(path: str, options: dict[str, Any], output: Output) -> None:
+def run(path: str, options: dict[str, Any], output: Output, ticks: TickOptions) -> int | None:
     """Run a pipeline: the steps of a TOML file.
 
     \b
@@ -33,6 +35,8 @@ def run(path: str, options: dict[str, Any], output: Output) -> None:
       bulkio run pipelines/nightly.toml
       bulkio run pipelines/nightly.toml --param day=2026-11-26 --dry-run
       bulkio run pipelines/nightly.toml --run-id 2026-11-26 --from check
+      bulkio run pipelines/nightly.toml --from-date 2026-11-01 --to-date 2026-11-26
+      bulkio run --due pipelines/
 
     A step runs once those that it needs are done. The run is recorded beside the ledger of its connection. One that has
     failed goes on, by `bulkio runs resume` or under its --run-id, at the steps that are not done; what was loaded is
@@ -40,10 +44,12 @@ def run(path: str, options: dict[str, Any], output: Output) -> None:
     """  # noqa: D301 (\b is click's)
     from bulkio import sync
 
+    if ticks.due or ticks.from_date or ticks.to_date:
+        return run_ticks(path, options, output, ticks)
     if output.dry_run:
         plans = carry_out(lambda: sync.plan_pipeline(path, **options), "nothing was changed")
         _show_plans(plans, as_json=output.as_json)
-        return
+        return None
     lines = _Lines(shown=not (output.quiet or output.as_json))
     undone = "what was at work was rolled back; `bulkio runs list` shows the run"
     try:
@@ -56,6 +62,7 @@ def run(path: str, options: dict[str, Any], output: Output) -> None:
         show_json(report.as_dict())
     elif not output.quiet:
         show(_summary(report))
+    return None
 
 
 class _Lines:

@@ -12,7 +12,7 @@ from bulkio.choices import LEDGER_SCHEMA, check_load_id, check_names
 from bulkio.options.option import Option
 from bulkio.options.requests import _Connecting, _Dsn, _LedgerSchema
 
-__all__ = ["RunRequest"]
+__all__ = ["RunRequest", "ScheduleRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,13 @@ class RunRequest(_Connecting):
         Callable[[str, object], None] | None,
         Option("Called with a step's name and its `Progress`, as load and export call theirs.", is_flag=False),
     ] = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRequest(_Connecting):
+    """The options of all runs of a schedule."""
+
+    dsn: _Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    allow_python: Annotated[bool, Option("Let python steps call their functions.")] = False
+    ledger_schema: _LedgerSchema = LEDGER_SCHEMA

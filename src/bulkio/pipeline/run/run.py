@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import BulkioError, ConfigError, RunFailed
+from bulkio.flow.shelter import decision_watch
 from bulkio.options import LedgerRequest, taking
 from bulkio.options.pipelines import RunRequest
 from bulkio.pipeline.run.context import context_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bulkio.pipeline.spec.models import Spec
     from bulkio.transfer.journal import Journal, Run, RunKind
 
-__all__ = ["chosen_steps", "run_pipeline", "run_spec"]
+__all__ = ["chosen_steps", "journal_of", "run_pipeline", "run_spec"]
 
 #: names of recorded parameters that are none of the pipeline's, but which steps were asked for
 _STEP, _FROM = "(step)", "(from)"
@@ -51,11 +52,12 @@ async def run_pipeline(request: RunRequest) -> RunReport:
 
 async def run_spec(spec: Spec, request: RunRequest, kind: RunKind = "manual") -> RunReport:
     """Run a pipeline that was read already; `kind` says who asks for it."""
+    decision_watch.set(lambda _: None)  # one of several COMMITs does not decide how the work ends
     started = time.perf_counter()
     request = _with_recorded_choice(request)
     chosen = chosen_steps(spec, request)
     context = context_of(spec, request, datetime.now().astimezone())
-    journal = await _journal(context)
+    journal = await _open(context)
     run = await journal.begin(spec.name, context.run_id, _facts(context, kind))
     if run.logical_date is not None and request.logical_date is None:  # it goes on with the date that it began with
         context = context_of(spec, replace(request, run_id=context.run_id), run.logical_date)
@@ -130,7 +132,12 @@ def _facts(context: RunContext, kind: RunKind) -> RunFacts:
     return RunFacts(str(context.spec.path), kind, context.logical_time, params)
 
 
-async def _journal(context: RunContext) -> Journal:
+async def journal_of(spec: Spec, request: RunRequest) -> Journal:
+    """Return the journal that has the runs of a pipeline."""
+    return await _open(context_of(spec, request, datetime.now().astimezone()))
+
+
+async def _open(context: RunContext) -> Journal:
     request, spec = context.request, context.spec
     options = context.connection(spec.ledger)
     return await open_journal(

@@ -60,6 +60,21 @@ def test_statements_run_around_the_rows_in_their_order(dsn: str, driver: DriverN
     assert fetch(dsn, "SELECT * FROM s.seen ORDER BY n") == [("before", 1), ("after", 2)]
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_a_statement_sets_holds_for_the_next(dsn: str, driver: DriverName) -> None:
+    """Of the same option; the rows and what stands behind them go by the user's own path again."""
+    make(dsn, "CREATE SCHEMA s", "CREATE SCHEMA r", "CREATE TABLE s.t (id bigint, v text)")
+    bulkio.load(
+        ROWS,
+        "t",
+        f"{dsn}&options=-csearch_path%3Ds",
+        driver=driver,
+        before=["SET LOCAL search_path = r", "CREATE TABLE u AS SELECT 1 AS a"],
+        after="CREATE TABLE w AS TABLE t",
+    )
+    assert fetch(dsn, "SELECT (SELECT a FROM r.u), (SELECT count(*) FROM s.w), count(*) FROM s.t") == [(1, 2, 2)]
+
+
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "create"])
 def test_every_mode_takes_them_and_rolls_all_back(dsn: str, mode: Mode) -> None:
     """Where the check fails, what stands before and after the rows is undone with them."""

@@ -123,6 +123,14 @@ def test_once(dsn: str, driver: str) -> None:
     assert rows == [("a/b", 3, 32, bulkio.__version__)]
 
 
+def test_an_id_that_the_database_cannot_hold(latin1_dsn: str) -> None:
+    """The server refuses it; one that it can hold is found again."""
+    with pytest.raises(bulkio.DriverError, match="has no equivalent in encoding"):
+        bulkio.execute("select 1", latin1_dsn, once="Ω")
+    assert not bulkio.execute("select 'é'", latin1_dsn, once="é").already
+    assert bulkio.execute("select 'é'", latin1_dsn, once="é").already
+
+
 def test_a_failure_is_not_recorded(dsn: str) -> None:
     """What failed under an id may run again, with other statements too."""
     make(dsn, "CREATE TABLE t (a int)")

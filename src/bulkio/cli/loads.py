@@ -147,7 +147,7 @@ def _what_stays(record: LoadRecord) -> str:
 def gc(options: dict[str, Any], *, as_json: bool) -> None:
     """Forget the loads that ended long ago, appends too; their rows stay.
 
-    A retry that comes later than that loads again.
+    A retry that comes later than that loads again. SQL that ran once that long ago is forgotten, too.
     """
     from bulkio import sync
 

@@ -34,7 +34,7 @@ pytest_plugins = ("printed_matrix", "tally")
 
 _SERVER_IDS = list(servers.found_servers())
 #: Names of files that bulkio writes first and renames later.
-_TEMPORARY = re.compile(r"^\.|\.(tmp|part|partial)$")
+_TEMPORARY = re.compile(r"^\.(?!gitignore$)|\.(tmp|part|partial)$")
 
 
 #: On a busy machine a test takes longer: that is no fault of the code.

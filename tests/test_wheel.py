@@ -83,7 +83,12 @@ def test_wheel_content(archives: tuple[Path, Path]) -> None:
         f"bulkio-{bulkio.__version__}.dist-info"
     ]
     assert {path.parts[0] for path in found} == {"bulkio", f"bulkio-{bulkio.__version__}.dist-info"}
-    assert {path.suffix for path in found if path.parts[0] == "bulkio"} == {".py", ".pyi", ".so", ".typed"}
+    assert {path.suffix for path in found if path.parts[0] == "bulkio"} == {
+        *(".py", ".pyi", ".so", ".typed"),
+        *(".toml", ".csv", ".txt"),  # what `bulkio init` makes
+    }
+    project = {PurePosixPath(path.relative_to(ROOT / "src")) for path in (ROOT / "src/bulkio/cli/project").iterdir()}
+    assert project <= set(found)
 
 
 def test_libraries_have_no_debug_information(archives: tuple[Path, Path]) -> None:

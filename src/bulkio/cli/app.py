@@ -35,6 +35,7 @@ COMMANDS = {
     "loads": CommandRow("bulkio.cli.loads", "loads", "Look at what was loaded with --load-id, and forget it."),
     "schedule": CommandRow("bulkio.cli.schedule", "schedule", "Run pipelines as they become due, until a signal."),
     "runs": CommandRow("bulkio.cli.runs", "runs", "Look at the runs of pipelines, and go on with them."),
+    "init": CommandRow("bulkio.cli.init", "init", "Make a folder with a pipeline that runs at once."),
     "connections": CommandRow(
         "bulkio.cli.connections", "connections", "Look at the connections that have a name, and try them."
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from bulkio.options import LedgerRequest
 from bulkio.transfer.journal import RunFacts, open_journal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import psycopg
 
     from cli.program import Program
@@ -65,6 +68,58 @@ def test_a_run_is_shown_with_its_steps(bulkio: Program) -> None:
     assert bulkio("runs", "show", "x").out == done.out
     told = json.loads(bulkio("runs", "show", "x", "--json").out)
     assert [(step["step"], step["rows"]) for step in told["steps"]] == [("load", 1000), ("check", None)]
+
+
+def test_a_failed_run_is_resumed(bulkio: Program, db: psycopg.Connection, tmp_path: Path) -> None:
+    """At the step that failed, with the parameters that it was begun with; when it is done, it is only told again."""
+    db.execute("CREATE TABLE t (word text)")
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'name = "p"\n[params]\nword = "x"\n[[step]]\nid = "store"\nsql = "insert into t values ($word)"\n'
+        '[[step]]\nid = "check"\nneeds = ["store"]\ncheck = "select count(*) = 2 from t"\n'
+    )
+    failed = bulkio("run", path, "--run-id", "one", "--param", "word=given")
+    assert failed.code == 6
+    assert "bulkio runs resume p/one" in failed.err
+    db.execute("INSERT INTO t VALUES ('more')")
+    done = bulkio("runs", "resume", "p/one")
+    assert done.code == 0
+    assert done.out.startswith("run p/one is done: ")
+    assert "(done before)" in done.err
+    assert db.execute("SELECT word FROM t ORDER BY word").fetchall() == [("given",), ("more",)]
+    again = json.loads(bulkio("runs", "resume", "one", "--json").out)
+    assert (again["run"], again["state"], again["already"]) == ("one", "done", True)
+
+
+def test_a_missed_tick_is_resumed(bulkio: Program, db: psycopg.Connection, tmp_path: Path) -> None:
+    """As the run of its own date."""
+    db.execute("CREATE TABLE t (day date)")
+    path = tmp_path / "p.toml"
+    path.write_text(
+        'name = "p"\n[schedule]\ncron = "15 2 * * *"\ntimezone = "Europe/Berlin"\n'
+        '[[step]]\nid = "store"\nsql = "insert into t values ($logical_date)"\n'
+    )
+    tick = datetime.fromisoformat("2026-03-29T03:00+02:00")
+
+    async def miss() -> None:
+        journal = await open_journal(LedgerRequest(bulkio.env["BULKIO_DSN"]))
+        await journal.miss("p", {"2026-03-29T03:00+02:00": tick}, file=str(path))
+
+    asyncio.run(miss())
+    assert bulkio("runs", "resume", "p/2026-03-29T03:00+02:00").code == 0
+    assert db.execute("SELECT day::text FROM t").fetchall() == [("2026-03-29",)]
+
+
+@pytest.mark.usefixtures("_runs")
+def test_what_cannot_be_resumed(bulkio: Program) -> None:
+    """A run whose file is gone, and one that was not begun from a file."""
+    gone = bulkio("runs", "resume", "orders/x")
+    assert (gone.code, "/p/orders.toml: cannot be read" in gone.err) == (1, True)
+    none = bulkio("runs", "resume", "sales/y")
+    assert (none.code, none.err) == (
+        2,
+        "Error: run sales/y was not begun from a file, so that nothing can go on with it\n",
+    )
 
 
 def test_where_there_is_no_run(bulkio: Program) -> None:

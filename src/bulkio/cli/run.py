@@ -18,7 +18,7 @@ from bulkio.show import printable, show_rows
 if TYPE_CHECKING:
     from bulkio.pipeline import RunReport, Spec, StepReport
 
-__all__ = ["run", "validate"]
+__all__ = ["run", "run_once", "validate"]
 
 _FILES = click.Path(readable=False)
 
@@ -49,20 +49,27 @@ def run(path: str, options: dict[str, Any], output: Output, ticks: TickOptions) 
     if output.dry_run:
         plans = carry_out(lambda: sync.plan_pipeline(path, **options), "nothing was changed")
         _show_plans(plans, as_json=output.as_json)
-        return None
-    lines = _Lines(shown=not (output.quiet or output.as_json))
+    else:
+        run_once(path, options, as_json=output.as_json, quiet=output.quiet)
+    return None
+
+
+def run_once(path: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    """Run a pipeline once, and print what becomes of it."""
+    from bulkio import sync
+
+    lines = _Lines(shown=not (quiet or as_json))
     undone = "what was at work was rolled back; `bulkio runs list` shows the run"
     try:
         report = carry_out(lambda: sync.run_pipeline(path, on_step=lines.tell, **options), undone, is_one_commit=False)
     except RunFailed as error:
-        if output.as_json:
+        if as_json:
             show_json(dataclasses.asdict(error.report))  # type: ignore[call-overload]
         raise
-    if output.as_json:
+    if as_json:
         show_json(report.as_dict())
-    elif not output.quiet:
+    elif not quiet:
         show(_summary(report))
-    return None
 
 
 class _Lines:

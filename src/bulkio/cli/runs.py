@@ -9,7 +9,9 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import field_options, output_options, use_dsn
 from bulkio.cli.output import count_bytes, show, show_json, show_table
+from bulkio.errors import ConfigError
 from bulkio.options import RunRecordRequest, RunsRequest
+from bulkio.options.pipelines import ScheduleRequest
 from bulkio.show import printable, show_rows
 
 if TYPE_CHECKING:
@@ -65,6 +67,29 @@ def show_(run: str, options: dict[str, Any], *, as_json: bool) -> None:
     if record.steps:
         show("")
         show_table(("step", "state", "tries", "rows", "size", "took", "error"), map(_step_line, record.steps))
+
+
+@runs.command(short_help="Go on with a run that failed, was interrupted, or was missed.")
+@click.argument("run", metavar="ID")
+@field_options(ScheduleRequest)
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints.")
+@output_options
+def resume(run: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    """Go on with a run that failed, was interrupted, or was missed, from what is recorded: its file, and its --param.
+
+    Steps that are done are not done again. The file is read anew: steps may have changed since. With --dsn, the run is
+    looked for in that database, and works on it; else on the one that the file names.
+    """
+    from bulkio import sync
+    from bulkio.cli.run import run_once
+
+    given = {name: options[name] for name in ("driver", "lock_timeout", "ledger_schema")}
+    asked = {"dsn": options["dsn"]}
+    record = _ask(lambda: sync.show_run(run, asked["dsn"], **given), asked)
+    if not record.file:
+        raise ConfigError(f"run {printable(record.name)} was not begun from a file, so that nothing can go on with it")
+    options |= {"run_id": record.run, "params": dict(record.params)}
+    run_once(record.file, options, as_json=as_json, quiet=quiet)
 
 
 def _ask(work: Callable[[], Any], options: dict[str, Any]) -> Any:

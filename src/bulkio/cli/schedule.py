@@ -70,7 +70,7 @@ def run_ticks(path: str, options: dict[str, Any], output: Output, wanted: TickOp
     if not wanted.due:
         first, last = _days(wanted)
         work = functools.partial(due.run_days, path, (first, last), request, teller.tell)
-    carry_out(LoopThread(work).run, _UNDONE)
+    carry_out(LoopThread(work).run, _UNDONE, is_one_commit=False)
     if output.as_json:
         show_json({"events": [event.as_dict() for event in teller.events]})
     return teller.worst
@@ -114,7 +114,7 @@ def schedule(paths: Sequence[str], options: dict[str, Any], *, quiet: bool) -> i
     teller = _Teller(shown=not quiet)
     try:
         work = functools.partial(run_schedule, paths, RunRequest("", **options), teller.tell)
-        carry_out(LoopThread(work).run, _UNDONE)
+        carry_out(LoopThread(work).run, _UNDONE, is_one_commit=False)
     except Interrupted as stop:
         say(f"{stop}: the schedule has ended; {_UNDONE}")
     return Exit.DONE

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from bulkio.errors import BulkioError, ConfigError, RunFailed
-from bulkio.flow.shelter import decision_watch
 from bulkio.options import LedgerRequest, taking
 from bulkio.options.pipelines import RunRequest
 from bulkio.pipeline.run.context import context_of
@@ -52,7 +51,6 @@ async def run_pipeline(request: RunRequest) -> RunReport:
 
 async def run_spec(spec: Spec, request: RunRequest, kind: RunKind = "manual") -> RunReport:
     """Run a pipeline that was read already; `kind` says who asks for it."""
-    decision_watch.set(lambda _: None)  # one of several COMMITs does not decide how the work ends
     started = time.perf_counter()
     request = _with_recorded_choice(request)
     chosen = chosen_steps(spec, request)

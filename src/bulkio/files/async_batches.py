@@ -62,8 +62,10 @@ async def open_async_source(
         yield opened
     finally:
         items.stop()
-        taking.cancel()
-        await shelter.finish(_end(taking, name))
+        if not taking.done():  # a load that is done waits for nothing any more: a cancellation would come too late
+            taking.cancel()
+            await shelter.finish(_ended(taking))
+        _log_failure(taking, name)
 
 
 async def _begun(source: object, items: flow.Stream[object], name: str) -> tuple[pa.Schema, Iterable[object]]:
@@ -92,9 +94,12 @@ async def _wait(taking: asyncio.Task[None], items: flow.Stream[object]) -> None:
         raise
 
 
-async def _end(taking: asyncio.Task[None], name: str) -> None:
-    """Wait until the task has ended, which may have failed as it closed a generator."""
+async def _ended(taking: asyncio.Task[None]) -> None:
     await asyncio.wait([taking])
+
+
+def _log_failure(taking: asyncio.Task[None], name: str) -> None:
+    """Log what has failed as a generator was closed: the batches' own errors have gone to whoever reads them."""
     error = None if taking.cancelled() else taking.exception()
     if error is not None:
         _log.warning("the %s could not be closed: %s", name, error)

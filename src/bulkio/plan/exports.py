@@ -45,8 +45,10 @@ class ExportPlan:
     request: ReadRequest | ExportRequest
     #: settings for the read alone
     pins: tuple[str, ...]
-    #: text of one SELECT
+    #: text of one SELECT, with all that makes sure of its columns
     query: str
+    #: the same as the user has it
+    shown_query: str
     #: name that messages use: the table's, or "query"
     name: str
     fields: tuple[Field, ...]
@@ -67,7 +69,7 @@ class ExportPlan:
             f"export {printable(self.name)} with {self.driver}, method {self.method}",
             *dest,
             *(f"  {pin}" for pin in self.pins),
-            f"  {printable(self.query)}",
+            *(f"  {printable(line)}" for line in self.shown_query.strip().splitlines()),
             "in one read-only transaction: one snapshot",
             "columns",
             *column_lines((f.name, f.cast.pg.sql, str(f.cast.arrow), f.nullable) for f in self.fields),
@@ -131,7 +133,9 @@ def plan_export(request: ReadRequest | ExportRequest, rows: Rows, dest: Destinat
     )
     if dest is not None:
         dest.refuse(schema)
-    return ExportPlan(request, pins, query, rows.name, tuple(fields), schema, rows.driver, request.method, dest)
+    return ExportPlan(
+        request, pins, query, rows.query, rows.name, tuple(fields), schema, rows.driver, request.method, dest
+    )
 
 
 def plan_csv_export(request: ReadRequest | ExportRequest, rows: Rows, dest: Destination | None) -> ExportPlan:

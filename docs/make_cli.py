@@ -26,8 +26,8 @@ HEAD = """\
 
 Results go to stdout, messages and progress to stderr. With `--json` there is exactly one JSON object on stdout.
 Where a command fails it is `{{"error": {{…}}}}` with the keys `type`, `message`, `exit_code`, `retryable`, `columns`,
-`column`, `row`, `offset`, `sqlstate`, `path`, `line` and `load_id`, null where something is not known; the message is
-on stderr as well.
+`column`, `row`, `offset`, `sqlstate`, `path`, `line`, `load_id` and `run`, null where something is not known; the
+message is on stderr as well.
 
 With `--progress json` a line on stderr each second is a JSON object, among messages that are text. Its keys are `event`
 (`progress`; the last one is `done` or `failed`), `what` (such as `load orders`), `at` (UTC), `rows`, `bytes`,

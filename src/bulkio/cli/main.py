@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 #: attributes of an error that go into its JSON object, null if it has none
-_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line", "load_id")
+_DETAILS = ("columns", "column", "row", "offset", "sqlstate", "path", "line", "load_id", "run")
 
 #: exception that click raises if a group is called without a command; before 8.2 it exits by itself
 _NO_ARGS: type[Exception] = getattr(click.exceptions, "NoArgsIsHelpError", click.exceptions.Exit)

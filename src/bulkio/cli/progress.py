@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Update = Callable[[Progress], None]
 
-__all__ = ["Display", "ProgressKind", "display", "progress_of"]
+__all__ = ["Display", "ProgressKind", "Update", "display", "progress_of"]
 
 ProgressKind = Literal["bar", "json", "none"]
 

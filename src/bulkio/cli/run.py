@@ -10,13 +10,18 @@ import click
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, output_options, request_options
 from bulkio.cli.output import say, show, show_json
+from bulkio.cli.progress import display
 from bulkio.cli.schedule import TickOptions, run_ticks, schedule_options
-from bulkio.errors import BulkioError, ConfigError, RunFailed
+from bulkio.errors import BulkioError, ConfigError
 from bulkio.options.pipelines import RunRequest
 from bulkio.show import printable, show_rows
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from bulkio.cli.progress import Display, ProgressKind, Update
     from bulkio.pipeline import RunReport, Spec, StepReport
+    from bulkio.protocols import Progress
 
 __all__ = ["run", "run_once", "validate"]
 
@@ -50,40 +55,58 @@ def run(path: str, options: dict[str, Any], output: Output, ticks: TickOptions) 
         plans = carry_out(lambda: sync.plan_pipeline(path, **options), "nothing was changed")
         _show_plans(plans, as_json=output.as_json)
     else:
-        run_once(path, options, as_json=output.as_json, quiet=output.quiet)
+        run_once(path, options, output.progress, as_json=output.as_json, quiet=output.quiet)
     return None
 
 
-def run_once(path: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def run_once(path: str, options: dict[str, Any], progress: ProgressKind, *, as_json: bool, quiet: bool) -> None:
     """Run a pipeline once, and print what becomes of it."""
     from bulkio import sync
 
-    lines = _Lines(shown=not (quiet or as_json))
     undone = "what was at work was rolled back; `bulkio runs list` shows the run"
-    try:
-        report = carry_out(lambda: sync.run_pipeline(path, on_step=lines.tell, **options), undone, is_one_commit=False)
-    except RunFailed as error:
-        if as_json:
-            show_json(dataclasses.asdict(error.report))  # type: ignore[call-overload]
-        raise
+    with display(progress) as shown:
+        steps = _Steps(shown, has_lines=not (quiet or as_json or progress == "json"))
+        told = {"on_step": steps.tell, "progress": steps.progress}
+        report = carry_out(lambda: sync.run_pipeline(path, **told, **options), undone, is_one_commit=False)
     if as_json:
         show_json(report.as_dict())
     elif not quiet:
         show(_summary(report))
 
 
-class _Lines:
-    """A line for each step as it ends."""
+class _Steps:
+    """What is shown of steps: their progress while they are at work, and a line as each ends."""
 
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
+    def __init__(self, shown: Display, *, has_lines: bool) -> None:
+        self._display = shown
+        self._has_lines = has_lines
+        #: steps at work, by name: what shows each, and the function that takes its numbers
+        self._at_work: dict[str, tuple[AbstractContextManager[Update | None], Update | None]] = {}
 
     def tell(self, step: StepReport) -> None:
-        """Print what became of a step; of one that has failed, always."""
+        """Take note that a step begins or has ended."""
+        if step.state == "running":
+            task = self._display.task(f"{step.kind} {step.name}")
+            self._at_work[step.name] = task, task.__enter__()
+            return
+        if step.name in self._at_work:
+            task, _ = self._at_work.pop(step.name)
+            error = StepFailed() if step.state == "failed" else None
+            task.__exit__(None if error is None else type(error), error, None)
         for note in step.notes:
             say(f"Warning: step {printable(step.name)}: {printable(note)}")
-        if step.state != "running" and (self._shown or step.state == "failed"):
+        if self._has_lines:
             say(_line(step))
+
+    def progress(self, name: str, progress: Progress) -> None:
+        """Take a step's numbers."""
+        _, update = self._at_work.get(name, (None, None))
+        if update is not None:
+            update(progress)
+
+
+class StepFailed(Exception):  # noqa: N818 - a signal
+    """What a step's display is left with, as its error is elsewhere."""
 
 
 def _line(step: StepReport) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bulkio.cli.interrupts import carry_out
-from bulkio.cli.options import field_options, output_options, use_dsn
+from bulkio.cli.options import field_options, output_options, progress_beside, progress_option, use_dsn
 from bulkio.cli.output import count_bytes, show, show_json, show_table
 from bulkio.errors import ConfigError
 from bulkio.options import RunRecordRequest, RunsRequest
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bulkio import RunRecord, StepRecord
+    from bulkio.cli.progress import ProgressKind
 
 __all__ = ["runs"]
 
@@ -73,8 +74,9 @@ def show_(run: str, options: dict[str, Any], *, as_json: bool) -> None:
 @click.argument("run", metavar="ID")
 @field_options(ScheduleRequest)
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints.")
+@progress_option
 @output_options
-def resume(run: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def resume(run: str, options: dict[str, Any], progress_kind: ProgressKind, *, as_json: bool, quiet: bool) -> None:
     """Go on with a run that failed, was interrupted, or was missed, from what is recorded: its file, and its --param.
 
     Steps that are done are not done again. The file is read anew: steps may have changed since. With --dsn, the run is
@@ -89,7 +91,8 @@ def resume(run: str, options: dict[str, Any], *, as_json: bool, quiet: bool) -> 
     if not record.file:
         raise ConfigError(f"run {printable(record.name)} was not begun from a file, so that nothing can go on with it")
     options |= {"run_id": record.run, "params": dict(record.params)}
-    run_once(record.file, options, as_json=as_json, quiet=quiet)
+    progress = progress_beside(progress_kind, no_bar=quiet or as_json)
+    run_once(record.file, options, progress, as_json=as_json, quiet=quiet)
 
 
 def _ask(work: Callable[[], Any], options: dict[str, Any]) -> Any:

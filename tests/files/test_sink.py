@@ -7,6 +7,8 @@ import errno
 import os
 import resource
 import signal
+import subprocess
+import sys
 
 import pyarrow as pa
 import pyarrow.ipc as pa_ipc
@@ -109,6 +111,29 @@ def small_files():
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_what_a_killed_process_has_left_is_removed(tmp_path):
+    """The next file of this name removes it; never one that is being written, nor one of another name."""
+    code = (
+        "import os, sys, pyarrow as pa; from bulkio.files import open_sink\n"
+        "sinks = [open_sink(path, pa.schema({'id': pa.int64()})) for path in sys.argv[1:]]\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    paths = [str(tmp_path / name) for name in ("a.parquet", "a.parquet", "b.parquet")]
+    subprocess.run([sys.executable, "-c", code, *paths], check=False, timeout=60)
+    (tmp_path / ".a.parquet.tmp").touch()
+    assert len(names(tmp_path)) == 4
+    first, second = fill(paths[0]), fill(paths[0])
+    assert [name.split(".")[1] for name in names(tmp_path)] == ["a", "a", "a", "b"]
+    first.commit()
+    second.commit()
+    left, others, final = names(tmp_path)
+    assert (left, final) == (".a.parquet.tmp", "a.parquet")
+    assert others.startswith(".b.parquet.")
+    assert stored(paths[0]) == TABLE
+    for name in (left, others):
+        (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -6,8 +6,10 @@ Owns the temporary file, fsync and rename. Knows nothing of formats.
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -23,6 +25,8 @@ _BUFFER_BYTES = 1 << 20
 #: characters of the final name that a temporary one keeps, so that it stays under the file system's 255 bytes even if
 #: each takes 4
 _NAME_CHARS = 48
+#: end of a temporary name: the process, and a random number
+_TAG = re.compile(r"\.\d+-[0-9a-f]{8}\.tmp$")
 
 
 class _Discardable(io.BufferedWriter):
@@ -44,15 +48,17 @@ class _Discardable(io.BufferedWriter):
 class StagedFile:
     """A new file next to `dest`; `commit` replaces `dest` by it atomically, `abort` removes it.
 
-    A symbolic link as `dest` is followed, so that its target is replaced. Raises OSError: the sinks map it.
+    A symbolic link as `dest` is followed, so that its target is replaced. Whoever writes holds a lock on its file: one
+    without is what a killed process has left, and is removed by the next one that writes here. Raises OSError: the
+    sinks map it.
     """
 
     def __init__(self, dest: str) -> None:
         self._final = Path(os.path.realpath(dest))
         mode = _replaceable_mode(self._final)
-        tag = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._temporary = self._final.with_name(f".{self._final.name[:_NAME_CHARS]}.{tag}.tmp")
-        self._raw = io.FileIO(self._temporary, "xb")
+        prefix = f".{self._final.name[:_NAME_CHARS]}."
+        _remove_abandoned(self._final.parent, prefix)
+        self._temporary, self._raw = _new_file(self._final.parent, prefix)
         self.file = _Discardable(self._raw, _BUFFER_BYTES)
         if mode is not None:
             os.fchmod(self.file.fileno(), mode)
@@ -73,6 +79,37 @@ class StagedFile:
             self._raw.close()
         with suppress(OSError):
             self._temporary.unlink()
+
+
+def _new_file(folder: Path, prefix: str) -> tuple[Path, io.FileIO]:
+    """Make a file that is locked until it is closed."""
+    while True:
+        path = folder / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        raw = io.FileIO(path, "xb")
+        if _is_locked_by(raw) and path.exists():
+            return path, raw
+        raw.close()  # another process has taken it for abandoned, in the moment before the lock
+
+
+def _is_locked_by(raw: io.FileIO) -> bool:
+    """Lock a file, unless another process has; file systems without locks are as if nobody had."""
+    try:
+        fcntl.flock(raw.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove_abandoned(folder: Path, prefix: str) -> None:
+    """Remove the files that processes have left which were killed."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        found = [entry.path for entry in entries if entry.name.startswith(prefix) and _TAG.search(entry.name)]
+        for path in found:
+            with suppress(OSError), io.FileIO(path, "rb") as left:
+                fcntl.flock(left.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+                Path(path).unlink()
 
 
 def _replaceable_mode(final: Path) -> int | None:

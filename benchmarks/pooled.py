@@ -59,7 +59,7 @@ async def measure(dsn: str, calls: int, rounds: int) -> dict[str, object]:
             alone, pooled = [], []
             for _ in range(rounds):
                 alone.append(await per_call_ms(call, calls, nullcontext()))
-                pooled.append(await per_call_ms(call, calls, aio.pooled(dsn, **settings)))
+                pooled.append(await per_call_ms(call, calls, aio.pooled()))
             found[f"{kind}, {driver}"] = {
                 "alone_ms": round(statistics.median(alone), 2),
                 "pooled_ms": round(statistics.median(pooled), 2),

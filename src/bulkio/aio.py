@@ -237,18 +237,15 @@ async def write(request: WriteRequest) -> WriteReport:
 
 @taking(PoolRequest)
 def pooled(request: PoolRequest) -> AbstractAsyncContextManager[None]:
-    """Let the calls in a block use sessions again, if they name the same DSN, driver and password.
+    """Let the calls in a block use sessions again: those that name the same DSN, driver and password.
 
     What one call leaves in a session (settings, temporary tables, locks) is gone before the next has it; a session
     that was cancelled is closed. No call waits for another's session. The tasks that the block starts have part in it,
-    and at its end all sessions are closed.
+    and at its end all sessions are closed. What a DSN means is found out once.
 
-    >>> async with bulkio.aio.pooled("@warehouse", max_sessions=8):  # doctest: +SKIP
+    >>> async with bulkio.aio.pooled():  # doctest: +SKIP
     ...     for path in paths:
     ...         await bulkio.aio.load(path, "orders", "@warehouse")
-
-    Raises:
-        ConfigError: nothing names a database, or not rightly; no connection is made before the first call.
     """
     return _pooled(request)
 

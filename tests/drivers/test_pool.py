@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -271,32 +270,6 @@ def test_nobody_waits(run: Callable[..., Any]) -> None:
     run(test)
 
 
-def _in_a_fork(pool: SessionPool) -> None:
-    """Borrow in a child process: it has a copy of the pool, and of an event loop."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            asyncio.events._set_running_loop(pool._home[1])
-            pool.borrow().send(None)
-        except StopIteration as returned:
-            code = 0 if returned.value is None else 2
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-def test_another_loop_has_no_part_in_it(run: Callable[..., Any]) -> None:
-    """Nor has another process: both would share a socket."""
-
-    async def test(pool: SessionPool) -> None:
-        await next_pid(pool)
-        assert await asyncio.to_thread(lambda: asyncio.run(pool.borrow())) is None
-        assert await asyncio.to_thread(_in_a_fork, pool) is None
-
-    run(test)
-
-
 def test_what_is_out_when_the_pool_closes(one_dsn: str, driver: DriverName, db: psycopg.Connection) -> None:
     """It can be used to its end; then it is closed, and the pool with it."""
 
@@ -369,3 +342,16 @@ def test_a_parameter_that_the_driver_cannot_honour(one_dsn: str) -> None:
             await pool.close()
 
     asyncio.run(test())
+
+
+def test_the_end_when_the_server_has_ended_all(run: Callable[..., Any], db: psycopg.Connection) -> None:
+    """Idle sessions that are lost are no reason for an error, nor is one that is out."""
+
+    async def test(pool: SessionPool) -> None:
+        one, two = await borrowed(pool), await borrowed(pool)
+        await one.close()
+        db.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = '{MARK}'")
+        await pool.close()
+        await two.close()
+
+    run(test)

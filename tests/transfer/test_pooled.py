@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ import pytest
 import bulkio
 from bulkio import aio
 from bulkio.options import ConnectionRequest
-from bulkio.transfer.session import open_session
+from bulkio.transfer.session import open_pools, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from bulkio.choices import DriverName
+    from bulkio.drivers.pool import SessionPools
 
 ROWS = [{"id": 1}, {"id": 2}]
 #: statement that notes which process of the server has a load
@@ -65,7 +67,7 @@ def test_calls_use_a_session_again(dsn: str, driver: DriverName, db: psycopg.Con
     """Loads, exports, reads and questions to the ledger; what one sets does not hold for the next."""
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver=driver):
+        async with aio.pooled():
             for mode in ("create", "append", "replace", "truncate", "append"):
                 after = [NOTE, "SET work_mem = '77kB'"]
                 await aio.load(ROWS, "t", dsn, driver=driver, mode=mode, after=after)
@@ -82,8 +84,8 @@ def test_calls_use_a_session_again(dsn: str, driver: DriverName, db: psycopg.Con
     wait_for_the_end(db)
 
 
-def test_outside_of_the_block_nothing_is_shared(dsn: str, driver: DriverName, db: psycopg.Connection) -> None:
-    """Nor by a call with another DSN, driver or password."""
+def test_what_shares_sessions(dsn: str, driver: DriverName, db: psycopg.Connection) -> None:
+    """Calls with the same DSN, driver and password; outside of the block none."""
     other = "psycopg" if driver == "asyncpg" else "asyncpg"
     secret = psycopg.conninfo.conninfo_to_dict(dsn)["password"]
 
@@ -91,26 +93,27 @@ def test_outside_of_the_block_nothing_is_shared(dsn: str, driver: DriverName, db
         await aio.load(ROWS, "t", dsn, after=NOTE, **options)  # type: ignore[arg-type]
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver=driver):
-            await load(dsn, driver=driver)
-            await load(dsn, driver=driver)
-            await load(f"{dsn}&connect_timeout=9", driver=driver)
-            await load(dsn, driver=other)
-            await load(dsn, driver=driver, password=secret)
+        async with aio.pooled():
+            for _ in range(2):
+                await load(dsn, driver=driver)
+                await load(f"{dsn}&connect_timeout=9", driver=driver)
+                await load(dsn, driver=other)
+                await load(dsn, driver=driver, password=secret)
         await load(dsn, driver=driver)
 
     asyncio.run(work())
     assert pids(db) == 5
 
 
-def test_blocks_in_blocks(dsn: str, db: psycopg.Connection) -> None:
-    """Each has its own server, or driver."""
+def test_a_block_in_a_block(dsn: str, db: psycopg.Connection) -> None:
+    """It has sessions of its own; then the outer one's are used again."""
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver="asyncpg"), aio.pooled(dsn, driver="psycopg"):
-            for _ in range(3):
-                await aio.load(ROWS, "t", dsn, driver="asyncpg", after=NOTE)
-                await aio.load(ROWS, "t", dsn, driver="psycopg", after=NOTE)
+        async with aio.pooled():
+            await aio.load(ROWS, "t", dsn, after=NOTE)
+            async with aio.pooled():
+                await aio.load(ROWS, "t", dsn, after=NOTE)
+            await aio.load(ROWS, "t", dsn, after=NOTE)
 
     asyncio.run(work())
     assert pids(db) == 2
@@ -121,7 +124,7 @@ def test_more_calls_than_sessions(dsn: str, driver: DriverName, db: psycopg.Conn
     rows = pa.table({"id": range(5000)})
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver=driver, max_sessions=1), asyncio.timeout(60), asyncio.TaskGroup() as group:
+        async with aio.pooled(max_sessions=1), asyncio.timeout(60), asyncio.TaskGroup() as group:
             for number in range(4):
                 table, options = f"t{number}", {"driver": driver, "load_id": f"load {number}", "source_version": "1"}
                 group.create_task(aio.load(rows, table, dsn, **options))  # type: ignore[arg-type]
@@ -139,7 +142,7 @@ def test_a_second_session_of_one_caller(dsn: str, driver: DriverName) -> None:
 
     async def work() -> None:
         async with (
-            aio.pooled(dsn, driver=driver, max_sessions=1),
+            aio.pooled(max_sessions=1),
             asyncio.timeout(30),
             open_session(dsn, request) as one,
             open_session(dsn, request) as two,
@@ -153,7 +156,7 @@ def test_a_cancelled_call_harms_no_other(dsn: str, driver: DriverName, db: psyco
     """Its session is closed, and its transaction rolled back."""
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver=driver, max_sessions=1):
+        async with aio.pooled(max_sessions=1):
             await aio.load(ROWS, "t", dsn, driver=driver, after=NOTE)
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.5):
@@ -173,7 +176,7 @@ def test_a_failed_load_harms_no_other(dsn: str, driver: DriverName, db: psycopg.
     """A failed check rolls its load back, as ever."""
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver=driver):
+        async with aio.pooled():
             await aio.load(ROWS, "t", dsn, driver=driver)
             with pytest.raises(bulkio.CheckError):
                 await aio.load(ROWS, "t", dsn, driver=driver, check="SELECT false")
@@ -195,7 +198,7 @@ def test_what_a_block_starts_may_outlive_it(dsn: str, driver: DriverName, db: ps
 
     async def work() -> None:
         begun = asyncio.Event()
-        async with aio.pooled(dsn, driver=driver):
+        async with aio.pooled():
             task = asyncio.create_task(two_loads(begun))
             await begun.wait()
             await asyncio.sleep(0.2)
@@ -210,7 +213,7 @@ def test_sync_calls_connect_as_ever(dsn: str, driver: DriverName, db: psycopg.Co
     """They have an event loop of their own."""
 
     async def work() -> None:
-        async with aio.pooled(dsn, driver=driver):
+        async with aio.pooled():
             await aio.load(ROWS, "t", dsn, driver=driver, after=NOTE)
             await asyncio.to_thread(bulkio.load, ROWS, "t", dsn, driver=driver, after=NOTE)
             bulkio.load(ROWS, "t", dsn, driver=driver, after=NOTE)
@@ -219,22 +222,52 @@ def test_sync_calls_connect_as_ever(dsn: str, driver: DriverName, db: psycopg.Co
     assert pids(db) == 3
 
 
-def test_nothing_names_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That is told before the block begins."""
+def test_nothing_names_a_database() -> None:
+    """That is the call's error, and the next one may name one."""
 
     async def work() -> None:
         async with aio.pooled():
-            raise AssertionError
+            for _ in range(2):
+                with pytest.raises(bulkio.ConfigError, match="no database is named"):
+                    await aio.list_loads()
 
-    with pytest.raises(bulkio.ConfigError, match="no database is named"):
-        asyncio.run(work())
+    asyncio.run(work())
+
+
+def _in_a_fork(pools: SessionPools) -> None:
+    """Borrow in a child process: it has a copy of the pools, and of an event loop."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            asyncio.events._set_running_loop(pools._home[1])
+            pools.borrow("key", None).send(None)  # type: ignore[arg-type]
+        except StopIteration as returned:
+            code = 0 if returned.value is None else 2
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_forked_process_has_no_part_in_it(dsn: str, driver: DriverName) -> None:
+    """Both would share a socket."""
+
+    async def work() -> None:
+        async with aio.pooled():
+            await aio.list_loads(dsn, driver=driver)
+            pools = open_pools.get()
+            assert pools is not None
+            await asyncio.to_thread(_in_a_fork, pools)
+            await aio.list_loads(dsn, driver=driver)
+
+    asyncio.run(work())
 
 
 def test_an_error_of_the_block(dsn: str, db: psycopg.Connection) -> None:
     """It is raised as it is, and the sessions are closed."""
 
     async def work() -> None:
-        async with aio.pooled(dsn):
+        async with aio.pooled():
             await aio.load(ROWS, "t", dsn)
             raise KeyError("mine")
 

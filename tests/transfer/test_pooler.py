@@ -119,7 +119,7 @@ def test_sessions_that_are_used_again(dsn: str, pooled: str, driver: str) -> Non
     """A pool on top of the pooler: its one connection serves each session's transactions, and nothing is left in it."""
 
     async def work() -> None:
-        async with bulkio.aio.pooled(pooled, driver=driver, max_sessions=2), asyncio.TaskGroup() as group:  # type: ignore[arg-type]
+        async with bulkio.aio.pooled(max_sessions=2), asyncio.TaskGroup() as group:
             for _ in range(4):
                 load = bulkio.aio.load(ROWS, "t", pooled, driver=driver, after="SET work_mem = '77kB'")
                 group.create_task(load)

@@ -1,4 +1,4 @@
-"""Sessions that are used again: a pool of them for one server, and the rules by which one is lent and taken back.
+"""Sessions that are used again: a pool of them for each server, and the rules by which one is lent and taken back.
 
 Owns these rules; each driver's own pool keeps the connections (`asyncpg_pool`, `psycopg_pool`).
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, ResultColumn, Row, Session
 
-__all__ = ["SessionPool", "open_pool"]
+__all__ = ["SessionPool", "SessionPools", "open_pool"]
 
 #: seconds that an idle session may take for an answer, before it is taken for lost
 ANSWER_S = 5.0
@@ -50,8 +50,41 @@ class Keeper(Protocol):
         """Close the idle sessions."""
 
 
+class SessionPools:
+    """A pool for each connection that is asked for, in the process and the event loop that they were opened in."""
+
+    def __init__(self, max_sessions: int) -> None:
+        self._max_sessions = max_sessions
+        self._pools: dict[object, SessionPool] = {}
+        self._opening = asyncio.Lock()
+        self._is_closed = False
+        self._home = _here()
+
+    async def borrow(
+        self, key: object, resolve: Callable[[], Awaitable[tuple[ConnInfo, DriverName]]]
+    ) -> Session | None:
+        """Lend a session; None if there is none to lend. `resolve` tells, once, which connection `key` means."""
+        if self._is_closed or self._home != _here():
+            return None
+        async with self._opening:
+            if key not in self._pools:
+                self._pools[key] = await open_pool(*await resolve(), self._max_sessions)
+        return await self._pools[key].borrow()
+
+    async def close(self) -> None:
+        """Close all sessions; those that are still out are closed when they come back."""
+        self._is_closed = True
+        for pool in self._pools.values():
+            await pool.close()
+
+
+def _here() -> tuple[int, asyncio.AbstractEventLoop]:
+    """Return the process and the event loop: a fork has copies of sockets, and another loop cannot wait for them."""
+    return os.getpid(), asyncio.get_running_loop()
+
+
 async def open_pool(info: ConnInfo, driver: DriverName, max_sessions: int) -> SessionPool:
-    """Open a pool for the running event loop; it has no session yet, and keeps so many at most."""
+    """Open a pool for one connection; it has no session yet, and keeps so many at most."""
     keeper: Keeper
     if driver == "asyncpg":
         from bulkio.drivers.asyncpg_pool import AsyncpgKeeper
@@ -65,21 +98,20 @@ async def open_pool(info: ConnInfo, driver: DriverName, max_sessions: int) -> Se
 
 
 class SessionPool:
-    """Lends sessions, in the process and the event loop that it was opened in."""
+    """Lends the sessions of one connection."""
 
     def __init__(self, keeper: Keeper, max_sessions: int) -> None:
         self._keeper = keeper
         self._max_sessions = max_sessions
         self._lent = 0
         self._is_closing = False
-        self._home = _here()
 
     async def borrow(self) -> Session | None:
-        """Lend a session; None if all are out, or this is no place to use one. Closing it gives it back.
+        """Lend a session; None if all are out, or the pool is closed. Closing it gives it back.
 
         Raises `ConnectError` or `ConfigError` if there is no connection.
         """
-        if self._is_closing or self._lent >= self._max_sessions or self._home != _here():
+        if self._is_closing or self._lent >= self._max_sessions:
             return None
         self._lent += 1
         try:
@@ -134,11 +166,6 @@ class SessionPool:
         self._lent -= 1
         if self._is_closing and not self._lent:
             await self._keeper.close()
-
-
-def _here() -> tuple[int, asyncio.AbstractEventLoop]:
-    """Return the process and the event loop: a fork has copies of sockets, and another loop cannot wait for them."""
-    return os.getpid(), asyncio.get_running_loop()
 
 
 async def _discards(session: Session) -> bool:

@@ -685,13 +685,16 @@ class WriteRequest(_Scanning):
     ] = field(default=None, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolRequest(ConnectionRequest):
-    """A pool of sessions."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRequest:
+    """Pools of sessions."""
 
     max_sessions: Annotated[
-        int, Option("Sessions that are kept, at most; more are opened where all are in use.", least=1)
+        int, Option("Sessions that are kept for each connection; more are opened where all are in use.", least=1)
     ] = 4
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-
-from bulkio.drivers.choose import choose_driver
-from bulkio.drivers.pool import open_pool
+from bulkio.drivers.pool import SessionPools
 from bulkio.flow import shelter
-from bulkio.transfer.session import open_pools, pool_key, resolve_dsn
+from bulkio.transfer.session import open_pools
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,13 +19,12 @@ __all__ = ["pooled"]
 
 @asynccontextmanager
 async def pooled(request: PoolRequest) -> AsyncIterator[None]:
-    """Open the pool for what this block, and the tasks that it starts, do; see `bulkio.aio.pooled`."""
-    info = await anyio.to_thread.run_sync(resolve_dsn, request.dsn, request.password)
-    pool = await open_pool(info, choose_driver(info, request.driver), request.max_sessions)
+    """Open pools for what this block, and the tasks that it starts, do; see `bulkio.aio.pooled`."""
+    pools = SessionPools(request.max_sessions)
     around = open_pools.get()
-    open_pools.set({**around, pool_key(request.dsn, request): pool})
+    open_pools.set(pools)
     try:
         yield
     finally:
         open_pools.set(around)
-        await shelter.finish(pool.close())
+        await shelter.finish(pools.close())

@@ -9,7 +9,6 @@ import sys
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -25,10 +24,10 @@ from bulkio.flow import shelter
 from bulkio.quote import quote_ident
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from bulkio.choices import DriverChoice
-    from bulkio.drivers.pool import SessionPool
+    from bulkio.choices import DriverChoice, DriverName
+    from bulkio.drivers.pool import SessionPools
     from bulkio.protocols import Session
 
 __all__ = [
@@ -42,7 +41,6 @@ __all__ = [
     "commit_part",
     "open_pools",
     "open_session",
-    "pool_key",
     "resolve_dsn",
     "server_judge",
     "transaction",
@@ -101,15 +99,8 @@ def resolve_dsn(dsn: str | None, password: str | Callable[[], str] | None = None
     return parse_conninfo(chosen, password=own_password if password is None else password)
 
 
-_PoolKey = tuple[object, ...]
-
-#: pools that calls may borrow sessions from, by what `pool_key` says; tasks have those of the block that starts them
-open_pools: ContextVar[Mapping[_PoolKey, SessionPool]] = ContextVar("open_pools", default=MappingProxyType({}))
-
-
-def pool_key(dsn: str | None, options: ConnectOptions) -> _PoolKey:
-    """Return what calls have in common that can use the same sessions."""
-    return dsn, options.driver, options.password
+#: pools that calls borrow sessions from; tasks have those of the block that starts them
+open_pools: ContextVar[SessionPools | None] = ContextVar("open_pools", default=None)
 
 
 @asynccontextmanager
@@ -126,11 +117,13 @@ async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterato
 
 
 async def _connect(dsn: str | None, options: ConnectOptions) -> Session:
-    pool = open_pools.get().get(pool_key(dsn, options))
-    if pool is not None and (lent := await pool.borrow()) is not None:
-        return lent
-    info = await anyio.to_thread.run_sync(resolve_dsn, dsn, options.password)
-    return await drivers.connect(info, choose_driver(info, options.driver))
+    async def resolve() -> tuple[ConnInfo, DriverName]:
+        info = await anyio.to_thread.run_sync(resolve_dsn, dsn, options.password)
+        return info, choose_driver(info, options.driver)
+
+    pools = open_pools.get()
+    lent = None if pools is None else await pools.borrow((dsn, options.driver, options.password), resolve)
+    return lent or await drivers.connect(*await resolve())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -68,13 +69,19 @@ def pooled(dsn: str) -> Iterator[str]:
         assert done.returncode == 0, done.stderr
         pid = int(done.stdout)
         try:
-            _wait_until((folder / ".s.PGSQL.6432").exists, log)
+            _wait_until(lambda: _listens(folder / ".s.PGSQL.6432"), log)
             yield psycopg.conninfo.make_conninfo(user="pooled", dbname=facts["dbname"], host=str(folder), port=6432)
         finally:
             os.kill(pid, signal.SIGTERM)
             _wait_until(lambda: not alive(pid), log)  # it removes its own files in the folder
     finally:
         shutil.rmtree(folder)
+
+
+def _listens(path: Path) -> bool:
+    """Tell whether somebody listens at a socket: its file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _wait_until(condition: Callable[[], bool], log: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
+from bulkio import aio
 from bulkio.errors import BulkioError, ConfigError, RunFailed
 from bulkio.options import LedgerRequest, taking
 from bulkio.options.pipelines import RunRequest
@@ -50,7 +51,12 @@ async def run_pipeline(request: RunRequest) -> RunReport:
 
 
 async def run_spec(spec: Spec, request: RunRequest, kind: RunKind = "manual") -> RunReport:
-    """Run a pipeline that was read already; `kind` says who asks for it."""
+    """Run a pipeline that was read already; `kind` says who asks for it. Its steps use each other's sessions again."""
+    async with aio.pooled(max_sessions=spec.max_parallel + 1):  # the journal has one
+        return await _run(spec, request, kind)
+
+
+async def _run(spec: Spec, request: RunRequest, kind: RunKind) -> RunReport:
     started = time.perf_counter()
     request = _with_recorded_choice(request)
     chosen = chosen_steps(spec, request)

@@ -64,18 +64,21 @@ class SessionPools:
         self, key: object, resolve: Callable[[], Awaitable[tuple[ConnInfo, DriverName]]]
     ) -> Session | None:
         """Lend a session; None if there is none to lend. `resolve` tells, once, which connection `key` means."""
-        if self._is_closed or self._home != _here():
+        if self._home != _here():
             return None
         async with self._opening:
+            if self._is_closed:
+                return None
             if key not in self._pools:
                 self._pools[key] = await open_pool(*await resolve(), self._max_sessions)
         return await self._pools[key].borrow()
 
     async def close(self) -> None:
         """Close all sessions; those that are still out are closed when they come back."""
-        self._is_closed = True
-        for pool in self._pools.values():
-            await pool.close()
+        async with self._opening:
+            self._is_closed = True
+            for pool in self._pools.values():
+                await pool.close()
 
 
 def _here() -> tuple[int, asyncio.AbstractEventLoop]:

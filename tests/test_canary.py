@@ -110,7 +110,7 @@ RUN = """
 import json, os, sys
 import bulkio.drivers.asyncpg, bulkio.drivers.psycopg
 from bulkio import sync
-from bulkio.cli import export, load, loads
+from bulkio.cli import export, load, loads, run, runs
 from bulkio.cli.main import main
 for args in json.loads(sys.argv[1]):
     pid = os.fork()
@@ -157,6 +157,27 @@ def test_no_command_tells_the_password(
     assert rows
     assert CANARY not in str(rows)
     assert "canary_role" not in str(rows)
+
+
+def test_no_pipeline_tells_the_password(one_dsn: str, place: dict[str, str], tmp_path: Path) -> None:
+    """Neither what is printed of runs that succeed and fail, nor the journal: a file has it from the environment."""
+    path, wrong = tmp_path / "p.toml", tmp_path / "wrong.toml"
+    head = '[schedule]\ncron = "* * * * *"\n[[step]]\nid = "a"\nsql = "select 1"\n[[step]]\nid = "b"\nneeds = ["a"]\n'
+    path.write_text(f'name = "p"\nconnection = "${{DB}}"\n{head}sql = "select 1 / 0"\nconnection = "${{WRONG}}"\n')
+    wrong.write_text(f'name = "wrong"\nconnection = "${{WRONG}}"\n{head}sql = "select 1"\n')
+    env = {"DB": uri(place), "WRONG": uri(place, f"{CANARY}wrong"), "BULKIO_DSN": uri(place)}
+    calls = [["run", str(path), "--run-id", "x"], ["runs", "resume", "p/x"], ["run", "--due", str(tmp_path)]]
+    calls += [["run", str(wrong)], ["runs", "list"], ["runs", "show", "p/x"], ["validate", str(path)]]
+    calls.append(["run", str(path), "--dry-run"])
+    calls = [[*call, "--debug"] for call in calls]
+    told = run([*calls, *([*call, "--json"] for call in calls[-3:])], env)
+    assert "step b has failed" in told
+    assert leaks(told) == []
+    assert "internal error" not in told
+    for table in ("runs", "steps", "marks"):
+        rows = fetch(one_dsn, f"SELECT r::text FROM bulkio_ledger.{table} AS r")
+        assert rows
+        assert CANARY not in str(rows)
 
 
 def test_no_failing_connection_tells_the_password(place: dict[str, str], files: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from bulkio.cli.progress import display
 from bulkio.cli.schedule import TickOptions, run_ticks, schedule_options
 from bulkio.errors import BulkioError, ConfigError
 from bulkio.options.pipelines import RunRequest
-from bulkio.show import printable, show_rows
+from bulkio.show import is_connection_string, printable, show_rows
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -185,4 +186,20 @@ def _drawing(spec: Spec) -> list[str]:
 
 
 def _as_json(spec: Spec) -> dict[str, object]:
-    return {"file": str(spec.path), **spec.model_dump(mode="json", exclude_unset=True)}
+    """Return what stands in the file: the environment is not filled in, as a password may come from it."""
+    said = tomllib.loads(spec.path.read_text(encoding="utf-8"))
+    return {"file": str(spec.path), **{key: _plain(value) for key, value in said.items()}}
+
+
+def _plain(value: object) -> object:
+    """Return a value of a file as JSON has it, without connection strings."""
+    match value:
+        case str():
+            return "(a connection string)" if is_connection_string(value) else value
+        case list():
+            return [_plain(each) for each in value]
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case bool() | int() | float():
+            return value
+    return str(value)

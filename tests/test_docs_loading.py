@@ -1,4 +1,4 @@
-"""docs/loading.md: behind each claim stands a test."""
+"""docs/loading.md and docs/airflow.md: behind each claim stands a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 _TEST = re.compile(r"\[(tests/[\w/]+\.py)::(\w+)\]")
-CLAIMS = _TEST.findall((ROOT / "docs/loading.md").read_text())
+CLAIMS = [claim for page in ("loading", "airflow") for claim in _TEST.findall((ROOT / f"docs/{page}.md").read_text())]
 
 
 @pytest.mark.parametrize(("path", "name"), sorted(set(CLAIMS)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
+ROOT = Path(__file__).parents[3]
 #: each operator, without its fields
 LOAD = "BulkLoadOperator(task_id='load', {}, outlets=[Asset('orders')])"
 EXPORT = "BulkExportOperator(task_id='export', {})"
@@ -112,3 +115,10 @@ def test_airflow_knows_the_provider() -> None:
     for kind in ("operators", "hooks"):
         for entry in info[kind]:
             assert [import_module(name).__doc__ for name in entry["python-modules"]]
+
+
+def test_the_page_has_each_field() -> None:
+    """docs/airflow.md says of each field what its operator has: name, type, default and help."""
+    make = runpy.run_path(str(ROOT / "docs" / "make_airflow.py"), run_name="make_airflow")
+    text = (ROOT / "docs" / "airflow.md").read_text()
+    assert make["page"](text) == text, "run .venv-airflow/bin/python docs/make_airflow.py"

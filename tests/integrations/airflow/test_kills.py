@@ -114,11 +114,12 @@ def test_killed_tasks_store_each_row_once(api_server: dict[str, str], warehouse:
     began = time.monotonic()
     while killed < KILLS:
         commit = commits[runs % 2]
+        with connect(warehouse) as connection:
+            connection.execute("drop table if exists t")
+            connection.execute("create table t (id bigint)")
         killed += _one_run(api_server, tmp_path, commit, KILLS - killed, chance)
         found = fetch(warehouse, "select count(*), count(distinct id), min(id), max(id) from t")
         assert found == [(FILES * ROWS, FILES * ROWS, 0, FILES * ROWS - 1)], f"KILL_SEED={SEED}, commit {commit}"
-        with connect(warehouse) as connection:
-            connection.execute("drop table t")
         runs += 1
     print(f"KILL_SEED={SEED}: {killed} kills in {runs} runs, {time.monotonic() - began:.0f} s")  # noqa: T201
 

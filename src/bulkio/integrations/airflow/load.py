@@ -37,6 +37,9 @@ class BulkLoadOperator(BaseOperator):
     Args:
         postgres_conn_id: A connection of type `postgres`.
         csv: Options of `bulkio.csv` for the files, such as {"delimiter": ";"}.
+        load_id: A permanent name for this load, instead of one made of the DAG, the run, the task and its map index.
+        wait: If another run is at work on the load, wait for its end: a retry may come before the server has noticed
+            that the try before it is gone.
         on_clear: What a clear of the finished task means for append, insert-new and create: already (the rows are
             stored, report that) or reload (you have removed them). All other modes run anew.
         retry_policy: Which errors are retried; by default those that may pass, and no errors of data.

@@ -40,6 +40,8 @@ class BulkPipelineOperator(BaseOperator):
     A step that the pipeline skips is a skipped task.
 
     Args:
+        run_id: A permanent name for this run, instead of one made of the DAG, the run, the task and its map index.
+        logical_date: The date that the run is for, instead of that of the DAG's run.
         postgres_conn_id: A connection of type `postgres` for the steps that name none; None: the pipeline's own.
         on_clear: What a clear of the finished task means where a repeat is not harmless (append, insert-new, create,
             sql): already or reload. Everything else runs anew.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHUNKS",
+    "FINISHED_AT",
     "FOR_CHUNKS",
     "FOR_LOADS",
     "FOR_RUNS",
@@ -41,19 +42,17 @@ __all__ = [
     "delete_chunks",
     "delete_load",
     "delete_older",
-    "delete_older_statements",
     "digest_of",
     "full_ddl",
     "insert_chunk",
     "insert_load",
-    "insert_statements",
     "lacking_rights",
     "load_ids",
     "lock_chunk",
+    "lock_key",
     "lock_ledger",
     "lock_load",
     "lock_row",
-    "lock_statements",
     "lock_work",
     "move_state",
     "name_prefix",
@@ -61,7 +60,6 @@ __all__ = [
     "run_of",
     "select_chunks",
     "select_loads",
-    "select_statements",
     "table_facts",
     "tag_of",
 ]
@@ -144,7 +142,8 @@ WATCH_CLIENT = (
 )
 
 
-def _key(*parts: str) -> int:
+def lock_key(*parts: str) -> int:
+    """Return the key of an advisory lock of the ledger's."""
     digest = hashlib.blake2b("\0".join(("bulkio ledger", *parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -164,7 +163,7 @@ def lacking_rights(schema: str, needs: Mapping[str, Sequence[str]]) -> str:
 
 def lock_ledger(schema: str) -> str:
     """Build a statement that waits until nobody else creates the ledger: IF NOT EXISTS fails where two do at once."""
-    return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema):d})"
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({lock_key(schema):d})"
 
 
 def lock_load(schema: str, load_id: str, *, waits: bool) -> str:
@@ -173,7 +172,7 @@ def lock_load(schema: str, load_id: str, *, waits: bool) -> str:
     >>> lock_load("bulkio_ledger", "nightly", waits=False)
     'SELECT pg_catalog.pg_try_advisory_xact_lock(2981114169642092196)'
     """
-    return f"SELECT pg_catalog.pg_{'' if waits else 'try_'}advisory_xact_lock({_key(schema, load_id):d})"
+    return f"SELECT pg_catalog.pg_{'' if waits else 'try_'}advisory_xact_lock({lock_key(schema, load_id):d})"
 
 
 def lock_work(schema: str, load_id: str, *, alone: bool) -> str:
@@ -182,17 +181,17 @@ def lock_work(schema: str, load_id: str, *, alone: bool) -> str:
     A prepared transaction keeps the lock.
     """
     kind = "pg_try_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-    return f"SELECT pg_catalog.{kind}({_key(schema, load_id, 'work'):d})"
+    return f"SELECT pg_catalog.{kind}({lock_key(schema, load_id, 'work'):d})"
 
 
 def lock_chunk(schema: str, load_id: str, chunk: int) -> str:
     """Build a statement that locks one chunk: where it is free, the transaction of whoever had it has ended."""
-    return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema, load_id, f'chunk {chunk}'):d})"
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({lock_key(schema, load_id, f'chunk {chunk}'):d})"
 
 
 def tag_of(schema: str, load_id: str, begun_by: str) -> str:
     """Return what tells a load's own tables from others, and from those of a run that began it before."""
-    return f"{_key(schema, load_id, begun_by) % 2**64:016x}"
+    return f"{lock_key(schema, load_id, begun_by) % 2**64:016x}"
 
 
 def digest_of(text: str) -> str:
@@ -211,7 +210,7 @@ def prefix_of(schema: str, load_id: str) -> str:
     >>> prefix_of("bulkio_ledger", "nightly")
     'bulkio:295f0b8aec6686a4:'
     """
-    return f"bulkio:{_key(schema, load_id) % 2**64:016x}:"
+    return f"bulkio:{lock_key(schema, load_id) % 2**64:016x}:"
 
 
 def table_facts(schema: str, table: str) -> str:
@@ -299,14 +298,15 @@ def insert_load(schema: str, values: Mapping[str, str], *, replaces: bool) -> st
     """
     known = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
     known |= {"started_at": "pg_catalog.now()"}
-    known |= {"finished_at": _FINISHED_AT} if values["state"] == "done" else {}
+    known |= {"finished_at": FINISHED_AT} if values["state"] == "done" else {}
     text = f"INSERT INTO {qualified(schema, LOADS)} ({', '.join(known)}) VALUES ({', '.join(known.values())})"  # noqa: S608
     if replaces:
         text += f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in known)}"
     return text
 
 
-_FINISHED_AT = "pg_catalog.clock_timestamp()"
+#: SQL of the time at which something has ended
+FINISHED_AT = "pg_catalog.clock_timestamp()"
 
 
 def move_state(schema: str, load_id: str, begun_by: str, before: str, after: str, values: Mapping[str, str]) -> str:
@@ -315,7 +315,7 @@ def move_state(schema: str, load_id: str, begun_by: str, before: str, after: str
     No row where its state is another one, or where another run has begun it anew meanwhile.
     """
     sets = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
-    sets |= {"state": quote_literal(after)} | ({"finished_at": _FINISHED_AT} if after == "done" else {})
+    sets |= {"state": quote_literal(after)} | ({"finished_at": FINISHED_AT} if after == "done" else {})
     return (
         f"UPDATE {qualified(schema, LOADS)} SET {', '.join(f'{name} = {value}' for name, value in sets.items())}"  # noqa: S608
         f" WHERE id = {quote_literal(load_id)} AND state = {quote_literal(before)}"
@@ -394,31 +394,6 @@ def delete_older(schema: str, days: int) -> str:
     return (
         f"DELETE FROM {qualified(schema, LOADS)} WHERE state = 'done'"  # noqa: S608
         f" AND finished_at < now() - make_interval(days => {days:d}) RETURNING {_texts()}"
-    )
-
-
-def lock_statements(schema: str, once: str) -> str:
-    """Build a statement that waits until no other transaction is at what is done once under this id."""
-    return f"SELECT pg_catalog.pg_advisory_xact_lock({_key(schema, once, 'statements'):d})"
-
-
-def select_statements(schema: str, once: str) -> str:
-    """Ask for what was done once under this id: its digest, its rows, the run that has done it."""
-    return f"SELECT digest, rows, run::text FROM {qualified(schema, STATEMENTS)} WHERE id = {quote_literal(once)}"  # noqa: S608
-
-
-def insert_statements(schema: str, values: Mapping[str, str]) -> str:
-    """Build the INSERT of what was done once, from texts."""
-    known = {name: f"{quote_literal(value)}::{_STATEMENT_COLUMNS[name][0]}" for name, value in values.items()}
-    known |= {"finished_at": _FINISHED_AT}
-    return f"INSERT INTO {qualified(schema, STATEMENTS)} ({', '.join(known)}) VALUES ({', '.join(known.values())})"  # noqa: S608
-
-
-def delete_older_statements(schema: str, days: int) -> str:
-    """Build the DELETE of what was done once before so many days."""
-    return (
-        f"DELETE FROM {qualified(schema, STATEMENTS)}"  # noqa: S608
-        f" WHERE finished_at < now() - make_interval(days => {days:d})"
     )
 
 

@@ -19,7 +19,8 @@ from bulkio.errors import LedgerError, LoadDiffers
 from bulkio.flow import shelter
 from bulkio.plan import plan_statements, refuse_changed
 from bulkio.show import show_name, show_option, show_value
-from bulkio.sql import ledger as statements
+from bulkio.sql import ledger as tables
+from bulkio.sql import once as statements
 from bulkio.transfer import ledger
 from bulkio.transfer.around import run_statements
 from bulkio.transfer.ledger_judge import ledger_judge
@@ -116,7 +117,7 @@ class _Once:
     async def prepare(self, session: Session) -> None:
         """Make the ledger where it is missing."""
         refuse_changed(charset_of(session.server_encoding), [self.once_id], "the id")
-        await ledger.prepare(session, self.request.ledger_schema, statements.FOR_STATEMENTS)
+        await ledger.prepare(session, self.request.ledger_schema, tables.FOR_STATEMENTS)
 
     async def take(self, session: Session) -> ExecuteReport | None:
         """Lock the id in the transaction; return the report of the run that has done it, if one has.
@@ -126,9 +127,9 @@ class _Once:
         """
         schema = self.request.ledger_schema
         async with ledger.using(schema):
-            await session.fetch(statements.WATCH_CLIENT)
-            await session.fetch(statements.lock_statements(schema, self.once_id))
-            rows = await session.fetch(statements.select_statements(schema, self.once_id))
+            await session.fetch(tables.WATCH_CLIENT)
+            await session.fetch(statements.lock(schema, self.once_id))
+            rows = await session.fetch(statements.select(schema, self.once_id))
         if not rows:
             return None
         [(digest, count, run)] = rows
@@ -152,11 +153,11 @@ class _Once:
         schema = self.request.ledger_schema
         await session.execute(f"{sql.save_path(_PATH_SETTING)}; {sql.OWN_PATH}")
         async with ledger.using(schema):
-            await session.execute(statements.insert_statements(schema, values))
+            await session.execute(statements.insert(schema, values))
             if not await self._is_recorded(session):
                 raise LedgerError(
                     f"the ledger has not kept the row of {self.name}, so nothing was done: a trigger, a rule or a"
-                    f" policy of {show_name(schema)}.{show_name(statements.STATEMENTS)} drops or hides it",
+                    f" policy of {show_name(schema)}.{show_name(tables.STATEMENTS)} drops or hides it",
                     load_id=self.once_id,
                 )
         await session.execute(sql.restore_path(_PATH_SETTING))
@@ -164,9 +165,9 @@ class _Once:
         return ledger_judge(self.request, self.name, advice, self._ask_after_lock)
 
     async def _is_recorded(self, session: Session) -> bool:
-        rows = await session.fetch(statements.select_statements(self.request.ledger_schema, self.once_id))
+        rows = await session.fetch(statements.select(self.request.ledger_schema, self.once_id))
         return [row[2] for row in rows] == [self.run]
 
     async def _ask_after_lock(self, session: Session) -> bool:
-        await session.fetch(statements.lock_statements(self.request.ledger_schema, self.once_id))
+        await session.fetch(statements.lock(self.request.ledger_schema, self.once_id))
         return await self._is_recorded(session)

@@ -14,7 +14,7 @@ from bulkio import sql
 from bulkio.choices import LEDGER_SCHEMA, days
 from bulkio.errors import ConnectError, DriverError, LedgerError
 from bulkio.show import did_you_mean, printable, show_name, show_option, show_value
-from bulkio.sql import ledger
+from bulkio.sql import ledger, once
 from bulkio.transfer.records import LoadRecord, LoadWork, record_of
 from bulkio.transfer.session import open_session, transaction
 
@@ -221,7 +221,7 @@ async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
             return ()
         schema, older_than = request.ledger_schema, days("older_than", request.older_than)
         if await exists(session, schema, ledger.STATEMENTS):
-            await session.execute(ledger.delete_older_statements(schema, older_than))
+            await session.execute(once.delete_older(schema, older_than))
         return tuple(map(record_of, await session.fetch(ledger.delete_older(schema, older_than))))
 
 

@@ -84,12 +84,15 @@ def resume(run: str, options: dict[str, Any], progress_kind: ProgressKind, *, as
     """
     from bulkio import sync
     from bulkio.cli.run import run_once
+    from bulkio.pipeline import read_pipeline
 
     given = {name: options[name] for name in ("driver", "lock_timeout", "ledger_schema")}
     asked = {"dsn": options["dsn"]}
     record = _ask(lambda: sync.show_run(run, asked["dsn"], **given), asked)
     if not record.file:
         raise ConfigError(f"run {printable(record.name)} was not begun from a file, so that nothing can go on with it")
+    if read_pipeline(record.file).ledger is not None:  # the DSN names where runs are recorded, not where they work
+        options["dsn"] = None
     options |= {"run_id": record.run, "params": dict(record.params)}
     progress = progress_beside(progress_kind, no_bar=quiet or as_json)
     run_once(record.file, options, progress, as_json=as_json, quiet=quiet)

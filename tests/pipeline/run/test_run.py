@@ -345,3 +345,30 @@ def test_plans(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     assert plans["out"] == "cannot be planned before load has run: table new does not exist"
     assert plans["call"] == "when select true\ncall x:y"
     assert db.execute("SELECT to_regclass('new'), to_regnamespace('bulkio_ledger')").fetchone() == (None, None)
+
+
+SUM = "select name, count(*) as n from input where id <= $n group by 1"
+
+
+def test_a_transform(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Rows of a query or of files go through DuckDB into a table, once, or into a file."""
+    db.execute("INSERT INTO t SELECT g, 'x' FROM generate_series(1, 10) AS g")
+    db.execute("CREATE TABLE sums (name text, n int8)")
+    path = write(
+        folder,
+        step("into", 'query = "t"', f'transform = "{SUM}"', 'into = "sums"')
+        + step("to", 'files = "a.parquet"', 'transform = "select id + 1 as id from input"', 'to = "out/{n}.parquet"'),
+        "params = {n = 7}",
+    )
+    report = bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert [(each.rows, each.already) for each in report.steps] == [(1, False), (ROWS, False)]
+    assert db.execute("SELECT * FROM sums").fetchall() == [("x", 7)]
+    assert pq.read_table(folder / "out" / "7.parquet")["id"].to_pylist() == [*range(1, ROWS + 1)]
+    db.execute("UPDATE bulkio_ledger.runs SET state = 'failed'; UPDATE bulkio_ledger.steps SET state = 'failed'")
+    report = bulkio.run_pipeline(path, one_dsn, run_id="r")
+    assert [(each.rows, each.already) for each in report.steps] == [(1, True), (ROWS, False)]
+    assert db.execute("SELECT * FROM sums").fetchall() == [("x", 7)]
+    plans = {each.name: each.text for each in bulkio.plan_pipeline(path, one_dsn)}
+    assert plans["into"].startswith("1 query: id int64, name string\n2 sql: name string, n int64\n3 to_table sums: ")
+    assert 'into "public"."sums"' in plans["into"]
+    assert plans["to"].endswith(f"3 to_files {folder}/out/7.parquet: id int64")

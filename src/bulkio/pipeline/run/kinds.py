@@ -14,8 +14,9 @@ import anyio.to_thread
 
 from bulkio import aio
 from bulkio.errors import ConfigError
-from bulkio.options import fields_of
+from bulkio.options import LoadRequest, fields_of
 from bulkio.options.csv import CsvFields
+from bulkio.pipeline import stages
 from bulkio.pipeline.spec.models import CheckStep, ExportStep, LoadStep, PythonStep, SqlStep, TransformStep
 from bulkio.show import show_name, show_option
 
@@ -101,11 +102,13 @@ def _load(task: Task) -> dict[str, Any]:
 
 
 async def _run_load(task: Task) -> Outcome:
-    schema = task.run.request.ledger_schema
-    report = await aio.load(
-        **_load(task), load_id=task.load_id, wait=True, ledger_schema=schema, progress=task.progress
-    )
+    report = await aio.load(**_load(task), **_once(task), progress=task.progress)
     return Outcome(report.rows, report.bytes, report.already, tuple(report.notes))
+
+
+def _once(task: Task) -> dict[str, Any]:
+    """Return the options by which a load is done once. Where another process is at work on it, its end is awaited."""
+    return {"load_id": task.load_id, "wait": True, "ledger_schema": task.run.request.ledger_schema}
 
 
 async def _plan_load(task: Task) -> str:
@@ -217,8 +220,47 @@ async def _plan_python(task: Task) -> str:
 # --- transform -------------------------------------------------------------------------------------------------------
 
 
+#: options of load, which are for the target; what else there is, is about the read
+_TARGET = frozenset(field.name for field in fields_of(LoadRequest))
+
+
+def _stages(task: Task) -> stages.Pipeline:
+    """Return the pipeline of stages that a transform is."""
+    keys = task.keys()
+    into, to, sql = keys.pop("into", None), keys.pop("to", None), keys.pop("transform")
+    source = _source(task, keys)
+    if into is None:
+        dest = task.run.path(to)
+        _make_folder(dest)
+        return stages.Pipeline(source, stages.sql(sql), stages.to_files(dest, **_left(keys)))
+    options = {**_options(task, _left(keys)), **_once(task), "source_version": task.run.name, "progress": task.progress}
+    return stages.Pipeline(source, stages.sql(sql), stages.to_table(into, **options))
+
+
+def _source(task: Task, keys: dict[str, Any]) -> stages.Source:
+    files, query = keys.pop("files", None), keys.pop("query", None)
+    if files is not None:
+        paths = [files] if isinstance(files, str) else files
+        return stages.files(_file(task, keys, paths))
+    read = {name: keys.pop(name) for name in list(keys) if name not in _TARGET | _NOT_OPTIONS}
+    return stages.query(query, **_options(task, read))
+
+
+def _left(keys: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in keys.items() if name not in _NOT_OPTIONS}
+
+
 async def _run_transform(task: Task) -> Outcome:
-    raise ConfigError(f"step {show_name(task.step.id)}: transform")
+    report = await _stages(task).run()
+    (result,) = report.results
+    notes = tuple(getattr(result, "notes", ()))
+    return Outcome(result.rows, result.bytes, getattr(result, "already", False), (*report.warnings, *notes))
+
+
+async def _plan_transform(task: Task) -> str:
+    plan = await _stages(task).plan()
+    loads = [stage.load.describe() for stage in plan.stages if stage.load is not None]
+    return "\n".join([str(plan), *loads])
 
 
 _RUN: dict[type, Callable[[Task], Awaitable[Outcome]]] = {
@@ -232,6 +274,7 @@ _RUN: dict[type, Callable[[Task], Awaitable[Outcome]]] = {
 _PLAN: dict[type, Callable[[Task], Awaitable[str]]] = {
     LoadStep: _plan_load,
     ExportStep: _plan_export,
+    TransformStep: _plan_transform,
     SqlStep: _show_texts,
     CheckStep: _show_texts,
     PythonStep: _plan_python,

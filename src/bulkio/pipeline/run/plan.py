@@ -54,7 +54,7 @@ async def plan_pipeline(request: RunRequest) -> tuple[StepPlan, ...]:
         async with limit:
             plans[step.id] = await _plans(context, step)
 
-    async with task_group() as group:
+    async with context.pooled(), task_group() as group:
         for step in steps:
             group.start_soon(plan, step)
     return tuple(each for step in steps for each in plans[step.id])

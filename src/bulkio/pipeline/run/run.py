@@ -61,10 +61,16 @@ async def _run(spec: Spec, request: RunRequest, kind: RunKind) -> RunReport:
     request = _with_recorded_choice(request)
     chosen = chosen_steps(spec, request)
     context = context_of(spec, request, datetime.now().astimezone())
+    async with context.pooled():
+        return await _run(context, chosen, kind, started)
+
+
+async def _run(context: RunContext, chosen: frozenset[str], kind: RunKind, started: float) -> RunReport:
+    spec, request = context.spec, context.request
     journal = await _open(context)
     run = await journal.begin(spec.name, context.run_id, _facts(context, kind))
     if run.logical_date is not None and request.logical_date is None:  # it goes on with the date that it began with
-        context = context_of(spec, replace(request, run_id=context.run_id), run.logical_date)
+        context = context_of(spec, replace(request, run_id=context.run_id), run.logical_date.astimezone())
     if run.is_done:
         steps = tuple(_as_recorded(spec, run))
         return RunReport(spec.name, context.run_id, "done", steps, time.perf_counter() - started, already=True)
@@ -94,7 +100,7 @@ async def _finish(run: Run, graph: Graph) -> None:
 def _failed(context: RunContext, graph: Graph, report: RunReport) -> RunFailed:
     (name, first), *others = graph.errors
     also = f" (so have {', '.join(each for each, _ in others)})" if others else ""
-    go_on = f"to go on with it: bulkio runs resume {context.name}"
+    go_on = f"to go on with it: bulkio runs resume {context.name}{context.shown_journal}"
     failed = RunFailed(
         f"run {context.name}: step {name} has failed{also}: {first}\n{go_on}",
         run=context.name,

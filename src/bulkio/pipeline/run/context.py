@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import blake2b
@@ -19,7 +18,7 @@ from bulkio.pipeline.spec.texts import filled
 from bulkio.show import show_name, show_option, show_value
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from bulkio.options.pipelines import RunRequest
     from bulkio.pipeline.spec.models import Spec, Step
@@ -65,17 +64,6 @@ class RunContext:
         named = self.spec.ledger or self.request.dsn or self.spec.connection
         dsn = _as_dsn(named)
         return f" --dsn {dsn}" if dsn is not None and _NAME.fullmatch(dsn.removeprefix("@")) else ""
-
-    @asynccontextmanager
-    async def pooled(self) -> AsyncIterator[None]:
-        """Let all steps, and the journal, use sessions again while the block runs."""
-        names = {None, self.spec.ledger, *(step.connection for step in self.spec.step)}
-        async with AsyncExitStack() as stack:
-            for name in names:
-                await stack.enter_async_context(
-                    aio.pooled(**self.connection(name), max_sessions=self.spec.max_parallel)
-                )
-            yield
 
     def path(self, text: str) -> str:
         """Return a path as it is from the pipeline's folder on; addresses stay as they are."""

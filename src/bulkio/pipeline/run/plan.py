@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from bulkio import aio
 from bulkio.errors import BulkioError
 from bulkio.flow import task_group
 from bulkio.options import taking
@@ -54,7 +55,7 @@ async def plan_pipeline(request: RunRequest) -> tuple[StepPlan, ...]:
         async with limit:
             plans[step.id] = await _plans(context, step)
 
-    async with context.pooled(), task_group() as group:
+    async with aio.pooled(max_sessions=spec.max_parallel), task_group() as group:
         for step in steps:
             group.start_soon(plan, step)
     return tuple(each for step in steps for each in plans[step.id])

@@ -61,12 +61,6 @@ async def _run(spec: Spec, request: RunRequest, kind: RunKind) -> RunReport:
     request = _with_recorded_choice(request)
     chosen = chosen_steps(spec, request)
     context = context_of(spec, request, datetime.now().astimezone())
-    async with context.pooled():
-        return await _run(context, chosen, kind, started)
-
-
-async def _run(context: RunContext, chosen: frozenset[str], kind: RunKind, started: float) -> RunReport:
-    spec, request = context.spec, context.request
     journal = await _open(context)
     run = await journal.begin(spec.name, context.run_id, _facts(context, kind))
     if run.logical_date is not None and request.logical_date is None:  # it goes on with the date that it began with

@@ -279,7 +279,15 @@ def test_a_role_that_may_not_use_the_ledger(server: TestServer, dsn: str) -> Non
     try:
         with pytest.raises(bulkio.LedgerError, match="`bulkio loads ddl` prints what an administrator has to run"):
             bulkio.execute("select 1", as_plain, once="x")
+        bulkio.execute("select 1", dsn, once="makes the ledger")
+        with pytest.raises(bulkio.LedgerError, match="`bulkio loads ddl`"):
+            bulkio.execute("select 1", as_plain, once="x")
         make(dsn, *(line.removeprefix("-- to run SQL once: ") for line in ddl_for("plain")))
+        make(dsn, "REVOKE INSERT ON bulkio_ledger.statements FROM plain")
+        lacks = r"SQL that runs once is recorded .* can GRANT INSERT ON .*statements"
+        with pytest.raises(bulkio.LedgerError, match=lacks):  # before it, and not an hour later
+            bulkio.execute("select 1/0", as_plain, once="x")
+        make(dsn, "GRANT INSERT ON bulkio_ledger.statements TO plain")
         assert not bulkio.execute("select 1", as_plain, once="x").already
         assert bulkio.execute("select 1", as_plain, once="x").already
         make(dsn, "DROP OWNED BY plain")

@@ -118,7 +118,7 @@ class Needs:
 
 
 FOR_LOADS = Needs({LOADS: ()})
-FOR_STATEMENTS = Needs({STATEMENTS: ()})
+FOR_STATEMENTS = Needs({STATEMENTS: ("SELECT", "INSERT")}, "SQL that runs once is recorded in the ledger")
 FOR_CHUNKS = Needs(
     {LOADS: ("SELECT", "INSERT", "UPDATE", "DELETE"), CHUNKS: ("SELECT", "INSERT", "DELETE")},
     "a load on several connections, or by chunks, changes what the ledger has of it",

@@ -69,7 +69,7 @@ async def prepare(session: Session, schema: str, needs: ledger.Needs = ledger.FO
 
 async def _refuse_lacking_rights(session: Session, schema: str, needs: ledger.Needs) -> None:
     """Refuse work for a role that could begin it and not end it."""
-    async with transaction(session, read_only=True):
+    async with transaction(session, read_only=True), using(schema):
         lacking = [str(right) for (right,) in await session.fetch(ledger.lacking_rights(schema, needs.rights))]
     if lacking:
         option = "" if schema == LEDGER_SCHEMA else f" with {show_option('ledger_schema', schema)}"

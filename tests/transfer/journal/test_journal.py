@@ -253,7 +253,9 @@ async def test_the_heartbeat_renews_the_lease(dsn: str, driver: str, monkeypatch
 
 
 @each_driver
-async def test_whoever_lost_the_lease_writes_nothing(dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_lost_the_lease_writes_nothing(
+    dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Each write is refused, the block is cancelled, and the new owner's record is unchanged."""
     monkeypatch.setattr(run, "BEAT_S", 0.05)
     journal = await journal_of(dsn, driver=driver)
@@ -269,9 +271,13 @@ async def test_whoever_lost_the_lease_writes_nothing(dsn: str, driver: str, monk
     for write in writes:
         with pytest.raises(bulkio.RunTaken, match="run 'orders/x' is no longer this process's: its lease had run out"):
             await write()
+    with pytest.raises(bulkio.RunTaken):
+        async with old.held():
+            await old.start_step("load")
     with pytest.raises(bulkio.RunTaken) as caught:
         async with old.held():
             await asyncio.sleep(60)
+    assert caplog.messages == []
     assert (caught.value.run, caught.value.retryable) == ("orders/x", False)
     assert fetch(dsn, "SELECT state, attempt FROM bulkio_ledger.runs") == [("running", 2)]
     assert fetch(dsn, "SELECT count(*) FROM bulkio_ledger.steps") == [(0,)]

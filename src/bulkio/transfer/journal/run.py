@@ -135,7 +135,7 @@ class Run:
     async def _leave(self, beat: asyncio.Task[None], error: BaseException) -> None:
         """End the heartbeat, and record how the run has ended, if it can be done soon."""
         await _end(beat)
-        if self._has_ended or self._loss is not None:
+        if self._has_ended or self._loss is not None or isinstance(error, RunTaken):
             return
         state = "failed" if isinstance(error, Exception) else "interrupted"
         text = (str(error) or type(error).__name__) if state == "failed" else None

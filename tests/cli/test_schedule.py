@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
+from bulkio.cli.run import run
+from bulkio.show import naming_flags
 from cli.program import wait_until
 
 if TYPE_CHECKING:
@@ -177,11 +180,12 @@ def test_days_of_the_past(bulkio: Program, db: psycopg.Connection, tmp_path: Pat
         ),
     ],
 )
-def test_options_that_do_not_go_together(bulkio_alone: Program, tmp_path: Path, args: list[str], message: str) -> None:
+def test_options_that_do_not_go_together(tmp_path: Path, args: list[str], message: str) -> None:
     """Those of one run make no sense for many."""
-    done = bulkio_alone("run", write(tmp_path / "p.toml"), *args)
-    assert done.code == 2
-    assert f"Error: {message}\n" in done.err
+    with naming_flags():
+        done = CliRunner().invoke(run, [str(write(tmp_path / "p.toml")), *args])
+    assert done.exit_code == 2
+    assert f"Error: {message}\n" in done.output
 
 
 def test_ticks_that_were_missed_are_warned_of(bulkio: Program, db: psycopg.Connection, tmp_path: Path) -> None:

@@ -33,11 +33,3 @@ def test_names_and_values_are_quoted() -> None:
     assert r"""E'{"a": "\\\\n"}'::jsonb""" in text
     with pytest.raises(ConfigError, match="NUL"):
         ledger.select_loads("a", "b\0")
-
-
-def test_the_grants_are_comments_where_no_role_is_named() -> None:
-    """What is printed then can be run as it is."""
-    lines = ledger.full_ddl("s", None).splitlines()
-    assert '-- GRANT SELECT, INSERT ON TABLE "s"."loads" TO "ROLE";' in lines
-    assert not [line for line in lines if line.startswith("GRANT")]
-    assert 'GRANT SELECT, INSERT ON TABLE "s"."loads" TO "it""s";' in ledger.full_ddl("s", 'it"s').splitlines()

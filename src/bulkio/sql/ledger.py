@@ -1,8 +1,8 @@
-"""Statements of the ledger, which records the loads that have an id, and SQL that runs once: its tables, their rows.
+"""Statements of the ledger, which records the loads that have an id, and SQL that runs once.
 
 A load's row, or that of a chunk which commits for itself, is written in the transaction of its rows. Correctness is the
-primary keys, the recorded states and the commit; the advisory locks save work. All statements but `table_facts` run
-under `OWN_PATH`.
+primary keys, the recorded states and the commit; the advisory locks save work. All statements run under
+`OWN_PATH`.
 
 The states of a load: one of a single transaction is done, or has no row. `running` goes on to done chunk by chunk.
 In two phases it is `preparing` until a transaction of its own has decided: `committing`, then done, or `aborting`.
@@ -11,42 +11,25 @@ In two phases it is `preparing` until a transaction of its own has decided: `com
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkio.protocols import ROW_TYPE_OIDS
-from bulkio.quote import qualified, quote_ident, quote_literal
-from bulkio.sql import runs
+from bulkio.quote import qualified, quote_literal
+from bulkio.sql.tables import CHUNKS, LOADS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
-    "CHUNKS",
     "FINISHED_AT",
-    "FOR_CHUNKS",
-    "FOR_LOADS",
-    "FOR_RUNS",
-    "FOR_STATEMENTS",
-    "KEYS",
-    "LOADS",
-    "STATEMENTS",
-    "TABLES",
     "WATCH_CLIENT",
-    "Needs",
     "chunk_run",
-    "column_oids",
     "count_chunks",
-    "create_schema",
-    "create_table",
     "delete_chunks",
     "delete_load",
     "delete_older",
     "digest_of",
-    "full_ddl",
     "insert_chunk",
     "insert_load",
-    "lacking_rights",
     "load_ids",
     "lock_chunk",
     "lock_key",
@@ -60,78 +43,8 @@ __all__ = [
     "run_of",
     "select_chunks",
     "select_loads",
-    "table_facts",
     "tag_of",
 ]
-
-LOADS = "loads"
-CHUNKS = "chunks"
-STATEMENTS = "statements"
-
-_STATES = ("running", "preparing", "committing", "aborting", "done")
-
-_LOAD_COLUMNS = {
-    "id": ("text", "NOT NULL"),
-    "table_schema": ("text", "NOT NULL"),
-    "table_name": ("text", "NOT NULL"),
-    "mode": ("text", "NOT NULL"),
-    "source": ("jsonb", "NOT NULL"),
-    "options": ("jsonb", "NOT NULL"),
-    "state": ("text", f"NOT NULL CHECK (state IN ({', '.join(map(quote_literal, _STATES))}))"),
-    "work": ("jsonb", ""),
-    "started_at": ("timestamptz", "NOT NULL"),
-    "finished_at": ("timestamptz", ""),
-    "rows": ("bigint", ""),
-    "report": ("jsonb", ""),
-    "bulkio_version": ("text", "NOT NULL"),
-    "run": ("uuid", "NOT NULL"),
-}
-_CHUNK_COLUMNS = {
-    "load_id": ("text", "NOT NULL"),
-    "chunk": ("bigint", "NOT NULL"),
-    "rows": ("bigint", "NOT NULL"),
-    "bytes": ("bigint", "NOT NULL"),
-    "run": ("uuid", "NOT NULL"),
-}
-_STATEMENT_COLUMNS = {
-    "id": ("text", "NOT NULL"),
-    "digest": ("text", "NOT NULL"),
-    "rows": ("bigint", "NOT NULL"),
-    "finished_at": ("timestamptz", "NOT NULL"),
-    "bulkio_version": ("text", "NOT NULL"),
-    "run": ("uuid", "NOT NULL"),
-}
-#: columns of each table, with type and constraint
-TABLES = {LOADS: _LOAD_COLUMNS, CHUNKS: _CHUNK_COLUMNS, STATEMENTS: _STATEMENT_COLUMNS, **runs.TABLES}
-#: key of each table
-KEYS = {LOADS: ("id",), CHUNKS: ("load_id", "chunk"), STATEMENTS: ("id",), **runs.KEYS}
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What some kind of work needs of the ledger."""
-
-    #: tables, with the privileges on them that are looked at before the work begins
-    rights: Mapping[str, tuple[str, ...]]
-    #: start of the message where one is lacking
-    why: str = ""
-
-
-FOR_LOADS = Needs({LOADS: ()})
-FOR_STATEMENTS = Needs({STATEMENTS: ("SELECT", "INSERT")}, "SQL that runs once is recorded in the ledger")
-FOR_CHUNKS = Needs(
-    {LOADS: ("SELECT", "INSERT", "UPDATE", "DELETE"), CHUNKS: ("SELECT", "INSERT", "DELETE")},
-    "a load on several connections, or by chunks, changes what the ledger has of it",
-)
-FOR_RUNS = Needs(
-    dict.fromkeys(runs.TABLES, ("SELECT", "INSERT", "UPDATE")), "the run of a pipeline is kept in the ledger's schema"
-)
-
-
-def column_oids(table: str) -> dict[str, int]:
-    """Return the columns of one of the tables, with the oids of their types."""
-    return {name: ROW_TYPE_OIDS[{"bigint": "int8"}.get(kind, kind)] for name, (kind, _) in TABLES[table].items()}
-
 
 #: End a statement soon after its client has gone, although it reads nothing from it meanwhile: so the load's lock is
 #: free for the next run. Windows has no way to look.
@@ -146,19 +59,6 @@ def lock_key(*parts: str) -> int:
     """Return the key of an advisory lock of the ledger's."""
     digest = hashlib.blake2b("\0".join(("bulkio ledger", *parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
-
-
-def lacking_rights(schema: str, needs: Mapping[str, Sequence[str]]) -> str:
-    """Ask which rights the role lacks that are needed on the ledger's tables, as GRANT has them: a row each."""
-    pairs = ", ".join(
-        f"({quote_literal(qualified(schema, table))}, {quote_literal(right)})"
-        for table, rights in needs.items()
-        for right in rights
-    )
-    return (
-        f"SELECT need.privilege || ' ON ' || need.name FROM (VALUES {pairs}) AS need(name, privilege)"  # noqa: S608 - quoted
-        " WHERE NOT pg_catalog.has_table_privilege(need.name, need.privilege)"
-    )
 
 
 def lock_ledger(schema: str) -> str:
@@ -213,90 +113,12 @@ def prefix_of(schema: str, load_id: str) -> str:
     return f"bulkio:{lock_key(schema, load_id) % 2**64:016x}:"
 
 
-def table_facts(schema: str, table: str) -> str:
-    """Ask whether the schema is there, and of the table: its kind, its columns as JSON, whether it has its key.
-
-    Last come the owners, of either, that this role has no reason to trust: not itself, nor the database's owner, a
-    superuser, or a role that it is a member of. A trigger of theirs would run with this role's rights.
-
-    It may run outside of a transaction, under any search_path.
-    """
-    columns = (
-        "SELECT pg_catalog.json_object_agg(a.attname, a.atttypid::pg_catalog.int8)::pg_catalog.text"
-        " FROM pg_catalog.pg_attribute AS a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid"
-        " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
-    )
-    names = ", ".join(map(quote_literal, KEYS[table]))
-    key = (
-        "SELECT FROM pg_catalog.pg_index AS i WHERE i.indrelid OPERATOR(pg_catalog.=) c.oid"  # noqa: S608 - fixed words
-        " AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indpred IS NULL"
-        f" AND i.indnkeyatts OPERATOR(pg_catalog.=) {len(KEYS[table]):d} AND ARRAY[{names}]"
-        " OPERATOR(pg_catalog.=) ARRAY(SELECT k.attname::pg_catalog.text FROM pg_catalog.pg_attribute AS k"
-        " WHERE k.attrelid OPERATOR(pg_catalog.=) i.indrelid"
-        " AND k.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[])"
-        " ORDER BY pg_catalog.array_position(i.indkey::pg_catalog.int2[], k.attnum))"
-    )
-    strangers = (
-        "SELECT pg_catalog.min(o.rolname::pg_catalog.text) FROM pg_catalog.pg_roles AS o, pg_catalog.pg_roles AS me"
-        " WHERE me.rolname OPERATOR(pg_catalog.=) current_user AND (o.oid OPERATOR(pg_catalog.=) n.nspowner"
-        " OR o.oid OPERATOR(pg_catalog.=) c.relowner) AND NOT (o.rolsuper OR o.oid OPERATOR(pg_catalog.=) me.oid"
-        " OR o.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database"
-        " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
-        " OR NOT me.rolsuper AND pg_catalog.pg_has_role(o.oid, 'USAGE'))"
-    )
-    return (
-        f"SELECT n.oid IS NOT NULL, c.relkind::pg_catalog.text, ({columns}), EXISTS ({key}), ({strangers})"  # noqa: S608
-        " FROM (SELECT) AS here LEFT JOIN pg_catalog.pg_namespace AS n"
-        f" ON n.nspname OPERATOR(pg_catalog.=) {quote_literal(schema)} LEFT JOIN pg_catalog.pg_class AS c"
-        f" ON c.relname OPERATOR(pg_catalog.=) {quote_literal(table)} AND c.relnamespace OPERATOR(pg_catalog.=) n.oid"
-    )
-
-
-def create_schema(schema: str) -> tuple[str, ...]:
-    """Build the statements that make the schema, which is for nobody but its owner."""
-    name = quote_ident(schema)
-    return f"CREATE SCHEMA IF NOT EXISTS {name}", f"REVOKE ALL ON SCHEMA {name} FROM PUBLIC"
-
-
-def create_table(schema: str, table: str) -> tuple[str, ...]:
-    """Build the statements that make a table, which is for nobody but its owner, whatever the default privileges."""
-    name = qualified(schema, table)
-    columns = ",\n    ".join(f"{column} {kind} {more}".rstrip() for column, (kind, more) in TABLES[table].items())
-    columns += f",\n    PRIMARY KEY ({', '.join(KEYS[table])})"
-    return f"CREATE TABLE IF NOT EXISTS {name} (\n    {columns}\n)", f"REVOKE ALL ON TABLE {name} FROM PUBLIC"
-
-
-def full_ddl(schema: str, role: str | None) -> str:
-    """Build what an administrator would run, and the smallest grants for a role that loads with an id.
-
-    Where no role is named the grants are comments: all can be run as it is.
-    """
-    name, table, grantee = quote_ident(schema), qualified(schema, LOADS), quote_ident(role or "ROLE")
-    chunks, statements_table = qualified(schema, CHUNKS), qualified(schema, STATEMENTS)
-    journal = ", ".join(qualified(schema, table) for table in runs.TABLES)
-    grants = (
-        f"GRANT USAGE ON SCHEMA {name} TO {grantee};",
-        f"GRANT SELECT, INSERT ON TABLE {table} TO {grantee};",
-    )
-    more = (
-        f"-- to load again under the same id: GRANT UPDATE ON TABLE {table} TO {grantee};",
-        f"-- to forget loads: GRANT DELETE ON TABLE {table} TO {grantee};",
-        "-- to load with several workers, or by chunks: both of these, and",
-        f"-- GRANT SELECT, INSERT, DELETE ON TABLE {chunks} TO {grantee};",
-        f"-- to run SQL once: GRANT SELECT, INSERT ON TABLE {statements_table} TO {grantee};",
-        f"-- to run pipelines: GRANT SELECT, INSERT, UPDATE ON TABLE {journal} TO {grantee};",
-    )
-    tables = (statement for each in TABLES for statement in create_table(schema, each))
-    statements = (f"{each};" for each in (*create_schema(schema), *tables))
-    return "\n".join((*statements, *(grant if role else f"-- {grant}" for grant in grants), *more))
-
-
 def insert_load(schema: str, values: Mapping[str, str], *, replaces: bool) -> str:
     """Build the INSERT of a load, from texts; its times are the transaction's own.
 
     Where it `replaces`, it takes the place of the row of the same id.
     """
-    known = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
+    known = {name: f"{quote_literal(value)}::{TABLES[LOADS][name][0]}" for name, value in values.items()}
     known |= {"started_at": "pg_catalog.now()"}
     known |= {"finished_at": FINISHED_AT} if values["state"] == "done" else {}
     text = f"INSERT INTO {qualified(schema, LOADS)} ({', '.join(known)}) VALUES ({', '.join(known.values())})"  # noqa: S608
@@ -314,7 +136,7 @@ def move_state(schema: str, load_id: str, begun_by: str, before: str, after: str
 
     No row where its state is another one, or where another run has begun it anew meanwhile.
     """
-    sets = {name: f"{quote_literal(value)}::{_LOAD_COLUMNS[name][0]}" for name, value in values.items()}
+    sets = {name: f"{quote_literal(value)}::{TABLES[LOADS][name][0]}" for name, value in values.items()}
     sets |= {"state": quote_literal(after)} | ({"finished_at": FINISHED_AT} if after == "done" else {})
     return (
         f"UPDATE {qualified(schema, LOADS)} SET {', '.join(f'{name} = {value}' for name, value in sets.items())}"  # noqa: S608
@@ -334,7 +156,7 @@ def insert_chunk(schema: str, load_id: str, begun_by: str, chunk: int, values: M
     Of no row where its load runs no more, or was begun anew by another run.
     """
     known = {"load_id": "id", "chunk": f"{chunk:d}"}
-    known |= {name: f"{quote_literal(value)}::{_CHUNK_COLUMNS[name][0]}" for name, value in values.items()}
+    known |= {name: f"{quote_literal(value)}::{TABLES[CHUNKS][name][0]}" for name, value in values.items()}
     return (
         f"INSERT INTO {qualified(schema, CHUNKS)} ({', '.join(known)}) SELECT {', '.join(known.values())}"  # noqa: S608
         f" FROM {qualified(schema, LOADS)} WHERE id = {quote_literal(load_id)} AND state = 'running'"
@@ -397,5 +219,5 @@ def delete_older(schema: str, days: int) -> str:
     )
 
 
-def _texts(names: Sequence[str] = tuple(_LOAD_COLUMNS)) -> str:
+def _texts(names: Sequence[str] = tuple(TABLES[LOADS])) -> str:
     return ", ".join(f"{name}::text" for name in names)

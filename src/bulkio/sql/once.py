@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkio.quote import qualified, quote_literal
-from bulkio.sql.ledger import FINISHED_AT, STATEMENTS, TABLES, lock_key
+from bulkio.sql.ledger import FINISHED_AT, lock_key
+from bulkio.sql.tables import STATEMENTS, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,20 +7,16 @@ All statements run under `OWN_PATH`.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from bulkio.quote import qualified, quote_literal
+from bulkio.sql.ledger import lock_key
+from bulkio.sql.tables import KEYS, MARKS, RUNS, STEPS, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "KEYS",
-    "MARKS",
-    "RUNS",
-    "STEPS",
-    "TABLES",
     "advance_ticks",
     "finish_run",
     "insert_missed",
@@ -40,67 +36,6 @@ __all__ = [
     "take_run",
     "unfinished_runs",
 ]
-
-RUNS = "runs"
-STEPS = "steps"
-MARKS = "marks"
-
-_RUN_STATES = ("running", "done", "failed", "interrupted", "missed")
-_STEP_STATES = ("running", "done", "skipped", "failed", "interrupted")
-#: who asked for a run: a user, the schedule, or a user for ticks of the past
-_KINDS = ("manual", "tick", "backfill")
-
-
-def _one_of(words: Sequence[str], column: str) -> str:
-    return f"NOT NULL CHECK ({column} IN ({', '.join(map(quote_literal, words))}))"
-
-
-#: columns of each table, with type and constraint
-TABLES = {
-    RUNS: {
-        "pipeline": ("text", "NOT NULL"),
-        "run": ("text", "NOT NULL"),
-        "state": ("text", _one_of(_RUN_STATES, "state")),
-        "kind": ("text", _one_of(_KINDS, "kind")),
-        "file": ("text", "NOT NULL"),
-        "logical_date": ("timestamptz", ""),
-        "params": ("jsonb", "NOT NULL"),
-        "owner": ("uuid", ""),
-        "host": ("text", ""),
-        "process": ("jsonb", ""),
-        "lease_until": ("timestamptz", ""),
-        "attempt": ("bigint", "NOT NULL"),
-        "started_at": ("timestamptz", ""),
-        "finished_at": ("timestamptz", ""),
-        "error": ("text", ""),
-        "bulkio_version": ("text", "NOT NULL"),
-    },
-    STEPS: {
-        "pipeline": ("text", "NOT NULL"),
-        "run": ("text", "NOT NULL"),
-        "step": ("text", "NOT NULL"),
-        "item": ("text", "NOT NULL"),
-        "state": ("text", _one_of(_STEP_STATES, "state")),
-        "attempts": ("bigint", "NOT NULL"),
-        "started_at": ("timestamptz", ""),
-        "finished_at": ("timestamptz", ""),
-        "rows": ("bigint", ""),
-        "bytes": ("bigint", ""),
-        "error": ("text", ""),
-        "load_id": ("text", ""),
-        "detail": ("jsonb", ""),
-    },
-    MARKS: {
-        "pipeline": ("text", "NOT NULL"),
-        # "" is the schedule's own: the latest tick that was run or missed
-        "step": ("text", "NOT NULL"),
-        "mark": ("text", ""),
-        "pending": ("text", ""),
-        "pending_to": ("text", ""),
-    },
-}
-#: key of each table
-KEYS = {RUNS: ("pipeline", "run"), STEPS: ("pipeline", "run", "step", "item"), MARKS: ("pipeline", "step")}
 
 _NOW = "pg_catalog.clock_timestamp()"
 _IS_OVER = f"(lease_until IS NULL OR lease_until < {_NOW})"
@@ -128,13 +63,8 @@ def _own(pipeline: str, run: str, owner: str) -> str:
 
 
 def lock_pipeline(schema: str, pipeline: str) -> str:
-    """Build a statement by which those who claim a tick of a pipeline wait for each other, until the transaction ends.
-
-    >>> lock_pipeline("bulkio_ledger", "orders")
-    'SELECT pg_catalog.pg_advisory_xact_lock(1535246211671806713)'
-    """
-    digest = hashlib.blake2b("\0".join(("bulkio runs", schema, pipeline)).encode(), digest_size=8).digest()
-    return f"SELECT pg_catalog.pg_advisory_xact_lock({int.from_bytes(digest, 'big', signed=True):d})"
+    """Build a statement by which those who claim a tick of a pipeline wait for each other's transactions."""
+    return f"SELECT pg_catalog.pg_advisory_xact_lock({lock_key(schema, pipeline, 'pipeline'):d})"
 
 
 def insert_run(schema: str, values: Mapping[str, str | None], lease_s: float) -> str:

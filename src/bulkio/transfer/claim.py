@@ -26,6 +26,7 @@ from bulkio.options import LoadRequest, fields_of, param_text
 from bulkio.plan.refusals import refuse_changed
 from bulkio.show import printable, show_name, show_option, show_value
 from bulkio.sql import ledger as statements
+from bulkio.sql import tables
 from bulkio.transfer import ledger
 from bulkio.transfer.ledger_judge import ledger_judge
 from bulkio.transfer.records import LoadFacts, LoadRecord, LoadWork, differences
@@ -62,7 +63,7 @@ async def make_claim(
     if request.load_id is None:
         return None
     refuse_changed(charset_of(session.server_encoding), [request.load_id], "the load id")
-    needs = statements.FOR_CHUNKS if for_chunks else statements.FOR_LOADS
+    needs = tables.FOR_CHUNKS if for_chunks else tables.FOR_LOADS
     await ledger.prepare(session, request.ledger_schema, needs)
     return Claim(request, run, await _source_facts(source, request), is_utf8=session.server_encoding == "UTF8")
 
@@ -92,7 +93,7 @@ async def make_unnamed_claim(session: Session, attempt: Attempt) -> Claim:
     Its files are hashed only where it can be resumed: if its chunks commit for themselves.
     """
     request = replace(attempt.request, load_id=f"unnamed/{attempt.run}")
-    await ledger.prepare(session, request.ledger_schema, statements.FOR_CHUNKS)
+    await ledger.prepare(session, request.ledger_schema, tables.FOR_CHUNKS)
     if request.commit == "chunk" and attempt.opened.size_bytes is None:
         option, name = show_option("commit", "chunk"), printable(attempt.opened.name)
         raise ConfigError(f"{option} cannot be had here: {name} is not a file, so that nothing could go on with it")
@@ -161,7 +162,7 @@ class Claim:
 
     async def prepare_chunks(self, session: Session) -> None:
         """Look whether the ledger's table of chunks is there."""
-        await ledger.prepare(session, self.schema, statements.FOR_CHUNKS)
+        await ledger.prepare(session, self.schema, tables.FOR_CHUNKS)
 
     async def take(self, session: Session) -> LoadReport | None:
         """Lock the id in the load's transaction; return the report of the run that has done the load, if one has.
@@ -332,7 +333,7 @@ class Claim:
         async with ledger.using(self.schema):
             await self._unless_taken(session, statements.insert_load(self.schema, values, replaces=replaces))
             if not await self._is_recorded(session):
-                name = f"{show_name(self.schema)}.{show_name(statements.LOADS)}"
+                name = f"{show_name(self.schema)}.{show_name(tables.LOADS)}"
                 raise LedgerError(
                     f"the ledger has not kept the row of {self.name}, so nothing was loaded: a"
                     f" trigger, a rule or a policy of {name} drops or hides it",

@@ -19,8 +19,9 @@ from bulkio.errors import LedgerError, LoadDiffers
 from bulkio.flow import shelter
 from bulkio.plan import plan_statements, refuse_changed
 from bulkio.show import show_name, show_option, show_value
-from bulkio.sql import ledger as tables
 from bulkio.sql import once as statements
+from bulkio.sql import tables
+from bulkio.sql.ledger import WATCH_CLIENT
 from bulkio.transfer import ledger
 from bulkio.transfer.around import run_statements
 from bulkio.transfer.ledger_judge import ledger_judge
@@ -127,7 +128,7 @@ class _Once:
         """
         schema = self.request.ledger_schema
         async with ledger.using(schema):
-            await session.fetch(tables.WATCH_CLIENT)
+            await session.fetch(WATCH_CLIENT)
             await session.fetch(statements.lock(schema, self.once_id))
             rows = await session.fetch(statements.select(schema, self.once_id))
         if not rows:

@@ -14,7 +14,7 @@ from bulkio import sql
 from bulkio.choices import LEDGER_SCHEMA, days
 from bulkio.errors import ConnectError, DriverError, LedgerError
 from bulkio.show import did_you_mean, printable, show_name, show_option, show_value
-from bulkio.sql import ledger, once
+from bulkio.sql import ledger, once, tables
 from bulkio.transfer.records import LoadRecord, LoadWork, record_of
 from bulkio.transfer.session import open_session, transaction
 
@@ -45,7 +45,7 @@ _DENIED = "42501"
 _NEAR_IDS = 10_000
 
 
-async def prepare(session: Session, schema: str, needs: ledger.Needs = ledger.FOR_LOADS) -> None:
+async def prepare(session: Session, schema: str, needs: tables.Needs = tables.FOR_LOADS) -> None:
     """Make the ledger where what the work needs of it is missing, in a transaction of its own.
 
     Raises:
@@ -57,20 +57,20 @@ async def prepare(session: Session, schema: str, needs: ledger.Needs = ledger.FO
         return
     async with transaction(session, read_only=False), using(schema):
         await session.fetch(ledger.lock_ledger(schema))
-        for table in ledger.TABLES:
+        for table in tables.TABLES:
             has_schema, kind, _, _, stranger = await _facts(session, schema, table)  # another run may have made it
             _refuse_stranger(schema, stranger)
-            for statement in ledger.create_schema(schema) if not has_schema else ():
+            for statement in tables.create_schema(schema) if not has_schema else ():
                 await session.execute(statement)
-            for statement in ledger.create_table(schema, table) if kind is None else ():
+            for statement in tables.create_table(schema, table) if kind is None else ():
                 await session.execute(statement)
         await session.execute(sql.COMMIT)
 
 
-async def _refuse_lacking_rights(session: Session, schema: str, needs: ledger.Needs) -> None:
+async def _refuse_lacking_rights(session: Session, schema: str, needs: tables.Needs) -> None:
     """Refuse work for a role that could begin it and not end it."""
     async with transaction(session, read_only=True), using(schema):
-        lacking = [str(right) for (right,) in await session.fetch(ledger.lacking_rights(schema, needs.rights))]
+        lacking = [str(right) for (right,) in await session.fetch(tables.lacking_rights(schema, needs.rights))]
     if lacking:
         option = "" if schema == LEDGER_SCHEMA else f" with {show_option('ledger_schema', schema)}"
         raise LedgerError(
@@ -80,21 +80,21 @@ async def _refuse_lacking_rights(session: Session, schema: str, needs: ledger.Ne
 
 
 async def _facts(session: Session, schema: str, table: str) -> tuple[object, ...]:
-    [facts] = await session.fetch(ledger.table_facts(schema, table))
+    [facts] = await session.fetch(tables.table_facts(schema, table))
     return facts
 
 
-async def exists(session: Session, schema: str, table: str = ledger.LOADS) -> bool:
+async def exists(session: Session, schema: str, table: str = tables.LOADS) -> bool:
     """Tell whether a table of the ledger is there; raise `LedgerError` where one of its name is another one."""
     _, kind, columns, has_key, stranger = await _facts(session, schema, table)
     _refuse_stranger(schema, stranger)
     if kind is None:
         return False
     types = json.loads(str(columns or "{}"))
-    odd = [name for name, oid in ledger.column_oids(table).items() if types.get(name) != oid]
+    odd = [name for name, oid in tables.column_oids(table).items() if types.get(name) != oid]
     if kind not in ("r", "p") or odd or not has_key:
         name = printable(f"{schema}.{table}")
-        key = ", ".join(ledger.KEYS[table])
+        key = ", ".join(tables.KEYS[table])
         what = f"its column {odd[0]} is missing, or of another type" if odd else f"{key} is not its key"
         raise LedgerError(
             f"{name} is not a ledger of bulkio's: {what if kind in ('r', 'p') else 'it is not a table'};"
@@ -220,11 +220,11 @@ async def gc_loads(request: GcRequest) -> tuple[LoadRecord, ...]:
         if session is None:
             return ()
         schema, older_than = request.ledger_schema, days("older_than", request.older_than)
-        if await exists(session, schema, ledger.STATEMENTS):
+        if await exists(session, schema, tables.STATEMENTS):
             await session.execute(once.delete_older(schema, older_than))
         return tuple(map(record_of, await session.fetch(ledger.delete_older(schema, older_than))))
 
 
 def ledger_ddl(request: DdlRequest) -> str:
     """Return the statements that make the ledger, and the smallest grants for a role that loads with an id."""
-    return ledger.full_ddl(request.ledger_schema, request.role)
+    return tables.full_ddl(request.ledger_schema, request.role)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from bulkio.show import show_option, show_value
-from bulkio.sql import ledger as sql
+from bulkio.sql import tables
 from bulkio.transfer.report import LoadReport
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class LoadRecord:
 
 def record_of(row: Row) -> LoadRecord:
     """Return the record that a row of the ledger is, whose columns are texts."""
-    found = dict(zip(sql.TABLES[sql.LOADS], cast("Sequence[str]", row), strict=True))
+    found = dict(zip(tables.TABLES[tables.LOADS], cast("Sequence[str]", row), strict=True))
     facts = LoadFacts(
         found["table_schema"],
         found["table_name"],

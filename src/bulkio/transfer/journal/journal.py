@@ -13,8 +13,8 @@ from uuid import uuid4
 from bulkio.errors import LedgerError, RunRunning, RunTaken
 from bulkio.plan.refusals import refuse_changed
 from bulkio.show import show_value
-from bulkio.sql import ledger as tables
 from bulkio.sql import runs as statements
+from bulkio.sql import tables
 from bulkio.transfer import ledger
 from bulkio.transfer.journal import owner
 from bulkio.transfer.journal.records import RunFacts, RunRecord, run_of, step_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import LedgerError
 from bulkio.show import did_you_mean, show_value
 from bulkio.sql import runs as statements
+from bulkio.sql import tables
 from bulkio.transfer import ledger
 from bulkio.transfer.journal.records import run_of, step_of
 from bulkio.transfer.session import open_session, transaction
@@ -31,7 +32,7 @@ async def _opened(request: RunsRequest | RunRecordRequest) -> AsyncIterator[Sess
     """Begin to read the journal; None where it was never made."""
     schema = request.ledger_schema
     async with open_session(request.dsn, request) as session:
-        if not all([await ledger.exists(session, schema, table) for table in statements.TABLES]):
+        if not all([await ledger.exists(session, schema, table) for table in tables.JOURNAL]):
             yield None
             return
         async with transaction(session, read_only=True, lock_timeout=request.lock_timeout), ledger.using(schema):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, cast
 
-from bulkio.sql import runs as sql
+from bulkio.sql import tables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,7 +133,7 @@ def _as_json(value: object) -> object:
 def run_of(row: Row) -> RunRecord:
     """Return the record that a row of the journal is: its columns as texts, and whether the lease is over."""
     *texts, is_over = row
-    found = dict(zip(sql.TABLES[sql.RUNS], cast("Sequence[str | None]", texts), strict=True))
+    found = dict(zip(tables.TABLES[tables.RUNS], cast("Sequence[str | None]", texts), strict=True))
     process = found["process"]
     return RunRecord(
         pipeline=str(found["pipeline"]),
@@ -156,7 +156,7 @@ def run_of(row: Row) -> RunRecord:
 
 def step_of(row: Row) -> StepRecord:
     """Return the record that a row of the journal is, whose columns are texts."""
-    found = dict(zip(sql.TABLES[sql.STEPS], cast("Sequence[str | None]", row), strict=True))
+    found = dict(zip(tables.TABLES[tables.STEPS], cast("Sequence[str | None]", row), strict=True))
     detail = found["detail"]
     return StepRecord(
         step=str(found["step"]),

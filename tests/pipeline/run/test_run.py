@@ -174,6 +174,30 @@ def test_each_item_is_a_task_of_its_own(folder: Path, db: psycopg.Connection, on
     ]
 
 
+def test_a_condition_for_each_item(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """It may name the item; a step of which some items ran has run."""
+    path = write(
+        folder,
+        step("some", "for_each = [1, 2, 3]", 'when = "select $item > 1"', 'sql = "insert into t values ($item)"')
+        + step("behind", 'needs = ["some"]', 'sql = "insert into t values (9)"'),
+    )
+    report = bulkio.run_pipeline(path, one_dsn)
+    assert states(report) == {"some[1]": "skipped", "some[2]": "done", "some[3]": "done", "behind": "done"}
+    assert db.execute("SELECT id FROM t ORDER BY 1").fetchall() == [(2,), (3,), (9,)]
+
+
+def test_ids_of_loads_are_those_of_one_task(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Whatever runs and items are called, no two tasks share an id; a long one ends with a digest."""
+    path = write(folder, step("s", "for_each = ['x/y']", 'load = "a.parquet"', 'into = "t"'))
+    first = bulkio.run_pipeline(path, one_dsn, run_id="r").steps[0]
+    path = write(folder, step("x", "for_each = ['y']", 'load = "a.parquet"', 'into = "t"'))
+    second = bulkio.run_pipeline(path, one_dsn, run_id="r/s").steps[0]
+    assert (first.load_id, second.load_id) == ("p/r/s/x/y", "p/r%2Fs/x/y")
+    third = bulkio.run_pipeline(path, one_dsn, run_id="n" * 199).steps[0]
+    assert len(third.load_id) == 200
+    assert count(db) == 3 * ROWS
+
+
 def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     """False, NULL and no row skip a step, and with it what needs it; a step without items is skipped, too."""
     path = write(
@@ -248,6 +272,11 @@ def test_retries(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     )
     path = write(folder, step("call", 'python = "flaky_steps:run"', "retries = 2"))
     assert bulkio.run_pipeline(path, one_dsn, allow_python=True).steps[0].rows == 3
+    (folder / "flaky_steps.py").write_text("import sys\ndef run(task):\n    sys.exit(3)\n")
+    del sys.modules["flaky_steps"]
+    path = write(folder, step("call", 'python = "flaky_steps:run"'))
+    with pytest.raises(RunFailed, match=r"RuntimeError: run left by sys.exit\(3\)"):
+        bulkio.run_pipeline(path, one_dsn, allow_python=True)
     path = write(folder, step("check", "retries = 5", 'check = "select false"'))
     started = time.monotonic()
     with pytest.raises(RunFailed):

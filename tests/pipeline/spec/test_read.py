@@ -65,8 +65,11 @@ STEP_MISTAKES = {
         " out/l-{window}.parquet"
     ),
     'id = "l"\nexport = "t"\nto = "a.csv"\nlag = "1h"': 'step "l": key "lag" goes with incremental',
-    'id = "l"\nexport = "t"\nto = "{window}.csv"\nincremental = "at"\nfor_each = [1]': (
+    'id = "l"\nexport = "t"\nto = "{item}{window}.csv"\nincremental = "at"\nfor_each = [1]': (
         'step "l": an incremental export has one mark, and so does not go with for_each'
+    ),
+    'id = "l"\nexport = "t"\nto = "a.csv"\nfor_each = [1]': (
+        'step "l": key "to": each item would write the same file: {item} must stand in its name'
     ),
     'id = "l"\ntransform = "select 1"\ninto = "t"': 'step "l": a transform has one source: query, or files',
     'id = "l"\ntransform = "select 1"\nquery = "t"': 'step "l": a transform has one target: into, or to',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import blake2b
@@ -93,8 +94,12 @@ class Task:
 
     @property
     def load_id(self) -> str:
-        """The id of what it loads or changes: it names pipeline, run, step and item, never the attempt."""
-        text = "/".join(filter(None, (self.run.spec.name, self.run.run_id, self.step.id, self.item)))
+        """The id of what it loads or changes: it names pipeline, run, step and item, never the attempt.
+
+        Of these only the item may have slashes, so that no two tasks have the same.
+        """
+        run_id = self.run.run_id.replace("%", "%25").replace("/", "%2F")
+        text = "/".join(filter(None, (self.run.spec.name, run_id, self.step.id, self.item)))
         if len(text) <= _ID_CHARS and text.isprintable():
             return text
         printable = "".join(char for char in text if char.isprintable())[: _ID_CHARS - 17]
@@ -182,8 +187,8 @@ def items_of(run: RunContext, step: Step) -> tuple[Task, ...]:
         case list(items):
             values = [fill_text(each, run.values) if isinstance(each, str) else each for each in items]
             found = [(param_text(each) or "", each) for each in values]
-    names = [name for name, _ in found]
-    if doubled := next((name for name in names if names.count(name) > 1), None):
+    counts = Counter(name for name, _ in found)
+    if doubled := next((name for name, count in counts.items() if count > 1), None):
         raise ConfigError(f"step {show_name(step.id)}: for_each has {show_value(doubled)} twice")
     return tuple(Task(run, step, name, {"item": value}) for name, value in found)
 

@@ -82,53 +82,56 @@ class Graph:
 
     async def _run_tasks(self, step: Step) -> None:
         try:
-            async with self._limit:
-                is_wanted = await self._is_wanted(step)
-            tasks = items_of(self._context, step) if is_wanted else ()
+            tasks = items_of(self._context, step)
         except BulkioError as error:
             await self._run.start_step(step.id)
             await self._fail(Task(self._context, step), error, 0.0)
             return
         if not tasks:
-            await self._skip(step, "there is no item for it" if is_wanted else "its condition is not true")
+            await self._skip(step, "there is no item for it")
             return
         number, _ = self._places[step.id, ""]
         self._places |= {(step.id, task.item): (number, position) for position, task in enumerate(tasks)}
         async with task_group() as group:
             for task in tasks:
                 group.start_soon(self._run_one, task)
-
-    async def _is_wanted(self, step: Step) -> bool:
-        """Ask the step's condition; where an attempt before this one has found that it is true, it is."""
-        if step.when is None or self._is_done(Task(self._context, step)):
-            return True
-        task = Task(self._context, step)
-        row = await with_tries(task, partial(aio.fetch_row, task.keys()["when"], **task.connection))
-        return row is not None and row[0] is True
-
-    def _is_done(self, task: Task) -> bool:
-        """Tell whether an attempt before this one has done a task, and it was not asked for by name."""
-        recorded = self._run.recorded(task.step.id, task.item)
-        return recorded is not None and recorded.state == "done" and not self._names_steps
+        if all(self._reports[step.id, task.item].state == "skipped" for task in tasks):
+            self._blocks[step.id] = f"needs {step.id}, which was skipped"
 
     async def _run_one(self, task: Task) -> None:
-        if self._is_done(task):
-            recorded = self._run.recorded(task.step.id, task.item)
-            rows, size = (None, None) if recorded is None else (recorded.rows, recorded.bytes)
-            self._tell(_report(task, "done", rows=rows, bytes=size, already=True))
+        recorded = self._run.recorded(task.step.id, task.item)
+        if recorded is not None and recorded.state == "done" and not self._names_steps:
+            self._tell(_report(task, "done", rows=recorded.rows, bytes=recorded.bytes, already=True))
             return
         async with self._limit:
             await self._run.start_step(task.step.id, task.item, load_id=_load_id(task))
             self._tell(_report(task, "running"))
             started = time.perf_counter()
             try:
-                outcome = await with_tries(task, self._work(task))
+                outcome = await with_tries(task, self._work(task)) if await self._is_wanted(task) else None
             except Exception as error:
                 await self._fail(task, error, time.perf_counter() - started)
                 return
-            await self._run.end_step(task.step.id, task.item, rows=outcome.rows, bytes=outcome.bytes)
-            counts = {"rows": outcome.rows, "bytes": outcome.bytes, "already": outcome.already, "notes": outcome.notes}
-            self._tell(_report(task, "done", seconds=time.perf_counter() - started, **counts))
+            await self._end(task, outcome, time.perf_counter() - started)
+
+    async def _is_wanted(self, task: Task) -> bool:
+        """Ask the condition."""
+        if task.step.when is None:
+            return True
+        row = await with_tries(task, partial(aio.fetch_row, task.keys()["when"], **task.connection))
+        return row is not None and row[0] is True
+
+    async def _end(self, task: Task, outcome: Outcome | None, seconds: float) -> None:
+        """Record that a task is done, or was skipped."""
+        step = task.step.id
+        if outcome is None:
+            why = "its condition is not true"
+            await self._run.end_step(step, task.item, "skipped", error=why)
+            self._tell(_report(task, "skipped", why=why))
+            return
+        await self._run.end_step(step, task.item, rows=outcome.rows, bytes=outcome.bytes)
+        counts = {"rows": outcome.rows, "bytes": outcome.bytes, "already": outcome.already, "notes": outcome.notes}
+        self._tell(_report(task, "done", seconds=seconds, **counts))
 
     def _work(self, task: Task) -> Callable[[], Awaitable[Outcome]]:
         if getattr(task.step, "incremental", None) is not None:
@@ -137,7 +140,9 @@ class Graph:
 
     async def _fail(self, task: Task, error: Exception, seconds: float) -> None:
         """Record that a task has failed, and let that count as its step says."""
-        step, why = task.step, str(error) or type(error).__name__
+        step, why = task.step, str(error)
+        if not isinstance(error, BulkioError):
+            why = f"{type(error).__name__}: {error}".rstrip(": ")
         if step.on_failure != "continue":
             self.errors.append((task.name, error))
             self._blocks[step.id] = f"needs {step.id}, which failed"

@@ -172,10 +172,13 @@ async def _show_texts(task: Task) -> str:
 
 async def _run_python(task: Task) -> Outcome:
     function, context = _function(task), _context(task)
-    if inspect.iscoroutinefunction(function):
-        returned = await function(context)
-    else:
-        returned = await anyio.to_thread.run_sync(function, context)
+    try:
+        if inspect.iscoroutinefunction(function):
+            returned = await function(context)
+        else:
+            returned = await anyio.to_thread.run_sync(function, context)
+    except SystemExit as left:  # it ends a program, and this one has other steps
+        raise RuntimeError(f"{function.__name__} left by sys.exit({left.code!r})") from left
     return Outcome(returned if isinstance(returned, int) and not isinstance(returned, bool) else None)
 
 
@@ -190,7 +193,7 @@ def _function(task: Task) -> Callable[[Context], Any]:
         sys.path.insert(0, folder)
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"step {show_name(task.step.id)}: {module}:{name} cannot be imported: {error}") from error
     if not callable(function):
         raise ConfigError(f"step {show_name(task.step.id)}: {module}:{name} is not a function")

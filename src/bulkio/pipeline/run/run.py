@@ -94,9 +94,10 @@ async def _finish(run: Run, graph: Graph) -> None:
 def _failed(context: RunContext, graph: Graph, report: RunReport) -> RunFailed:
     (name, first), *others = graph.errors
     also = f" (so have {', '.join(each for each, _ in others)})" if others else ""
+    why = str(first) if isinstance(first, BulkioError) else f"{type(first).__name__}: {first}".rstrip(": ")
     go_on = f"to go on with it: bulkio runs resume {context.name}{context.shown_journal}"
     failed = RunFailed(
-        f"run {context.name}: step {name} has failed{also}: {first}\n{go_on}",
+        f"run {context.name}: step {name} has failed{also}: {why}\n{go_on}",
         run=context.name,
         report=report,
         retryable=all(isinstance(error, BulkioError) and error.retryable for _, error in graph.errors),

@@ -129,6 +129,8 @@ def _of_step(step: Step) -> Iterator[str]:
             yield f'key "to": the file of an incremental export has its window in its name, such as {example}'
         if step.incremental and step.for_each is not None:
             yield "an incremental export has one mark, and so does not go with for_each"
+        if step.for_each is not None and "item" not in names_in_text(step.to):
+            yield 'key "to": each item would write the same file: {item} must stand in its name'
         if "lag" in step.model_fields_set and not step.incremental:
             yield 'key "lag" goes with incremental'
     if isinstance(step, TransformStep):

@@ -129,7 +129,7 @@ class _Accepted:
         kind = _value_type(schema.field(self.column).type)
         try:
             known = pa.array(self.values, kind)
-            pc.is_in(pa.array([], kind), value_set=known)
+            pc.is_in(pa.nulls(0, kind), value_set=known)
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise SchemaError(
                 f"column {show_name(self.column)} is {kind}, which does not hold {list(self.values)}: {error}",

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from bulkio.errors import ConfigError, SchemaError, StageError
 from bulkio.pipeline.stages.parts import Work
+from bulkio.pipeline.stages.unchanged import unchanged_columns
 from bulkio.quote import quote_ident
 from bulkio.show import show_name
 
@@ -89,7 +90,7 @@ class Query:
                 if batch is None:
                     return
                 if batch.num_rows:
-                    yield batch if batch.schema == self.schema else batch.cast(self.schema)
+                    yield _as(batch, self.schema)
 
     def interrupt(self) -> None:
         """End what DuckDB is at, from any thread."""
@@ -130,6 +131,13 @@ def _duckdb() -> Any:
     return duckdb
 
 
+def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return a batch in the plain layout of its types, and with what is recorded of its columns."""
+    if batch.schema.types != schema.types:
+        batch = batch.cast(pa.schema(list(zip(schema.names, schema.types, strict=True))))
+    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+
+
 def _kept_errors(batches: Iterator[pa.RecordBatch], failures: list[BaseException]) -> Iterator[pa.RecordBatch]:
     try:
         yield from batches
@@ -159,7 +167,8 @@ def _planned(con: Any, text: str, schema: pa.Schema) -> tuple[str, pa.Schema]:
         statements = con.extract_statements(text)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise ConfigError("the SQL of a stage is one SELECT, such as select * from input")
-        con.register("input", schema.empty_table())
+        con.register("input", pa.RecordBatchReader.from_batches(schema, []))
+        _refuse_names(con, schema)
         relation = con.sql(text)
         names, kinds = list(relation.columns), [str(kind) for kind in relation.types]
         if any(kind in _WIDE for kind in kinds):
@@ -167,9 +176,20 @@ def _planned(con: Any, text: str, schema: pa.Schema) -> tuple[str, pa.Schema]:
             relation = con.sql(text)
         _refuse_second_read(con, text)
         found = relation.to_arrow_reader(BATCH_ROWS).schema
+        handed_on = unchanged_columns(con, statements[0].query, schema.names)
     except duckdb.Error as error:
         raise ConfigError(f"DuckDB: {_message(error)}") from error
-    return text, pa.schema([_outgoing(field, kind) for field, kind in zip(found, kinds, strict=True)])
+    out = [_outgoing(field, kind) for field, kind in zip(found, kinds, strict=True)]
+    if len(handed_on) == len(out):
+        out = [_recorded(field, schema, source) for field, source in zip(out, handed_on, strict=True)]
+    return text, pa.schema(out)
+
+
+def _recorded(field: pa.Field, schema: pa.Schema, source: str | None) -> pa.Field:
+    """Return a column with what was recorded of the one that it is."""
+    if source is None or _plain(schema.field(source).type) != field.type:
+        return field
+    return schema.field(source).with_name(field.name).with_type(field.type)
 
 
 def _refuse_second_read(con: Any, text: str) -> None:
@@ -219,12 +239,23 @@ def _refuse_changed(con: Any, schema: pa.Schema) -> None:
         raise SchemaError(f"{what}: cast it ahead of the SQL, or drop it", columns=tuple(changed))
 
 
+def _refuse_names(con: Any, schema: pa.Schema) -> None:
+    """Raise `SchemaError` for names that would not come out as they are."""
+    found = con.sql("select * from input").columns
+    changed = [(name, other) for name, other in zip(schema.names, found, strict=True) if name != other]
+    for name, other in changed[:1]:
+        raise SchemaError(
+            f"DuckDB would call column {show_name(name)} {show_name(other)}: rename it ahead of the SQL, or drop it",
+            columns=(name,),
+        )
+
+
 def _change(con: Any, kind: pa.DataType) -> str | None:
     """Return what DuckDB would do to a type; None if it goes in and comes out as the same, but for its layout."""
     if _has(kind, pa.types.is_interval) or _has(kind, pa.types.is_duration):
-        return "DuckDB keeps in microseconds"
+        return "DuckDB keeps as an interval in microseconds"
     try:
-        con.register("probe", pa.schema([("c", kind)]).empty_table())
+        con.register("probe", pa.RecordBatchReader.from_batches(pa.schema([("c", kind)]), []))
         found = con.sql("select * from probe").to_arrow_reader(1).schema.field(0).type
     except (_duckdb().Error, pa.ArrowException):
         return "DuckDB does not have"

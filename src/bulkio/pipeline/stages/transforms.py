@@ -31,8 +31,7 @@ def refuse_absent(schema: pa.Schema, names: Sequence[str]) -> None:
 
 def no_rows(schema: pa.Schema) -> pa.RecordBatch:
     """Return a batch of this schema without rows."""
-    columns = [column.combine_chunks() for column in schema.empty_table().columns]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.RecordBatch.from_arrays([pa.nulls(0, kind) for kind in schema.types], schema=schema)
 
 
 def _names(values: Sequence[str], what: str) -> tuple[str, ...]:
@@ -146,7 +145,7 @@ class _Cast:
 
 def _refuse_cast(before: pa.Field, after: pa.Field) -> None:
     try:
-        pa.array([], before.type).cast(after.type)
+        pa.nulls(0, before.type).cast(after.type)
     except pa.ArrowException as error:
         what = f"column {show_name(before.name)} is {before.type}, which cannot become {after.type}"
         raise SchemaError(what, columns=(before.name,)) from error

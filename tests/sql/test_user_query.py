@@ -6,6 +6,8 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bulkio import sql
 from bulkio.errors import ConfigError
@@ -120,3 +122,44 @@ def test_the_server_takes_each_statement(one_dsn: str, connect: Callable[[str], 
 def test_the_first_word() -> None:
     """Behind comments and blanks; a bracket is no word."""
     assert [sql.first_word(text) for text in ("", "-- a\n CREATE", "(select 1)")] == ["", "create", "select"]
+
+
+#: what statements are made of, each with what may be inside of it
+PIECES = st.sampled_from(
+    [
+        "select",
+        " ",
+        "1",
+        "';'",
+        "'$a'",
+        '"; $a"',
+        "$$;$a$$",
+        "$t$ ; $t$",
+        "/* ; */",
+        "-- ;\n",
+        "(;)",
+        "$a",
+        "x$a",
+        ";",
+        "\n",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_splitting_and_binding_lose_nothing(text: str) -> None:
+    """Whatever stands between two statements is blank; to bind names first, or to split first, is the same."""
+    try:
+        found = sql.statements_of(text)
+        names = sql.names_in(text)
+    except ConfigError:  # `$a$` opens a string, for example
+        return
+    rest = text
+    for statement in found:
+        before, _, rest = rest.partition(statement)
+        assert sql.statements_of(before) == ()
+    assert sql.statements_of(rest) == ()
+    assert names == set().union(*map(sql.names_in, found))
+    values = dict.fromkeys(names, "v;")
+    bound = tuple(sql.bind_names(each, values) for each in found)
+    assert sql.statements_of(sql.bind_names(text, values)) == bound

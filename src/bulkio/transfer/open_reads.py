@@ -82,7 +82,9 @@ async def execute_alone(session: Session, statement: str, source: object, schema
 
 def _refuse_source(readers: Sequence[Row], source: object, table: str) -> None:
     """Raise BulkioError where one of these reads is the source itself, which the load reads only afterwards."""
-    if any((read := _open.get(backend)) is not None and read.reader() is source for backend in readers):
+    origin = getattr(source, "origin", source)  # of a pipeline, what its source has opened
+    reads = [read.reader() for backend in readers if (read := _open.get(backend)) is not None]
+    if any(read is source or read is origin for read in reads):
         raise BulkioError(
             f"the source is a read() of this process that is open on table {table}: the load would wait for it, and it"
             " for the load, for ever: read it first, as with read_all(), and drop the reader"

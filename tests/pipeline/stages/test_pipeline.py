@@ -116,6 +116,15 @@ def test_the_same_table_may_be_replaced(one_dsn: str) -> None:
     assert fetch(one_dsn, "SELECT count(*) FROM t") == [(10,)]
 
 
+def test_the_same_table_cannot_be_truncated(one_dsn: str) -> None:
+    """TRUNCATE would wait for the read, and the read for the load: that is told at once."""
+    bulkio.load(pa.Table.from_batches([rows(1, 400_000)]), "t", one_dsn)
+    stages = p.query("select t.* from t, generate_series(1, 5)", one_dsn), p.map(lambda batch: batch)
+    with pytest.raises(bulkio.BulkioError, match=r"the source is a read\(\) of this process that is open on table"):
+        run(*stages, p.to_table("t", one_dsn, mode="truncate"))
+    assert fetch(one_dsn, "SELECT count(*) FROM t") == [(400_000,)]
+
+
 def test_a_load_that_is_done_already(one_dsn: str, tmp_path: Path) -> None:
     """It takes no rows; other sinks get them all, and without any the source is left."""
     load = {"load_id": "x", "source_version": "1"}
@@ -260,7 +269,7 @@ def test_a_sink_s_error_ends_the_others(one_dsn: str, tmp_path: Path) -> None:
     """What the database refuses leaves no file either."""
     with connect(one_dsn) as conn:
         conn.execute("CREATE TABLE t (id int8 CHECK (id < 5000), name text)")
-    endless = Endless(100)
+    endless = Endless()
     with pytest.raises(bulkio.DriverError, match="violates check constraint"):
         run(p.batches(endless), p.to_files(tmp_path / "t.parquet"), p.to_table("t", one_dsn))
     assert endless.closed

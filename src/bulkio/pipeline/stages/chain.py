@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from bulkio.aio import LoadReport, WriteReport
-    from bulkio.pipeline.stages.parts import Sink, Source, Transform, Work
+    from bulkio.pipeline.stages.parts import Batches, Sink, Source, Transform, Work
 
 __all__ = ["QUEUE_BYTES", "Chain", "plan_works"]
 
@@ -101,8 +101,8 @@ class Chain:
     async def _start(self, group: anyio.abc.TaskGroup) -> None:
         """Open the source, plan, and start all stages."""
         count = len(self._transforms)
-        schema = await group.start(self._read, self._new_stream())
-        works = plan_works(list(zip(self.places[1:], self._transforms, strict=False)), schema)
+        opened = await group.start(self._read, self._new_stream())
+        works = plan_works(list(zip(self.places[1:], self._transforms, strict=False)), opened.schema)
         for place, work in zip(self.places[1:], works, strict=False):
             upstream, downstream = self._streams[-1], self._new_stream()
             group.start_soon(self._work, place, work, upstream, downstream)
@@ -111,9 +111,9 @@ class Chain:
         if len(inputs) > 1:
             group.start_soon(self._share, last, inputs)
         self._streams[-1:] = inputs
-        schema = works[-1].schema if works else schema
+        schema = works[-1].schema if works else opened.schema
         for place, sink, stream in zip(self.places[count + 1 :], self._sinks, inputs, strict=True):
-            group.start_soon(self._store, sink, _Input(schema, stream, place), group.cancel_scope)
+            group.start_soon(self._store, sink, _Input(schema, stream, place, opened), group.cancel_scope)
         self._planned.set()
 
     def _new_stream(self) -> flow.Stream[pa.RecordBatch]:
@@ -125,13 +125,13 @@ class Chain:
         self,
         stream: flow.Stream[pa.RecordBatch],
         *,
-        task_status: anyio.abc.TaskStatus[pa.Schema],
+        task_status: anyio.abc.TaskStatus[Batches],
     ) -> None:
-        """Open the source and tell its schema; once all is planned, read it."""
+        """Open the source and tell it; once all is planned, read it."""
         place = self.places[0]
         try:
             async with self._source.open() as batches:
-                task_status.started(batches.schema)
+                task_status.started(batches)
                 await self._planned.wait()
                 place.begin()
                 async for batch in batches:
@@ -192,8 +192,10 @@ class Chain:
 class _Input:
     """What a sink gets."""
 
-    def __init__(self, schema: pa.Schema, stream: flow.Stream[pa.RecordBatch], place: Place) -> None:
+    def __init__(self, schema: pa.Schema, stream: flow.Stream[pa.RecordBatch], place: Place, origin: Batches) -> None:
         self.schema = schema
+        #: what the pipeline's source has opened: a load must not wait for that
+        self.origin = origin
         self.stream = stream
         self.place = place
 

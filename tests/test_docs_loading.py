@@ -1,4 +1,4 @@
-"""docs/loading.md and docs/airflow.md: behind each claim stands a test."""
+"""docs/loading.md, airflow.md and stages.md: behind each claim stands a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 _TEST = re.compile(r"\[(tests/[\w/]+\.py)::(\w+)\]")
-CLAIMS = [claim for page in ("loading", "airflow") for claim in _TEST.findall((ROOT / f"docs/{page}.md").read_text())]
+PAGES = [(ROOT / f"docs/{page}.md").read_text() for page in ("loading", "airflow", "stages")]
+CLAIMS = [claim for page in PAGES for claim in _TEST.findall(page)]
 
 
 @pytest.mark.parametrize(("path", "name"), sorted(set(CLAIMS)))

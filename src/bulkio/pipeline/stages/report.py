@@ -69,7 +69,7 @@ class StageReport:
 
     def __str__(self) -> str:
         waited = f"waited {self.waited_for_input_s:.1f} s for input, {self.waited_for_output_s:.1f} s for output"
-        rows = f"{show_rows(self.rows_in)} in, {self.rows_out} out"
+        rows = f"{show_rows(self.rows_in)} in, {self.rows_out:,} out"
         return "\n  ".join([f"{self.number} {self.name}: {rows}, {self.seconds:.1f} s ({waited})", *self.warnings])
 
     def as_dict(self) -> dict[str, object]:

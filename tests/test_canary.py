@@ -68,12 +68,16 @@ def carriers(place: dict[str, str], folder: Path) -> dict[str, tuple[list[str], 
     passfile.write_text(f"*:*:*:*:{CANARY}\n")
     passfile.chmod(0o600)
     plain = make_conninfo(**place)
+    config = folder / "bulkio" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f'[connections.asked]\ndsn = "{plain}"\npassword_command = "echo {CANARY}"\n')
     return {
         "uri": (["--dsn", uri(place)], {}),
         "keywords": (["--dsn", f"{plain} password={CANARY}"], {}),
         "BULKIO_DSN": ([], {"BULKIO_DSN": uri(place)}),
         "PGPASSWORD": (["--dsn", plain], {"PGPASSWORD": CANARY}),
         "passfile": (["--dsn", f"{plain} passfile={passfile}"], {}),
+        "password_command": (["--dsn", "@asked"], {"XDG_CONFIG_HOME": str(folder)}),
     }
 
 
@@ -140,6 +144,7 @@ def leaks(text: str) -> list[str]:
         ("BULKIO_DSN", "asyncpg", ("--json", "--debug")),
         ("PGPASSWORD", "psycopg", ("--debug",)),
         ("passfile", "asyncpg", ("--debug",)),
+        ("password_command", "psycopg", ("--json", "--debug")),
     ],
 )
 def test_no_command_tells_the_password(

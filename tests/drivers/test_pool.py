@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 from bulkio.drivers.conninfo import parse_conninfo
-from bulkio.drivers.pool import open_pool
+from bulkio.drivers.pool import LentSession, open_pool
 from bulkio.errors import ConfigError, ConnectError, DriverError
 
 if TYPE_CHECKING:
@@ -355,3 +356,24 @@ def test_the_end_when_the_server_has_ended_all(run: Callable[..., Any], db: psyc
         await two.close()
 
     run(test)
+
+
+def test_one_that_fails_hinders_no_other(one_dsn: str, driver: DriverName) -> None:
+    """Of several who connect at once each gets a session, or the reason; and nobody waits for ever."""
+    secret = str(psycopg.conninfo.conninfo_to_dict(one_dsn)["password"])
+    asked = itertools.count()
+
+    async def test() -> None:
+        info = parse_conninfo(one_dsn, password=lambda: "wrong" if next(asked) % 2 else secret)
+        pool = await open_pool(info, driver, 4)
+        for _ in range(5):
+            async with asyncio.timeout(30):
+                done = await asyncio.gather(*(pool.borrow() for _ in range(4)), return_exceptions=True)
+            assert {type(each) for each in done} <= {ConnectError, LentSession}
+            for each in done:
+                if isinstance(each, LentSession):
+                    await each.cancel()  # so that the next ones connect again
+                    await each.close()
+        await pool.close()
+
+    asyncio.run(test())

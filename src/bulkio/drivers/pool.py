@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, ResultColumn, Row, Session
 
-__all__ = ["SessionPool", "SessionPools", "open_pool"]
+__all__ = ["LentSession", "SessionPool", "SessionPools", "open_pool"]
 
 #: seconds that an idle session may take for an answer, before it is taken for lost
 ANSWER_S = 5.0

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+import threading
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, cast
+from weakref import WeakSet
 
 import psycopg
 from anyio import to_thread
@@ -19,6 +21,8 @@ from bulkio.drivers.psycopg import PsycopgSession, connect_blocking
 from bulkio.flow import shelter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import Session
 
@@ -40,24 +44,51 @@ logging.getLogger("psycopg.pool").addFilter(_is_not_ours)
 
 
 class _Connector:
-    """Stands where psycopg-pool has the class of its connections; called in the pool's own thread."""
+    """Stands where psycopg-pool has the class of its connections; the pool calls it in a thread of its own."""
 
     def __init__(self, info: ConnInfo) -> None:
         self._info = info
-        #: number of those who wait for a connection
-        self.waiting = 0
-        #: reason why the latest of them gets none
+        self._lock = threading.Lock()
+        self._waiting = 0
+        #: connections that may be made: one for each who waits, and not a second one where it fails
+        self._allowed = 0
+        #: number of those that could not be made, and the reason of the latest
+        self.failed = 0
         self.failure: Exception | None = None
+        self._made: WeakSet[psycopg.Connection] = WeakSet()
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Allow one more connection while the block waits."""
+        with self._lock:
+            self._waiting += 1
+            self._allowed += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+                self._allowed = min(self._allowed, self._waiting)
 
     def connect(self, _conninfo: str = "", **_kwargs: object) -> psycopg.Connection:
-        """Connect, once for those who wait: the pool would try again at once."""
-        if self.failure is not None or not self.waiting:
-            raise psycopg.OperationalError("nobody waits for a connection")
+        """Connect, if somebody waits for it."""
+        with self._lock:
+            if not self._allowed:
+                raise psycopg.OperationalError("nobody waits for a connection")
+            self._allowed -= 1
         try:
-            return connect_blocking(self._info)
+            conn = connect_blocking(self._info)
         except Exception as error:
             self.failure = error
+            self.failed += 1
             raise psycopg.OperationalError("there is no connection") from None  # the pool logs it
+        self._made.add(conn)
+        return conn
+
+    def close_all(self) -> None:
+        """Close what was made: older pools lose a connection that comes while they are closed."""
+        for conn in self._made:
+            conn.close()
 
 
 class PsycopgKeeper:
@@ -80,17 +111,17 @@ class PsycopgKeeper:
     async def take(self) -> Session:
         """Return an idle session; connect if there is none."""
         got: list[psycopg.Connection] = []
-        self._connector.failure = None
-        self._connector.waiting += 1
+        failed_before = self._connector.failed
         try:
-            while not got:
-                await shelter.finish(to_thread.run_sync(self._get, got))
+            with self._connector.awaited():
+                while not got:
+                    await shelter.finish(to_thread.run_sync(self._get, got))
+                    if not got and self._connector.failed > failed_before and self._connector.failure:
+                        raise self._connector.failure
         except asyncio.CancelledError:
             for conn in got:
                 self._pool.putconn(conn)
             raise
-        finally:
-            self._connector.waiting -= 1
         session = PsycopgSession(got[0])
         self._connections[session] = got[0]
         return session
@@ -98,9 +129,6 @@ class PsycopgKeeper:
     def _get(self, got: list[psycopg.Connection]) -> None:
         with suppress(PoolTimeout):
             got.append(self._pool.getconn(timeout=_LOOK_S))
-            return
-        if self._connector.failure is not None:
-            raise self._connector.failure
 
     async def put(self, session: Session) -> None:
         """Keep a session, or forget it if it is closed."""
@@ -109,3 +137,4 @@ class PsycopgKeeper:
     async def close(self) -> None:
         """Close the idle sessions."""
         await to_thread.run_sync(self._pool.close)
+        await to_thread.run_sync(self._connector.close_all)

@@ -5,29 +5,24 @@ of the requests. Imports neither pyarrow nor a driver: the command line reads it
 before it knows what it is to do.
 """
 
+from bulkio.options.asking import ConnectionRequest, ExecuteRequest, PoolRequest, QueryRequest
 from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.faces import options_of
-from bulkio.options.option import GROUPS, Option, OptionField, fields_of
-from bulkio.options.params import Param, param_text
-from bulkio.options.requests import (
-    ConnectionRequest,
+from bulkio.options.ledgers import (
     DdlRequest,
-    ExecuteRequest,
-    ExportRequest,
     ForgetRequest,
     GcRequest,
     LedgerRequest,
-    LoadRequest,
-    PoolRequest,
-    QueryRequest,
-    ReadRequest,
     RecordRequest,
     ResumeRequest,
     RunRecordRequest,
     RunsRequest,
-    ScanRequest,
-    WriteRequest,
 )
+from bulkio.options.loading import LoadRequest
+from bulkio.options.option import GROUPS, Option, OptionField, fields_of
+from bulkio.options.params import Param, param_text
+from bulkio.options.reading import ExportRequest, ReadRequest
+from bulkio.options.sources import ScanRequest, WriteRequest
 from bulkio.options.templates import PLACEHOLDERS
 
 __all__ = [

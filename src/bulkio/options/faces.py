@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from bulkio.options.loading import LoadRequest
 from bulkio.options.option import fields_of
 from bulkio.options.pipelines import RunRequest
-from bulkio.options.requests import ExportRequest, LoadRequest, ReadRequest
+from bulkio.options.reading import ExportRequest, ReadRequest
 
 if TYPE_CHECKING:
     from bulkio.options.option import OptionField

@@ -10,17 +10,17 @@ from typing import Annotated
 
 from bulkio.choices import LEDGER_SCHEMA, check_load_id, check_names
 from bulkio.options.option import Option
-from bulkio.options.requests import _Connecting, _Dsn, _LedgerSchema
+from bulkio.options.shared import Connecting, Dsn, LedgerSchema
 
 __all__ = ["RunRequest", "ScheduleRequest"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest(_Connecting):
+class RunRequest(Connecting):
     """A run of a pipeline, as the user asks for it."""
 
     path: Annotated[str | os.PathLike[str], Option("The pipeline's file.", is_flag=False)]
-    dsn: _Dsn = field(default=None, repr=False)
+    dsn: Dsn = field(default=None, repr=False)
     _: KW_ONLY
     run_id: Annotated[
         str | None,
@@ -50,7 +50,7 @@ class RunRequest(_Connecting):
         None
     )
     allow_python: Annotated[bool, Option("Let python steps call their functions.")] = False
-    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+    ledger_schema: LedgerSchema = LEDGER_SCHEMA
     on_step: Annotated[
         Callable[[object], None] | None,
         Option("Called with a `StepReport` as each step begins and ends.", is_flag=False),
@@ -62,10 +62,10 @@ class RunRequest(_Connecting):
 
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRequest(_Connecting):
+class ScheduleRequest(Connecting):
     """The options of all runs of a schedule."""
 
-    dsn: _Dsn = field(default=None, repr=False)
+    dsn: Dsn = field(default=None, repr=False)
     _: KW_ONLY
     allow_python: Annotated[bool, Option("Let python steps call their functions.")] = False
-    ledger_schema: _LedgerSchema = LEDGER_SCHEMA
+    ledger_schema: LedgerSchema = LEDGER_SCHEMA

@@ -16,7 +16,7 @@ from bulkio.errors import ConfigError
 from bulkio.options import Param, param_text
 from bulkio.pipeline.spec.names import fill_text, unknown_name
 from bulkio.pipeline.spec.texts import filled
-from bulkio.show import show_name, show_option, show_value
+from bulkio.show import show_flag, show_name, show_option, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,7 +64,7 @@ class RunContext:
         """The option that names the journal's database; "" where that is a DSN, in which a password may be."""
         named = self.spec.ledger or self.request.dsn or self.spec.connection
         dsn = _as_dsn(named)
-        return f" --dsn {dsn}" if dsn is not None and _NAME.fullmatch(dsn.removeprefix("@")) else ""
+        return f" {show_flag('dsn')} {dsn}" if dsn is not None and _NAME.fullmatch(dsn.removeprefix("@")) else ""
 
     def path(self, text: str) -> str:
         """Return a path as it is from the pipeline's folder on; addresses stay as they are."""

@@ -18,7 +18,7 @@ from bulkio.pipeline.run.run import journal_of, run_spec
 from bulkio.pipeline.schedule.cron import Cron, tick_id
 from bulkio.pipeline.schedule.ticks import first_sight, ticks, ticks_of_days
 from bulkio.pipeline.spec.read import find_pipelines, read_pipeline
-from bulkio.show import printable, show_rows
+from bulkio.show import printable, show_flag, show_rows
 
 if TYPE_CHECKING:
     import os
@@ -188,7 +188,8 @@ class _Ticks:
             return
         first, last = min(runs, key=datetime.fromisoformat), max(runs, key=datetime.fromisoformat)
         what = f"tick {first} was" if len(runs) == 1 else f"{len(runs):,} ticks, from {first} to {last}, were"
-        advice = f"bulkio run {printable(str(self._spec.path))} --from-date {first[:10]} --to-date {last[:10]}"
+        days = f"{show_flag('from_date')} {first[:10]} {show_flag('to_date')} {last[:10]}"
+        advice = f"bulkio run {printable(str(self._spec.path))} {days}"
         self._tell(
             Event("missed", f"{self._spec.name}: {what} missed; to run what was missed: {advice}", self._spec.name)
         )

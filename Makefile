@@ -118,9 +118,9 @@ kill-points: $(READY) ## Kill loads of each mode at 100 random moments, with two
 	    tests/faults/test_once_kills.py $(ARGS)
 
 # KILL_SEED=… repeats a run, whose seed it has printed.
-pipeline-kills: $(READY) ## Kill runs of a pipeline at 50 random moments; run them again until they are done
+pipeline-kills: $(READY) ## Kill runs of a pipeline, and schedules, at 50 random moments; run them again until they are done
 	@seed=$${KILL_SEED:-$$(date +%s)}; echo "KILL_SEED=$$seed"; KILLS=50 KILL_SEED=$$seed \
-	    $(PY) -m pytest -q -s tests/faults/test_pipeline_kills.py $(ARGS)
+	    $(PY) -m pytest -q -s tests/faults/test_pipeline_kills.py tests/faults/test_schedule_kills.py $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table

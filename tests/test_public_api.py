@@ -29,6 +29,7 @@ FUNCTIONS = (
     "fetch_row",
     "forget_load",
     "gc_loads",
+    "gc_runs",
     "ledger_ddl",
     "list_loads",
     "list_runs",

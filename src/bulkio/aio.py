@@ -49,6 +49,7 @@ from bulkio.transfer.export import export as _export
 from bulkio.transfer.export_csv import export_csv
 from bulkio.transfer.forget import forget_load as _forget_load
 from bulkio.transfer.journal import RunRecord, StepRecord
+from bulkio.transfer.journal import gc_runs as _gc_runs
 from bulkio.transfer.journal import list_runs as _list_runs
 from bulkio.transfer.journal import show_run as _show_run
 from bulkio.transfer.load import load as _load
@@ -81,6 +82,7 @@ __all__ = [
     "fetch_row",
     "forget_load",
     "gc_loads",
+    "gc_runs",
     "ledger_ddl",
     "list_loads",
     "list_runs",
@@ -316,6 +318,15 @@ async def show_run(request: RunRecordRequest) -> RunRecord:
         LedgerError: there is no such run, or several pipelines have one of this id.
     """
     return await _show_run(request)
+
+
+@taking(GcRequest)
+async def gc_runs(request: GcRequest) -> tuple[RunRecord, ...]:
+    """Forget the runs of pipelines that ended long ago, with their steps; return them. How far exports are stays.
+
+    A run of the past that is begun again later than that knows of no step that is done: the loads' ids do.
+    """
+    return await _gc_runs(request)
 
 
 @taking(DdlRequest)

@@ -37,6 +37,7 @@ __all__ = [
     "fetch_row",
     "forget_load",
     "gc_loads",
+    "gc_runs",
     "ledger_ddl",
     "list_loads",
     "list_runs",
@@ -110,6 +111,7 @@ show_load = _blocking(aio.show_load)
 resume_load = _blocking(aio.resume_load)
 forget_load = _blocking(aio.forget_load)
 gc_loads = _blocking(aio.gc_loads)
+gc_runs = _blocking(aio.gc_runs)
 list_runs = _blocking(aio.list_runs)
 show_run = _blocking(aio.show_run)
 write = _blocking(aio.write)

@@ -122,6 +122,16 @@ def test_what_cannot_be_resumed(bulkio: Program) -> None:
     )
 
 
+@pytest.mark.usefixtures("_runs")
+def test_old_runs_are_forgotten(bulkio: Program, db: psycopg.Connection) -> None:
+    """How many is told, or which."""
+    db.execute("UPDATE bulkio_ledger.runs SET finished_at = now() - interval '91 days' WHERE run <> 'y'")
+    assert bulkio("runs", "gc", "--older-than", "100d").out == "0 runs were forgotten\n"
+    assert json.loads(bulkio("runs", "gc", "--older-than", "90d", "--json").out) == {
+        "forgotten": ["orders/x", "sales/z"]
+    }
+
+
 def test_where_there_is_no_run(bulkio: Program) -> None:
     """Nothing was recorded: that is no error of a list, and one of a question for one run."""
     assert bulkio("runs", "list").out == "no run was recorded\n"

@@ -65,6 +65,7 @@ FACES = {
     "forget_load": ForgetRequest,
     "resume_load": ResumeRequest,
     "gc_loads": GcRequest,
+    "gc_runs": GcRequest,
     "list_runs": RunsRequest,
     "show_run": RunRecordRequest,
     "ledger_ddl": DdlRequest,

@@ -10,7 +10,7 @@ from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import field_options, output_options, progress_beside, progress_option, use_dsn
 from bulkio.cli.output import count_bytes, show, show_json, show_table
 from bulkio.errors import ConfigError
-from bulkio.options import RunRecordRequest, RunsRequest
+from bulkio.options import GcRequest, RunRecordRequest, RunsRequest
 from bulkio.options.pipelines import ScheduleRequest
 from bulkio.show import printable, show_rows
 
@@ -96,6 +96,20 @@ def resume(run: str, options: dict[str, Any], progress_kind: ProgressKind, *, as
     options |= {"run_id": record.run, "params": dict(record.params)}
     progress = progress_beside(progress_kind, no_bar=quiet or as_json)
     run_once(record.file, options, progress, as_json=as_json, quiet=quiet)
+
+
+@runs.command(short_help="Forget the runs that ended long ago.")
+@field_options(GcRequest)
+@output_options
+def gc(options: dict[str, Any], *, as_json: bool) -> None:
+    """Forget the runs that ended long ago, with their steps. How far incremental exports and schedules are stays."""
+    from bulkio import sync
+
+    records = _ask(lambda: sync.gc_runs(**options), options)
+    if as_json:
+        show_json({"forgotten": [record.name for record in records]})
+    else:
+        show(f"{len(records):,} runs were forgotten" if len(records) != 1 else "1 run was forgotten")
 
 
 def _ask(work: Callable[[], Any], options: dict[str, Any]) -> Any:

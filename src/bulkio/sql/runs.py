@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "advance_ticks",
+    "delete_older",
     "finish_run",
     "insert_missed",
     "insert_run",
@@ -229,4 +230,19 @@ def select_steps(schema: str, pipeline: str, run: str) -> str:
     return (
         f"SELECT {_texts(STEPS)} FROM {qualified(schema, STEPS)} WHERE {_where(pipeline=pipeline, run=run)}"  # noqa: S608
         " ORDER BY COALESCE(started_at, finished_at), step, item"
+    )
+
+
+def delete_older(schema: str, days: int) -> str:
+    """Build the DELETE of runs, and their steps, that ended before so many days, or that nobody works on since then.
+
+    It returns the runs as `select_runs` does.
+    """
+    ended = "COALESCE(finished_at, lease_until, logical_date)"
+    return (
+        f"WITH gone AS (DELETE FROM {qualified(schema, RUNS)}"  # noqa: S608
+        f" WHERE {ended} < now() - make_interval(days => {days:d}) RETURNING *),"
+        f" gone_steps AS (DELETE FROM {qualified(schema, STEPS)} AS s USING gone AS g"
+        " WHERE s.pipeline = g.pipeline AND s.run = g.run)"
+        f" SELECT {_texts(RUNS)}, {_IS_OVER} FROM gone ORDER BY logical_date, started_at"
     )

@@ -251,6 +251,7 @@ def full_ddl(schema: str, role: str | None) -> str:
         f"-- GRANT SELECT, INSERT, DELETE ON TABLE {chunks} TO {grantee};",
         f"-- to run SQL once: GRANT SELECT, INSERT ON TABLE {statements_table} TO {grantee};",
         f"-- to run pipelines: GRANT SELECT, INSERT, UPDATE ON TABLE {journal} TO {grantee};",
+        f"-- to forget runs: GRANT DELETE ON TABLE {journal} TO {grantee};",
     )
     tables = (statement for each in TABLES for statement in create_table(schema, each))
     statements = (f"{each};" for each in (*create_schema(schema), *tables))

@@ -405,6 +405,28 @@ async def test_runs_are_found_by_their_names(one_dsn: str) -> None:
     assert len(bulkio.list_runs(one_dsn, limit=2)) == 2
 
 
+@each_driver
+async def test_old_runs_are_forgotten(dsn: str, driver: str) -> None:
+    """Those that ended, were missed or were lost before so many days, with their steps; marks stay."""
+    assert bulkio.gc_runs(dsn, older_than="1d") == ()
+    journal = await journal_of(dsn, driver=driver)
+    for name in ("done", "new", "lost", "alive"):
+        own = await journal.begin("orders", name, RunFacts())
+        await own.propose("load", "1", "f")
+        await own.end_step("load")
+        if name in ("done", "new"):
+            await own.finish("done")
+    await journal.miss("orders", {"missed": TICK - timedelta(days=400)}, file="f")
+    old = "now() - interval '25 h'"
+    change(dsn, f"UPDATE bulkio_ledger.runs SET finished_at = {old} WHERE run = 'done'")
+    change(dsn, f"UPDATE bulkio_ledger.runs SET lease_until = {old} WHERE run = 'lost'")
+    gone = bulkio.gc_runs(dsn, older_than="1d", driver=driver)
+    assert {record.run for record in gone} == {"done", "lost", "missed"}
+    assert {record.run for record in bulkio.list_runs(dsn)} == {"new", "alive"}
+    assert fetch(dsn, "SELECT DISTINCT run FROM bulkio_ledger.steps ORDER BY 1") == [("alive",), ("new",)]
+    assert len(fetch(dsn, "SELECT * FROM bulkio_ledger.marks")) == 2
+
+
 async def test_errors_are_cut_and_hold_no_password(one_dsn: str) -> None:
     """A user's own function may fail with a connection string in its words."""
     journal = await journal_of(one_dsn)

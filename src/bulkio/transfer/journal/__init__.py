@@ -5,7 +5,7 @@ that a repeat stores nothing twice is up to the load ids.
 """
 
 from bulkio.transfer.journal.journal import Journal, Schedule, open_journal
-from bulkio.transfer.journal.lists import list_runs, show_run
+from bulkio.transfer.journal.lists import gc_runs, list_runs, show_run
 from bulkio.transfer.journal.records import Mark, RunFacts, RunKind, RunRecord, StepRecord, StepState
 from bulkio.transfer.journal.run import Run
 
@@ -19,6 +19,7 @@ __all__ = [
     "Schedule",
     "StepRecord",
     "StepState",
+    "gc_runs",
     "list_runs",
     "open_journal",
     "show_run",

@@ -1,4 +1,4 @@
-"""What the journal shows: the latest runs, and one of them with its steps."""
+"""What the journal shows, the latest runs and one of them with its steps; and what it forgets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bulkio import sql
+from bulkio.choices import days
 from bulkio.errors import LedgerError
 from bulkio.show import did_you_mean, show_value
 from bulkio.sql import runs as statements
@@ -17,26 +19,33 @@ from bulkio.transfer.session import open_session, transaction
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bulkio.options import RunRecordRequest, RunsRequest
+    from bulkio.options import GcRequest, RunRecordRequest, RunsRequest
     from bulkio.protocols import Session
     from bulkio.transfer.journal.records import RunRecord
 
-__all__ = ["list_runs", "show_run"]
+__all__ = ["gc_runs", "list_runs", "show_run"]
 
 #: number of runs searched for the one that was meant
 _NEAR_RUNS = 10_000
 
 
 @asynccontextmanager
-async def _opened(request: RunsRequest | RunRecordRequest) -> AsyncIterator[Session | None]:
-    """Begin to read the journal; None where it was never made."""
+async def _opened(
+    request: RunsRequest | RunRecordRequest | GcRequest, *, changes: bool = False
+) -> AsyncIterator[Session | None]:
+    """Begin on the journal; None where it was never made. What the body `changes` is committed."""
     schema = request.ledger_schema
     async with open_session(request.dsn, request) as session:
         if not all([await ledger.exists(session, schema, table) for table in tables.JOURNAL]):
             yield None
             return
-        async with transaction(session, read_only=True, lock_timeout=request.lock_timeout), ledger.using(schema):
+        async with (
+            transaction(session, read_only=not changes, lock_timeout=request.lock_timeout),
+            ledger.using(schema),
+        ):
             yield session
+            if changes:
+                await session.execute(sql.COMMIT)
 
 
 async def list_runs(request: RunsRequest) -> tuple[RunRecord, ...]:
@@ -77,3 +86,11 @@ async def _find(session: Session, schema: str, name: str) -> RunRecord:
     known = await session.fetch(statements.run_keys(schema, limit=_NEAR_RUNS))
     near = did_you_mean(name, [f"{pipeline}/{run}" for pipeline, run in known])
     raise LedgerError(f"the journal has no run {show_value(name)}{near and f'; {near}'}")
+
+
+async def gc_runs(request: GcRequest) -> tuple[RunRecord, ...]:
+    """Forget the runs that ended long ago, with their steps; return them."""
+    statement = statements.delete_older(request.ledger_schema, days("older_than", request.older_than))
+    async with _opened(request, changes=True) as session:
+        rows = [] if session is None else await session.fetch(statement)
+    return tuple(map(run_of, rows))

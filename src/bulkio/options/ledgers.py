@@ -91,9 +91,7 @@ class GcRequest(Connecting):
 
     dsn: Dsn = field(default=None, repr=False)
     _: KW_ONLY
-    older_than: Annotated[
-        str, Option("Days since the end of the loads that are to be forgotten.", metavar="DAYS", check=days)
-    ]
+    older_than: Annotated[str, Option("Days since the end of what is to be forgotten.", metavar="DAYS", check=days)]
     ledger_schema: LedgerSchema = LEDGER_SCHEMA
 
 

@@ -152,6 +152,23 @@ def test_a_second_session_of_one_caller(dsn: str, driver: DriverName) -> None:
     asyncio.run(work())
 
 
+def test_a_fresh_session(dsn: str, driver: DriverName) -> None:
+    """The judges of a lost COMMIT connect, whatever is idle: after a failover connections go elsewhere."""
+    request = ConnectionRequest(dsn, driver=driver)
+
+    async def pid(*, fresh: bool) -> object:
+        async with open_session(dsn, request, fresh=fresh) as session:
+            return await session.fetch("SELECT pg_backend_pid()")
+
+    async def work() -> None:
+        async with aio.pooled():
+            idle = await pid(fresh=False)
+            assert await pid(fresh=True) != idle
+            assert await pid(fresh=False) == idle
+
+    asyncio.run(work())
+
+
 def test_a_cancelled_call_harms_no_other(dsn: str, driver: DriverName, db: psycopg.Connection) -> None:
     """Its session is closed, and its transaction rolled back."""
 

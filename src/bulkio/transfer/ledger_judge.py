@@ -39,7 +39,7 @@ def ledger_judge(request: ServerOptions, subject: str, advice: str, ask: Callabl
 async def _answer(request: ServerOptions, ask: Callable[[Session], Awaitable[bool]]) -> str:
     try:
         async with (
-            open_session(request.dsn, request) as session,
+            open_session(request.dsn, request, fresh=True) as session,
             transaction(session, read_only=False, lock_timeout="0"),
         ):
             if await session.fetch(sql.IS_IN_RECOVERY) == [(True,)]:

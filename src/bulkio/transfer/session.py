@@ -104,9 +104,12 @@ open_pools: ContextVar[SessionPools | None] = ContextVar("open_pools", default=N
 
 
 @asynccontextmanager
-async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterator[Session]:
-    """Connect, or borrow a session of a pool; close it, or give it back, at the end, whatever happens."""
-    session = await _connect(dsn, options)
+async def open_session(dsn: str | None, options: ConnectOptions, *, fresh: bool = False) -> AsyncIterator[Session]:
+    """Connect, or borrow a session of a pool unless it must be `fresh`; close it, or give it back, at the end.
+
+    A fresh one goes where connections go now: after a failover that is another server.
+    """
+    session = await _connect(dsn, options, fresh=fresh)
     try:
         yield session
     except BaseException:
@@ -116,12 +119,12 @@ async def open_session(dsn: str | None, options: ConnectOptions) -> AsyncIterato
     await session.close()
 
 
-async def _connect(dsn: str | None, options: ConnectOptions) -> Session:
+async def _connect(dsn: str | None, options: ConnectOptions, *, fresh: bool) -> Session:
     async def resolve() -> tuple[ConnInfo, DriverName]:
         info = await anyio.to_thread.run_sync(resolve_dsn, dsn, options.password)
         return info, choose_driver(info, options.driver)
 
-    pools = open_pools.get()
+    pools = None if fresh else open_pools.get()
     lent = None if pools is None else await pools.borrow((dsn, options.driver, options.password), resolve)
     return lent or await drivers.connect(*await resolve())
 
@@ -403,7 +406,7 @@ async def _ask(xact_id: str, place: _Place, dsn: str | None, options: ConnectOpt
     """Ask once: "committed" or "aborted" from the server that was told to commit, or why there is no such answer."""
     try:
         # One transaction: a pooler may send two to two servers.
-        async with open_session(dsn, options) as session, transaction(session, read_only=True):
+        async with open_session(dsn, options, fresh=True) as session, transaction(session, read_only=True):
             if await session.fetch(sql.IS_IN_RECOVERY) == [(True,)]:
                 return STANDBY
             if refusal := place.refusal(_place_of((await session.fetch(sql.PLACE))[0])):

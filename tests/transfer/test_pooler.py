@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import shutil
 import signal
@@ -19,9 +20,11 @@ import pytest
 
 import bulkio
 import bulkio.aio
+from bulkio.options import LedgerRequest
 from bulkio.server.account import own_account, service_account
 from bulkio.server.postmaster import alive
 from bulkio.transfer import monitor
+from bulkio.transfer.journal import RunFacts, open_journal, run
 from gaps import lacking
 from servers import fetch
 
@@ -118,6 +121,30 @@ def test_a_load_with_an_id_needs_one_connection(dsn: str, pooled: str, driver: s
         report = bulkio.load(ROWS, "t", pooled, driver=driver, load_id=load_id, source_version="1")
         assert report.already == already
     assert fetch(dsn, "SELECT count(*) FROM public.t") == [(4,)]
+    assert fetch(dsn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_run_of_a_pipeline_holds_no_connection(
+    dsn: str, pooled: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its heartbeat, its steps and the load in them take turns on the one; no lock is left for the next client."""
+    monkeypatch.setattr(run, "BEAT_S", 0.02)
+
+    async def work() -> None:
+        journal = await open_journal(LedgerRequest(pooled, driver=driver))
+        tick = datetime.datetime.now(datetime.UTC)
+        own = await journal.begin("p", "x", RunFacts(kind="tick", logical_date=tick))
+        async with own.held():
+            for number in range(3):
+                await own.start_step("load", str(number))
+                load_id = f"p/x/load/{number}"
+                await bulkio.aio.load(ROWS, "t", pooled, driver=driver, load_id=load_id, source_version="1")
+                await own.end_step("load", str(number), rows=2)
+            await own.finish("done")
+
+    asyncio.run(work())
+    assert [step.rows for step in bulkio.show_run("p/x", dsn).steps] == [2, 2, 2]
     assert fetch(dsn, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
 
 

@@ -15,6 +15,7 @@ import pytest
 
 import bulkio
 from bulkio.options.pipelines import RunRequest
+from bulkio.pipeline.schedule import due as due_module
 from bulkio.pipeline.schedule.cron import tick_id
 from bulkio.pipeline.schedule.due import Event, run_days, run_due
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from bulkio.pipeline import Spec
+
     Write = Callable[..., Path]
 
-RACES = int(os.environ.get("RACES", "8"))
+RACES = int(os.environ.get("RACES", "5"))
 
 
 def due(*paths: Path, **options: object) -> list[Event]:
@@ -192,6 +195,25 @@ def test_a_broken_pipeline_does_not_stop_the_others(write: Write, db: psycopg.Co
     assert broken[2].startswith("nowhere: ")
     with pytest.raises(bulkio.ConfigError, match=r"plain\.toml: has no \[schedule\], so it has no ticks"):
         due(tmp_path / "plain.toml")
+
+
+def test_a_fault_of_bulkio_s_does_not_stop_the_others(
+    write: Write, db: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, and counts as a failure."""
+    write("good")
+    bad, run_spec = write("bad"), due_module.run_spec
+
+    async def faulty(spec: Spec, *args: object) -> object:
+        if spec.path == bad:
+            raise RuntimeError("oh")
+        return await run_spec(spec, *args)
+
+    monkeypatch.setattr(due_module, "run_spec", faulty)
+    events = {event.pipeline: event for event in due(tmp_path)}
+    assert events["good"].what == "done"
+    assert events["bad"].text == "bad: internal error: RuntimeError: oh; please report it"
+    assert type(events["bad"].error) is bulkio.BulkioError
 
 
 def test_ticks_of_the_past(write: Write, db: psycopg.Connection) -> None:

@@ -6,6 +6,7 @@ run of it is alive its next tick waits. Before its ticks come the runs of ticks 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -34,6 +35,8 @@ __all__ = ["SIDE_BY_SIDE", "Event", "Tell", "cron_of", "do_due", "refuse_same_na
 
 #: number of pipelines that run at the same time
 SIDE_BY_SIDE = 10
+
+_log = logging.getLogger("bulkio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,10 @@ async def do_due(spec: Spec, request: RunRequest, tell: Tell) -> None:
         tell(Event("waits", str(error), spec.name, error.run))
     except BulkioError as error:
         tell(Event("broken", f"{spec.name}: {error}", spec.name, error=error))
+    except Exception as error:
+        _log.debug("pipeline %s", spec.name, exc_info=error)
+        fault = BulkioError(f"{spec.name}: internal error: {type(error).__name__}: {error}; please report it")
+        tell(Event("broken", str(fault), spec.name, error=fault))
 
 
 async def run_days(path: str | os.PathLike[str], days: tuple[date, date], request: RunRequest, tell: Tell) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -377,3 +378,20 @@ def test_one_that_fails_hinders_no_other(one_dsn: str, driver: DriverName) -> No
         await pool.close()
 
     asyncio.run(test())
+
+
+def test_a_server_that_says_nothing(driver: DriverName) -> None:
+    """Who waits for it can be cancelled, and the pool be closed, at once."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        info = parse_conninfo(f"host=127.0.0.1 port={silent.getsockname()[1]} user=u dbname=d sslmode=disable")
+
+        async def test() -> None:
+            pool = await open_pool(info, driver, 1)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await pool.borrow()
+            await pool.close()
+
+        started = time.monotonic()
+        asyncio.run(test())
+        assert time.monotonic() - started < 4

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PsycopgKeeper"]
 
+#: seconds to wait for the pool's threads, one of which may still wait for a server that says nothing
+_CLOSE_S = 0.5
 #: seconds after which who waits looks whether there will be a connection at all
 _LOOK_S = 0.1
 
@@ -56,6 +58,7 @@ class _Connector:
         self.failed = 0
         self.failure: Exception | None = None
         self._made: WeakSet[psycopg.Connection] = WeakSet()
+        self._is_closed = False
 
     @contextmanager
     def awaited(self) -> Iterator[None]:
@@ -83,11 +86,14 @@ class _Connector:
             self.failed += 1
             raise psycopg.OperationalError("there is no connection") from None  # the pool logs it
         self._made.add(conn)
+        if self._is_closed:
+            conn.close()
         return conn
 
     def close_all(self) -> None:
-        """Close what was made: older pools lose a connection that comes while they are closed."""
-        for conn in self._made:
+        """Close what was made, and what is still on its way: the pool may lose a connection that comes late."""
+        self._is_closed = True
+        for conn in list(self._made):
             conn.close()
 
 
@@ -136,5 +142,5 @@ class PsycopgKeeper:
 
     async def close(self) -> None:
         """Close the idle sessions."""
-        await to_thread.run_sync(self._pool.close)
+        await to_thread.run_sync(self._pool.close, _CLOSE_S)
         await to_thread.run_sync(self._connector.close_all)

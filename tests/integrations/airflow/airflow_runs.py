@@ -38,7 +38,7 @@ os.environ.update(
 
 _HEAD = """
 from airflow.sdk import DAG, Asset, task
-from bulkio.integrations.airflow import BulkExportOperator, BulkLoadOperator, BulkioHook, group_files
+from bulkio.integrations.airflow import BulkExportOperator, BulkLoadOperator, BulkPipelineOperator, group_files
 
 with DAG({name!r}, schedule=None, default_args={{"postgres_conn_id": "warehouse", "retry_delay": 0.01}}) as dag:
 """

@@ -136,7 +136,6 @@ def test_other_parameters(folder: Path) -> None:
 def test_a_pipeline_as_one_task(make_dag: Callable[[str], DAG], folder: Path, warehouse: str) -> None:
     """The operator without a step runs all of them; the report is the task's output."""
     dag = make_dag(f"""
-from bulkio.integrations.airflow import BulkPipelineOperator
 BulkPipelineOperator(task_id="all", path="{folder}/nightly.toml", pipeline_params={{"day": "{{{{ ds }}}}"}})
 """)
     run = dag.test(logical_date=datetime.fromisoformat("2026-11-25T12:00:00+00:00"))
@@ -165,3 +164,12 @@ def test_catching_up_needs_a_beginning(folder: Path) -> None:
         pipeline_dag(folder / "nightly.toml")
     (folder / "nightly.toml").write_text(PIPELINE.replace('"all"', '"latest"'))
     assert pipeline_dag(folder / "nightly.toml").catchup is False
+
+
+def test_a_step_that_may_fail(folder: Path) -> None:
+    """Where the file says that a step may fail, its task has succeeded, with a warning, and what needs it runs."""
+    text = PIPELINE.replace('id = "check"', 'id = "check"\non_failure = "continue"').replace("least = 1", "least = 9")
+    (folder / "nightly.toml").write_text(text)
+    run = imported("nightly").test()
+    assert (states(run)["check"], states(run)["publish"]) == ("success", "success")
+    assert [step["state"] for step in output(run, "check")["steps"]] == ["failed"]

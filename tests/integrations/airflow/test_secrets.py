@@ -57,6 +57,19 @@ def test_the_canary(
     pq.write_table(pa.table({"id": [1]}), tmp_path / "good.parquet")
     pq.write_table(pa.table({"id": ["x"]}), tmp_path / "odd.parquet")
     caplog.set_level(logging.DEBUG)
+    (tmp_path / "p.toml").write_text(
+        """
+name = "p"
+[[step]]
+id = "load"
+load = "good.parquet"
+into = "t"
+[[step]]
+id = "check"
+needs = ["load"]
+check = "select false, count(*) from t"
+"""
+    )
     dag = make_dag(f"""
 good = BulkLoadOperator(task_id="good", source="{tmp_path}/good.parquet", table="t", outlets=[Asset("orders")])
 good >> [
@@ -64,11 +77,13 @@ good >> [
     BulkExportOperator(task_id="no_table", table_or_query="missing", dest="{tmp_path}/out2.parquet"),
     BulkLoadOperator(task_id="odd", source="{tmp_path}/odd.parquet", table="t"),
     BulkLoadOperator(task_id="login", source="{tmp_path}/good.parquet", table="t", postgres_conn_id="wrong"),
+    BulkPipelineOperator(task_id="pipeline", path="{tmp_path}/p.toml", postgres_conn_id="wrong"),
+    BulkPipelineOperator(task_id="steps", path="{tmp_path}/p.toml", postgres_conn_id="warehouse"),
     BulkLoadOperator(task_id="option", source="{tmp_path}/good.parquet", table="t", mode="fast"),
 ]
 """)
     run = dag.test()
-    failed = dict.fromkeys(["no_table", "odd", "login", "option"], "failed")
+    failed = dict.fromkeys(["no_table", "odd", "login", "option", "pipeline", "steps"], "failed")
     assert states(run) == {"good": "success", "export": "success", **failed}
     printed = capfd.readouterr()
     assert "rows loaded into public.t" in printed.out

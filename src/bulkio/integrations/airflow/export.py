@@ -69,7 +69,7 @@ class BulkExportOperator(BaseOperator):
         report = self.report = self.call.run(context, lambda progress: hook.export(**options, progress=progress))
         self.log.info("%d rows exported to %s in %.1f s", report.rows, self.dest, report.seconds)
         tell_outlets(context, self.outlets, {"rows": report.rows, "table": report.table})
-        return {**dataclasses.asdict(report), "lifted": list(report.lifted)}
+        return work.plain(dataclasses.asdict(report))
 
     def on_kill(self) -> None:
         """Cancel the export: no file is left behind."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
@@ -79,7 +78,7 @@ class BulkLoadOperator(BaseOperator):
         report = self.report = self.call.run(context, lambda progress: hook.load(**options, progress=progress))
         self.log.info("%s: %s", options["load_id"], _said(report))
         tell_outlets(context, self.outlets, {"rows": report.rows, "table": report.table})
-        return {**dataclasses.asdict(report), "notes": list(report.notes), "lifted": list(report.lifted)}
+        return work.plain(report.as_dict())
 
     def on_kill(self) -> None:
         """Cancel the load: the server rolls it back, unless COMMIT has taken effect."""

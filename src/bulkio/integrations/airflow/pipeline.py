@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from zoneinfo import ZoneInfo
@@ -74,11 +75,12 @@ class BulkPipelineOperator(BaseOperator):
             context, lambda tell: bulkio.run_pipeline(**options, progress=lambda _, each: tell(each))
         )
         for step in report.steps:
-            self.log.info("%s: %s%s", step.name, step.state, f" ({step.why})" if step.why else "")
+            level = logging.WARNING if step.state == "failed" else logging.INFO
+            self.log.log(level, "%s: %s%s", step.name, step.state, f" ({step.why})" if step.why else "")
         tell_outlets(context, self.outlets, {"rows": report.rows, "pipeline": report.pipeline})
         if report.steps and all(step.state == "skipped" for step in report.steps):
             raise AirflowSkipException(report.steps[0].why)
-        return report.as_dict()
+        return work.plain(report.as_dict())
 
     def on_kill(self) -> None:
         """Cancel the steps that are at work: they are rolled back, and the next run goes on with them."""

@@ -6,6 +6,7 @@ waits for its end. If COMMIT was under way and took effect, the exception came t
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from contextlib import contextmanager
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow.sdk.exceptions import AirflowTaskTerminated, AirflowTaskTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow.sdk import Context
 
     import bulkio
 
-__all__ = ["Call"]
+__all__ = ["Call", "plain"]
 
 T = TypeVar("T")
 
@@ -57,6 +58,12 @@ class Call:
         if self._is_under_way:
             self._is_under_way = False
             raise AirflowTaskTerminated("the task was killed")
+
+
+def plain(report: Mapping[str, object]) -> dict[str, object]:
+    """Return a report as XCom keeps it: a tuple, which would come back as text, is a list."""
+    kept: dict[str, object] = json.loads(json.dumps(report))
+    return kept
 
 
 @contextmanager

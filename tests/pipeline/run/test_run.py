@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -186,6 +187,33 @@ def test_a_condition_for_each_item(folder: Path, db: psycopg.Connection, one_dsn
     assert db.execute("SELECT id FROM t ORDER BY 1").fetchall() == [(2,), (3,), (9,)]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("", "'' is not a pattern of files, such as in/*.csv"),
+        ("in/**.csv", "'in/**.csv' is not a pattern of files"),
+        ("/", "'/' is not a pattern of files"),
+        ("s3://bucket/*.csv", "a pattern of files on this machine, and 's3://bucket/*.csv' is none: list the files"),
+        ("odd/*", r"finds 'odd/\udcff.csv', whose name is not UTF-8: rename it"),
+    ],
+)
+def test_patterns_that_mean_no_files(
+    folder: Path, db: psycopg.Connection, one_dsn: str, pattern: str, message: str
+) -> None:
+    """The step fails, and says why; it is not taken for one without items, and other steps run."""
+    (folder / "odd").mkdir()
+    (folder / "odd" / os.fsdecode(b"\xff.csv")).touch()
+    path = write(
+        folder,
+        step("bad", f'for_each = "{pattern}"', 'load = "{item}"', 'into = "t"')
+        + step("other", 'sql = "insert into t values (1)"'),
+    )
+    with pytest.raises(RunFailed) as caught:
+        bulkio.run_pipeline(path, one_dsn)
+    assert states(caught.value.report) == {"bad": "failed", "other": "done"}
+    assert message in str(caught.value)
+
+
 def test_ids_of_loads_are_those_of_one_task(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     """Whatever runs and items are called, no two tasks share an id; a long one ends with a digest."""
     path = write(folder, step("s", "for_each = ['x/y']", 'load = "a.parquet"', 'into = "t"'))
@@ -206,12 +234,16 @@ def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
         + step("null", 'when = "select null::bool"', 'sql = "insert into t values (2)"')
         + step("none", 'when = "select true from t"', 'sql = "insert into t values (3)"')
         + step("yes", "when = \"select $pipeline = 'p'\"", 'sql = "insert into t values (4)"')
+        + step("bare", "when = \"$pipeline = 'p' -- no query\"", 'sql = "insert into t values (6)"')
         + step("empty", 'for_each = "*.nothing"', 'load = "{item}"', 'into = "t"')
         + step("behind", 'needs = ["no", "yes"]', 'sql = "insert into t values (5)"'),
         "max_parallel = 1",
     )
     report = bulkio.run_pipeline(path, one_dsn)
-    assert states(report) == dict.fromkeys(("no", "null", "none", "empty", "behind"), "skipped") | {"yes": "done"}
+    assert states(report) == dict.fromkeys(("no", "null", "none", "empty", "behind"), "skipped") | {
+        "yes": "done",
+        "bare": "done",
+    }
     assert {each.name: each.why for each in report.steps if each.why} == {
         "no": "its condition is not true",
         "null": "its condition is not true",
@@ -219,7 +251,7 @@ def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
         "empty": "there is no item for it",
         "behind": "needs no, which was skipped",
     }
-    assert db.execute("SELECT id FROM t").fetchall() == [(4,)]
+    assert db.execute("SELECT id FROM t").fetchall() == [(4,), (6,)]
 
 
 @pytest.mark.parametrize(("word", "others"), [("fail", "done"), ("stop", "interrupted")])
@@ -312,6 +344,53 @@ def test_parameters(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     assert db.execute("SELECT name FROM t WHERE id = 7 ORDER BY 1").fetchall() == [("a",), ("a",)]
     with pytest.raises(LedgerError, match="was begun with other parameters"):
         bulkio.run_pipeline(path, one_dsn, params={"file": "b"}, run_id="r")
+
+
+@pytest.mark.parametrize("kind", ['export = "{what}"', 'transform = "select * from input"\nquery = "{what}"'])
+def test_no_value_becomes_a_query(folder: Path, db: psycopg.Connection, one_dsn: str, kind: str) -> None:
+    """Where a table's name is filled in, a value that makes a query of it is refused: it would be pasted into SQL."""
+    path = write(folder, step("out", kind, 'to = "out.parquet"'), 'params = {what = "t"}')
+    with pytest.raises(RunFailed, match="is a table's name, but the values make a query of it"):
+        bulkio.run_pipeline(path, one_dsn, params={"what": "select rolname from pg_roles"})
+    assert not (folder / "out.parquet").exists()
+    assert bulkio.run_pipeline(path, one_dsn).state == "done"
+
+
+def test_a_run_has_one_date(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """It goes on with the date that it was begun with, in whatever zone, and with no other."""
+    path = write(
+        folder,
+        step("first", 'sql = "insert into t values (1, $logical_date)"')
+        + step("check", 'needs = ["first"]', 'check = "select count(*) > 1 from t"')
+        + step("last", 'needs = ["check"]', 'sql = "insert into t values (3, $logical_date)"'),
+    )
+    with pytest.raises(RunFailed):
+        bulkio.run_pipeline(path, one_dsn, run_id="r", logical_date="2026-11-01T00:00+09:00")
+    with pytest.raises(LedgerError, match=r"begun with other parameters \(\(date\): '2026-11-01T00:00:00\+09:00' then"):
+        bulkio.run_pipeline(path, one_dsn, run_id="r", logical_date="2026-11-02")
+    db.execute("INSERT INTO t VALUES (2)")
+    recorded = bulkio.show_run("p/r", one_dsn).params
+    assert bulkio.run_pipeline(path, one_dsn, run_id="r", params=recorded).state == "done"
+    assert db.execute("SELECT DISTINCT name FROM t WHERE id <> 2").fetchall() == [("2026-11-01",)]
+
+
+def test_what_is_to_be_typed_is_quoted(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """The command that goes on with a run can be copied into a shell, whatever the run is called."""
+    path = write(folder, step("s", 'sql = "select 1/0"'))
+    with pytest.raises(RunFailed, match=r"bulkio runs resume 'p/a \$\(b\)'"):
+        bulkio.run_pipeline(path, one_dsn, run_id="a $(b)")
+    path = write(folder, step("s", 'sql = "select 1"'), "params = {x = 1}")
+    with pytest.raises(LedgerError, match=r"bulkio runs resume 'p/a \$\(b\)'`"):
+        bulkio.run_pipeline(path, one_dsn, run_id="a $(b)", params={"x": "2"})
+
+
+def test_a_folder_whose_name_is_no_text(tmp_path: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Its bytes are recorded with escapes."""
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    path = write(folder, step("s", 'sql = "select 1"'))
+    assert bulkio.run_pipeline(path, one_dsn, run_id="r").state == "done"
+    assert bulkio.show_run("p/r", one_dsn).file.endswith(r"\udcff/p.toml")
 
 
 def test_no_python_without_leave(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:

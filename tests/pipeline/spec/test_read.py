@@ -71,6 +71,9 @@ STEP_MISTAKES = {
     'id = "l"\nexport = "t"\nto = "a.csv"\nfor_each = [1]': (
         'step "l": key "to": each item would write the same file: {item} must stand in its name'
     ),
+    'id = "l"\ntransform = "select 1"\nquery = "t"\nto = "a.csv"\nfor_each = [1]': (
+        'step "l": key "to": each item would write the same file: {item} must stand in its name'
+    ),
     'id = "l"\ntransform = "select 1"\ninto = "t"': 'step "l": a transform has one source: query, or files',
     'id = "l"\ntransform = "select 1"\nquery = "t"': 'step "l": a transform has one target: into, or to',
     LOAD + "[[step]]\n" + LOAD: 'step "l": there are two of this id',

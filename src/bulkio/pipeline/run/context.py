@@ -176,16 +176,15 @@ def _time(said: str | date | datetime | None, now: datetime) -> datetime:
 
 def items_of(run: RunContext, step: Step) -> tuple[Task, ...]:
     """Return the tasks of a step: one, or one for each item. Raises `ConfigError`."""
+    names_here = {**run.values, "step": step.id}
     match step.for_each:
         case None:
             return (Task(run, step),)
         case str(pattern):
-            pattern = fill_text(pattern, {**run.values, "step": step.id})
-            folder = run.spec.folder
-            paths = sorted(folder.glob(pattern)) if not Path(pattern).is_absolute() else _absolute(pattern)
-            found: list[tuple[str, Param]] = [(_shown(path, folder), _shown(path, folder)) for path in paths]
+            names = _files(step, fill_text(pattern, names_here), run.spec.folder)
+            found: list[tuple[str, Param]] = [(name, name) for name in names]
         case list(items):
-            values = [fill_text(each, run.values) if isinstance(each, str) else each for each in items]
+            values = [fill_text(each, names_here) if isinstance(each, str) else each for each in items]
             found = [(param_text(each) or "", each) for each in values]
     counts = Counter(name for name, _ in found)
     if doubled := next((name for name, count in counts.items() if count > 1), None):
@@ -193,9 +192,33 @@ def items_of(run: RunContext, step: Step) -> tuple[Task, ...]:
     return tuple(Task(run, step, name, {"item": value}) for name, value in found)
 
 
-def _absolute(pattern: str) -> list[Path]:
-    root = Path(Path(pattern).anchor)
-    return sorted(root.glob(str(Path(pattern).relative_to(root))))
+def _files(step: Step, pattern: str, folder: Path) -> list[str]:
+    """Return the files that a pattern means, in order, as seen from the folder. Raises `ConfigError`."""
+    where = f"step {show_name(step.id)}: for_each"
+    if "://" in pattern:
+        raise ConfigError(
+            f"{where} has a pattern of files on this machine, and {show_value(pattern)} is none: list the files, or"
+            " have them all in one load"
+        )
+    root = Path(Path(pattern).anchor) if Path(pattern).is_absolute() else folder
+    try:
+        paths = sorted(root.glob(str(Path(pattern).relative_to(root)) if Path(pattern).is_absolute() else pattern))
+    except (ValueError, IndexError, NotImplementedError):  # pathlib's words for a text that means no file
+        raise ConfigError(f"{where}: {show_value(pattern)} is not a pattern of files, such as in/*.csv") from None
+    names = [_shown(path, folder) for path in paths]
+    for name in names:
+        if not _is_utf8(name):
+            raise ConfigError(f"{where} finds {show_value(name)}, whose name is not UTF-8: rename it")
+    return names
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether a file's name is text: Python has the bytes of others as surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shown(path: Path, folder: Path) -> str:

@@ -17,6 +17,7 @@ from bulkio.pipeline.run.report import StepReport
 from bulkio.pipeline.run.tries import with_tries
 from bulkio.pipeline.run.windows import run_windows
 from bulkio.pipeline.spec.graph import in_order
+from bulkio.sql import begins_query
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -118,7 +119,9 @@ class Graph:
         """Ask the condition."""
         if task.step.when is None:
             return True
-        row = await with_tries(task, partial(aio.fetch_row, task.keys()["when"], **task.connection))
+        condition = task.keys()["when"]
+        query = condition if begins_query(condition) else f"SELECT ({condition}\n)"
+        row = await with_tries(task, partial(aio.fetch_row, query, **task.connection))
         return row is not None and row[0] is True
 
     async def _end(self, task: Task, outcome: Outcome | None, seconds: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING, cast
 
 from bulkio import aio
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_steps", "journal_of", "run_pipeline", "run_spec"]
 
-#: names of recorded parameters that are none of the pipeline's, but which steps were asked for
-_STEP, _FROM = "(step)", "(from)"
+#: names of recorded parameters that are none of the pipeline's, but which steps were asked for, and the date
+_STEP, _FROM, _DATE = "(step)", "(from)", "(date)"
 
 
 @taking(RunRequest)
@@ -95,7 +96,7 @@ def _failed(context: RunContext, graph: Graph, report: RunReport) -> RunFailed:
     (name, first), *others = graph.errors
     also = f" (so have {', '.join(each for each, _ in others)})" if others else ""
     why = str(first) if isinstance(first, BulkioError) else f"{type(first).__name__}: {first}".rstrip(": ")
-    go_on = f"to go on with it: bulkio runs resume {context.name}{context.shown_journal}"
+    go_on = f"to go on with it: bulkio runs resume {quote(context.name)}{context.shown_journal}"
     failed = RunFailed(
         f"run {context.name}: step {name} has failed{also}: {why}\n{go_on}",
         run=context.name,
@@ -124,15 +125,19 @@ def chosen_steps(spec: Spec, request: RunRequest) -> frozenset[str]:
 
 
 def _with_recorded_choice(request: RunRequest) -> RunRequest:
-    """Take the steps that a run was begun with out of its recorded parameters, as a resume has them."""
+    """Take the steps and the date that a run was begun with out of its recorded parameters, as a resume has them."""
     params = dict(request.params or {})
     step, from_step = params.pop(_STEP, request.step), params.pop(_FROM, request.from_step)
-    return replace(request, params=params, step=step, from_step=from_step)
+    logical_date = params.pop(_DATE, request.logical_date)
+    return replace(request, params=params, step=step, from_step=from_step, logical_date=logical_date)
 
 
 def _facts(context: RunContext, kind: RunKind) -> RunFacts:
     request = context.request
-    choice: Mapping[str, str | None] = {_STEP: request.step, _FROM: request.from_step}
+    # A date is that of one zone: another host may have another one. That of a tick is the tick's.
+    says_date = kind == "manual" and request.logical_date is not None
+    date = context.logical_time.isoformat() if says_date else None
+    choice: Mapping[str, str | None] = {_STEP: request.step, _FROM: request.from_step, _DATE: date}
     params = {**(request.params or {}), **{name: step for name, step in choice.items() if step is not None}}
     return RunFacts(str(context.spec.path), kind, context.logical_time, params)
 

@@ -123,14 +123,15 @@ def _contradictions(spec: Spec) -> Iterator[str]:
 
 
 def _of_step(step: Step) -> Iterator[str]:
+    to = getattr(step, "to", None)
+    if to is not None and step.for_each is not None and "item" not in names_in_text(to):
+        yield 'key "to": each item would write the same file: {item} must stand in its name'
     if isinstance(step, ExportStep):
         if step.incremental and not any(name in WINDOW for name in names_in_text(step.to)):
             example = f"out/{step.id}-{{window}}.parquet"
             yield f'key "to": the file of an incremental export has its window in its name, such as {example}'
         if step.incremental and step.for_each is not None:
             yield "an incremental export has one mark, and so does not go with for_each"
-        if step.for_each is not None and "item" not in names_in_text(step.to):
-            yield 'key "to": each item would write the same file: {item} must stand in its name'
         if "lag" in step.model_fields_set and not step.incremental:
             yield 'key "lag" goes with incremental'
     if isinstance(step, TransformStep):

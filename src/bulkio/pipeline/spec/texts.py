@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from bulkio.errors import ConfigError
 from bulkio.options import PLACEHOLDERS
 from bulkio.pipeline.spec.names import fill_template, fill_text, names_in_text, unknown_name
+from bulkio.show import show_name, show_value
 from bulkio.sql import begins_query, bind_names, names_in
 
 if TYPE_CHECKING:
@@ -63,7 +64,13 @@ def said_keys(step: Step) -> list[str]:
 def _fill(step: Step, key: str, values: Values, text: str) -> str:
     if is_sql_key(step, key, text):
         return bind_names(text, values)
-    return (fill_template if key == "add" else fill_text)(text, values)
+    filled_in = (fill_template if key == "add" else fill_text)(text, values)
+    if is_sql_key(step, key, filled_in):
+        raise ConfigError(
+            f"step {show_name(step.id)}: key {show_name(key)}: {show_value(text)} is a table's name, but the values"
+            " make a query of it: a query stands in the file itself, with values as $name"
+        )
+    return filled_in
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

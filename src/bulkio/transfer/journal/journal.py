@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from shlex import quote
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -187,7 +188,7 @@ def _refuse_busy(record: RunRecord, facts: RunFacts) -> None:
     if facts.kind == "tick" and record.state in ("failed", "missed"):
         state = "has failed" if record.state == "failed" else "was missed"
         raise RunTaken(
-            f"run {show_value(record.name)} {state}; to run it all the same: bulkio runs resume {record.name}",
+            f"run {show_value(record.name)} {state}; to run it all the same: bulkio runs resume {quote(record.name)}",
             run=record.name,
         )
 
@@ -209,7 +210,7 @@ def _refuse_other_params(session: Session, record: RunRecord, facts: RunFacts) -
         then, now = (_shown(params.get(name)) for params in (record.params, given))
         raise LedgerError(
             f"run {show_value(record.name)} was begun with other parameters ({name}: {then} then, {now} now): go on"
-            f" with it by `bulkio runs resume {record.name}`, or take another run id"
+            f" with it by `bulkio runs resume {quote(record.name)}`, or take another run id"
         )
 
 

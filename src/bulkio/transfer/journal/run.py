@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
+from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -257,7 +258,7 @@ class Run:
             if not rows:
                 raise RunTaken(
                     f"run {show_value(self.name)} is no longer this process's: its lease had run out, and another one"
-                    f" has taken it over; see `bulkio runs show {self.name}`",
+                    f" has taken it over; see `bulkio runs show {quote(self.name)}`",
                     run=self.name,
                 )
             return rows

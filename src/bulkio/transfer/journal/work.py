@@ -54,8 +54,12 @@ async def change_surely(request: LedgerRequest, work: Callable[[Session], Awaita
 
 
 def keep_text(session: Session, text: str) -> str:
-    """Return a text as the database can hold it: of one that is not in UTF-8, with escapes."""
-    return text if session.server_encoding == "UTF8" else text.encode("ascii", "backslashreplace").decode()
+    """Return a text as the database can hold it: with escapes for what its encoding, or UTF-8, does not have.
+
+    A path may have bytes that are no text.
+    """
+    encoding = "utf-8" if session.server_encoding == "UTF8" else "ascii"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def keep_json(session: Session, value: object) -> str:

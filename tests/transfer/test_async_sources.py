@@ -12,10 +12,10 @@ import pytest
 
 import bulkio
 from bulkio import aio
-from servers import fetch
+from servers import connect, fetch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 SCHEMA = pa.schema([("id", pa.int64()), ("name", pa.string())])
 
@@ -207,6 +207,40 @@ def test_a_failing_load_lets_a_source_go_that_waits(one_dsn: str) -> None:
         return source
 
     assert asyncio.run(run()).closed
+
+
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ '^COPY' AND datname = current_database()"
+
+
+async def killed(dsn: str) -> None:
+    while not await asyncio.to_thread(fetch, dsn, KILL):
+        await asyncio.sleep(0.01)
+
+
+async def refused(dsn: str) -> None:
+    """Let the table's constraint refuse the first batch."""
+
+
+@pytest.mark.parametrize(("broken", "method"), [(killed, "binary"), (killed, "records"), (refused, "binary")])
+def test_a_load_that_the_server_has_ended_lets_a_source_go_that_waits(
+    one_dsn: str, broken: Callable[[str], Awaitable[None]], method: str
+) -> None:
+    """A source that has no batch to hand on keeps nobody from hearing what the server has said."""
+    source = Batches(1, hangs=True, first=batch(0, 5000))
+    with connect(one_dsn) as conn:
+        conn.execute(f"CREATE TABLE t (id int8 CHECK (id < {100 if broken is refused else 10_000}), name text)")
+
+    async def run() -> float:
+        started = time.monotonic()
+        loading = asyncio.create_task(aio.load(source, "t", one_dsn, driver="asyncpg", method=method, block_bytes=1024))
+        await broken(one_dsn)
+        with pytest.raises(bulkio.DriverError):
+            await asyncio.wait_for(loading, 10)
+        return time.monotonic() - started
+
+    assert asyncio.run(run()) < 2.0
+    assert source.closed
+    assert fetch(one_dsn, "SELECT * FROM t") == []
 
 
 def test_a_plan_reads_nothing_on(one_dsn: str) -> None:

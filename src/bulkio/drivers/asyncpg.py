@@ -14,6 +14,7 @@ from dataclasses import asdict
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio
 import asyncpg
 
 from bulkio.drivers import asyncpg_params
@@ -51,6 +52,8 @@ class AsyncpgSession:
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
         self._cursor_numbers = count(1)
+        #: wait for the next item of a COPY's source
+        self._waiting = anyio.CancelScope()
 
     @classmethod
     async def open(cls, info: ConnInfo) -> AsyncpgSession:
@@ -245,12 +248,16 @@ class AsyncpgSession:
         answers.clear()
         source = aiter(items)
         while not answers and not self.closed:
-            try:
-                item = await anext(source)
-            except StopAsyncIteration:
+            # A source may be slow: whoever waits for it is woken by the server's answer.
+            with anyio.CancelScope() as self._waiting:
+                try:
+                    item = await anext(source)
+                except StopAsyncIteration:
+                    return
+                except Exception as exc:
+                    raise _ForeignCodeError(exc) from exc
+            if self._waiting.cancelled_caught:
                 return
-            except Exception as exc:
-                raise _ForeignCodeError(exc) from exc
             yield item
 
     @contextmanager
@@ -266,6 +273,7 @@ class AsyncpgSession:
             error = None if waiter.cancelled() else waiter.exception()
             if error is not None:
                 answers.append(error)
+                self._waiting.cancel()
 
         with self._listening(note_error):
             yield answers
@@ -301,6 +309,7 @@ class AsyncpgSession:
         # A COPY that waits for room in the socket's buffer waits for ever once the connection is lost.
         protocol = self._conn._protocol
         self._conn.add_termination_listener(lambda _conn: protocol.resume_writing())
+        self._conn.add_termination_listener(lambda _conn: self._waiting.cancel())
 
 
 def _copy_is_done(waiter: asyncio.Future[object]) -> list[object]:

@@ -172,10 +172,9 @@ def test_no_pipeline_tells_the_password(one_dsn: str, place: dict[str, str], tmp
     wrong.write_text(f'name = "wrong"\nconnection = "${{WRONG}}"\n{head}sql = "select 1"\n')
     env = {"DB": uri(place), "WRONG": uri(place, f"{CANARY}wrong"), "BULKIO_DSN": uri(place)}
     calls = [["run", str(path), "--run-id", "x"], ["runs", "resume", "p/x"], ["run", "--due", str(tmp_path)]]
-    calls += [["run", str(wrong)], ["runs", "list"], ["runs", "show", "p/x"], ["validate", str(path)]]
-    calls.append(["run", str(path), "--dry-run"])
-    calls = [[*call, "--debug"] for call in calls]
-    told = run([*calls, *([*call, "--json"] for call in calls[-3:])], env)
+    calls += [["run", str(wrong)], ["run", str(path), "--dry-run"], ["runs", "list"]]
+    calls += [["runs", "show", "p/x", "--json"], ["validate", str(path), "--json"]]
+    told = run([[*call, "--debug"] for call in calls], env)
     assert "step b has failed" in told
     assert leaks(told) == []
     assert "internal error" not in told

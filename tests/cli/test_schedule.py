@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from cli.program import Program
 
 WAITS = "SELECT pid FROM pg_locks WHERE relation = 't'::regclass AND NOT granted"
-DONE = "SELECT run FROM bulkio_ledger.runs WHERE state = 'done'"
 
 
 def write(path: Path, *, cron: str = "* * * * *", sql: str = "insert into t values ($run)") -> Path:
@@ -86,9 +85,9 @@ def test_a_schedule_ends_cleanly(bulkio: Program, db: psycopg.Connection, pipeli
     [(run,)] = db.execute("SELECT run FROM bulkio_ledger.runs")
     db.execute("ROLLBACK")
     again = bulkio.start("schedule", pipeline)
-    wait_until(db, f"{DONE} AND run = '{run}'")
+    assert again.stdout.readline().startswith(f"run p/{run} is done: 1 row in ")
     end(again, signal.SIGTERM)
-    assert f"run p/{run} is done: 1 row in " in bulkio.finish(again).out
+    assert bulkio.finish(again).code == 0
     assert db.execute("SELECT count(*) FROM t WHERE run = %s", [run]).fetchone() == (1,)
 
 
@@ -162,7 +161,6 @@ def test_days_of_the_past(bulkio: Program, db: psycopg.Connection, tmp_path: Pat
     assert [line.partition(" in ")[0] for line in done.out.splitlines()] == [
         f"run p/2026-03-0{day}T02:15+00:00 is done: 1 row" for day in (1, 2)
     ]
-    assert bulkio("run", path, *days).out.count("was done before") == 2
 
 
 @pytest.mark.parametrize(
@@ -200,4 +198,4 @@ def test_ticks_that_were_missed_are_warned_of(bulkio: Program, db: psycopg.Conne
     missed = f"{tick - timedelta(days=1):%Y-%m-%d}"
     assert done.err.startswith(f"Warning: p: tick {missed}T")
     assert done.err.endswith(f"to run what was missed: bulkio run {path} --from-date {missed} --to-date {missed}\n")
-    assert bulkio("runs", "list").out.count(" missed ") == 1
+    assert db.execute("SELECT count(*) FROM bulkio_ledger.runs WHERE state = 'missed'").fetchone() == (1,)

@@ -12,7 +12,7 @@ from bulkio.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["NAME_BYTES", "UNQUOTED_NAME", "name_list", "qualified", "quote_ident", "quote_literal", "refuse_nul"]
+__all__ = ["NAME_BYTES", "UNQUOTED_NAME", "name_list", "qualified", "quote_ident", "quote_literal", "refuse_no_text"]
 
 #: NAMEDATALEN - 1 of src/include/pg_config_manual.h
 NAME_BYTES = 63
@@ -33,7 +33,7 @@ def quote_ident(name: str) -> str:
     """
     if not name:
         raise ConfigError("a name is empty; give the table or column a name")
-    refuse_nul(name, "the name")
+    refuse_no_text(name, "the name")
     return '"' + name.replace('"', '""') + '"'
 
 
@@ -48,7 +48,7 @@ def quote_literal(value: str | None) -> str:
     """
     if value is None:
         return "NULL"
-    refuse_nul(value, "the value")
+    refuse_no_text(value, "the value")
     quoted = "'" + value.replace("'", "''") + "'"
     # A backslash means itself only while standard_conforming_strings is on; in E'' it always needs doubling.
     # The blank keeps the E apart from a word before it.
@@ -64,10 +64,15 @@ def qualified(schema: str | None, table: str) -> str:
     return quote_ident(table) if not schema else f"{quote_ident(schema)}.{quote_ident(table)}"
 
 
-def refuse_nul(text: str, what: str) -> None:
-    """Raise ConfigError where `text`, which the message calls `what`, holds a NUL."""
+def refuse_no_text(text: str, what: str) -> None:
+    """Raise ConfigError where `text`, which the message calls `what`, holds a NUL, or bytes that are not UTF-8.
+
+    Python has such bytes, of arguments and files' names, as lone surrogates.
+    """
     if "\0" in text:
         raise ConfigError(f"{what} {text!r} holds a NUL character, which PostgreSQL cannot store; remove it")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise ConfigError(f"{what} {text!r} holds bytes that are not UTF-8")
 
 
 def name_list(names: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
 from bulkio.options import param_text
-from bulkio.quote import UNQUOTED_NAME, quote_literal, refuse_nul
+from bulkio.quote import UNQUOTED_NAME, quote_literal, refuse_no_text
 from bulkio.show import did_you_mean, show_option
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def bind_literals(query: str, params: Sequence[Param] = (), *, uses_all: bool = 
     Raises:
         ConfigError: a parameter is missing or unused, or the text is not one complete statement.
     """
-    refuse_nul(query, "the query")
+    refuse_no_text(query, "the query")
     parts: list[str] = []
     ended, blank, depth = False, True, 0
     for kind, text in _marked(query):
@@ -173,7 +173,7 @@ def bind_names(text: str, values: Mapping[str, Param]) -> str:
     Raises:
         ConfigError: a name has no value, or a value is of a type that has no one text.
     """
-    refuse_nul(text, "the SQL")
+    refuse_no_text(text, "the SQL")
     return "".join(_named_literal(token[1:], values) if kind == "name" else token for kind, token in _tokens(text))
 
 
@@ -195,7 +195,7 @@ def statements_of(text: str) -> tuple[str, ...]:
     Raises:
         ConfigError: a quote, a comment or a function's body has no end.
     """
-    refuse_nul(text, "the SQL")
+    refuse_no_text(text, "the SQL")
     parts: list[str] = [""]
     blank = [True]
     for kind, token in _marked(text):

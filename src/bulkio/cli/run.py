@@ -92,7 +92,7 @@ class _Steps:
             return
         if step.name in self._at_work:
             task, _ = self._at_work.pop(step.name)
-            error = StepFailed() if step.state == "failed" else None
+            error = StepFailed() if step.state in ("failed", "interrupted") else None
             task.__exit__(None if error is None else type(error), error, None)
         for note in step.notes:
             say(f"Warning: step {printable(step.name)}: {printable(note)}")

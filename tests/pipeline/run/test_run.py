@@ -264,10 +264,11 @@ def test_what_a_failure_means_for_other_steps(
         step("bad", f'on_failure = "{word}"', 'check = "select pg_sleep(0.3) is null"')
         + step("slow", 'sql = "insert into t select 1 from pg_sleep(1)"'),
     )
-    with pytest.raises(RunFailed, match="step bad has failed"):
+    with pytest.raises(RunFailed, match="step bad has failed") as caught:
         bulkio.run_pipeline(path, one_dsn, run_id="r")
     record = bulkio.show_run("p/r", one_dsn)
     assert {each.step: each.state for each in record.steps} == {"bad": "failed", "slow": others}
+    assert states(caught.value.report) == {"bad": "failed", "slow": others}
     assert count(db) == (others == "done")
 
 
@@ -372,6 +373,26 @@ def test_a_run_has_one_date(folder: Path, db: psycopg.Connection, one_dsn: str) 
     recorded = bulkio.show_run("p/r", one_dsn).params
     assert bulkio.run_pipeline(path, one_dsn, run_id="r", params=recorded).state == "done"
     assert db.execute("SELECT DISTINCT name FROM t WHERE id <> 2").fetchall() == [("2026-11-01",)]
+
+
+def test_a_value_that_is_no_text(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Bytes of an argument that are not UTF-8 are an error of the user's."""
+    path = write(folder, step("s", 'sql = "select $x"'), 'params = {x = ""}')
+    with pytest.raises(ConfigError, match=r"udcff.* holds bytes that are not UTF-8"):
+        bulkio.run_pipeline(path, one_dsn, params={"x": os.fsdecode(b"\xff")})
+
+
+def test_modules_of_one_name(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A pipeline has its own module's function called, never that of another module of this name."""
+    for name in ("one", "two"):
+        (folder / name).mkdir()
+        (folder / name / "namesake_steps.py").write_text("def run(task): return 1")
+    path = write(folder / "one", step("call", 'python = "namesake_steps:run"'))
+    assert bulkio.run_pipeline(path, one_dsn, allow_python=True).rows == 1
+    assert bulkio.run_pipeline(path, one_dsn, allow_python=True).rows == 1
+    path = write(folder / "two", step("call", 'python = "namesake_steps:run"'))
+    with pytest.raises(RunFailed, match="another module is called namesake_steps, and was imported before /"):
+        bulkio.run_pipeline(path, one_dsn, allow_python=True)
 
 
 def test_what_is_to_be_typed_is_quoted(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:

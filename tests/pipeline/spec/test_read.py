@@ -8,6 +8,8 @@ import pytest
 
 from bulkio.errors import ConfigError, FileError
 from bulkio.pipeline import find_pipelines, read_pipeline
+from bulkio.pipeline.spec.names import fill_text
+from bulkio.pipeline.spec.texts import filled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +151,20 @@ def test_the_environment_is_filled_in(tmp_path: Path, monkeypatch: pytest.Monkey
     spec = read_pipeline(write(tmp_path, f'name = "p"\nparams = {{day = 1}}\n[[step]]\nid = "l"\n{text}\n'))
     (step,) = spec.step
     assert (step.load, step.into, step.workers, step.check) == ("in/a.csv", "t", "2", ["select $day is null"])
+
+
+def test_what_the_environment_holds_has_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its braces are braces, and a query does not come from there."""
+    monkeypatch.setenv("SECRET", "s3cret{run}{")
+    monkeypatch.setenv("QUERY", "select 1")
+    head = 'name = "p"\nparams = {x = "${SECRET}"}\nconnection = "${SECRET}"'
+    text = f'{head}\n[[step]]\n{LOAD}add = {{a = "${{SECRET}}"}}'
+    spec = read_pipeline(write(tmp_path, text))
+    assert (fill_text(spec.params["x"], {}), spec.connection) == ("s3cret{run}{",) * 2
+    assert filled(spec.step[0], {})["add"] == {"a": "s3cret{{run}}{{"}
+    assert messages(write(tmp_path, 'name = "p"\n[[step]]\nid = "l"\nexport = "${QUERY}"\nto = "a.csv"')) == [
+        'step "l": key "export": the environment\'s variables make a query of it: write it here'
+    ]
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

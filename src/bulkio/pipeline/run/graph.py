@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,9 @@ class Graph:
                         group.start_soon(self._run_step, step)
                     else:
                         self._ended[step.id].set()
+        for report in self.reports:
+            if report.state == "running":
+                self._tell(replace(report, state="interrupted", why="another step has failed"))
 
     async def _run_step(self, step: Step) -> None:
         for need in step.needs:

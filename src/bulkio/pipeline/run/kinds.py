@@ -18,11 +18,12 @@ from bulkio.options import LoadRequest, fields_of
 from bulkio.options.csv import CsvFields
 from bulkio.pipeline import stages
 from bulkio.pipeline.spec.models import CheckStep, ExportStep, LoadStep, PythonStep, SqlStep, TransformStep
-from bulkio.show import show_name, show_option
+from bulkio.show import printable, show_name, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import date, datetime
+    from types import ModuleType
 
     from bulkio.options import Param
     from bulkio.pipeline.run.context import Task
@@ -192,12 +193,28 @@ def _function(task: Task) -> Callable[[Context], Any]:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        function = getattr(importlib.import_module(module), name)
+        imported = importlib.import_module(module)
+        _refuse_namesake(task, imported)
+        function = getattr(imported, name)
+    except ConfigError:
+        raise
     except (Exception, SystemExit) as error:
         raise ConfigError(f"step {show_name(task.step.id)}: {module}:{name} cannot be imported: {error}") from error
     if not callable(function):
         raise ConfigError(f"step {show_name(task.step.id)}: {module}:{name} is not a function")
     return function  # type: ignore[no-any-return]
+
+
+def _refuse_namesake(task: Task, module: ModuleType) -> None:
+    """Refuse a module that is not the one beside the pipeline: the process has imported another one of its name."""
+    beside = task.run.spec.folder.joinpath(*module.__name__.split("."))
+    files = [path for path in (beside.with_suffix(".py"), beside / "__init__.py") if path.exists()]
+    file = getattr(module, "__file__", None)
+    if files and (file is None or not any(path.samefile(file) for path in files)):
+        raise ConfigError(
+            f"step {show_name(task.step.id)}: another module is called {module.__name__}, and was imported before"
+            f" {printable(str(files[0]))}: rename that one"
+        )
 
 
 def _context(task: Task) -> Context:

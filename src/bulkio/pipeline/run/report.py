@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 __all__ = ["RunReport", "RunState", "StepReport", "StepState"]
 
-StepState: TypeAlias = Literal["running", "done", "skipped", "failed"]
+StepState: TypeAlias = Literal["running", "done", "skipped", "failed", "interrupted"]
 RunState: TypeAlias = Literal["done", "failed"]
 
 

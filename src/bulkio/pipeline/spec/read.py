@@ -15,7 +15,7 @@ from bulkio.pipeline.spec.graph import in_order
 from bulkio.pipeline.spec.messages import Place, Raw
 from bulkio.pipeline.spec.models import STEPS, ExportStep, Spec, Step, TransformStep, kind_of
 from bulkio.pipeline.spec.names import names_in_text
-from bulkio.pipeline.spec.texts import BUILT_IN, WINDOW, check_names, is_sql_key
+from bulkio.pipeline.spec.texts import BUILT_IN, WINDOW, check_names, is_filled_key, is_sql_key
 from bulkio.show import printable, show_name
 
 if TYPE_CHECKING:
@@ -78,14 +78,20 @@ def find_pipelines(path: str | os.PathLike[str]) -> tuple[Path, ...]:
 
 def _expanded(raw: Raw, environ: Mapping[str, str], mistakes: list[str]) -> object:
     """Fill in the environment everywhere but in SQL; note what cannot be."""
+    # What the environment holds has no names to be filled in: its braces are braces.
+    doubled = {name: value.replace("{", "{{").replace("}", "}}") for name, value in environ.items()}
 
     def change(value: object, place: Place) -> object:
         match value:
             case str() if not _is_sql(raw, place, value):
                 try:
-                    return expand_environment(value, environ)
+                    text = expand_environment(value, doubled if _is_filled(place) else environ)
                 except ConfigError as error:
                     mistakes.append(f"{raw.name(place)}: {error}")
+                    return value
+                if _is_sql(raw, place, text):
+                    mistakes.append(f"{raw.name(place)}: the environment's variables make a query of it: write it here")
+                return text
             case list():
                 return [change(each, (*place, number)) for number, each in enumerate(value)]
             case dict():
@@ -93,6 +99,16 @@ def _expanded(raw: Raw, environ: Mapping[str, str], mistakes: list[str]) -> obje
         return value
 
     return change(raw.said, ())
+
+
+def _is_filled(place: Place) -> bool:
+    """Tell whether the text at a place is filled in with names, once it runs."""
+    match place:
+        case ("params", *_):
+            return True
+        case ("step", int(), str(key), *_):
+            return is_filled_key(key)
+    return False
 
 
 def _is_sql(raw: Raw, place: Place, text: str) -> bool:

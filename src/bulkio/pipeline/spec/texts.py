@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bulkio.pipeline.spec.models import Step
     from bulkio.pipeline.spec.names import Values
 
-__all__ = ["BUILT_IN", "WINDOW", "check_names", "filled", "is_sql_key"]
+__all__ = ["BUILT_IN", "WINDOW", "check_names", "filled", "is_filled_key", "is_sql_key"]
 
 
 class _HasSql(Protocol):
@@ -44,6 +44,11 @@ _NAME_OR_QUERY = frozenset({"export", "query"})
 def is_sql_key(step: _HasSql, key: str, text: str) -> bool:
     """Tell whether a text of a step, or of a kind of steps, is SQL."""
     return key in step.sql_keys or (key in _NAME_OR_QUERY and begins_query(text))
+
+
+def is_filled_key(key: str) -> bool:
+    """Tell whether a key's texts are filled in with names, where they are no SQL."""
+    return key == "for_each" or key not in _AS_THEY_ARE
 
 
 def filled(step: Step, values: Values) -> dict[str, Any]:

@@ -22,6 +22,11 @@ NOW = datetime.now(UTC)
 PAID = pa.table({"id": [1, 2, 3], "state": ["new", "paid", None], "at": pa.array([NOW, NOW, None])})
 
 
+def shown(value: object) -> str:
+    """Name a parameter by its type: each of several processes has its own time."""
+    return str(getattr(value, "type", value))
+
+
 @pytest.mark.parametrize(
     "check",
     [
@@ -113,7 +118,7 @@ def test_what_warns(check: Callable[[str], object], message: str) -> None:
         (pa.array(["x", "x"], pa.large_string()), False),
         (pa.nulls(3), True),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_unique_compares_values(values: pa.Array, *, is_unique: bool) -> None:
     """As PostgreSQL does: 0.0 is -0.0, NaN is NaN, and NULL is like no other."""
@@ -153,7 +158,7 @@ def test_unique_has_a_limit() -> None:
         (pa.array([NOW.date() - timedelta(days=1)]), True),
         (pa.array([NOW.date() - timedelta(days=1)], pa.date64()), True),
     ],
-    ids=lambda value: str(getattr(value, "type", value)),  # no time: each of several processes has its own
+    ids=shown,
 )
 def test_fresh(value: pa.Array, *, fails: bool) -> None:
     """The latest value counts, whatever its unit and its zone; a date begins at midnight in UTC."""

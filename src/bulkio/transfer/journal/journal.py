@@ -41,8 +41,6 @@ class Schedule:
     last: datetime
     #: runs of ticks that nobody works on and that are not done: interrupted, or their process is gone; earliest first
     abandoned: tuple[RunRecord, ...]
-    #: run that somebody works on
-    alive: RunRecord | None
 
 
 async def open_journal(request: LedgerRequest) -> Journal:
@@ -127,10 +125,8 @@ class Journal:
         await session.execute(statements.note_first_sight(self._schema, pipeline, _utc(since)))
         [(mark, _, _)] = await session.fetch(statements.select_mark(self._schema, pipeline, ""))
         rows = await session.fetch(statements.unfinished_runs(self._schema, pipeline))
-        records = list(map(run_of, rows))
-        alive = next(filter(_is_alive, records), None)
-        abandoned = tuple(each for each in records if each.kind == "tick" and not _is_alive(each))
-        return Schedule(datetime.fromisoformat(str(mark)), abandoned, alive)
+        abandoned = tuple(each for each in map(run_of, rows) if each.kind == "tick" and not _is_alive(each))
+        return Schedule(datetime.fromisoformat(str(mark)), abandoned)
 
     async def miss(self, pipeline: str, ticks: Mapping[str, datetime], *, file: str) -> tuple[str, ...]:
         """Record ticks, by their ids, that are not run; return those that nobody has recorded before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -44,13 +45,16 @@ def change(dsn: str, statement: str) -> None:
         conn.execute(statement)
 
 
-def another_process(dsn: str, code: str = "", *, run: str = RUN, kind: str = "tick") -> subprocess.Popen[str]:
+def another_process(
+    dsn: str, code: str = "", *, run: str = RUN, kind: str = "tick", beat_s: float = 10
+) -> subprocess.Popen[str]:
     """Start a process that begins a run, runs `code` in its heartbeat, and sleeps; return it when it has begun."""
     program = f"""
 import asyncio
 from datetime import datetime
 from bulkio.options import LedgerRequest
-from bulkio.transfer.journal import RunFacts, open_journal
+from bulkio.transfer.journal import RunFacts, open_journal, run as journal_run
+journal_run.BEAT_S = {beat_s}
 async def main():
     journal = await open_journal(LedgerRequest({dsn!r}))
     facts = RunFacts("/p/orders.toml", {kind!r}, datetime.fromisoformat({RUN!r}))
@@ -282,6 +286,25 @@ async def test_whoever_lost_the_lease_writes_nothing(
     assert fetch(dsn, "SELECT state, attempt FROM bulkio_ledger.runs") == [("running", 2)]
     assert fetch(dsn, "SELECT count(*) FROM bulkio_ledger.steps") == [(0,)]
     await new.finish("done")
+
+
+async def test_a_process_that_slept_finds_another_owner(one_dsn: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """It was stopped until its lease was over: when it goes on, it ends, and changes nothing."""
+    journal = await journal_of(one_dsn)
+    process = another_process(one_dsn, beat_s=0.05)
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(bulkio.RunRunning):
+        await journal.begin("orders", RUN, RunFacts())
+    change(one_dsn, "UPDATE bulkio_ledger.runs SET lease_until = now() - interval '1 s'")
+    own = await journal.begin("orders", RUN, RunFacts())
+    await own.start_step("load")
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(30) == 1
+    assert "RunTaken: run 'orders/2026-10-25T02:15+02:00' is no longer this process's" in capfd.readouterr().err
+    await own.end_step("load", rows=3)
+    await own.finish("done")
+    record = bulkio.show_run(RUN, one_dsn)
+    assert (record.state, record.attempt, [step.state for step in record.steps]) == ("done", 2, ["done"])
 
 
 async def test_a_server_out_of_reach_ends_the_run(one_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

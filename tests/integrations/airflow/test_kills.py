@@ -36,6 +36,27 @@ WITHIN_S = 4.0
 #: kills of one run, at most: the next one commits in another way
 MOST = 13
 
+MAPPED = """
+@task(retries=99)
+def groups():
+    return group_files("{folder}/*.parquet")
+
+load = BulkLoadOperator.partial(task_id="load", table="t", retries=99, chunk_bytes=200_000, commit="COMMIT")
+load.expand(source=groups())
+"""
+PIPELINE = """
+for n in range(FILES):
+    BulkPipelineOperator(
+        task_id=f"load{{n}}", step=f"load{{n}}", path="{folder}/kills.toml", retries=99, postgres_conn_id="warehouse"
+    )
+"""
+#: tasks of the DAG, by what they are
+WAYS = {
+    "whole": MAPPED.replace("COMMIT", "all"),
+    "by chunks": MAPPED.replace("COMMIT", "chunk"),
+    "steps of a pipeline": PIPELINE.replace("FILES", str(FILES)),
+}
+
 RUN = """
 import sys
 from airflow.dag_processing.dagbag import DagBag
@@ -115,38 +136,28 @@ def kill_at_random(driver: subprocess.Popen[bytes], kills: int, chance: random.R
 
 
 def test_killed_tasks_store_each_row_once(api_server: dict[str, str], warehouse: str, tmp_path: Path) -> None:
-    """A mapped append, over files of several chunks: whatever try is killed, the table has exactly the files' rows."""
+    """Mapped appends and a pipeline's steps: whatever try is killed, the table has exactly the files' rows."""
     for number in range(FILES):
         rows = pa.table({"id": range(number * ROWS, (number + 1) * ROWS)})
         pq.write_table(rows, tmp_path / f"{number}.parquet", row_group_size=ROWS // 4)
-    commits = ("all", "chunk")
+    steps = [f'[[step]]\nid = "load{n}"\nload = "{n}.parquet"\ninto = "t"\n' for n in range(FILES)]
+    (tmp_path / "kills.toml").write_text('name = "kills"\n' + "".join(steps))
     chance, killed, runs = random.Random(SEED), 0, 0  # noqa: S311
     began = time.monotonic()
     while killed < KILLS:
-        commit = commits[runs % 2]
+        way = list(WAYS)[(SEED + runs) % len(WAYS)]
         with connect(warehouse) as connection:
             connection.execute("drop table if exists t")
             connection.execute("create table t (id bigint)")
-        killed += _one_run(api_server, tmp_path, commit, min(KILLS - killed, MOST), chance)
+        killed += _one_run(api_server, tmp_path, way, min(KILLS - killed, MOST), chance)
         found = fetch(warehouse, "select count(*), count(distinct id), min(id), max(id) from t")
-        assert found == [(FILES * ROWS, FILES * ROWS, 0, FILES * ROWS - 1)], f"KILL_SEED={SEED}, commit {commit}"
+        assert found == [(FILES * ROWS, FILES * ROWS, 0, FILES * ROWS - 1)], f"KILL_SEED={SEED}, {way}"
         runs += 1
     print(f"KILL_SEED={SEED}: {killed} kills in {runs} runs, {time.monotonic() - began:.0f} s")  # noqa: T201
 
 
-def _one_run(settings: dict[str, str], folder: Path, commit: str, kills: int, chance: random.Random) -> int:
-    write_dag(
-        "kills",
-        f"""
-@task(retries=99)
-def groups():
-    return group_files("{folder}/*.parquet")
-
-BulkLoadOperator.partial(task_id="load", table="t", retries=99, commit="{commit}", chunk_bytes=200_000).expand(
-    source=groups()
-)
-""",
-    )
+def _one_run(settings: dict[str, str], folder: Path, way: str, kills: int, chance: random.Random) -> int:
+    write_dag("kills", WAYS[way].format(folder=folder))
     log = HOME / "kills.log"
     with log.open("w") as output:
         driver = subprocess.Popen(

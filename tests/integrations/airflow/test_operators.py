@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow_runs import connection_json, output, states, task
+from airflow_runs import HOME, connection_json, output, states, task
 
 from servers import fetch
 
@@ -79,6 +83,17 @@ BulkLoadOperator.partial(task_id="load", table="t").expand(source=groups())
     assert found == [(f"{prefix}[0]", 4), (f"{prefix}[1]", 2)]
 
 
+def test_groups_of_files(files: Path) -> None:
+    """They are sorted by name, whatever the patterns' order; a file that two patterns find is in one group."""
+    from bulkio.errors import ConfigError
+    from bulkio.integrations.airflow import group_files
+
+    names = [f"{files}/in-{number}.parquet" for number in range(3)]
+    assert group_files([f"{files}/in-[12]*", f"{files}/*.parquet"], files_per_group=2) == [names[:2], names[2:]]
+    with pytest.raises(ConfigError, match="files_per_group is 0, and must be 1 or more"):
+        group_files("*", files_per_group=0)
+
+
 def test_assets_are_told_the_rows(make_dag: Callable[[str], DAG], warehouse: str, files: Path) -> None:
     """The event of an outlet has the row count and the table."""
     from airflow.models.asset import AssetEvent
@@ -103,6 +118,35 @@ def test_progress_is_in_the_state_store(make_dag: Callable[[str], DAG], warehous
         [row] = session.query(TaskStateStoreModel).filter_by(run_id=run.run_id)
         assert row.key == "bulkio_progress"
         assert json.loads(row.value)["rows"] == 2
+
+
+def test_progress_is_told_while_it_runs(
+    make_dag: Callable[[str], DAG], warehouse: str, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A load that waits after its rows were sent has told of them already."""
+    from bulkio.integrations.airflow import work
+
+    monkeypatch.setattr(work, "EVERY_S", 0.05)
+    stored: list[str] = []
+
+    def look() -> None:
+        deadline = time.monotonic() + 30
+        while not stored and time.monotonic() < deadline:
+            with contextlib.closing(sqlite3.connect(HOME / "airflow.db")) as database:
+                rows = database.execute("select value from task_state_store where dag_id = ?", [dag.dag_id])
+                stored.extend(value for (value,) in rows)
+        for (pid,) in fetch(warehouse, "select pid from pg_stat_activity where wait_event = 'PgSleep'"):
+            fetch(warehouse, f"select pg_cancel_backend({pid})")
+
+    dag = make_dag(f"""
+BulkLoadOperator(task_id="load", source="{files}/in-0.parquet", table="t", after="select pg_sleep(60)")
+""")
+    watch = threading.Thread(target=look)
+    watch.start()
+    run = dag.test()
+    watch.join()
+    assert [json.loads(value)["rows"] for value in stored] == [2]
+    assert states(run) == {"load": "failed"}
 
 
 def test_wrong_texts_are_told_by_the_field(

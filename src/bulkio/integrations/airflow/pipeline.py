@@ -138,7 +138,7 @@ def pipeline_dag(
         allow_python: Let python steps call their functions.
         dag_options: What `DAG` takes, such as start_date, default_args and tags; it goes before what the file says.
     """
-    caller = inspect.stack()[1].filename
+    caller = inspect.stack(context=0)[1].filename
     spec = bulkio.read_pipeline(Path(caller).parent / path)
     options = {"dag_id": spec.name, **_dag_options(spec), **dag_options}
     if options["catchup"] and options.get("start_date") is None:

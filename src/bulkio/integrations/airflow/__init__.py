@@ -45,4 +45,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "airflow":
+            raise
+        raise ImportError(f"{__name__} needs Airflow 3.3 ({error}): pip install 'bulkio[airflow]'") from error

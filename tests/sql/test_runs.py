@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import doctest
+
 from bulkio.sql import runs
 from bulkio.sql.ledger import lock_load
+
+
+def test_docstrings() -> None:
+    """Their examples hold."""
+    found = doctest.testmod(runs)
+    assert (found.failed, found.attempted) == (0, 1)
 
 
 def test_each_pipeline_has_a_lock_of_its_own() -> None:

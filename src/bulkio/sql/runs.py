@@ -23,6 +23,7 @@ __all__ = [
     "insert_missed",
     "insert_run",
     "interrupt_steps",
+    "limit_idle",
     "lock_pipeline",
     "lock_run",
     "move_mark",
@@ -61,6 +62,15 @@ def _lease(lease_s: float) -> str:
 
 def _own(pipeline: str, run: str, owner: str) -> str:
     return f"{_where(pipeline=pipeline, run=run)} AND owner = {quote_literal(owner)}::uuid"
+
+
+def limit_idle(idle_s: float) -> str:
+    """Build the statement that has the server end this transaction where it hears nothing of it for so long.
+
+    >>> limit_idle(10)
+    "SET LOCAL idle_in_transaction_session_timeout = '10000ms'"
+    """
+    return f"SET LOCAL idle_in_transaction_session_timeout = '{idle_s * 1000:.0f}ms'"
 
 
 def lock_pipeline(schema: str, pipeline: str) -> str:

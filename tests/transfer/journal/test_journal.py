@@ -14,12 +14,13 @@ import pytest
 
 import bulkio
 from bulkio.options import LedgerRequest
-from bulkio.transfer.journal import Journal, Mark, RunFacts, open_journal, run
+from bulkio.transfer.journal import Journal, Mark, RunFacts, open_journal, run, work
 from servers import connect, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulkio.protocols import Session
     from servers import TestServer
 
 each_driver = pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
@@ -305,6 +306,31 @@ async def test_a_process_that_slept_finds_another_owner(one_dsn: str, capfd: pyt
     await own.finish("done")
     record = bulkio.show_run(RUN, one_dsn)
     assert (record.state, record.attempt, [step.state for step in record.steps]) == ("done", 2, ["done"])
+
+
+@each_driver
+async def test_who_dies_in_a_transaction_holds_nobody_up(
+    dsn: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends it soon, although it hears nothing of a host that is gone or asleep."""
+    monkeypatch.setattr(work, "IDLE_S", 0.3)
+    request = LedgerRequest(dsn, driver=driver)
+    journal = await open_journal(request)
+    await journal.begin("orders", "x", RunFacts())
+    change(dsn, "UPDATE bulkio_ledger.runs SET lease_until = now() - interval '1 s'")
+    locked = asyncio.Event()
+
+    async def die(session: Session) -> None:
+        await session.fetch("SELECT * FROM bulkio_ledger.runs FOR UPDATE")
+        locked.set()
+        await asyncio.sleep(30)
+
+    dying = asyncio.ensure_future(work.change(request, die))
+    await locked.wait()
+    async with asyncio.timeout(10):
+        assert (await journal.begin("orders", "x", RunFacts())).attempt == 2
+    dying.cancel()
+    await asyncio.wait((dying,))
 
 
 async def test_a_server_out_of_reach_ends_the_run(one_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import tenacity
 
 from bulkio import sql
 from bulkio.errors import DriverError
+from bulkio.sql import runs as statements
 from bulkio.transfer import ledger
 from bulkio.transfer.session import open_session, transaction
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 #: limit of the first pause between two tries, and of all; each is random between nothing and its limit
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 3.0
+#: seconds after which the server ends a transaction whose host has died or sleeps: it holds what others wait for
+IDLE_S = 10.0
 
 
 async def change(request: LedgerRequest, work: Callable[[Session], Awaitable[T]]) -> T:
@@ -36,6 +39,7 @@ async def change(request: LedgerRequest, work: Callable[[Session], Awaitable[T]]
         transaction(session, read_only=False, lock_timeout=request.lock_timeout),
         ledger.using(request.ledger_schema),
     ):
+        await session.execute(statements.limit_idle(IDLE_S))
         result = await work(session)
         await session.execute(sql.COMMIT)
     return result

@@ -35,7 +35,7 @@ def test_each_write_of_a_run_is_fenced() -> None:
         runs.renew_lease("s", "p", "r", owner, 30),
         runs.finish_run("s", "p", "r", owner, "done", None),
         runs.put_step("s", {**key, "item": ""}, owner, {"state": "done"}, starts=False),
-        runs.propose_mark("s", key, owner, "1", "f"),
+        runs.propose_mark("s", key, owner, "1", {"pending": "2", "pending_to": "f"}),
     ):
         assert f"owner = '{owner}'::uuid" in text
         assert " RETURNING " in text

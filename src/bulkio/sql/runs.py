@@ -177,25 +177,37 @@ def select_mark(schema: str, pipeline: str, step: str) -> str:
     )
 
 
-def propose_mark(schema: str, key: Mapping[str, str], owner: str, pending: str, pending_to: str) -> str:
-    """Build the statement that notes a window before its file is made; `key` has pipeline, run and step."""
-    values = {"pipeline": key["pipeline"], "step": key["step"], "pending": pending, "pending_to": pending_to}
-    known = _typed(MARKS, values)
+def propose_mark(
+    schema: str, key: Mapping[str, str], owner: str, mark: str | None, window: Mapping[str, str | None]
+) -> str:
+    """Build the statement that notes a window before its file is made; `key` has pipeline, run and step.
+
+    It does nothing, and returns no row, where the mark is not the one that the window begins at, or where another
+    window is noted.
+    """
+    known = _typed(MARKS, {"pipeline": key["pipeline"], "step": key["step"], **window})
     run = _own(key["pipeline"], key["run"], owner)
     return (
-        f"INSERT INTO {qualified(schema, MARKS)} ({', '.join(known)}) SELECT {', '.join(known.values())}"  # noqa: S608
+        f"INSERT INTO {qualified(schema, MARKS)} AS this ({', '.join(known)}) SELECT {', '.join(known.values())}"  # noqa: S608
         f" FROM {qualified(schema, RUNS)} WHERE {run} AND state = 'running' FOR SHARE"
         " ON CONFLICT (pipeline, step) DO UPDATE"
-        " SET pending = excluded.pending, pending_to = excluded.pending_to RETURNING 1"
+        " SET pending = excluded.pending, pending_to = excluded.pending_to"
+        f" WHERE this.mark IS NOT DISTINCT FROM {quote_literal(mark)}"
+        " AND (this.pending IS NULL OR this.pending = excluded.pending) RETURNING 1"
     )
 
 
 def move_mark(schema: str, pipeline: str, step: str, mark: str) -> str:
-    """Build the UPDATE by which a window's end becomes the mark; no row where another run has proposed another one."""
-    text = quote_literal(mark)
+    """Build the UPDATE by which a window's end becomes the mark, unless it lies behind the mark already.
+
+    Marks are times in UTC, whose texts sort. It returns no row where another window is noted.
+    """
+    text = f'{quote_literal(mark)} COLLATE "C"'
+    left = f"CASE WHEN pending > {text} THEN %s END"
     return (
-        f"UPDATE {qualified(schema, MARKS)} SET mark = {text}, pending = NULL, pending_to = NULL"  # noqa: S608
-        f" WHERE {_where(pipeline=pipeline, step=step)} AND (pending = {text} OR mark = {text}) RETURNING 1"
+        f"UPDATE {qualified(schema, MARKS)} SET mark = GREATEST(mark, {text}),"  # noqa: S608
+        f" pending = {left % 'pending'}, pending_to = {left % 'pending_to'}"
+        f" WHERE {_where(pipeline=pipeline, step=step)} AND (pending = {text} OR mark >= {text}) RETURNING 1"
     )
 
 

@@ -92,6 +92,12 @@ def test_a_file_whose_mark_did_not_move_is_made_again(tmp_path: Path, db: psycop
     assert ids(*files(tmp_path)) == [*range(1, 1001), *range(2001, 2011)]
 
 
+def test_a_query_of_which_a_comment_is_left(tmp_path: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A query may end with a semicolon, and a comment behind it."""
+    bulkio.run_pipeline(pipeline(tmp_path, "select * from t; -- all"), one_dsn)
+    assert ids(*files(tmp_path)) == [*range(1, 1001)]
+
+
 #: a type, and how it comes from a timestamptz
 KINDS = {"timestamptz(3)": "", "timestamp": "AT TIME ZONE 'UTC'", "date": "AT TIME ZONE 'UTC'"}
 

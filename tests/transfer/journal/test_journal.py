@@ -270,7 +270,7 @@ async def test_whoever_lost_the_lease_writes_nothing(
     writes: list[Callable[[], object]] = [
         lambda: old.start_step("load"),
         lambda: old.end_step("load"),
-        lambda: old.propose("load", "1", "f"),
+        lambda: old.propose("load", None, "1", "f"),
         lambda: old.finish("done"),
     ]
     for write in writes:
@@ -407,14 +407,14 @@ async def test_a_mark_moves_as_its_step_is_done(dsn: str, driver: str) -> None:
     own = await journal.begin("orders", "x", RunFacts())
     assert await own.mark("publish") == Mark()
     await own.start_step("publish")
-    await own.propose("publish", "5", "out/1-5.parquet")
+    assert await own.propose("publish", None, "5", "out/1-5.parquet")
     assert await own.mark("publish") == Mark(None, "5", "out/1-5.parquet")
     await own.end_step("publish", mark="5")
     assert await own.mark("publish") == Mark("5")
     await own.end_step("publish", mark="5")
     await own.start_step("publish")
     with pytest.raises(bulkio.LedgerError, match="step 'publish' of run 'orders/x': another run has exported another"):
-        await own.end_step("publish", mark="4")
+        await own.end_step("publish", mark="6")
     assert await own.mark("publish") == Mark("5")
     assert bulkio.show_run("x", dsn).steps[0].state == "running"
 
@@ -461,7 +461,7 @@ async def test_old_runs_are_forgotten(dsn: str, driver: str) -> None:
     journal = await journal_of(dsn, driver=driver)
     for name in ("done", "new", "lost", "alive"):
         own = await journal.begin("orders", name, RunFacts())
-        await own.propose("load", "1", "f")
+        await own.propose("load", None, "1", "f")
         await own.end_step("load")
         if name in ("done", "new"):
             await own.finish("done")
@@ -489,13 +489,32 @@ async def test_errors_are_cut_and_hold_no_password(one_dsn: str) -> None:
 
 
 @each_driver
+async def test_two_runs_export_no_window_that_overlaps(dsn: str, driver: str) -> None:
+    """Whoever comes second makes the first one's file, under its name; the mark never goes back."""
+    journal = await journal_of(dsn, driver=driver)
+    one, two = [await journal.begin("orders", run, RunFacts()) for run in ("1", "2")]
+    assert await one.propose("publish", None, "5", "out/5")
+    assert not await two.propose("publish", None, "6", "out/6")
+    assert await two.propose("publish", None, "5", "out/5")
+    await two.end_step("publish", mark="5")
+    assert not await two.propose("publish", None, "6", "out/6")
+    assert await two.propose("publish", "5", "6", "out/6")
+    await one.end_step("publish", mark="5")
+    assert await one.mark("publish") == Mark("5", "6", "out/6")
+    await two.end_step("publish", mark="6")
+    await one.end_step("publish", mark="5")
+    assert await one.mark("publish") == Mark("6")
+
+
+@each_driver
 async def test_a_latin1_database(latin1_dsn: str, driver: str) -> None:
     """What it cannot hold is kept with escapes, and a step's item is found again."""
     journal = await journal_of(latin1_dsn, driver=driver)
     own = await journal.begin("orders", "x", RunFacts("/データ", params={"a": "デé"}))
     await own.start_step("load", "デ.csv", detail={"file": "デ"})
     await own.end_step("load", "デ.csv", "failed", error="デ")
-    await own.propose("load", "1", "デ")
+    await own.propose("load", None, "1", "デ")
+    assert (await own.mark("load")).pending_to == "デ"
     await own.finish("failed", "デ")
     record = bulkio.show_run("x", latin1_dsn, driver=driver)
     own = await journal.begin("orders", "x", RunFacts("/データ", params={"a": "デé"}))
@@ -518,7 +537,7 @@ async def test_the_printed_grants_are_enough_and_needed(server: TestServer, dsn:
             journal = await journal_of(plain)
             own = await journal.begin("orders", RUN, FACTS)
             await own.start_step("load")
-            await own.propose("load", "1", "f")
+            await own.propose("load", None, "1", "f")
             await own.end_step("load", mark="1")
             await own.finish("done")
             assert len(bulkio.list_runs(plain)) == 1

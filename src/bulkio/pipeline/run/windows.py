@@ -17,7 +17,7 @@ from bulkio.errors import ConfigError
 from bulkio.pipeline.run.kinds import Outcome, export, export_options
 from bulkio.quote import name_list, quote_ident, quote_literal
 from bulkio.show import did_you_mean, show_name
-from bulkio.sql import begins_query
+from bulkio.sql import begins_query, bind_literals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -56,6 +56,8 @@ async def run_windows(task: Task, run: Run) -> Outcome:
     rows = size = 0
     async for window in _windows(run, task.step.id, cut):
         outcome = await _export(task, run, window)
+        if outcome is None:
+            continue
         rows, size = rows + (outcome.rows or 0), size + (outcome.bytes or 0)
     return Outcome(rows, size)
 
@@ -73,10 +75,12 @@ def _next(mark: Mark, cut: datetime) -> _Window | None:
     return _Window(start, cut) if start is None or start < cut else None
 
 
-async def _export(task: Task, run: Run, window: _Window) -> Outcome:
+async def _export(task: Task, run: Run, window: _Window) -> Outcome | None:
+    """Export a window; None where another run of the pipeline has come before, so that another window is next."""
     named, end = _named(task, window), window.end.isoformat()
     to = window.to or named.keys()["to"]
-    await run.propose(task.step.id, end, to)
+    if not await run.propose(task.step.id, window.start and window.start.isoformat(), end, to):
+        return None
     options = export_options(named, to)
     columns = await _columns(options)
     query = _query(columns, options["table_or_query"], _column(task), window)
@@ -104,7 +108,7 @@ async def _columns(options: Mapping[str, Any]) -> str:
 
 def _query(columns: str, table_or_query: str, column: str, window: _Window) -> str:
     """Return the query for a window's rows."""
-    source = f"({table_or_query.rstrip().rstrip(';')}\n)" if begins_query(table_or_query) else table_or_query
+    source = f"({bind_literals(table_or_query)}\n)" if begins_query(table_or_query) else table_or_query
     name = quote_ident(column)
     end = f"{name} < {quote_literal(window.end.isoformat())}"
     start = f"{name} >= {quote_literal(window.start.isoformat())} AND " if window.start else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
@@ -128,10 +129,10 @@ class Run:
 
     async def _renew(self) -> None:
         if not self._has_ended:
-            await change(
-                self._request,
-                self._fenced(statements.renew_lease(self._schema, self.pipeline, self.run, self._token, LEASE_S)),
-            )
+            await change(self._request, self._fenced(self._renewal()))
+
+    def _renewal(self) -> str:
+        return statements.renew_lease(self._schema, self.pipeline, self.run, self._token, LEASE_S)
 
     async def _leave(self, beat: asyncio.Task[None], error: BaseException) -> None:
         """End the heartbeat, and record how the run has ended, if it can be done soon."""
@@ -206,17 +207,29 @@ class Run:
         """Return how far an incremental step's exports are."""
         statement = statements.select_mark(self._schema, self.pipeline, step)
         rows = await self._surely(lambda session: session.fetch(statement))
-        return Mark(*(None if text is None else str(text) for text in rows[0])) if rows else Mark()
+        if not rows:
+            return Mark()
+        mark, pending, pending_to = (None if text is None else str(text) for text in rows[0])
+        return Mark(mark, pending, None if pending_to is None else json.loads(pending_to))
 
-    async def propose(self, step: str, pending: str, pending_to: str) -> None:
-        """Record a window's end, and the file that is going to be made of it, before it is made. Raises RunTaken."""
+    async def propose(self, step: str, mark: str | None, pending: str, pending_to: str) -> bool:
+        """Record a window's end, and the file that is going to be made of it, before it is made.
+
+        Return False where that is not the next window, as another run has exported, or begun, one since `mark`.
+        Raises RunTaken.
+        """
         key = {"pipeline": self.pipeline, "run": self.run, "step": step}
+        # As JSON, whose escapes every encoding has: the file's name is taken from here again.
+        window = {"pending": pending, "pending_to": json.dumps(pending_to)}
+        statement = statements.propose_mark(self._schema, key, self._token, mark, window)
 
-        async def put(session: Session) -> list[Row]:
-            name = keep_text(session, pending_to)
-            return await self._fenced(statements.propose_mark(self._schema, key, self._token, pending, name))(session)
+        async def put(session: Session) -> bool:
+            if await session.fetch(statement):
+                return True
+            await self._fenced(self._renewal())(session)
+            return False
 
-        await self._surely(put)
+        return await self._surely(put)
 
     async def finish(self, state: Literal["done", "failed", "interrupted"], error: str | None = None) -> None:
         """Record how the run has ended. A cancellation meanwhile comes too late if it can be recorded soon.

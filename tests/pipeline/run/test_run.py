@@ -214,6 +214,14 @@ def test_patterns_that_mean_no_files(
     assert message in str(caught.value)
 
 
+def test_items_that_would_write_one_file(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A format may leave the same of two items: then none is written."""
+    path = write(folder, step("s", "for_each = [2026-11-01, 2026-11-02]", 'export = "t"', 'to = "{item:%Y-%m}.csv"'))
+    with pytest.raises(RunFailed, match=r"several items would write '2026-11\.csv'"):
+        bulkio.run_pipeline(path, one_dsn)
+    assert not list(folder.glob("*.csv"))
+
+
 def test_ids_of_loads_are_those_of_one_task(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     """Whatever runs and items are called, no two tasks share an id; a long one ends with a digest."""
     path = write(folder, step("s", "for_each = ['x/y']", 'load = "a.parquet"', 'into = "t"'))

@@ -8,6 +8,7 @@ import pytest
 
 from bulkio.errors import ConfigError, FileError
 from bulkio.pipeline import find_pipelines, read_pipeline
+from bulkio.pipeline.spec.graph import draw
 from bulkio.pipeline.spec.names import fill_text
 from bulkio.pipeline.spec.texts import filled
 
@@ -63,6 +64,10 @@ STEP_MISTAKES = {
         'step "l": key "python" is \'module\', and must match ^[A-Za-z_][\\w.]*:[A-Za-z_]\\w*$'
     ),
     'id = "l"\nexport = "t"\nto = "a.csv"\nincremental = "at"': (
+        'step "l": key "to": the file of an incremental export has its window in its name, such as'
+        " out/l-{window}.parquet"
+    ),
+    'id = "l"\nexport = "t"\nto = "{window_end:%Y%m%d}.csv"\nincremental = "at"': (
         'step "l": key "to": the file of an incremental export has its window in its name, such as'
         " out/l-{window}.parquet"
     ),
@@ -187,3 +192,12 @@ def test_pipelines_of_a_folder(tmp_path: Path) -> None:
     for name in ("b.toml", "a.toml", "bulkio.toml", "a.sql"):
         (tmp_path / name).touch()
     assert [path.name for path in find_pipelines(tmp_path)] == ["a.toml", "b.toml"]
+
+
+def test_a_long_chain_is_drawn(tmp_path: Path) -> None:
+    """However deep the tree is."""
+    line = '[[step]]\nid = "s%d"\nsql = "select 1"\nneeds = [%s]\n'
+    steps = "".join(line % (number, f"'s{number - 1}'" if number else "") for number in range(1200))
+    lines = draw(read_pipeline(write(tmp_path, f'name = "p"\n{steps}')).step)
+    assert len(lines) == 1200
+    assert lines[-1].strip().startswith("└─ s1199")

@@ -19,7 +19,7 @@ from bulkio.pipeline.spec.texts import filled
 from bulkio.show import show_flag, show_name, show_option, show_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from bulkio.options.pipelines import RunRequest
     from bulkio.pipeline.spec.models import Spec, Step
@@ -189,7 +189,17 @@ def items_of(run: RunContext, step: Step) -> tuple[Task, ...]:
     counts = Counter(name for name, _ in found)
     if doubled := next((name for name, count in counts.items() if count > 1), None):
         raise ConfigError(f"step {show_name(step.id)}: for_each has {show_value(doubled)} twice")
-    return tuple(Task(run, step, name, {"item": value}) for name, value in found)
+    tasks = tuple(Task(run, step, name, {"item": value}) for name, value in found)
+    _refuse_same_file(step, tasks)
+    return tasks
+
+
+def _refuse_same_file(step: Step, tasks: Sequence[Task]) -> None:
+    """Refuse items of which a format leaves the same name of a file."""
+    to = getattr(step, "to", None)
+    files = Counter(fill_text(to, task.values) for task in tasks) if to is not None else {}
+    if doubled := next((file for file, count in files.items() if count > 1), None):
+        raise ConfigError(f"step {show_name(step.id)}: several items would write {show_value(doubled)}")
 
 
 def _files(step: Step, pattern: str, folder: Path) -> list[str]:

@@ -62,19 +62,22 @@ def draw(steps: Sequence[Step]) -> list[str]:
     children: dict[str, list[Step]] = {}
     for step in in_order(steps):
         children.setdefault(step.needs[-1] if step.needs else "", []).append(step)
-    lines = [*_branches(children, "", "")]
+    lines = [*_branches(children)]
     width = max(len(line) for line, _ in lines)
     return [f"{line:{width}}  {_what(step)}" for line, step in lines]
 
 
-def _branches(children: dict[str, list[Step]], above: str, indent: str) -> Iterator[tuple[str, Step]]:
-    siblings = children.get(above, [])
-    for number, step in enumerate(siblings, 1):
-        is_last = number == len(siblings)
-        branch = ("└─ " if is_last else "├─ ") if above else ""
-        yield f"{indent}{branch}{step.id}", step
-        deeper = ("   " if is_last else "│  ") if above else ""
-        yield from _branches(children, step.id, indent + deeper)
+def _branches(children: dict[str, list[Step]]) -> Iterator[tuple[str, Step]]:
+    # A stack of its own: a chain of steps may be longer than Python's may be.
+    left = [("", "", step) for step in reversed(children.get("", []))]
+    while left:
+        branch, indent, step = left.pop()
+        yield f"{branch}{step.id}", step
+        below = children.get(step.id, [])
+        for number, child in enumerate(reversed(below)):
+            is_last = number == 0
+            deeper = indent + ("   " if is_last else "│  ")
+            left.append((indent + ("└─ " if is_last else "├─ "), deeper, child))
 
 
 def _what(step: Step) -> str:

@@ -12,7 +12,7 @@ from bulkio.show import did_you_mean, show_value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Values", "fill_template", "fill_text", "names_in_text", "unknown_name"]
+__all__ = ["Values", "fill_template", "fill_text", "names_in_text", "unknown_name", "whole_names_in_text"]
 
 Values: TypeAlias = "Mapping[str, Param]"
 
@@ -72,6 +72,11 @@ def unknown_name(shown: str, name: str, known: Iterable[str]) -> ConfigError:
     near = did_you_mean(name, known)
     there = ", ".join(sorted(known)) or "none"
     return ConfigError(f"{shown} is not known{'; ' + near if near else f': names here are {there}'}")
+
+
+def whole_names_in_text(text: str) -> set[str]:
+    """Return the names whose whole value is in the text, and not what a format leaves of it."""
+    return {match["name"] for match in _PLACE.finditer(text) if match["name"] and match["format"] is None}
 
 
 def names_in_text(text: str) -> Iterator[str]:

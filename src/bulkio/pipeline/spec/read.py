@@ -14,7 +14,7 @@ from bulkio.options.environment import expand_environment
 from bulkio.pipeline.spec.graph import in_order
 from bulkio.pipeline.spec.messages import Place, Raw
 from bulkio.pipeline.spec.models import STEPS, ExportStep, Spec, Step, TransformStep, kind_of
-from bulkio.pipeline.spec.names import names_in_text
+from bulkio.pipeline.spec.names import names_in_text, whole_names_in_text
 from bulkio.pipeline.spec.texts import BUILT_IN, WINDOW, check_names, is_filled_key, is_sql_key
 from bulkio.show import printable, show_name
 
@@ -143,7 +143,7 @@ def _of_step(step: Step) -> Iterator[str]:
     if to is not None and step.for_each is not None and "item" not in names_in_text(to):
         yield 'key "to": each item would write the same file: {item} must stand in its name'
     if isinstance(step, ExportStep):
-        if step.incremental and not any(name in WINDOW for name in names_in_text(step.to)):
+        if step.incremental and not any(name in WINDOW for name in whole_names_in_text(step.to)):
             example = f"out/{step.id}-{{window}}.parquet"
             yield f'key "to": the file of an incremental export has its window in its name, such as {example}'
         if step.incremental and step.for_each is not None:

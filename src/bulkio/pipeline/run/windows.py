@@ -79,7 +79,8 @@ async def _export(task: Task, run: Run, window: _Window) -> Outcome | None:
     """Export a window; None where another run of the pipeline has come before, so that another window is next."""
     named, end = _named(task, window), window.end.isoformat()
     to = window.to or named.keys()["to"]
-    if not await run.propose(task.step.id, window.start and window.start.isoformat(), end, to):
+    start = None if window.start is None else window.start.isoformat()
+    if not await run.propose(task.step.id, start, end, to):
         return None
     options = export_options(named, to)
     columns = await _columns(options)

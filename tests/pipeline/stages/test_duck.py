@@ -15,6 +15,7 @@ from stage import apply
 
 import bulkio
 from bulkio.pipeline import stages as p
+from older_pyarrow import needs_pyarrow
 from servers import fetch
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WIDE = [0, 1, -1, 2**63 - 1, -(2**63), -(2**63) + 1, None]
 NARROW = [0, 1, -1, 2**31 - 1, -(2**31), -(2**31) + 1, None]
+#: what pyarrow does since 19
+KNOWS_JSON = "hands JSON to DuckDB and takes it back"
 NAN, INF = float("nan"), float("inf")
 
 
@@ -62,9 +65,7 @@ EXACT = [
     pa.array([{"a": True}, None]),
     pa.array([[("k", True)], [], None], pa.map_(pa.string(), pa.bool_())),
     UUIDS,
-    JSON,
     pa.ListArray.from_arrays([0, 2, 2, 4], UUIDS),
-    pa.StructArray.from_arrays([JSON, UUIDS], ["json", "uuid"]),
 ]
 #: what comes out in its plain layout, with the same values
 LAYOUTS = [
@@ -116,12 +117,20 @@ def bits(values: pa.ChunkedArray | pa.Array) -> object:
 
 
 @pytest.mark.parametrize("values", EXACT, ids=lambda each: str(each.type))
-@pytest.mark.parametrize("text", ["select * from input", "select c from input where true"])
-def test_types_that_arrive_exactly(values: pa.Array, text: str) -> None:
+def test_types_that_arrive_exactly(values: pa.Array) -> None:
     """Type and bits of each value are the same."""
-    made = apply(p.sql(text), pa.table({"c": values}))
+    made = apply(p.sql("select * from input"), pa.table({"c": values}))
     assert made.schema.field(0).type == values.type
     assert bits(made.column(0)) == bits(values)
+
+
+@pytest.mark.parametrize(
+    "values", [JSON, pa.StructArray.from_arrays([JSON, UUIDS], ["json", "uuid"])], ids=["json", "struct"]
+)
+def test_json_arrives_exactly(values: pa.Array) -> None:
+    """Its text is as it was."""
+    needs_pyarrow(19, KNOWS_JSON)
+    test_types_that_arrive_exactly(values)
 
 
 @pytest.mark.parametrize(("values", "plain"), LAYOUTS, ids=lambda each: str(getattr(each, "type", "")))
@@ -299,6 +308,7 @@ FROM generate_series(1, 20000) i
 
 def test_a_projection_of_postgresql_s_types(dsn: str) -> None:
     """What goes through SQL that changes nothing is, in PostgreSQL, what it was."""
+    needs_pyarrow(19, KNOWS_JSON)
     sinks = p.to_table("t", dsn, mode="create"), p.to_table("u", dsn, mode="create")
     asyncio.run(p.Pipeline(p.query(ALL_TYPES, dsn), p.sql("select * from input"), sinks[0]).run())
     asyncio.run(p.Pipeline(p.query(ALL_TYPES, dsn), sinks[1]).run())
@@ -311,7 +321,7 @@ def test_a_projection_of_postgresql_s_types(dsn: str) -> None:
 RECORDED = pa.schema(
     [
         pa.field("id", pa.int32(), nullable=False, metadata={"pg": "int4"}),
-        pa.field("Doc", pa.json_(), metadata={"pg": "jsonb"}),
+        pa.field("Doc", pa.string(), metadata={"pg": "jsonb"}),
         pa.field("kind", pa.dictionary(pa.int32(), pa.string()), metadata={"pg": "kind"}),
     ]
 )

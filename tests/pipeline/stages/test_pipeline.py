@@ -161,7 +161,11 @@ def test_plan(one_dsn: str) -> None:
         ([p.table("t"), p.table("t"), p.to_table("t")], "and has no other"),
         ([p.table("t"), p.drop(["x"])], "a pipeline ends with a sink"),
         ([p.table("t"), p.to_table("t"), p.drop(["x"]), p.to_table("u")], "the sinks of a pipeline stand at its end"),
-        ([p.table("t"), 3, p.to_table("t")], "stage 2 is a int, and must be a source, a transform, a check or a sink"),
+        ([p.table("t"), 3, p.to_table("t")], "stage 2 is of type int, and must be a source, a transform"),
+        (
+            [Path("x.parquet"), p.to_table("t")],
+            "stage 1 is of type PosixPath, and must be a source, a transform, a check",
+        ),
         ([p.table("s"), p.to_table("t"), p.to_table("t")], "two sinks of one pipeline are to_table t"),
     ],
 )

@@ -187,7 +187,7 @@ def _planned(con: Any, text: str, schema: pa.Schema) -> tuple[str, pa.Schema]:
 
 def _recorded(field: pa.Field, schema: pa.Schema, source: str | None) -> pa.Field:
     """Return a column with what was recorded of the one that it is."""
-    if source is None or _plain(schema.field(source).type) != field.type:
+    if source is None or not _same(schema.field(source).type, field.type):
         return field
     return schema.field(source).with_name(field.name).with_type(field.type)
 
@@ -261,8 +261,7 @@ def _change(con: Any, kind: pa.DataType) -> str | None:
         return "DuckDB does not have"
     finally:
         con.unregister("probe")
-    out = _plain(found)
-    return None if out == _plain(kind) else f"DuckDB would turn into {out}"
+    return None if _same(found, kind) else f"DuckDB would turn into {_plain(found)}"
 
 
 def _is_foreign(kind: pa.DataType) -> bool:
@@ -278,6 +277,11 @@ def _has(kind: pa.DataType, test: Callable[[pa.DataType], bool]) -> bool:
     if pa.types.is_dictionary(kind):
         return _has(kind.value_type, test)
     return any(_has(kind.field(index).type, test) for index in range(kind.num_fields))
+
+
+def _same(one: pa.DataType, other: pa.DataType) -> bool:
+    """Tell whether two types are the same but for their layout. As text: pyarrow 18 crashes on JSON inside a struct."""
+    return str(_plain(one)) == str(_plain(other))
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
@@ -73,10 +74,11 @@ class Pipeline:
 
 def _kind(stage: object, number: int) -> str:
     for kind, method in (("source", "open"), ("sink", "run"), ("transform", "plan")):
-        if hasattr(stage, method) and hasattr(stage, "name"):
+        if hasattr(stage, method) and hasattr(stage, "name") and not isinstance(stage, os.PathLike):
             return kind
-    what = f"a {type(stage).__name__}" if not isinstance(stage, type) else f"the class {stage.__name__}"
-    raise ConfigError(f"stage {number} is {what}, and must be a source, a transform, a check or a sink")
+    raise ConfigError(
+        f"stage {number} is of type {type(stage).__name__}, and must be a source, a transform, a check or a sink"
+    )
 
 
 def _refuse_order(kinds: Sequence[str]) -> None:

@@ -186,6 +186,50 @@ async def test_a_cancellation_while_the_end_is_recorded_comes_too_late(
     assert caplog.messages == []
 
 
+async def test_an_end_that_cannot_be_recorded_is_warned_of(
+    one_dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits long for that: the next one finds a run that nobody works on. The error stays what it was."""
+    monkeypatch.setattr(run, "LAST_WORDS_S", 0.2)
+    journal = await journal_of(one_dsn)
+    own = await journal.begin("orders", "x", RunFacts())
+
+    async def work() -> None:
+        async with own.held():
+            own._request = LedgerRequest("host=/nowhere user=x")
+            raise ValueError("oh")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(ValueError, match="oh"):
+            await work()
+    assert caplog.messages[0].startswith("run orders/x: how it ended could not be recorded (")
+
+
+async def test_a_cancellation_does_not_wait_long_for_the_end(
+    one_dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody holds the run's row, and the end cannot be recorded."""
+    monkeypatch.setattr(run, "LAST_WORDS_S", 0.2)
+    journal = await journal_of(one_dsn)
+    own = await journal.begin("orders", "x", RunFacts())
+
+    async def work() -> None:
+        async with own.held():
+            await own.finish("done")
+
+    with connect(one_dsn) as conn:
+        conn.execute("BEGIN; SELECT * FROM bulkio_ledger.runs FOR UPDATE")
+        task = asyncio.ensure_future(work())
+        async with asyncio.timeout(30):
+            while fetch(one_dsn, "SELECT count(*) FROM pg_locks WHERE NOT granted") == [(0,)]:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await task
+    assert str(caught.value.__cause__) == "run orders/x: the server was not told how it ended, within 0.2 s"
+    assert caplog.messages[0].startswith("run orders/x: how it ended could not be recorded (")
+
+
 async def test_a_run_that_lives_is_not_begun_again(one_dsn: str) -> None:
     """Not by another process, nor by this one; once its process is gone, it is taken over at once."""
     journal = await journal_of(one_dsn)

@@ -123,9 +123,9 @@ pipeline-kills: $(READY) ## Kill runs of a pipeline, and schedules, at 50 random
 	    $(PY) -m pytest -q -s tests/faults/test_pipeline_kills.py tests/faults/test_schedule_kills.py $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
-cancellations: $(READY) ## Cancel 300 loads at random moments; compare what each reports with the table
+cancellations: $(READY) ## Cancel loads and pipelines at random moments; compare what each reports with the table
 	@seed=$${CANCELLATIONS_SEED:-$$(date +%s)}; echo "CANCELLATIONS_SEED=$$seed"; CANCELLATIONS=300 CANCELLATIONS_SEED=$$seed \
-	    $(PY) -m pytest -q -s tests/transfer/test_random_cancellation.py $(ARGS)
+	    $(PY) -m pytest -q -s tests/transfer/test_random_cancellation.py tests/pipeline/stages/test_random_cancellation.py $(ARGS)
 
 asan: $(READY) ## Run the codec under AddressSanitizer
 	PYTHON=$(CURDIR)/$(PY) sh tests/fuzz/asan.sh

@@ -217,6 +217,10 @@ class Session(Protocol):
         """The server's version as a number, such as 180003."""
 
     @property
+    def login_pid(self) -> int:
+        """The process that was named at the login: the server's own, or a number that a pooler has made up."""
+
+    @property
     def uses_tls(self) -> bool:
         """Tell whether what goes to the server, or to its pooler, is encrypted."""
 

@@ -95,6 +95,11 @@ class AsyncpgSession:
         return int(version.major) * 10_000 + int(version.minor)
 
     @property
+    def login_pid(self) -> int:
+        """The process that was named at the login."""
+        return int(self._conn.get_server_pid())
+
+    @property
     def uses_tls(self) -> bool:
         """Tell whether what goes to the server, or to its pooler, is encrypted."""
         return self._conn._transport.get_extra_info("ssl_object") is not None  # there is no public way to it

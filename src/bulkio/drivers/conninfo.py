@@ -56,6 +56,11 @@ class Host:
         """Tell whether this is a Unix socket (`@` begins an abstract one)."""
         return not self.hostaddr and self.host.startswith(("/", "@"))
 
+    @property
+    def is_local(self) -> bool:
+        """Tell whether no network lies between: a socket, or this machine's own address."""
+        return self.is_socket or (self.hostaddr or self.host) in ("localhost", "127.0.0.1", "::1")
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConnInfo:

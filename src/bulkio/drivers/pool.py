@@ -208,6 +208,11 @@ class LentSession:
         return self._session.server_version
 
     @property
+    def login_pid(self) -> int:
+        """The process that was named at the login."""
+        return self._session.login_pid
+
+    @property
     def uses_tls(self) -> bool:
         """Tell whether what goes to the server is encrypted."""
         return self._session.uses_tls

@@ -85,6 +85,11 @@ class PsycopgSession:
         return self._conn.info.server_version
 
     @property
+    def login_pid(self) -> int:
+        """The process that was named at the login."""
+        return self._conn.info.backend_pid
+
+    @property
     def uses_tls(self) -> bool:
         """Tell whether what goes to the server, or to its pooler, is encrypted."""
         return self._conn.pgconn.ssl_in_use

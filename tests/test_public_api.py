@@ -25,6 +25,7 @@ FUNCTIONS = (
     "check",
     "execute",
     "check_connection",
+    "doctor",
     "export",
     "fetch_row",
     "forget_load",

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from bulkio.sync import (
         check,
         check_connection,
+        doctor,
         execute,
         export,
         fetch_row,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         write,
     )
     from bulkio.transfer.connection import ConnectionReport
+    from bulkio.transfer.doctor import DoctorReport
     from bulkio.transfer.journal import RunRecord, StepRecord
     from bulkio.transfer.records import LoadRecord
     from bulkio.transfer.report import ExecuteReport, ExportReport, LoadReport, WriteReport
@@ -84,6 +86,7 @@ _HOMES = {
     "CountError": "errors",
     "CsvError": "errors",
     "DecodeError": "errors",
+    "DoctorReport": "transfer.doctor",
     "DriverError": "errors",
     "EncodeError": "errors",
     "ExecuteReport": "transfer.report",
@@ -113,6 +116,7 @@ _HOMES = {
     "check": "sync",
     "check_connection": "sync",
     "csv": "files",
+    "doctor": "sync",
     "execute": "sync",
     "export": "sync",
     "fetch_row": "sync",
@@ -146,6 +150,7 @@ __all__ = [
     "CountError",
     "CsvError",
     "DecodeError",
+    "DoctorReport",
     "DriverError",
     "EncodeError",
     "ExecuteReport",
@@ -175,6 +180,7 @@ __all__ = [
     "check",
     "check_connection",
     "csv",
+    "doctor",
     "execute",
     "export",
     "fetch_row",

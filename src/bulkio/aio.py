@@ -21,6 +21,7 @@ from bulkio.files import file_dest, named_file
 from bulkio.options import (
     ConnectionRequest,
     DdlRequest,
+    DoctorRequest,
     ExecuteRequest,
     ExportRequest,
     ForgetRequest,
@@ -43,6 +44,8 @@ from bulkio.protocols import Progress
 from bulkio.transfer import ledger, query
 from bulkio.transfer.connection import ConnectionReport
 from bulkio.transfer.connection import check_connection as _check_connection
+from bulkio.transfer.doctor import DoctorReport
+from bulkio.transfer.doctor import doctor as _doctor
 from bulkio.transfer.execute import execute as _execute
 from bulkio.transfer.export import BatchStream, export_plan, open_batches
 from bulkio.transfer.export import export as _export
@@ -64,6 +67,7 @@ from bulkio.transfer.scan import write as _write
 __all__ = [
     "BatchStream",
     "ConnectionReport",
+    "DoctorReport",
     "ExecuteReport",
     "ExportPlan",
     "ExportReport",
@@ -77,6 +81,7 @@ __all__ = [
     "WriteReport",
     "check",
     "check_connection",
+    "doctor",
     "execute",
     "export",
     "fetch_row",
@@ -215,6 +220,22 @@ async def check_connection(request: ConnectionRequest) -> ConnectionReport:
         ConfigError, ConnectError: there is no connection.
     """
     return await _check_connection(request)
+
+
+@taking(DoctorRequest)
+async def doctor(request: DoctorRequest) -> DoctorReport:
+    """Look for what is wrong with a server, or would be: each finding is ok, warn or fail, with what to do about it.
+
+    It asks about the connection, the role's privileges, settings, what was left behind, and one table; and changes
+    nothing. What the role may not see is a finding.
+
+    >>> bulkio.doctor("trips").worst  # doctest: +SKIP
+    'warn'
+
+    Raises:
+        ConfigError, ConnectError: there is no connection, or the table's name is not one.
+    """
+    return await _doctor(request)
 
 
 @taking(ScanRequest)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "check",
     "check_connection",
+    "doctor",
     "execute",
     "export",
     "fetch_row",
@@ -100,6 +101,7 @@ Raises:
 
 load = _blocking(aio.load, described(_LOAD, LoadRequest))
 check_connection = _blocking(aio.check_connection)
+doctor = _blocking(aio.doctor)
 export = _blocking(aio.export)
 plan_load = _blocking(aio.plan_load)
 plan_export = _blocking(aio.plan_export)

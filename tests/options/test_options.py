@@ -25,6 +25,7 @@ from bulkio.options import (
     GROUPS,
     ConnectionRequest,
     DdlRequest,
+    DoctorRequest,
     ExecuteRequest,
     ExportRequest,
     ForgetRequest,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
 FACES = {
     "check_connection": ConnectionRequest,
+    "doctor": DoctorRequest,
     "load": LoadRequest,
     "plan_load": LoadRequest,
     "export": ExportRequest,

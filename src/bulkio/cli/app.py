@@ -39,6 +39,7 @@ COMMANDS = {
     "connections": CommandRow(
         "bulkio.cli.connections", "connections", "Look at the connections that have a name, and try them."
     ),
+    "doctor": CommandRow("bulkio.cli.doctor", "doctor", "Look for what is wrong with a server, or a table in it."),
     "server": CommandRow("bulkio.cli.server", "server", "Run the embedded PostgreSQL server."),
     "bench": CommandRow(
         "bulkio.cli.bench", "bench", "Compare every driver and method with what the server itself can do."

@@ -42,7 +42,7 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.DONE: "done",
-    Exit.FAILED: "failed; nothing was changed",
+    Exit.FAILED: "failed; nothing was changed; `bulkio doctor`: at least one finding fails",
     Exit.USAGE: "wrong usage or configuration; nothing was tried",
     Exit.RESUMABLE: "`bulkio server status`: it is not running; a load: partly done, and can be resumed",
     Exit.REJECTS: "done, with rejected rows (not used yet)",

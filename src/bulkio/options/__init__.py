@@ -5,7 +5,7 @@ of the requests. Imports neither pyarrow nor a driver: the command line reads it
 before it knows what it is to do.
 """
 
-from bulkio.options.asking import ConnectionRequest, ExecuteRequest, PoolRequest, QueryRequest
+from bulkio.options.asking import ConnectionRequest, DoctorRequest, ExecuteRequest, PoolRequest, QueryRequest
 from bulkio.options.calls import described, refuse_wrong_call, taking
 from bulkio.options.faces import options_of
 from bulkio.options.ledgers import (
@@ -30,6 +30,7 @@ __all__ = [
     "PLACEHOLDERS",
     "ConnectionRequest",
     "DdlRequest",
+    "DoctorRequest",
     "ExecuteRequest",
     "ExportRequest",
     "ForgetRequest",

@@ -10,7 +10,7 @@ from bulkio.choices import LEDGER_SCHEMA, check_load_id, milliseconds
 from bulkio.options.option import Option
 from bulkio.options.shared import Connecting, Driver, Dsn, LedgerSchema, Params, Password, check_fields
 
-__all__ = ["ConnectionRequest", "ExecuteRequest", "PoolRequest", "QueryRequest"]
+__all__ = ["ConnectionRequest", "DoctorRequest", "ExecuteRequest", "PoolRequest", "QueryRequest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,24 @@ class ConnectionRequest:
     _: KW_ONLY
     driver: Driver = "auto"
     password: Password = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorRequest:
+    """A question for what is wrong with a server, and with one of its tables."""
+
+    table: Annotated[
+        str | None,
+        Option("A table to look at, too: `table` or `schema.table`.", is_flag=False, default="the server alone"),
+    ] = None
+    dsn: Dsn = field(default=None, repr=False)
+    _: KW_ONLY
+    driver: Driver = "auto"
+    password: Password = field(default=None, repr=False, compare=False)
+    ledger_schema: LedgerSchema = LEDGER_SCHEMA
 
     def __post_init__(self) -> None:
         check_fields(self)

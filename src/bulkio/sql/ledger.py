@@ -44,6 +44,7 @@ __all__ = [
     "select_chunks",
     "select_loads",
     "tag_of",
+    "unfinished_loads",
 ]
 
 #: End a statement soon after its client has gone, although it reads nothing from it meanwhile: so the load's lock is
@@ -199,6 +200,11 @@ def select_loads(schema: str, load_id: str | None = None) -> str:
     """Ask for all loads, the latest first, or for one; each column as text."""
     where = "" if load_id is None else f" WHERE id = {quote_literal(load_id)}"
     return f"SELECT {_texts()} FROM {qualified(schema, LOADS)}{where} ORDER BY started_at DESC, id"  # noqa: S608
+
+
+def unfinished_loads(schema: str) -> str:
+    """Ask for the loads that are not done: id, and the run that has begun it."""
+    return f"SELECT id, run::text FROM {qualified(schema, LOADS)} WHERE state <> 'done' ORDER BY started_at, id"  # noqa: S608
 
 
 def load_ids(schema: str, *, most: int) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "create_table",
     "full_ddl",
     "lacking_rights",
+    "may_use_schema",
     "table_facts",
 ]
 
@@ -176,6 +177,14 @@ def lacking_rights(schema: str, needs: Mapping[str, Sequence[str]]) -> str:
     return (
         f"SELECT need.privilege || ' ON ' || need.name FROM (VALUES {pairs}) AS need(name, privilege)"  # noqa: S608 - quoted
         " WHERE NOT pg_catalog.has_table_privilege(need.name, need.privilege)"
+    )
+
+
+def may_use_schema(schema: str) -> str:
+    """Ask whether the role may use a schema; one row, with NULL where there is none."""
+    return (
+        "SELECT (SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE') FROM pg_catalog.pg_namespace AS n"  # noqa: S608
+        f" WHERE n.nspname OPERATOR(pg_catalog.=) {quote_literal(schema)})"
     )
 
 

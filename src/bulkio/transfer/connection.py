@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bulkio.options import ConnectionRequest
     from bulkio.protocols import Session
 
-__all__ = ["ConnectionReport", "check_connection"]
+__all__ = ["ConnectionReport", "check_connection", "round_trip_s"]
 
 #: questions whose quickest answer is the latency
 _QUESTIONS = 5
@@ -61,11 +61,12 @@ async def check_connection(request: ConnectionRequest) -> ConnectionReport:
             standby=bool(standby),
             tls=session.uses_tls,
             connect_s=connect_s,
-            latency_s=min([await _round_trip_s(session) for _ in range(_QUESTIONS)]),
+            latency_s=min([await round_trip_s(session) for _ in range(_QUESTIONS)]),
         )
 
 
-async def _round_trip_s(session: Session) -> float:
+async def round_trip_s(session: Session) -> float:
+    """Return the seconds that a question takes."""
     begun = time.perf_counter()
     await session.fetch(sql.PID)
     return time.perf_counter() - begun

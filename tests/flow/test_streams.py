@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from contextlib import closing
 from itertools import pairwise
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
-from bulkio.flow import Closed, EndOfStream, Stream, pump
+from bulkio.flow import Closed, EndOfStream, Stream, feed, pump
 
 #: far above what any test takes; only a deadlock meets it
 LIMIT_S = 20
@@ -421,3 +423,69 @@ def test_a_stream_outlives_its_event_loop():
     anyio.run(main)
     stream.put_blocking(1, 1)
     assert stream.get_blocking() == 1
+
+
+class Asynchronous:
+    """An async iterable of numbers; it tells in which tasks it ran, and that it was closed."""
+
+    def __init__(self, count, *, then=None):
+        self.tasks, self.closed = set(), False
+        self._count, self._then = count, then
+
+    async def __aiter__(self):
+        try:
+            for number in range(self._count):
+                self.tasks.add(asyncio.current_task())
+                yield number
+            if self._then is not None:
+                raise self._then
+            await anyio.sleep_forever() if self._count == 3 else None
+        finally:
+            self.tasks.add(asyncio.current_task())
+            await anyio.lowlevel.checkpoint()
+            self.closed = True
+
+
+def test_feed_takes_all_in_one_task_and_closes():
+    """A thread gets what an async iterable yields, in order, and the iterable is closed in the task that took it."""
+
+    async def main():
+        stream, items = Stream(2), Asynchronous(100)
+        async with anyio.create_task_group() as group:
+            group.start_soon(feed, items, stream, one)
+            assert await anyio.to_thread.run_sync(list, stream) == list(range(100))
+        assert stream.peak_bytes <= 2
+        assert items.closed
+        assert len(items.tasks) == 1
+
+    run(main)
+
+
+def test_feed_hands_its_error_to_the_consumer():
+    """It is not raised in the task that feeds."""
+
+    async def main():
+        stream, items = Stream(200), Asynchronous(2, then=KeyError("mine"))
+        await feed(items, stream, one)
+        with pytest.raises(KeyError, match="mine"):
+            await stream.get()
+        assert items.closed
+
+    run(main)
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_feed_ends_with_its_consumer_or_its_task(stops):
+    """Where nobody takes more, or at a cancellation, the iterable is closed, and the other end gets `Closed`."""
+
+    async def main():
+        stream, items = Stream(1), Asynchronous(1000 if stops else 3)
+        feeding = asyncio.create_task(feed(items, stream, one))
+        assert [await stream.get() for _ in range(3)] == [0, 1, 2]
+        stream.stop() if stops else feeding.cancel()
+        await asyncio.wait([feeding])
+        assert items.closed
+        with pytest.raises(Closed):
+            await stream.get()
+
+    run(main)

@@ -92,3 +92,15 @@ def test_the_crontab_s_line(tmp_path: Path, bulkio_alone: Program) -> None:
     there = command.replace("\\%", "%").partition(" && ")[0]
     done = subprocess.run(["/bin/sh", "-c", f"{there} && pwd"], capture_output=True, text=True, check=True)
     assert done.stdout == f"{os.path.realpath(folder)}\n"
+
+
+def test_a_table_of_the_user_s_own_stays(tmp_path: Path, bulkio_home: Path, bulkio_alone: Program) -> None:
+    """The README's `orders` in the embedded server, for one: the pipeline replaces only its own."""
+    bulkio_alone.env["BULKIO_HOME"] = str(bulkio_home)
+    (tmp_path / "mine.csv").write_text("mine\n1\n")
+    load = ("load", tmp_path / "mine.csv", "orders", "--mode", "replace", "--dsn", "embedded")
+    assert bulkio_alone(*load).code == 0
+    assert bulkio_alone("init", tmp_path / "etl").code == 0
+    assert bulkio_alone("run", tmp_path / "etl" / "orders.toml").code == 0
+    out = bulkio_alone("export", "orders", "-", "--format", "csv", "--dsn", "embedded")
+    assert out.out == "mine\n1\n", out.err

@@ -131,7 +131,7 @@ def _show_plans(plans: Any, *, as_json: bool) -> None:
         show_json({"steps": [dataclasses.asdict(each) for each in plans]})
         return
     for each in plans:
-        show(f"── {printable(each.name)} ({each.kind})\n{each.text}\n")
+        show(f"── {printable(each.name)} ({each.kind})\n{each.text.rstrip()}\n")
 
 
 @click.command()

@@ -44,6 +44,12 @@ def files(folder: Path) -> list[Path]:
     return sorted((folder / "out").glob("*.parquet"))
 
 
+def test_a_plan_names_the_window_as_the_file_does(tmp_path: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """The window itself is known once the step runs."""
+    (plan,) = bulkio.plan_pipeline(pipeline(tmp_path), one_dsn)
+    assert f"to {tmp_path}/out/{{window}}.parquet" in plan.text
+
+
 def ids(*paths: Path) -> list[int]:
     return sorted(pa.concat_tables([pq.read_table(path) for path in paths])["id"].to_pylist())
 

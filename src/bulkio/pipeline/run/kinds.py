@@ -6,7 +6,7 @@ import importlib
 import inspect
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +145,10 @@ def _make_folder(dest: object) -> None:
 
 
 async def _plan_export(task: Task) -> str:
-    return (await aio.plan_export(**export_options(task))).describe()
+    """Plan an export; the name of a window is not known before it runs, so that it stays as it is written."""
+    now = task.run.logical_time
+    window: dict[str, Param] = {"window": "{window}", "window_start": now, "window_end": now}
+    return (await aio.plan_export(**export_options(replace(task, own={**task.own, **window})))).describe()
 
 
 # --- sql, check ------------------------------------------------------------------------------------------------------

@@ -75,4 +75,5 @@ async def _text(task: Task) -> str:
     except BulkioError as error:
         if not task.step.needs:
             raise
-        return f"{condition}cannot be planned before {', '.join(task.step.needs)} has run: {error}"
+        verb = "has" if len(task.step.needs) == 1 else "have"
+        return f"{condition}cannot be planned before {' and '.join(task.step.needs)} {verb} run: {error}"

@@ -222,9 +222,9 @@ class PythonStep(_Step):
     kind: ClassVar[str] = "python"
 
     python: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    """`module:function`; the module may stand beside the pipeline. It is called with a `bulkio.pipeline.Task`."""
+    """`module:function`; the module may stand beside the pipeline. It is called with a `bulkio.pipeline.Context`."""
     args: dict[str, Any] = {}
-    """Whatever the function is to find in `task.args`."""
+    """Whatever the function is to find in `context.args`."""
 
 
 def _with_options(base: type[_Step], name: str, *options: dict[str, Any]) -> Any:

@@ -35,6 +35,7 @@ __all__ = [
     "check_number",
     "check_schema",
     "check_share",
+    "check_values",
     "check_workers",
     "days",
     "milliseconds",
@@ -130,6 +131,13 @@ def check_names(name: str, names: object) -> None:
     for old, new in names.items() if isinstance(names, Mapping) else ():
         if not (isinstance(old, str) and isinstance(new, str) and old and new):
             raise ConfigError(f"{show_option(name)} has {new!r} for {old!r}, and must map names to names")
+
+
+def check_values(name: str, values: object) -> None:
+    """Refuse a mapping of names to values that are no texts; a text may be empty."""
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        if not (isinstance(key, str) and isinstance(value, str) and key):
+            raise ConfigError(f"{show_option(name)} has {value!r} for {key!r}, and must map names to texts")
 
 
 def check_number(name: str, value: object, least: int, most: int | None = None) -> None:

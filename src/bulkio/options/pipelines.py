@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, datetime
 from typing import Annotated
 
-from bulkio.choices import LEDGER_SCHEMA, check_load_id, check_names
+from bulkio.choices import LEDGER_SCHEMA, check_load_id, check_values
 from bulkio.options.option import Option
 from bulkio.options.shared import Connecting, Dsn, LedgerSchema
 
@@ -33,7 +33,7 @@ class RunRequest(Connecting):
     ] = None
     params: Annotated[
         Mapping[str, str] | None,
-        Option("Another value for a parameter.", metavar="NAME=VALUE", check=check_names, is_text=True),
+        Option("Another value for a parameter.", metavar="NAME=VALUE", check=check_values, is_text=True),
     ] = None
     logical_date: Annotated[
         str | date | datetime | None,

@@ -349,10 +349,14 @@ def test_parameters(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     )
     with pytest.raises(ConfigError, match=r'params "fiel" is not known; did you mean "file"'):
         bulkio.run_pipeline(path, one_dsn, params={"fiel": "a"})
+    with pytest.raises(ConfigError, match="params has 1 for 'file', and must map names to texts"):
+        bulkio.run_pipeline(path, one_dsn, params={"file": 1})
     bulkio.run_pipeline(path, one_dsn, params={"file": "a"}, run_id="r")
     assert db.execute("SELECT name FROM t WHERE id = 7 ORDER BY 1").fetchall() == [("a",), ("a",)]
     with pytest.raises(LedgerError, match="was begun with other parameters"):
         bulkio.run_pipeline(path, one_dsn, params={"file": "b"}, run_id="r")
+    bulkio.run_pipeline(path, one_dsn, params={"file": ""}, step="q")
+    assert db.execute("SELECT count(*) FROM t WHERE name = ''").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("kind", ['export = "{what}"', 'transform = "select * from input"\nquery = "{what}"'])

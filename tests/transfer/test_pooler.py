@@ -149,6 +149,14 @@ def test_a_run_of_a_pipeline_holds_no_connection(
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
+def test_the_doctor_tells_of_it(dsn: str, pooled: str, driver: str) -> None:
+    """The login is told of a process that the server does not have; without a pooler, of its own."""
+    for address, level in ((pooled, "warn"), (dsn, "ok")):
+        [found] = [each for each in bulkio.doctor(None, address, driver=driver).findings if each.check == "pooler"]
+        assert found.level == level
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
 def test_sessions_that_are_used_again(dsn: str, pooled: str, driver: str) -> None:
     """A pool on top of the pooler: its one connection serves each session's transactions, and nothing is left in it."""
 

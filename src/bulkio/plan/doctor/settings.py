@@ -74,7 +74,7 @@ def _index_memory(setting: Setting) -> Finding:
     if setting.number >= 256 * _MIB:
         return ok("index_memory", text)
     why = "indexes that are built after the rows (replace, defer_indexes) sort in files, and foreign keys take longer"
-    return warn("index_memory", f"{text}: {why}", _alter("maintenance_work_mem", "512MB"))
+    return warn("index_memory", f"{text}: {why}", _reset(setting, "512MB"))
 
 
 def _two_phase(setting: Setting) -> Finding:

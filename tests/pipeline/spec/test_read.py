@@ -82,6 +82,9 @@ STEP_MISTAKES = {
         'step "l": key "to": each item would write the same file: {item} must stand in its name'
     ),
     'id = "l"\ntransform = "select 1"\ninto = "t"': 'step "l": a transform has one source: query, or files',
+    'id = "l"\ntransform = "select 1"\nquery = "t"\nto = "out/a.csv.gz"': (
+        'step "l": key "to": a transform writes Parquet or Arrow files; CSV is written by the server, so export a table'
+    ),
     'id = "l"\ntransform = "select 1"\nquery = "t"': 'step "l": a transform has one target: into, or to',
     LOAD + "[[step]]\n" + LOAD: 'step "l": there are two of this id',
 }

@@ -191,7 +191,7 @@ class _TransformStep(_Step):
     into: str | None = None
     """The table that gets the result. Or `to`."""
     to: str | None = None
-    """The file that gets the result. Or `into`."""
+    """The file that gets the result, a Parquet or Arrow one. Or `into`."""
 
 
 class SqlStep(_Step):

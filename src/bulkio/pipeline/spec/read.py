@@ -155,3 +155,5 @@ def _of_step(step: Step) -> Iterator[str]:
             yield "a transform has one source: query, or files"
         if (step.into is None) == (step.to is None):
             yield "a transform has one target: into, or to"
+        if step.to is not None and ".csv" in "".join(Path(step.to).suffixes[-2:]).lower():
+            yield 'key "to": a transform writes Parquet or Arrow files; CSV is written by the server, so export a table'

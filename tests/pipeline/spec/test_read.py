@@ -78,7 +78,7 @@ STEP_MISTAKES = {
     'id = "l"\nexport = "t"\nto = "a.csv"\nfor_each = [1]': (
         'step "l": key "to": each item would write the same file: {item} must stand in its name'
     ),
-    'id = "l"\ntransform = "select 1"\nquery = "t"\nto = "a.csv"\nfor_each = [1]': (
+    'id = "l"\ntransform = "select 1"\nquery = "t"\nto = "a.parquet"\nfor_each = [1]': (
         'step "l": key "to": each item would write the same file: {item} must stand in its name'
     ),
     'id = "l"\ntransform = "select 1"\ninto = "t"': 'step "l": a transform has one source: query, or files',

@@ -187,7 +187,7 @@ def _drawing(spec: Spec) -> list[str]:
 
 def _as_json(spec: Spec) -> dict[str, object]:
     """Return what stands in the file: the environment is not filled in, as a password may come from it."""
-    said = tomllib.loads(spec.path.read_text(encoding="utf-8"))
+    said = tomllib.loads(spec.path.read_text(encoding="utf-8-sig"))
     return {"file": str(spec.path), **{key: _plain(value) for key, value in said.items()}}
 
 

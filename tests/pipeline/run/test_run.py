@@ -417,6 +417,21 @@ def test_what_is_to_be_typed_is_quoted(folder: Path, db: psycopg.Connection, one
         bulkio.run_pipeline(path, one_dsn, run_id="a $(b)", params={"x": "2"})
 
 
+def test_the_command_that_goes_on_finds_the_connection(
+    folder: Path, db: psycopg.Connection, one_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name of the bulkio.toml beside the pipeline means nothing in another folder."""
+    config = folder / "bulkio.toml"
+    config.write_text(f'[connections.here]\ndsn = "{one_dsn}"\n')
+    config.chmod(0o600)
+    path = write(folder, step("s", 'sql = "select 1/0"'), 'connection = "here"')
+    with pytest.raises(RunFailed, match=rf": cd {folder} && bulkio runs resume p/r --dsn @here$"):
+        bulkio.run_pipeline(path, run_id="r")
+    monkeypatch.chdir(folder)
+    with pytest.raises(RunFailed, match=": bulkio runs resume p/r --dsn @here$"):
+        bulkio.run_pipeline(path, run_id="r")
+
+
 def test_a_folder_whose_name_is_no_text(tmp_path: Path, db: psycopg.Connection, one_dsn: str) -> None:
     """Its bytes are recorded with escapes."""
     folder = tmp_path / os.fsdecode(b"\xff")

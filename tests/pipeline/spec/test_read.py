@@ -188,6 +188,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_pipeline(path)
 
 
+def test_a_file_of_a_windows_editor(tmp_path: Path) -> None:
+    """A byte order mark and its line ends are no mistakes."""
+    path = tmp_path / "p.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "p"\r\n[[step]]\r\nid = "l"\r\nsql = "select 1"\r\n')
+    assert read_pipeline(path).name == "p"
+
+
 def test_pipelines_of_a_folder(tmp_path: Path) -> None:
     """Each *.toml is one, but for the folder's configuration; a folder without any is an error."""
     with pytest.raises(FileError, match="has no pipeline"):

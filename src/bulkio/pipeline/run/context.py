@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from hashlib import blake2b
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ from bulkio.errors import ConfigError
 from bulkio.options import Param, param_text
 from bulkio.pipeline.spec.names import fill_text, unknown_name
 from bulkio.pipeline.spec.texts import filled
-from bulkio.show import show_flag, show_name, show_option, show_value
+from bulkio.show import show_name, show_option, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,11 +61,18 @@ class RunContext:
         return {"dsn": dsn, "password": own or (request.password if dsn is None else None), "driver": request.driver}
 
     @property
-    def shown_journal(self) -> str:
-        """The option that names the journal's database; "" where that is a DSN, in which a password may be."""
-        named = self.spec.ledger or self.request.dsn or self.spec.connection
-        dsn = _as_dsn(named)
-        return f" {show_flag('dsn')} {dsn}" if dsn is not None and _NAME.fullmatch(dsn.removeprefix("@")) else ""
+    def resume_command(self) -> str:
+        """The command that goes on with the run, for a shell; without the database where that is a DSN.
+
+        A DSN may have a password in it. A name may be one of the bulkio.toml beside the pipeline.
+        """
+        command = f"bulkio runs resume {quote(self.name)}"
+        dsn = _as_dsn(self.spec.ledger or self.request.dsn or self.spec.connection)
+        if dsn is None or not _NAME.fullmatch(dsn.removeprefix("@")):
+            return command
+        is_beside = (self.spec.folder / "bulkio.toml").exists() and Path.cwd() != self.spec.folder
+        folder = quote(printable(str(self.spec.folder)))
+        return f"cd {folder} && {command} --dsn {dsn}" if is_beside else f"{command} --dsn {dsn}"
 
     def path(self, text: str) -> str:
         """Return a path as it is from the pipeline's folder on; addresses stay as they are."""

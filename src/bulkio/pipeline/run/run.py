@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import datetime
-from shlex import quote
 from typing import TYPE_CHECKING, cast
 
 from bulkio import aio
@@ -96,7 +95,7 @@ def _failed(context: RunContext, graph: Graph, report: RunReport) -> RunFailed:
     (name, first), *others = graph.errors
     also = f" (so have {', '.join(each for each, _ in others)})" if others else ""
     why = str(first) if isinstance(first, BulkioError) else f"{type(first).__name__}: {first}".rstrip(": ")
-    go_on = f"to go on with it: bulkio runs resume {quote(context.name)}{context.shown_journal}"
+    go_on = f"to go on with it: {context.resume_command}"
     failed = RunFailed(
         f"run {context.name}: step {name} has failed{also}: {why}\n{go_on}",
         run=context.name,

@@ -33,7 +33,7 @@ def read_pipeline(path: str | os.PathLike[str], *, environ: Mapping[str, str] | 
     """
     name = printable(os.fspath(path))
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
         raise FileError(f"{name}: cannot be read: {reason}", path=os.fspath(path)) from error

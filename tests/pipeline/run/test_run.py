@@ -262,6 +262,13 @@ def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     assert db.execute("SELECT id FROM t").fetchall() == [(4,), (6,)]
 
 
+def test_a_condition_that_is_none(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """A number is neither true nor false: the step has failed, and is not passed over."""
+    path = write(folder, step("s", 'when = "select count(*) from t"', 'sql = "select 1"'))
+    with pytest.raises(RunFailed, match=r'step "s": when gives 0, and must give true or false: compare it'):
+        bulkio.run_pipeline(path, one_dsn)
+
+
 @pytest.mark.parametrize(("word", "others"), [("fail", "done"), ("stop", "interrupted")])
 def test_what_a_failure_means_for_other_steps(
     folder: Path, db: psycopg.Connection, one_dsn: str, word: str, others: str
@@ -428,7 +435,7 @@ def test_the_command_that_goes_on_finds_the_connection(
     with pytest.raises(RunFailed, match=rf": cd {folder} && bulkio runs resume p/r --dsn @here$"):
         bulkio.run_pipeline(path, run_id="r")
     monkeypatch.chdir(folder)
-    with pytest.raises(RunFailed, match=": bulkio runs resume p/r --dsn @here$"):
+    with pytest.raises(RunFailed, match=r": bulkio runs resume p/r --dsn @here$"):
         bulkio.run_pipeline(path, run_id="r")
 
 

@@ -17,7 +17,7 @@ from bulkio.errors import ConfigError
 from bulkio.options import Param, param_text
 from bulkio.pipeline.spec.names import fill_text, unknown_name
 from bulkio.pipeline.spec.texts import filled
-from bulkio.show import show_name, show_option, show_value
+from bulkio.show import printable, show_name, show_option, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

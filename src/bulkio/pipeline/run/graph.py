@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from bulkio import aio
-from bulkio.errors import BulkioError
+from bulkio.errors import BulkioError, ConfigError
 from bulkio.flow import task_group
 from bulkio.pipeline.run.context import Task, items_of
 from bulkio.pipeline.run.kinds import Outcome, run_task
@@ -18,6 +18,7 @@ from bulkio.pipeline.run.report import StepReport
 from bulkio.pipeline.run.tries import with_tries
 from bulkio.pipeline.run.windows import run_windows
 from bulkio.pipeline.spec.graph import in_order
+from bulkio.show import show_name, show_value
 from bulkio.sql import begins_query
 
 if TYPE_CHECKING:
@@ -126,7 +127,11 @@ class Graph:
         condition = task.keys()["when"]
         query = condition if begins_query(condition) else f"SELECT ({condition}\n)"
         row = await with_tries(task, partial(aio.fetch_row, query, **task.connection))
-        return row is not None and row[0] is True
+        value = None if row is None else row[0]
+        if value is not None and not isinstance(value, bool):
+            gives = f"step {show_name(task.name)}: when gives {show_value(value)}"
+            raise ConfigError(f"{gives}, and must give true or false: compare it")
+        return value is True
 
     async def _end(self, task: Task, outcome: Outcome | None, seconds: float) -> None:
         """Record that a task is done, or was skipped."""

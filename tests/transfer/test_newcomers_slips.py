@@ -29,6 +29,14 @@ def test_decimal_commas_in_money(dsn: str, tmp_path: Path) -> None:
     assert fetch(dsn, "SELECT v::numeric::text FROM m ORDER BY v") == [("1.50",), ("1234.50",)]
 
 
+def test_a_text_in_place_of_a_number_is_quoted_once(dsn: str, tmp_path: Path) -> None:
+    """With a decimal comma, too, though the text was looked at for one."""
+    (tmp_path / "m.csv").write_text("v\nten\n")
+    file = bulkio.csv(str(tmp_path / "m.csv"), decimal_comma=True)
+    with pytest.raises(bulkio.EncodeError, match=r"column \"v\": 'ten' is not a valid numeric\(5,2\)$"):
+        bulkio.load(file, "m", dsn, types={"v": "numeric(5,2)"})
+
+
 def test_a_named_index_that_is_no_column(one_dsn: str) -> None:
     """Pandas keeps evenly spaced keys out of the columns; unnamed ones count rows only."""
     frame = pd.DataFrame({"k": [10, 20, 30], "v": [1, 2, 3]})

@@ -113,8 +113,8 @@ class BatchRewriter:
 
 
 def _shown_as(message: str, sent: str, own: str) -> str:
-    quoted = message.replace(show_value(sent), show_value(own))
-    return quoted if quoted != message else message.replace(show_value(sent).strip("'"), show_value(own))
+    shown = show_value(sent)
+    return message.replace(shown if shown in message else shown.strip("'"), show_value(own))
 
 
 def has_commas(pg: PgType) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ __all__ = [
     "did_you_mean",
     "is_connection_string",
     "naming_flags",
+    "naming_keys",
     "nearest",
     "printable",
     "show_flag",
@@ -103,12 +105,33 @@ def naming_flags() -> Iterator[None]:
         _Spelling.as_flags = before
 
 
+#: whether messages spell options as a pipeline's file does, whatever else runs beside it
+_AS_KEYS: ContextVar[bool] = ContextVar("as_keys", default=False)
+
+
+@contextmanager
+def naming_keys() -> Iterator[None]:
+    """Let messages name options as the keys of a pipeline's file, in this task and in those that it starts.
+
+    >>> with naming_keys():
+    ...     show_option("mode", "append"), show_option("allow_lossy", True), show_option("key")
+    ("mode = 'append'", 'allow_lossy = true', 'key')
+    """
+    token = _AS_KEYS.set(True)
+    try:
+        yield
+    finally:
+        _AS_KEYS.reset(token)
+
+
 def show_option(name: str, value: object = None) -> str:
     """Show an option, and the value that it is to have, as whoever reads the message would write them.
 
     >>> show_option("allow_lossy", True), show_option("mode", "append"), show_option("columns")
     ('allow_lossy=True', "mode='append'", 'columns')
     """
+    if _AS_KEYS.get():
+        return name if value is None else f"{name} = {'true' if value is True else repr(value)}"
     if not _Spelling.as_flags:
         return name if value is None else f"{name}={value!r}"
     return show_flag(name) if value is None or value is True else f"{show_flag(name)} {value}"
@@ -116,6 +139,8 @@ def show_option(name: str, value: object = None) -> str:
 
 def show_no_header() -> str:
     """Show the option that says that a CSV has no header, which has another name for the program."""
+    if _AS_KEYS.get():
+        return "header = false"
     return "--no-header" if _Spelling.as_flags else "header=False"
 
 

@@ -171,6 +171,10 @@ def test_days_of_the_past(bulkio: Program, db: psycopg.Connection, tmp_path: Pat
         (["--due", "--dry-run"], "--dry-run does not go with --due"),
         (["--due", "--from-date", "2026-01-01"], "--from-date does not go with --due"),
         (["--from-date", "2026-01-01", "--date", "2026-01-01"], "--date does not go with --from-date"),
+        (
+            ["--from-date", "26.11.2026"],
+            "Invalid value for '--from-date': '26.11.2026' is not a date, such as 2026-11-26",
+        ),
         (["--to-date", "2026-01-01"], "--to-date goes with --from-date, which is not given"),
         (
             ["--from-date", "2026-01-02", "--to-date", "2026-01-01"],

@@ -39,6 +39,16 @@ class TickOptions:
     to_date: datetime | None
 
 
+class _Day(click.DateTime):
+    """A date, in ISO's form."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not a date, such as 2026-11-26", param, ctx)
+
+
 def schedule_options(command: Callable[..., object]) -> Callable[..., object]:
     """Add the options of `TickOptions`, which the command gets as `ticks`."""
 
@@ -46,7 +56,7 @@ def schedule_options(command: Callable[..., object]) -> Callable[..., object]:
     def call(**values: object) -> object:
         return command(ticks=TickOptions(*(values.pop(name) for name in TickOptions.__slots__)), **values)  # type: ignore[arg-type]  # click's own
 
-    day = click.DateTime(["%Y-%m-%d"])
+    day = _Day(["%Y-%m-%d"])
     wrapped: Callable[..., object] = call
     to_help = "With --from-date: the last of these days, which is included.  [default: today]"
     wrapped = click.option("--to-date", type=day, metavar="DATE", help=to_help)(wrapped)

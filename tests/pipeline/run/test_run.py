@@ -15,6 +15,7 @@ import pytest
 import bulkio
 from bulkio import pipeline
 from bulkio.errors import CheckError, ConfigError, LedgerError, RunFailed, StepTimeout
+from bulkio.show import naming_flags
 from servers import connect
 
 if TYPE_CHECKING:
@@ -490,6 +491,17 @@ def test_a_cancelled_run_is_rolled_back_and_goes_on(folder: Path, db: psycopg.Co
     )
     bulkio.run_pipeline(path, one_dsn, run_id="r")
     assert count(db) == ROWS + 1
+
+
+def test_messages_name_the_keys_of_the_file(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Not the flags of `bulkio load`, nor what Python writes."""
+    path = write(folder, step("l", 'load = "a.parquet"', 'into = "new"', 'mode = "append"', 'key = "id"'))
+    message = "key is for mode = 'upsert' or mode = 'insert-new', not for mode = 'append'"
+    with naming_flags():
+        with pytest.raises(RunFailed, match=f"step l has failed: {message}"):
+            bulkio.run_pipeline(path, one_dsn)
+        with pytest.raises(ConfigError, match=f"^{message}$"):
+            bulkio.plan_pipeline(path, one_dsn)
 
 
 def test_plans(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:

@@ -31,7 +31,17 @@ STEP_MISTAKES = {
         "step \"l\": key \"retry_for\": 'soon' is not a time with a unit (ms, s, m, h, d), such as '10m'"
     ),
     LOAD + "load_id = 'x'": 'step "l": unknown key "load_id"; did you mean "load"?',
-    LOAD + "block_bytes = 0": 'step "l": key "block_bytes": input should be greater than or equal to 1024',
+    LOAD + "sql = 'select 1'": 'step "l": key "sql" does not go with "load": that is another step',
+    LOAD + "lag = '1h'": 'step "l": key "lag" goes with steps of another kind: export',
+    LOAD + "needs = 'a'": 'step "l": key "needs" must be a list, such as ["a", "b"]',
+    LOAD + "timeout = 10": 'step "l": key "timeout" must be a text, in quotes',
+    LOAD + "retries = 'some'": 'step "l": key "retries" must be a whole number',
+    LOAD + "rename = 'a'": 'step "l": key "rename" must be a table, such as { a = 1 }',
+    LOAD + "header = 'some'": 'step "l": key "header" must be true or false',
+    'id = "l"\nexport = "t"\nto = "a.csv"\ndecimal_comma = true': (
+        'step "l": key "decimal_comma" goes with steps of another kind: load, transform'
+    ),
+    LOAD + "block_bytes = 0": 'step "l": key "block_bytes" must be at least 1024',
     LOAD + "chunk_bytes = '64M'": (
         'step "l": key "chunk_bytes": chunk_bytes is \'64M\', and must be a number of bytes, at least 1, with or'
         " without a unit (B, kB, MB, GB, KiB, MiB, GiB), such as '64MiB'"
@@ -90,7 +100,7 @@ STEP_MISTAKES = {
 }
 FILE_MISTAKES = {
     'conection = "w"': 'unknown key "conection"; did you mean "connection"?',
-    "max_parallel = 0": 'key "max_parallel": input should be greater than or equal to 1',
+    "max_parallel = 0": 'key "max_parallel" must be at least 1',
     "[schedule]\ncron = '15 24 * * *'": (
         "key \"schedule.cron\": '15 24 * * *' is not a cron line: its hour is wrong (0 to 23)"
     ),
@@ -101,7 +111,7 @@ FILE_MISTAKES = {
     "[schedule]\nchron = '1'": 'key "schedule.cron" is missing',
     "[params]\n'a b' = 1": 'key "params.a b" is not a name: letters, digits and _',
     "[params]\nitem = 1": 'key "params.item": steps have this name already',
-    "[params]\nx = []": 'key "params.x": input should be a valid string',
+    "[params]\nx = []": 'key "params.x" must be a text, in quotes',
 }
 
 

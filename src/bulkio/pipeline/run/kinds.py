@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,11 @@ from bulkio.options import LoadRequest, fields_of
 from bulkio.options.csv import CsvFields
 from bulkio.pipeline import stages
 from bulkio.pipeline.spec.models import CheckStep, ExportStep, LoadStep, PythonStep, SqlStep, TransformStep
-from bulkio.show import printable, show_name, show_option
+from bulkio.show import naming_keys, printable, show_name, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date, datetime
     from types import ModuleType
 
@@ -68,12 +70,19 @@ class Context:
 
 async def run_task(task: Task) -> Outcome:
     """Do what a step is there for, once."""
-    return await _RUN[type(task.step)](task)
+    with _naming(task):
+        return await _RUN[type(task.step)](task)
 
 
 async def plan_task(task: Task) -> str:
     """Return what a task would do, changing nothing."""
-    return await _PLAN[type(task.step)](task)
+    with _naming(task):
+        return await _PLAN[type(task.step)](task)
+
+
+def _naming(task: Task) -> AbstractContextManager[None]:
+    """Let messages name the keys of the file; but what a function needs to be called is an option of the run."""
+    return nullcontext() if isinstance(task.step, PythonStep) else naming_keys()
 
 
 # --- load ------------------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ class Raw:
             case "extra_forbidden":
                 *above, key = place
                 where = self.name(tuple(above))
-                unknown = f"unknown key {show_name(str(key))}{_near(str(key), _known_keys(error['loc']))}"
+                unknown = _unknown(str(key), error["loc"])
                 return f"{where}: {unknown}" if where else unknown
             case "missing":
                 return f"{where} is missing"
@@ -81,12 +81,40 @@ class Raw:
                 return f"{where}: {error['ctx']['error']}"
             case "too_short":
                 return f"{where} is empty"
+        if error["type"] in _MUST_BE:
+            return f"{where} must be {_MUST_BE[error['type']].format_map(error.get('ctx', {}))}"
         return f"{where}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
     def _near_kind(self, place: Place) -> str:
         step = self.value(place)
         found = (_near(key, KINDS) for key in step if key != "id") if isinstance(step, Mapping) else ()
         return next(filter(None, found), "")
+
+
+#: what a value must be, by the type of pydantic's error
+_MUST_BE = {
+    "string_type": "a text, in quotes",
+    "list_type": 'a list, such as ["a", "b"]',
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "a table, such as {{ a = 1 }}",
+    "greater_than_equal": "at least {ge}",
+}
+
+
+def _unknown(key: str, place: Place) -> str:
+    """Say that a key is not known where it stands, and where it is."""
+    match place:
+        case ("step", int(), str(kind), _) if key in KINDS:
+            return f"key {show_name(key)} does not go with {show_name(kind)}: that is another step"
+        case ("step", int(), _, _):
+            kinds = [each for each in KINDS if key in STEPS[each].model_fields]
+            if kinds:
+                return f"key {show_name(key)} goes with steps of another kind: {', '.join(kinds)}"
+    return f"unknown key {show_name(key)}{_near(key, _known_keys(place))}"
 
 
 def _near(name: str, known: Sequence[str]) -> str:

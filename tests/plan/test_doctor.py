@@ -12,6 +12,7 @@ from bulkio.catalog.health.server import PathFacts, ServerFacts, Setting
 from bulkio.plan.doctor import (
     CHECKS,
     Link,
+    connection_count,
     connection_findings,
     no_table,
     privilege_findings,
@@ -19,7 +20,7 @@ from bulkio.plan.doctor import (
     slot_findings,
 )
 
-SERVER = ServerFacts("18.3", "db", "ann", 7, 0.0, False, False, True, True, True, 3)
+SERVER = ServerFacts("18.3", "db", "ann", 7, 0.0, False, False, True, True, True)
 LINK = Link("asyncpg", (), True, False, "verify-full", 0.001, 7, 0.1, 180003, "UTF8")
 #: values of a server that is made for bulk loads, with their units
 GOOD = {
@@ -44,13 +45,13 @@ GOOD = {
 }
 
 
-def judged(*, server: ServerFacts = SERVER, **values: str) -> dict[str, tuple[str, str, str]]:
+def judged(**values: str) -> dict[str, tuple[str, str, str]]:
     """Return level, text and remedy of each check that is not ok, with these settings."""
     settings = [
         Setting(name, values.get(name, value), unit, values.get(name, value), "")
         for name, (value, unit) in GOOD.items()
     ]
-    found = list(settings_findings(settings, server))
+    found = [*settings_findings(settings), connection_count(settings, 3)]
     assert [each.check for each in found] == list(CHECKS["settings"])
     return {each.check: (each.level, each.text, each.remedy) for each in found if each.level != "ok"}
 
@@ -79,6 +80,13 @@ def test_settings(values: dict[str, str], check: str, text: str, remedy: str) ->
     assert (name, found[0]) == (check, "warn")
     assert text in found[1]
     assert remedy in found[2]
+
+
+def test_a_server_that_is_postgresql_in_part() -> None:
+    """Settings that it does not have are told, and nothing fails."""
+    [found] = settings_findings([])
+    assert found.text.startswith("could not be looked at: the server has no setting max_wal_size, ")
+    assert connection_count([], 3).level == "warn"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -23,6 +24,8 @@ from bulkio.transfer.journal import RunFacts, open_journal
 from servers import connect, found_servers, replicated_pair
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bulkio.plan.doctor import Finding
     from servers import TestServer
 
@@ -311,3 +314,34 @@ def test_a_standby_and_a_slot() -> None:
         assert look(standby.url())["primary"][0].level == "fail"
         run(primary.url(), slot.remedy.rpartition(": ")[2])
         assert look(primary.url())["slots"][0].level == "ok"
+
+
+@pytest.mark.parametrize("options", [{"commit": "chunk"}, {"workers": 2}], ids=["chunks", "two phases"])
+def test_a_load_that_is_at_work(dsn: str, tmp_path: Path, options: dict[str, object]) -> None:
+    """Neither it, nor what it needs until its end, is a leftover."""
+    run(dsn, "CREATE TABLE t (id int PRIMARY KEY)")
+    for number in range(2):
+        pq.write_table(pa.table({"id": pa.array([number], pa.int32())}), tmp_path / f"{number}.parquet")
+    seen = []
+
+    def watch(_progress: bulkio.Progress) -> None:
+        found = look(dsn)
+        seen.extend((check, each.level) for check in CHECKS["leftovers"] for each in found[check])
+
+    bulkio.load(tmp_path, "t", dsn, load_id="x", progress=watch, **options)  # type: ignore[arg-type]
+    assert set(seen) == {(check, "ok") for check in CHECKS["leftovers"]}
+
+
+def test_what_cannot_be_seen(dsn: str, weak: str) -> None:
+    """An administrator hides views; somebody has the table for himself: that is told, and all else is looked at."""
+    views = "pg_prepared_xacts, pg_replication_slots, pg_stat_activity, pg_stat_database, pg_locks"
+    run(dsn, f"REVOKE SELECT ON {views} FROM PUBLIC; CREATE TABLE t (id int PRIMARY KEY)")
+    hidden = {"prepared", "slots", "long_transactions", "connections", "loads"}
+    found = look(weak)
+    assert {check for check, all_ in found.items() if "could not be looked at" in all_[0].text} == hidden
+    run(dsn, "REVOKE SELECT ON pg_settings FROM PUBLIC")
+    assert look(weak)["wal_size"][0].text.startswith("could not be looked at: permission denied")
+    with closing(connect(dsn)) as conn:
+        conn.execute("BEGIN; LOCK TABLE t")
+        [kind] = look(dsn, "t")["kind"]
+        assert (kind.level, kind.remedy) == ("warn", "look again once nobody has it locked")

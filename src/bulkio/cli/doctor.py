@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-@click.command(short_help="Look for what is wrong with a server, or a table in it.")
+@click.command()
 @click.argument("table", required=False, metavar="[TABLE]")
 @field_options(DoctorRequest)
 @output_options
 def doctor(table: str | None, options: dict[str, Any], *, as_json: bool) -> int:
-    """Look for what is wrong with a server, or would be: connection, privileges, settings, leftovers, and one table.
+    """Look for what is wrong with a server, or a table in it.
 
-    Each finding is ok, warn or fail, with what to do about it; docs/doctor.md explains them. Nothing is changed, and
-    nothing is asked that needs rights. Ends with 0 if nothing fails, with 1 if anything does, with 5 without a
-    connection.
+    It looks at connection, privileges, settings, leftovers, and the table. Each finding is ok, warn or fail, with what
+    to do about it; docs/doctor.md explains them. Nothing is changed, and no rights are needed. Ends with 0 if nothing
+    fails, with 1 if anything does, with 5 without a connection.
     """
     from bulkio import sync
 

@@ -45,6 +45,8 @@ __all__ = ["DoctorReport", "doctor"]
 T = TypeVar("T")
 #: questions whose quickest answer is the latency
 _QUESTIONS = 5
+#: how long a question waits for a table that a load, or DDL, has for itself
+_LOCK_TIMEOUT = "2s"
 #: runs of pipelines that are looked at, the latest
 _RUNS = 1000
 
@@ -87,9 +89,10 @@ async def doctor(request: DoctorRequest) -> DoctorReport:
     async with open_session(request.dsn, request) as session:
         latency_s = min([await round_trip_s(session) for _ in range(_QUESTIONS)])
         ledger_state = await _ledger_tables(session, request.ledger_schema)
-        async with transaction(session, read_only=True):
+        async with transaction(session, read_only=True, lock_timeout=_LOCK_TIMEOUT):
             visit = _Visit(session, request, [])
             facts, path = await visit.look_at_server(info, latency_s)
+            await visit.look_at_settings()
             await visit.look_at_ledger(ledger_state, facts)
             if request.table is not None:
                 await visit.attempt("kind", visit.look_at_table(request.table, facts, path))
@@ -138,7 +141,7 @@ class _Visit:
             raise
         except DriverError as error:
             await self.session.execute("ROLLBACK TO SAVEPOINT bulkio_doctor")
-            self.findings.append(judge.unseen(check, str(error)))
+            self.findings.append(judge.unseen(check, str(error), error.sqlstate))
             return None
         await self.session.execute("RELEASE SAVEPOINT bulkio_doctor")
         return done
@@ -154,8 +157,16 @@ class _Visit:
             [path] = await self.ask(server.path_query())
         self.findings.extend(judge.connection_findings(self._link(info, latency_s, ahead_s), facts))
         self.findings.extend(judge.privilege_findings(facts, path))
-        self.findings.extend(judge.settings_findings(await self.ask(server.settings_query()), facts))
         return facts, path
+
+    async def look_at_settings(self) -> None:
+        """Ask for the settings, and how many connections are in use."""
+        settings = await self.attempt("wal_size", self.ask(server.settings_query()))
+        if settings is None:
+            return
+        self.findings.extend(judge.settings_findings(settings))
+        if counts := await self.attempt("connections", self.ask(server.connections_query())):
+            self.findings.append(judge.connection_count(settings, counts[0]))
 
     def _link(self, info: ConnInfo, latency_s: float, ahead_s: float) -> judge.Link:
         refusals = asyncpg_params.refusals(info) if self.request.driver == "auto" else ()
@@ -216,24 +227,27 @@ class _Visit:
     # --- what was left behind -----------------------------------------------------------------------------
 
     async def look_at_leftovers(self, found: _LedgerTables, facts: ServerFacts) -> None:
-        schema = self.request.ledger_schema
-        loads = await self.attempt("loads", self._unfinished(schema)) if tables.LOADS in found.there else []
-        known = loads or []
+        """Ask for what dead runs, and others, have left."""
+        loads = await self.attempt("loads", self._unfinished(found))
+        known = loads or judge.unfinished(self.request.ledger_schema, {}, set())
         prepared = await self.attempt("prepared", self.ask(leftovers.prepared_query()))
         if prepared is not None:
-            self.findings.extend(judge.prepared_findings(prepared, schema, known))
-        own = await self.attempt("own_tables", self.ask(leftovers.own_tables_query()))
-        if own is not None and loads is not None:
-            self.findings.extend(judge.own_table_findings(own, schema, known))
-        held = await self.attempt("loads", self.ask(leftovers.held_locks_query()))
-        if held is not None and loads is not None:
-            self.findings.extend(judge.load_findings(known, schema, set(held)))
+            self.findings.extend(judge.prepared_findings(prepared, known))
+        if loads is not None:
+            self.findings.extend(judge.load_findings(loads))
+            own = await self.attempt("own_tables", self.ask(leftovers.own_tables_query()))
+            self.findings.extend(judge.own_table_findings(own, loads) if own is not None else ())
         await self._look_at_runs(found)
         await self._look_at_others(facts)
 
-    async def _unfinished(self, schema: str) -> list[tuple[str, str]]:
-        rows = await self.session.fetch(loads_sql.unfinished_loads(schema))
-        return [(str(load_id), str(run)) for load_id, run in rows]
+    async def _unfinished(self, found: _LedgerTables) -> judge.Unfinished:
+        """Ask for the unfinished loads, and for locks before and after: a run may begin or end just now."""
+        held = await self.ask(leftovers.held_locks_query())
+        query = loads_sql.unfinished_loads(self.request.ledger_schema)
+        rows = await self.session.fetch(query) if tables.LOADS in found.there else []
+        held += await self.ask(leftovers.held_locks_query())
+        runs = {str(load_id): str(run) for load_id, run in rows}
+        return judge.unfinished(self.request.ledger_schema, runs, set(held))
 
     async def _look_at_runs(self, found: _LedgerTables) -> None:
         rows = []

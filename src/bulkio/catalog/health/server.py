@@ -12,6 +12,7 @@ __all__ = [
     "PathFacts",
     "ServerFacts",
     "Setting",
+    "connections_query",
     "path_query",
     "server_query",
     "settings_query",
@@ -36,8 +37,6 @@ class ServerFacts:
     may_use_temporary: bool
     #: True if the role sees what the sessions of other roles do
     sees_activity: bool
-    #: sessions on the server
-    connections: int
 
 
 def server_query() -> Question[ServerFacts]:
@@ -54,9 +53,18 @@ def server_query() -> Question[ServerFacts]:
         "may_create_schema": f"pg_catalog.has_database_privilege({here}, 'CREATE')",
         "may_use_temporary": f"pg_catalog.has_database_privilege({here}, 'TEMPORARY')",
         "sees_activity": "pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')",
-        "connections": "(SELECT coalesce(sum(s.numbackends), 0)::bigint FROM pg_catalog.pg_stat_database AS s)",
     }
     return Question(ServerFacts, columns, "")
+
+
+def connections_query() -> Question[int]:
+    """Ask for the number of sessions on the server."""
+    columns = {"count": "coalesce(sum(s.numbackends), 0)::bigint"}
+    return Question(_count, columns, "FROM pg_catalog.pg_stat_database AS s")
+
+
+def _count(*, count: int) -> int:
+    return count
 
 
 @dataclass(frozen=True, slots=True)

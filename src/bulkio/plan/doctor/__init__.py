@@ -3,15 +3,17 @@
 from bulkio.plan.doctor.connection import Link, connection_findings
 from bulkio.plan.doctor.finding import CHECKS, Finding, Level, unseen
 from bulkio.plan.doctor.leftovers import (
+    Unfinished,
     load_findings,
     long_transaction_findings,
     own_table_findings,
     prepared_findings,
     run_findings,
     slot_findings,
+    unfinished,
 )
 from bulkio.plan.doctor.privileges import LedgerState, ledger_findings, privilege_findings
-from bulkio.plan.doctor.settings import settings_findings
+from bulkio.plan.doctor.settings import connection_count, settings_findings
 from bulkio.plan.doctor.table import no_table, table_findings
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "LedgerState",
     "Level",
     "Link",
+    "Unfinished",
+    "connection_count",
     "connection_findings",
     "ledger_findings",
     "load_findings",
@@ -32,5 +36,6 @@ __all__ = [
     "settings_findings",
     "slot_findings",
     "table_findings",
+    "unfinished",
     "unseen",
 ]

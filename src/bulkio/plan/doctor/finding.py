@@ -88,9 +88,14 @@ def fail(check: str, text: str, remedy: str) -> Finding:
     return Finding(check, "fail", text, remedy)
 
 
-def unseen(check: str, why: str) -> Finding:
+#: SQLSTATE lock_not_available
+_LOCKED = "55P03"
+
+
+def unseen(check: str, why: str, sqlstate: str | None = None) -> Finding:
     """Return the finding that something could not be looked at."""
-    return warn(check, f"could not be looked at: {why}", "ask with a role that may read it")
+    remedy = "look again once nobody has it locked" if sqlstate == _LOCKED else "look with a role that may read it"
+    return warn(check, f"could not be looked at: {why}", remedy)
 
 
 def shown_bytes(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bulkio.choices import LEDGER_SCHEMA
@@ -12,18 +13,20 @@ from bulkio.show import printable, show_name, show_value
 from bulkio.sql.ledger import lock_key, prefix_of, tag_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence, Set
+    from collections.abc import Iterator, Mapping, Sequence, Set
 
     from bulkio.catalog.health.leftovers import LongTransaction, OwnTable, Prepared, Slot
 
 __all__ = [
     "LONG_S",
+    "Unfinished",
     "load_findings",
     "long_transaction_findings",
     "own_table_findings",
     "prepared_findings",
     "run_findings",
     "slot_findings",
+    "unfinished",
 ]
 
 #: seconds after which a transaction is long
@@ -36,15 +39,34 @@ _OURS = "bulkio:"
 _HELD_BYTES = 10 << 30
 
 
-def prepared_findings(found: Sequence[Prepared], schema: str, loads: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """Judge prepared transactions; `loads` are id and run of the unfinished loads in the ledger."""
-    names = {prefix_of(schema, load_id): load_id for load_id, _ in loads}
-    old = [each for each in found if each.age_s >= _PREPARED_S]
-    if not old:
-        yield ok("prepared", f"{len(found)} just now" if found else "no prepared transaction")
-    for each in old:
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The loads that the ledger has as unfinished."""
+
+    #: schema of the ledger
+    schema: str
+    #: ids, each with the run that has begun it
+    runs: Mapping[str, str]
+    #: ids of those that a run is at work on
+    alive: Set[str]
+
+
+def unfinished(schema: str, runs: Mapping[str, str], held: Set[int]) -> Unfinished:
+    """Tell which loads are at work; `held` are the keys of the advisory locks that somebody has."""
+    return Unfinished(schema, runs, {load_id for load_id in runs if lock_key(schema, load_id) in held})
+
+
+def prepared_findings(found: Sequence[Prepared], loads: Unfinished) -> Iterator[Finding]:
+    """Judge prepared transactions, but those of loads that are at work."""
+    names = {prefix_of(loads.schema, load_id): load_id for load_id in loads.runs}
+    is_told = False
+    for each in found:
         load_id = next((load for prefix, load in names.items() if each.name.startswith(prefix)), None)
-        yield _prepared(each, schema, load_id)
+        if each.age_s >= _PREPARED_S and load_id not in loads.alive:
+            is_told = True
+            yield _prepared(each, loads.schema, load_id)
+    if not is_told:
+        yield ok("prepared", f"{len(found)}, of work that goes on" if found else "no prepared transaction")
 
 
 def _prepared(each: Prepared, schema: str, load_id: str | None) -> Finding:
@@ -68,9 +90,9 @@ def _go_on(schema: str, load_id: str) -> str:
     return f"bulkio loads resume {name}{option}, or: bulkio loads forget {name}{option}"
 
 
-def own_table_findings(found: Sequence[OwnTable], schema: str, loads: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+def own_table_findings(found: Sequence[OwnTable], loads: Unfinished) -> Iterator[Finding]:
     """Judge the tables that bulkio has made for itself: those of unfinished loads are needed."""
-    needed = {tag_of(schema, load_id, run) for load_id, run in loads}
+    needed = {tag_of(loads.schema, load_id, run) for load_id, run in loads.runs.items()}
     orphans = [table for table in found if table.tag not in needed]
     if not orphans:
         text = f"{len(found)} staging tables, of unfinished loads" if found else "no staging table is left"
@@ -81,14 +103,16 @@ def own_table_findings(found: Sequence[OwnTable], schema: str, loads: Sequence[t
         yield warn("own_tables", text, f"if no other ledger (--ledger-schema) has it: DROP TABLE {name}")
 
 
-def load_findings(loads: Sequence[tuple[str, str]], schema: str, held: Set[int]) -> Iterator[Finding]:
-    """Judge unfinished loads; `held` are the keys of the advisory locks that somebody has."""
-    dead = [load_id for load_id, _ in loads if lock_key(schema, load_id) not in held]
+def load_findings(loads: Unfinished) -> Iterator[Finding]:
+    """Judge unfinished loads: those that nobody is at work on."""
+    dead = [load_id for load_id in loads.runs if load_id not in loads.alive]
     if not dead:
-        yield ok("loads", f"{len(loads)} unfinished, at work just now" if loads else "no load is unfinished")
+        yield ok(
+            "loads", f"{len(loads.alive)} unfinished, at work just now" if loads.alive else "no load is unfinished"
+        )
     for load_id in dead:
         text = f"load {show_value(load_id)} is unfinished, and nobody is at work on it"
-        yield warn("loads", text, _go_on(schema, load_id))
+        yield warn("loads", text, _go_on(loads.schema, load_id))
 
 
 def run_findings(lost: Sequence[str], schema: str) -> Iterator[Finding]:

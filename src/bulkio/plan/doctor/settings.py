@@ -8,26 +8,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio.plan.doctor.finding import fail, ok, shown_bytes, warn
+from bulkio.plan.doctor.finding import fail, ok, shown_bytes, unseen, warn
 from bulkio.quote import quote_literal
 from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from bulkio.catalog.health.server import ServerFacts, Setting
+    from bulkio.catalog.health.server import Setting
     from bulkio.plan.doctor.finding import Finding
 
-__all__ = ["settings_findings"]
+__all__ = ["connection_count", "settings_findings"]
 
+#: names of settings that every PostgreSQL from 13 on has
+_NEEDED = (
+    *("max_wal_size", "checkpoint_timeout", "wal_compression", "maintenance_work_mem", "max_prepared_transactions"),
+    *("session_replication_role", "shared_buffers", "autovacuum", "lock_timeout", "temp_file_limit", "max_connections"),
+    *("fsync", "synchronous_commit"),
+)
 _MIB, _GIB = 1 << 20, 1 << 30
 _RELOAD = "; SELECT pg_reload_conf()"
 _RESTART = "; then restart the server"
 
 
-def settings_findings(settings: Sequence[Setting], server: ServerFacts) -> Iterator[Finding]:
+def settings_findings(settings: Sequence[Setting]) -> Iterator[Finding]:
     """Judge the settings that a new session of the role has."""
     found = {setting.name: setting for setting in settings}
+    if lacking := [name for name in _NEEDED if name not in found]:  # a server that is PostgreSQL in part
+        yield unseen("wal_size", f"the server has no setting {', '.join(lacking)}")
+        return
     yield _wal_size(found["max_wal_size"])
     yield _checkpoints(found["checkpoint_timeout"])
     yield ok(
@@ -42,7 +51,6 @@ def settings_findings(settings: Sequence[Setting], server: ServerFacts) -> Itera
     yield from _limits(found)
     yield _temp_limit(found["temp_file_limit"])
     yield _client_check(found.get("client_connection_check_interval"))
-    yield _connections(found, server)
 
 
 def _alter(name: str, value: str, then: str = _RELOAD) -> str:
@@ -163,11 +171,15 @@ def _client_check(setting: Setting | None) -> Finding:
     return ok("client_check", text)
 
 
-def _connections(found: Mapping[str, Setting], server: ServerFacts) -> Finding:
+def connection_count(settings: Sequence[Setting], in_use: int) -> Finding:
+    """Judge how many connections are left."""
+    found = {setting.name: setting for setting in settings}
+    if "max_connections" not in found:
+        return unseen("connections", "the server has no setting max_connections")
     kept = [found[name].number for name in ("superuser_reserved_connections", "reserved_connections") if name in found]
     most = found["max_connections"].number - sum(kept)
-    text = f"{server.connections} of {most} connections are in use"
-    if most - server.connections > max(5, most // 10):
+    text = f"{in_use} of {most} connections are in use"
+    if most - in_use > max(5, most // 10):
         return ok("connections", text)
     more = printable(str(2 * found["max_connections"].number))
     remedy = (

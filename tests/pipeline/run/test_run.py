@@ -243,13 +243,14 @@ def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
         + step("null", 'when = "select null::bool"', 'sql = "insert into t values (2)"')
         + step("none", 'when = "select true from t"', 'sql = "insert into t values (3)"')
         + step("yes", "when = \"select $pipeline = 'p'\"", 'sql = "insert into t values (4)"')
+        + step("part", 'when = "(select count(*) from t) < 0"', 'sql = "insert into t values (7)"')
         + step("bare", "when = \"$pipeline = 'p' -- no query\"", 'sql = "insert into t values (6)"')
         + step("empty", 'for_each = "*.nothing"', 'load = "{item}"', 'into = "t"')
         + step("behind", 'needs = ["no", "yes"]', 'sql = "insert into t values (5)"'),
         "max_parallel = 1",
     )
     report = bulkio.run_pipeline(path, one_dsn)
-    assert states(report) == dict.fromkeys(("no", "null", "none", "empty", "behind"), "skipped") | {
+    assert states(report) == dict.fromkeys(("no", "null", "none", "part", "empty", "behind"), "skipped") | {
         "yes": "done",
         "bare": "done",
     }
@@ -257,6 +258,7 @@ def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
         "no": "its condition is not true",
         "null": "its condition is not true",
         "none": "its condition is not true",
+        "part": "its condition is not true",
         "empty": "there is no item for it",
         "behind": "needs no, which was skipped",
     }

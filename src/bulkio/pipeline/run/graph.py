@@ -125,7 +125,9 @@ class Graph:
         if task.step.when is None:
             return True
         condition = task.keys()["when"]
-        query = condition if begins_query(condition) else f"SELECT ({condition}\n)"
+        # What begins with a bracket may go on behind its end: (SELECT count(*) FROM t) > 3
+        is_query = begins_query(condition) and not condition.lstrip().startswith("(")
+        query = condition if is_query else f"SELECT ({condition}\n)"
         row = await with_tries(task, partial(aio.fetch_row, query, **task.connection))
         value = None if row is None else row[0]
         if value is not None and not isinstance(value, bool):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,22 @@ def test_validate(bulkio: Program, path: Path) -> None:
     assert "└─ check" in done.out
     assert json.loads(bulkio("validate", path, "--json").out)["pipelines"][0]["name"] == "p"
     assert bulkio("validate").err.endswith("Error: FILE is missing: a pipeline's file, or a folder\n")
+
+
+def test_validate_tells_the_next_tick(bulkio: Program, path: Path) -> None:
+    """So that a cron line is seen to mean what it is to mean."""
+    path.write_text(path.read_text() + '[schedule]\ncron = "0 2 29 2 *"\ntimezone = "Europe/Berlin"\n')
+    line = bulkio("validate", path).out.splitlines()[1]
+    assert re.fullmatch(r"  at 0 2 29 2 \* Europe/Berlin, next 20\d\d-02-29T02:00\+01:00, catch up latest", line)
+
+
+def test_a_folder_is_not_run(bulkio: Program, path: Path) -> None:
+    """But what is due in it is, which the message says."""
+    done = bulkio("run", path.parent)
+    assert done.code == 2
+    assert done.err.endswith(
+        f"Error: {path.parent} is a folder: name a pipeline's file, or run what is due in it by --due\n"
+    )
 
 
 def test_the_schema(bulkio: Program) -> None:

@@ -493,7 +493,7 @@ def test_default_dsn(dsn: str | None, environ: dict[str, str], interactive: bool
 @pytest.mark.parametrize("dsn", [None, ""])
 def test_a_job_that_lost_its_dsn_fails(dsn: str | None) -> None:
     """Without a terminal nothing is guessed, and an empty variable counts as none."""
-    with pytest.raises(ConfigError, match=r"no database is named: give dsn.*BULKIO_DSN.*dsn='embedded'"):
+    with pytest.raises(ConfigError, match=r"no database is named: give dsn.*BULKIO_DSN.*dsn='@NAME'.*dsn='embedded'"):
         default_dsn(dsn=dsn, environ={"PGHOST": "", "BULKIO_DSN": ""}, interactive=False)
 
 

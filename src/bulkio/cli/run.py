@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,6 +54,10 @@ def run(path: str, options: dict[str, Any], output: Output, ticks: TickOptions) 
 
     if ticks.due or ticks.from_date or ticks.to_date:
         return run_ticks(path, options, output, ticks)
+    if Path(path).is_dir():
+        raise click.UsageError(
+            f"{printable(path)} is a folder: name a pipeline's file, or run what is due in it by --due"
+        )
     if output.dry_run:
         plans = carry_out(lambda: sync.plan_pipeline(path, **options), "nothing was changed")
         _show_plans(plans, as_json=output.as_json)
@@ -176,13 +182,23 @@ def validate(paths: tuple[str, ...], *, schema: bool, as_json: bool) -> None:
 def _drawing(spec: Spec) -> list[str]:
     from bulkio.pipeline.spec.graph import draw
 
-    schedule = spec.schedule
-    when = f", {schedule.cron} {schedule.timezone}, catch up {schedule.catch_up}" if schedule else ""
     return [
-        f"{spec.name} ({printable(str(spec.path))}{when})",
+        f"{spec.name} ({printable(str(spec.path))})",
+        *_when(spec),
         *(f"  {printable(line)}" for line in draw(spec.step)),
         "",
     ]
+
+
+def _when(spec: Spec) -> list[str]:
+    """Say when it runs, and when next: so a cron line shows whether it means what it is to mean."""
+    from bulkio.pipeline.schedule.cron import Cron, tick_id
+
+    schedule = spec.schedule
+    if schedule is None:
+        return []
+    tick = Cron(schedule.cron, schedule.timezone).next(datetime.now(UTC))
+    return [f"  at {schedule.cron} {schedule.timezone}, next {tick_id(tick)}, catch up {schedule.catch_up}"]
 
 
 def _as_json(spec: Spec) -> dict[str, object]:

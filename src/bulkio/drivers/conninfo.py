@@ -37,7 +37,8 @@ def no_database() -> ConfigError:
     """Make the error for a call that names no database, in any of the ways to name one."""
     return ConfigError(
         f"no database is named: give {show_option('dsn')}, or set BULKIO_DSN, DATABASE_URL or libpq's PGHOST,"
-        f" PGDATABASE, PGSERVICE..., or say {show_option('dsn', 'embedded')} for the embedded server"
+        f" PGDATABASE, PGSERVICE..., or say {show_option('dsn', '@NAME')} for a connection of bulkio.toml,"
+        f" {show_option('dsn', 'embedded')} for the embedded server"
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -449,6 +450,23 @@ def test_a_folder_whose_name_is_no_text(tmp_path: Path, db: psycopg.Connection, 
     path = write(folder, step("s", 'sql = "select 1"'))
     assert bulkio.run_pipeline(path, one_dsn, run_id="r").state == "done"
     assert bulkio.show_run("p/r", one_dsn).file.endswith(r"\udcff/p.toml")
+
+
+@pytest.mark.parametrize(
+    ("said", "date"),
+    [
+        ("2026-03-01", "2026-03-01"),
+        ("2026-03-01T23:30", "2026-03-01"),
+        ("2026-03-01T23:30+00:00", "2026-03-02"),
+        (datetime(2026, 3, 1, 23, 30, tzinfo=UTC), "2026-03-02"),
+    ],
+)
+def test_the_logical_date_is_local(folder: Path, db: psycopg.Connection, one_dsn: str, said: object, date: str) -> None:
+    """A time with an offset is told in the schedule's zone; one without is of that zone."""
+    head = 'schedule = {cron = "0 0 * * *", timezone = "Europe/Berlin"}'
+    path = write(folder, step("a", 'sql = "insert into t values (1, $logical_date)"'), head)
+    bulkio.run_pipeline(path, one_dsn, logical_date=said)
+    assert db.execute("SELECT name FROM t").fetchall() == [(date,)]
 
 
 def test_no_python_without_leave(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:

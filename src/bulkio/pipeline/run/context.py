@@ -141,11 +141,7 @@ def context_of(spec: Spec, request: RunRequest, now: datetime) -> RunContext:
         ConfigError: a parameter is not the pipeline's, or the date is not one.
     """
     zone = ZoneInfo(spec.schedule.timezone) if spec.schedule is not None else now.tzinfo
-    time = (
-        _time(request.logical_date, now).astimezone(zone)
-        if request.logical_date is None
-        else (_time(request.logical_date, now.astimezone(zone)))
-    )
+    time = _time(request.logical_date, now.astimezone(zone)).astimezone(zone)
     run_id = request.run_id or f"{now:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"{now:%z}"
     values: dict[str, Param] = {
         "pipeline": spec.name,

@@ -227,7 +227,7 @@ def test_no_repr_shows_a_password(folder: Path) -> None:
 
 
 def test_the_command_s_first_line_is_the_password(folder: Path) -> None:
-    """It runs in its file's folder, each time anew, and a text is taken apart as a shell would."""
+    """It runs in its file's folder, each time anew, and a text is split as a shell would."""
     counter = folder / "count"
     script = folder / "token.sh"
     script.write_text(f"#!/bin/sh\necho x >> {counter}\nwc -l < {counter}\necho second line\n")

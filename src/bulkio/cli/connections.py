@@ -59,7 +59,7 @@ def list_(*, as_json: bool) -> None:
 )
 @output_options
 def test(name: str | None, driver: DriverChoice, *, as_json: bool) -> int:
-    """Connect, and show what answers: version, role, TLS, and how long a question takes. Without a name: all of them.
+    """Connect, and show what answers: version, role, TLS, and how long a query takes. Without a name: all of them.
 
     Ends with 5 if a connection cannot be made.
     """
@@ -117,7 +117,7 @@ def _told(name: str, outcome: ConnectionReport | BulkioError) -> str:
     tls = "TLS" if outcome.tls else "no TLS"
     facts = f"PostgreSQL {outcome.server_version}, {kind}, {tls}, {outcome.driver}"
     whose = f"role {outcome.role}, database {outcome.database}"
-    times = f"connected in {outcome.connect_s * 1e3:.1f} ms, a question takes {outcome.latency_s * 1e3:.2f} ms"
+    times = f"connected in {outcome.connect_s * 1e3:.1f} ms, a query takes {outcome.latency_s * 1e3:.2f} ms"
     lines = (outcome.address, printable(facts), printable(whose), times)
     return "\n  ".join((f"{printable(name)}: connected", *lines))
 

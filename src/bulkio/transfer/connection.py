@@ -66,7 +66,7 @@ async def check_connection(request: ConnectionRequest) -> ConnectionReport:
 
 
 async def round_trip_s(session: Session) -> float:
-    """Return the seconds that a question takes."""
+    """Return the seconds that a query takes."""
     begun = time.perf_counter()
     await session.fetch(sql.PID)
     return time.perf_counter() - begun

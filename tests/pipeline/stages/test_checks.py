@@ -50,8 +50,11 @@ def test_what_passes(check: object) -> None:
 
 FAILURES: list[tuple[Callable[[str], object], str]] = [
     (lambda on: p.not_null("id", "state", on_failure=on), 'column "state" is NULL, first in row 3'),
-    (lambda on: p.unique("one", on_failure=on), "rows are there twice, such as \"one\" '1'"),
-    (lambda on: p.unique("one", "two", on_failure=on), "rows are there twice, such as \"one\" '1', \"two\" 'x'"),
+    (lambda on: p.unique("one", on_failure=on), "two rows have the same values, such as \"one\" '1'"),
+    (
+        lambda on: p.unique("one", "two", on_failure=on),
+        "two rows have the same values, such as \"one\" '1', \"two\" 'x'",
+    ),
     (lambda on: p.row_count(least=4, on_failure=on), "there are 3 rows, and at least 4 must be"),
     (lambda on: p.row_count(most=2, on_failure=on), "there are "),
     (lambda on: p.accepted("state", ["new"], on_failure=on), "column \"state\" has 'paid', first in row 2"),
@@ -126,7 +129,7 @@ def test_unique_compares_values(values: pa.Array, *, is_unique: bool) -> None:
     if is_unique:
         assert apply(p.unique("c"), table, batch_rows=1).num_rows == len(values)
     else:
-        with pytest.raises(bulkio.CheckError, match="rows are there twice"):
+        with pytest.raises(bulkio.CheckError, match="two rows have the same values"):
             apply(p.unique("c"), table, batch_rows=1)
 
 

@@ -90,7 +90,7 @@ class Schedule(_Model):
     timezone: Annotated[str, _checked(check_timezone)] = "UTC"
     """The zone of cron's times and of the logical date, such as Europe/Berlin."""
     catch_up: Literal["none", "latest", "all"] = "latest"
-    """Which ticks run that were missed: none, the latest one, or all, one after the other."""
+    """Which missed ticks run: none, the latest one, or all, one after the other."""
 
 
 class _Step(_Model):
@@ -150,7 +150,7 @@ class _LoadStep(_Step):
     sql_keys: ClassVar[frozenset[str]] = frozenset({"when", "where", "before", "after", "check"})
 
     load: str | list[str]
-    """The files: a path, a folder, a pattern, or a list of these; from the pipeline's folder on."""
+    """The files: a path, a folder, a pattern, or a list of these; relative to the pipeline's folder."""
     into: str
     """The table: `table` or `schema.table`."""
     format: _Format | None = None

@@ -290,7 +290,7 @@ class _Unique:
             yield batch
         if keys and (twice := _first_twice(pa.concat_tables(keys))):
             shown = ", ".join(f"{show_name(name)} {show_value(str(value))}" for name, value in twice.items())
-            self.judge.found(f"rows are there twice, such as {shown}", place)
+            self.judge.found(f"two rows have the same values, such as {shown}", place)
 
 
 def _keys(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:

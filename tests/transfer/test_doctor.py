@@ -163,8 +163,8 @@ def test_a_role_without_rights(dsn: str, weak: str, driver: str) -> None:
     run(dsn, "ALTER TABLE t ADD PRIMARY KEY (id)")
     with connect(dsn) as conn:
         conn.execute(f"REVOKE TEMPORARY ON DATABASE {conn.info.dbname} FROM PUBLIC")
-    lacking = {"schema": "warn", "temporary": "warn", "ledger": "warn", "chunks": "warn", "journal": "warn",
-               "activity": "warn", "rights": "fail", "replace": "warn", "loads": "warn", "runs": "warn"}  # fmt: skip
+    lacking = dict.fromkeys(("schema", "temporary", "ledger", "chunks", "journal", "activity", "replace"), "warn")
+    lacking |= {"rights": "fail", "own_tables": "warn", "loads": "warn", "runs": "warn"}
     found = look(weak, "public.t", driver=driver)
     assert levels(weak, "public.t", driver=driver) == lacking
     assert "permission denied" in found["loads"][0].text
@@ -316,27 +316,38 @@ def test_a_standby_and_a_slot() -> None:
         assert look(primary.url())["slots"][0].level == "ok"
 
 
-@pytest.mark.parametrize("options", [{"commit": "chunk"}, {"workers": 2}], ids=["chunks", "two phases"])
-def test_a_load_that_is_at_work(dsn: str, tmp_path: Path, options: dict[str, object]) -> None:
+AT_WORK = {
+    "chunks": ({"table": "t", "commit": "chunk"}, False),
+    "two phases": ({"table": "t", "workers": 2, "chunk_bytes": 1}, False),
+    "staging": ({"table": "t", "commit": "chunk", "mode": "upsert"}, True),
+    "hidden": ({"table": "t", "workers": 2, "chunk_bytes": 1, "mode": "replace"}, True),
+    "new": ({"table": "u", "workers": 2, "chunk_bytes": 1, "mode": "create"}, True),
+}
+
+
+@pytest.mark.parametrize(("options", "is_staged"), AT_WORK.values(), ids=AT_WORK)
+def test_a_load_that_is_at_work(one_dsn: str, tmp_path: Path, options: dict[str, object], is_staged: bool) -> None:
     """Neither it, nor what it needs until its end, is a leftover."""
-    run(dsn, "CREATE TABLE t (id int PRIMARY KEY)")
+    run(one_dsn, "CREATE TABLE t (id int PRIMARY KEY)")
     for number in range(2):
         pq.write_table(pa.table({"id": pa.array([number], pa.int32())}), tmp_path / f"{number}.parquet")
     seen = []
 
     def watch(_progress: bulkio.Progress) -> None:
-        found = look(dsn)
-        seen.extend((check, each.level) for check in CHECKS["leftovers"] for each in found[check])
+        seen.append(look(one_dsn))
 
-    bulkio.load(tmp_path, "t", dsn, load_id="x", progress=watch, **options)  # type: ignore[arg-type]
-    assert set(seen) == {(check, "ok") for check in CHECKS["leftovers"]}
+    bulkio.load(tmp_path, dsn=one_dsn, load_id="x", progress=watch, **options)  # type: ignore[arg-type]
+    bad = [each for found in seen for check in CHECKS["leftovers"] for each in found[check] if each.level != "ok"]
+    assert not bad
+    assert "1 unfinished, at work just now" in {found["loads"][0].text for found in seen}
+    assert ("1 staging tables, of unfinished loads" in {found["own_tables"][0].text for found in seen}) == is_staged
 
 
 def test_what_cannot_be_seen(dsn: str, weak: str) -> None:
     """An administrator hides views; somebody has the table for himself: that is told, and all else is looked at."""
     views = "pg_prepared_xacts, pg_replication_slots, pg_stat_activity, pg_stat_database, pg_locks"
     run(dsn, f"REVOKE SELECT ON {views} FROM PUBLIC; CREATE TABLE t (id int PRIMARY KEY)")
-    hidden = {"prepared", "slots", "long_transactions", "connections", "loads"}
+    hidden = {"prepared", "slots", "long_transactions", "connections", "loads", "own_tables"}
     found = look(weak)
     assert {check for check, all_ in found.items() if "could not be looked at" in all_[0].text} == hidden
     run(dsn, "REVOKE SELECT ON pg_settings FROM PUBLIC")

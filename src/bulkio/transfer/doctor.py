@@ -237,6 +237,8 @@ class _Visit:
             self.findings.extend(judge.load_findings(loads))
             own = await self.attempt("own_tables", self.ask(leftovers.own_tables_query()))
             self.findings.extend(judge.own_table_findings(own, loads) if own is not None else ())
+        else:
+            self.findings.append(judge.unseen("own_tables", "what unfinished loads need stands in the ledger"))
         await self._look_at_runs(found)
         await self._look_at_others(facts)
 

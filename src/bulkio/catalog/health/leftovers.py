@@ -50,7 +50,6 @@ class OwnTable:
 
     schema: str
     name: str
-    size_bytes: int
 
     @property
     def tag(self) -> str:
@@ -59,11 +58,13 @@ class OwnTable:
 
 
 def own_tables_query() -> Question[OwnTable]:
-    """Ask for the tables that bulkio has made for itself, and committed."""
+    """Ask for the tables that bulkio has made for itself, and committed.
+
+    Not for their sizes: that would wait for a load's last transaction, which has its table for itself.
+    """
     columns = {
         "schema": "n.nspname::pg_catalog.text",
         "name": "c.relname::pg_catalog.text",
-        "size_bytes": "coalesce(pg_catalog.pg_total_relation_size(c.oid), 0)",
     }
     rest = """FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND c.relpersistence <> 't'

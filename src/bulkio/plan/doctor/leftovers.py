@@ -99,7 +99,7 @@ def own_table_findings(found: Sequence[OwnTable], loads: Unfinished) -> Iterator
         yield ok("own_tables", text)
     for table in orphans:
         name = qualified(table.schema, table.name)
-        text = f"{printable(name)} ({shown_bytes(table.size_bytes)}) belongs to no unfinished load of this ledger"
+        text = f"{printable(name)} belongs to no unfinished load of this ledger"
         yield warn("own_tables", text, f"if no other ledger (--ledger-schema) has it: DROP TABLE {name}")
 
 

@@ -138,7 +138,8 @@ def _partitions(table: TableFacts) -> Finding:
 
 def _truncate(table: TableFacts) -> Finding:
     if not table.referenced_by:
-        return ok("truncate", "no other table's foreign key refers to it")
+        freezes = "; its rows are frozen as they are stored (COPY FREEZE)" if table.kind == "r" else ""
+        return ok("truncate", f"{show_option('mode', 'truncate')} can empty it{freezes}")
     names = printable(", ".join(table.referenced_by))
     text = f"foreign keys of {names} refer to it: {show_option('mode', 'truncate')} is refused"
     upsert = f"{show_option('mode', 'upsert')} with {show_option('delete_missing')}"
@@ -177,8 +178,10 @@ def _upkeep(table: TableFacts) -> Iterator[Finding]:
     if table.never_analyzed:
         text = "it was never analyzed: the planner guesses how many rows it has"
         yield warn("statistics", text, f"ANALYZE {table.name}")
+    elif table.kind == "r":
+        yield ok("statistics", f"about {table.live_rows:,} rows")
     else:
-        yield ok("statistics", f"analyzed; about {table.live_rows:,} rows")
+        yield ok("statistics", f"not looked at for a {_KINDS[table.kind]}")
     text = f"{table.dead_rows:,} dead rows"
     if table.dead_rows >= _DEAD_ROWS and table.dead_rows > _DEAD_SHARE * table.live_rows:
         yield warn("dead_rows", f"{text} beside {table.live_rows:,}: scans read them too", f"VACUUM {table.name}")

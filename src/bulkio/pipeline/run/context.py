@@ -140,8 +140,11 @@ def context_of(spec: Spec, request: RunRequest, now: datetime) -> RunContext:
     Raises:
         ConfigError: a parameter is not the pipeline's, or the date is not one.
     """
-    zone = ZoneInfo(spec.schedule.timezone) if spec.schedule is not None else now.tzinfo
-    time = _time(request.logical_date, now.astimezone(zone)).astimezone(zone)
+    if spec.schedule is None:
+        time = _time(request.logical_date, now)
+    else:
+        zone = ZoneInfo(spec.schedule.timezone)
+        time = _time(request.logical_date, now.astimezone(zone)).astimezone(zone)
     run_id = request.run_id or f"{now:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"{now:%z}"
     values: dict[str, Param] = {
         "pipeline": spec.name,

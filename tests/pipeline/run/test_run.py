@@ -380,7 +380,8 @@ def test_no_value_becomes_a_query(folder: Path, db: psycopg.Connection, one_dsn:
     assert bulkio.run_pipeline(path, one_dsn).state == "done"
 
 
-def test_a_run_has_one_date(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+@pytest.mark.parametrize("by_resume", [True, False])
+def test_a_run_has_one_date(folder: Path, db: psycopg.Connection, one_dsn: str, *, by_resume: bool) -> None:
     """It goes on with the date that it was begun with, in whatever zone, and with no other."""
     path = write(
         folder,
@@ -394,7 +395,8 @@ def test_a_run_has_one_date(folder: Path, db: psycopg.Connection, one_dsn: str) 
         bulkio.run_pipeline(path, one_dsn, run_id="r", logical_date="2026-11-02")
     db.execute("INSERT INTO t VALUES (2)")
     recorded = bulkio.show_run("p/r", one_dsn).params
-    assert bulkio.run_pipeline(path, one_dsn, run_id="r", params=recorded).state == "done"
+    again = {"params": recorded} if by_resume else {}
+    assert bulkio.run_pipeline(path, one_dsn, run_id="r", **again).state == "done"
     assert db.execute("SELECT DISTINCT name FROM t WHERE id <> 2").fetchall() == [("2026-11-01",)]
 
 
@@ -416,6 +418,21 @@ def test_modules_of_one_name(folder: Path, db: psycopg.Connection, one_dsn: str)
     path = write(folder / "two", step("call", 'python = "namesake_steps:run"'))
     with pytest.raises(RunFailed, match="another module is called namesake_steps, and was imported before /"):
         bulkio.run_pipeline(path, one_dsn, allow_python=True)
+
+
+def test_a_function_that_tells_the_password(
+    folder: Path, db: psycopg.Connection, one_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is told without it, wherever it is told; what it is called with does not show it."""
+    (folder / "telling_steps.py").write_text(
+        "def run(task):\n    assert task.dsn not in repr(task)\n    raise ValueError('postgresql://ann:c4nary@db/x')"
+    )
+    path = write(folder, step("call", 'python = "telling_steps:run"', "retries = 1"), "params = {x = 1}")
+    with pytest.raises(RunFailed, match=r"ValueError: postgresql://ann:…@db/x") as caught:
+        bulkio.run_pipeline(path, one_dsn, run_id="r", allow_python=True)
+    record = bulkio.show_run("p/r", one_dsn)
+    told = (str(caught.value), str(caught.value.report), str(record), caplog.text)
+    assert all("ann:…@db" in each and "c4nary" not in each for each in told)
 
 
 def test_what_is_to_be_typed_is_quoted(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:

@@ -14,7 +14,7 @@ from bulkio.errors import BulkioError, ConfigError
 from bulkio.flow import task_group
 from bulkio.pipeline.run.context import Task, items_of
 from bulkio.pipeline.run.kinds import Outcome, run_task
-from bulkio.pipeline.run.report import StepReport
+from bulkio.pipeline.run.report import StepReport, error_text
 from bulkio.pipeline.run.tries import with_tries
 from bulkio.pipeline.run.windows import run_windows
 from bulkio.pipeline.spec.graph import in_order
@@ -154,9 +154,7 @@ class Graph:
 
     async def _fail(self, task: Task, error: Exception, seconds: float) -> None:
         """Record that a task has failed, and let that count as its step says."""
-        step, why = task.step, str(error)
-        if not isinstance(error, BulkioError):
-            why = f"{type(error).__name__}: {error}".rstrip(": ")
+        step, why = task.step, error_text(error)
         if step.on_failure != "continue":
             self.errors.append((task.name, error))
             self._blocks[step.id] = f"needs {step.id}, which failed"

@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Context", "Outcome", "export", "export_options", "plan_task", "run_task"]
 
 #: keys of a CSV's options
-_CSV = frozenset(field.name for field in fields_of(CsvFields))
+_CSV = frozenset(each.name for each in fields_of(CsvFields))
 #: keys that say what a step does with the options of load or export
 _NOT_OPTIONS = frozenset({"when", "incremental", "lag"})
 
@@ -64,8 +64,8 @@ class Context:
     logical_date: date
     logical_time: datetime
     #: connection string of its database, as `bulkio` takes it, and password, if it is not in there
-    dsn: str | None
-    password: str | Callable[[], str] | None
+    dsn: str | None = field(repr=False)
+    password: str | Callable[[], str] | None = field(repr=False)
 
 
 async def run_task(task: Task) -> Outcome:
@@ -253,7 +253,7 @@ async def _plan_python(task: Task) -> str:
 
 
 #: options of load, which are for the target; what else there is, is about the read
-_TARGET = frozenset(field.name for field in fields_of(LoadRequest))
+_TARGET = frozenset(each.name for each in fields_of(LoadRequest))
 
 
 def _stages(task: Task) -> stages.Pipeline:

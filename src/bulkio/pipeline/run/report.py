@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
-__all__ = ["RunReport", "RunState", "StepReport", "StepState"]
+from bulkio.errors import BulkioError
+from bulkio.transfer.journal import without_passwords
+
+__all__ = ["RunReport", "RunState", "StepReport", "StepState", "error_text"]
 
 StepState: TypeAlias = Literal["running", "done", "skipped", "failed", "interrupted"]
 RunState: TypeAlias = Literal["done", "failed"]
+
+
+def error_text(error: BaseException) -> str:
+    """Return what is told of an error; of a user's own function it may be any, with a DSN in its message."""
+    if isinstance(error, BulkioError):
+        return str(error)
+    return without_passwords(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from bulkio.options import LedgerRequest, taking
 from bulkio.options.pipelines import RunRequest
 from bulkio.pipeline.run.context import context_of
 from bulkio.pipeline.run.graph import Graph
-from bulkio.pipeline.run.report import RunReport, StepReport
+from bulkio.pipeline.run.report import RunReport, StepReport, error_text
 from bulkio.pipeline.spec.graph import downstream, in_order
 from bulkio.pipeline.spec.read import read_pipeline
 from bulkio.show import did_you_mean, show_name, show_option
-from bulkio.transfer.journal import RunFacts, open_journal
+from bulkio.transfer.journal import DATE, RunFacts, open_journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_steps", "journal_of", "run_pipeline", "run_spec"]
 
-#: names of recorded parameters that are none of the pipeline's, but which steps were asked for, and the date
-_STEP, _FROM, _DATE = "(step)", "(from)", "(date)"
+#: names of recorded parameters that are none of the pipeline's, but which steps were asked for
+_STEP, _FROM = "(step)", "(from)"
 
 
 @taking(RunRequest)
@@ -64,7 +64,8 @@ async def _run(spec: Spec, request: RunRequest, kind: RunKind) -> RunReport:
     journal = await _open(context)
     run = await journal.begin(spec.name, context.run_id, _facts(context, kind))
     if run.logical_date is not None and request.logical_date is None:  # it goes on with the date that it began with
-        context = context_of(spec, replace(request, run_id=context.run_id), run.logical_date.astimezone())
+        again = replace(request, run_id=context.run_id, logical_date=run.said_date)
+        context = context_of(spec, again, run.logical_date.astimezone())
     if run.is_done:
         steps = tuple(_as_recorded(spec, run))
         return RunReport(spec.name, context.run_id, "done", steps, time.perf_counter() - started, already=True)
@@ -86,7 +87,7 @@ async def _run(spec: Spec, request: RunRequest, kind: RunKind) -> RunReport:
 
 async def _finish(run: Run, graph: Graph) -> None:
     if graph.errors:
-        await run.finish("failed", "; ".join(f"step {name}: {error}" for name, error in graph.errors))
+        await run.finish("failed", "; ".join(f"step {name}: {error_text(error)}" for name, error in graph.errors))
     else:
         await run.finish("done")
 
@@ -94,10 +95,9 @@ async def _finish(run: Run, graph: Graph) -> None:
 def _failed(context: RunContext, graph: Graph, report: RunReport) -> RunFailed:
     (name, first), *others = graph.errors
     also = f" (so have {', '.join(each for each, _ in others)})" if others else ""
-    why = str(first) if isinstance(first, BulkioError) else f"{type(first).__name__}: {first}".rstrip(": ")
     go_on = f"to go on with it: {context.resume_command}"
     failed = RunFailed(
-        f"run {context.name}: step {name} has failed{also}: {why}\n{go_on}",
+        f"run {context.name}: step {name} has failed{also}: {error_text(first)}\n{go_on}",
         run=context.name,
         report=report,
         retryable=all(isinstance(error, BulkioError) and error.retryable for _, error in graph.errors),
@@ -127,7 +127,7 @@ def _with_recorded_choice(request: RunRequest) -> RunRequest:
     """Take the steps and the date that a run was begun with out of its recorded parameters, as a resume has them."""
     params = dict(request.params or {})
     step, from_step = params.pop(_STEP, request.step), params.pop(_FROM, request.from_step)
-    logical_date = params.pop(_DATE, request.logical_date)
+    logical_date = params.pop(DATE, request.logical_date)
     return replace(request, params=params, step=step, from_step=from_step, logical_date=logical_date)
 
 
@@ -136,7 +136,7 @@ def _facts(context: RunContext, kind: RunKind) -> RunFacts:
     # A date is that of one zone: another host may have another one. That of a tick is the tick's.
     says_date = kind == "manual" and request.logical_date is not None
     date = context.logical_time.isoformat() if says_date else None
-    choice: Mapping[str, str | None] = {_STEP: request.step, _FROM: request.from_step, _DATE: date}
+    choice: Mapping[str, str | None] = {_STEP: request.step, _FROM: request.from_step, DATE: date}
     params = {**(request.params or {}), **{name: step for name, step in choice.items() if step is not None}}
     return RunFacts(str(context.spec.path), kind, context.logical_time, params)
 

@@ -10,6 +10,7 @@ import tenacity
 
 from bulkio.choices import milliseconds
 from bulkio.errors import BulkioError, StepTimeout
+from bulkio.pipeline.run.report import error_text
 from bulkio.pipeline.spec.models import PythonStep
 from bulkio.show import show_name
 
@@ -67,6 +68,7 @@ def _may_pass(task: Task, error: BaseException) -> bool:
 
 def _tell(task: Task, state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome is not None else None
+    why = "" if error is None else error_text(error)
     pause_s = state.next_action.sleep if state.next_action is not None else 0.0
     number = state.attempt_number
-    _log.warning("step %s: try %d failed (%s); the next one begins in %.1f s", task.name, number, error, pause_s)
+    _log.warning("step %s: try %d failed (%s); the next one begins in %.1f s", task.name, number, why, pause_s)

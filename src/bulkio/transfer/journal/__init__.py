@@ -6,10 +6,20 @@ that a repeat stores nothing twice is up to the load ids.
 
 from bulkio.transfer.journal.journal import Journal, Schedule, open_journal
 from bulkio.transfer.journal.lists import gc_runs, list_runs, show_run
-from bulkio.transfer.journal.records import Mark, RunFacts, RunKind, RunRecord, StepRecord, StepState
+from bulkio.transfer.journal.records import (
+    DATE,
+    Mark,
+    RunFacts,
+    RunKind,
+    RunRecord,
+    StepRecord,
+    StepState,
+    without_passwords,
+)
 from bulkio.transfer.journal.run import Run
 
 __all__ = [
+    "DATE",
     "Journal",
     "Mark",
     "Run",
@@ -23,4 +33,5 @@ __all__ = [
     "list_runs",
     "open_journal",
     "show_run",
+    "without_passwords",
 ]

@@ -18,7 +18,7 @@ from bulkio.sql import runs as statements
 from bulkio.sql import tables
 from bulkio.transfer import ledger
 from bulkio.transfer.journal import owner
-from bulkio.transfer.journal.records import RunFacts, RunRecord, run_of, step_of
+from bulkio.transfer.journal.records import DATE, RunFacts, RunRecord, run_of, step_of
 from bulkio.transfer.journal.run import LEASE_S, Run
 from bulkio.transfer.journal.work import change, keep_json, keep_text
 from bulkio.transfer.session import open_session
@@ -103,6 +103,7 @@ class Journal:
             attempt=count,
             is_done=record.state == "done",
             logical_date=record.logical_date,
+            said_date=record.params.get(DATE),
             steps=tuple(steps),
         )
 
@@ -200,7 +201,8 @@ def _running(record: RunRecord) -> RunRunning:
 def _refuse_other_params(session: Session, record: RunRecord, facts: RunFacts) -> None:
     """Refuse to go on with a run under other parameters: what it has done is of the old ones."""
     given: Mapping[str, str] = json.loads(keep_json(session, dict(facts.params)))
-    odd: Sequence[str] = [name for name in {**record.params, **given} if record.params.get(name) != given.get(name)]
+    names = {**record.params, **given}.keys() - (() if DATE in given else (DATE,))
+    odd: Sequence[str] = [name for name in sorted(names) if record.params.get(name) != given.get(name)]
     if record.state != "missed" and odd:
         name = odd[0]
         then, now = (_shown(params.get(name)) for params in (record.params, given))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Row
 
 __all__ = [
+    "DATE",
     "Mark",
     "RunFacts",
     "RunKind",
@@ -26,6 +27,7 @@ __all__ = [
     "kept_error",
     "run_of",
     "step_of",
+    "without_passwords",
 ]
 
 RunKind = Literal["manual", "tick", "backfill"]
@@ -33,6 +35,8 @@ StepState = Literal["done", "skipped", "failed", "interrupted"]
 #: id of a step, and the item of its for_each ("" where it has none)
 StepKey = tuple[str, str]
 
+#: name of the recorded parameter that is the date which the user has said; a later attempt need not say it again
+DATE = "(date)"
 #: characters of an error that are kept
 MAX_ERROR = 4000
 #: patterns of passwords in a DSN, which no message of bulkio's shows, but one of a user's own function may
@@ -181,11 +185,16 @@ def _count(text: str | None) -> int | None:
     return None if text is None else int(text)
 
 
+def without_passwords(text: str) -> str:
+    """Return a text, such as the message of a user's own function, without the passwords of DSNs in it."""
+    return _PASSWORDS.sub(lambda found: f"{found[1]}…@" if found[1] else f"{found[2]}…", text)
+
+
 def kept_error(text: str) -> str:
     """Return what is recorded of an error: cut, without characters that the server cannot store, without passwords.
 
     >>> kept_error("no postgresql://ann:secret@db/sales, no password = 'it is' here")
     'no postgresql://ann:…@db/sales, no password = … here'
     """
-    shown = _PASSWORDS.sub(lambda found: f"{found[1]}…@" if found[1] else f"{found[2]}…", text.replace("\0", "\\0"))
+    shown = without_passwords(text.replace("\0", "\\0"))
     return shown if len(shown) <= MAX_ERROR else f"{shown[: MAX_ERROR - 1]}…"

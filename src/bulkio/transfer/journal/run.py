@@ -55,6 +55,7 @@ class Run:
         attempt: int,
         is_done: bool = False,
         logical_date: datetime | None = None,
+        said_date: str | None = None,
         steps: tuple[StepRecord, ...] = (),
     ) -> None:
         self.pipeline = pipeline
@@ -65,6 +66,8 @@ class Run:
         self.is_done = is_done
         #: time of its tick, as it was begun with
         self.logical_date = logical_date
+        #: date that the user has said as it was begun, with the offset of the zone of then
+        self.said_date = said_date
         #: what attempts before this one have recorded
         self.steps = steps
         self._request = request

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from datetime import UTC, datetime, timedelta
@@ -78,9 +79,9 @@ def test_a_schedule_ends_cleanly(bulkio: Program, db: psycopg.Connection, pipeli
     name = signal.Signals(number).name
     ended = bulkio.finish(running)
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err == (
-        f"{name}: the schedule has ended; what was at work was rolled back; the next start goes on with it\n"
-    )
+    told, last = ended.err.splitlines()
+    assert re.fullmatch(r"p: the next tick is 20\d\d-\d\d-\d\dT\d\d:\d\d\S+", told)
+    assert last == f"{name}: the schedule has ended; what was at work was rolled back; the next start goes on with it"
     assert db.execute("SELECT state FROM bulkio_ledger.runs").fetchone() == ("interrupted",)
     [(run,)] = db.execute("SELECT run FROM bulkio_ledger.runs")
     db.execute("ROLLBACK")

@@ -151,7 +151,7 @@ class _Teller:
             case "done":
                 if self._shown:
                     show(event.text)
-            case "waits":
+            case "waits" | "next":
                 if self._shown:
                     say(event.text)
             case "missed":

@@ -43,8 +43,9 @@ _log = logging.getLogger("bulkio")
 class Event:
     """Something that a schedule tells of."""
 
-    #: a run was done, has failed, or waits for another one; ticks were missed; or a pipeline cannot be run
-    what: Literal["done", "failed", "waits", "missed", "broken"]
+    #: a run was done, has failed, or waits for another one; ticks were missed; a pipeline cannot be run; or when it
+    #: will be, once a schedule in the foreground has read its file
+    what: Literal["next", "done", "failed", "waits", "missed", "broken"]
     #: text for people
     text: str
     pipeline: str | None = None

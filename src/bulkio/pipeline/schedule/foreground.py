@@ -13,6 +13,7 @@ import anyio
 
 from bulkio.errors import BulkioError, FileError
 from bulkio.flow import task_group
+from bulkio.pipeline.schedule.cron import tick_id
 from bulkio.pipeline.schedule.due import SIDE_BY_SIDE, Event, cron_of, do_due, refuse_same_name
 from bulkio.pipeline.spec.read import find_pipelines, read_pipeline
 
@@ -80,7 +81,10 @@ class _Foreground:
         """Run what is due of a pipeline."""
         try:
             async with self._limit:
-                self._ticks[spec.name] = spec, cron_of(spec)[1].next(datetime.now(UTC))
+                tick = cron_of(spec)[1].next(datetime.now(UTC))
+                if spec.name not in self._ticks or self._ticks[spec.name][0] is not spec:
+                    self._told(Event("next", f"{spec.name}: the next tick is {tick_id(tick)}", spec.name))
+                self._ticks[spec.name] = spec, tick
                 await do_due(spec, self._request, self._tell)
         finally:
             self._looks[spec.name] = time.monotonic() + LOOK_S

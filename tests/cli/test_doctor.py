@@ -24,6 +24,14 @@ def test_nothing_fails(db: psycopg.Connection, bulkio: Program) -> None:
     assert lines[-1].endswith(" 0 fail")
 
 
+def test_a_name_makes_no_line(db: psycopg.Connection, bulkio: Program) -> None:
+    """A remedy that has it is one line all the same."""
+    db.execute('CREATE UNLOGGED TABLE "a\n  fail  b" (id int PRIMARY KEY)')
+    done = bulkio("doctor", '"a\n  fail  b"')
+    assert done.code == 0
+    assert '          ALTER TABLE public."a\\n  fail  b" SET LOGGED' in done.out.splitlines()
+
+
 def test_something_fails(db: psycopg.Connection, bulkio: Program) -> None:
     """Exit code 1; and all of it as one object."""
     db.execute("CREATE TABLE p (id int) PARTITION BY LIST (id)")

@@ -12,6 +12,7 @@ from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import field_options, output_options, use_dsn
 from bulkio.cli.output import show, show_json
 from bulkio.options import DoctorRequest
+from bulkio.show import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +49,8 @@ def _lines(report: DoctorReport) -> Iterator[str]:
     for area, findings in groupby(report.findings, key=lambda finding: finding.area):
         yield f"{area}:"
         for finding in findings:
-            yield f"  {finding.level:<4}  {finding.check}: {finding.text}"
+            yield f"  {finding.level:<4}  {finding.check}: {printable(finding.text)}"
             if finding.remedy:
-                yield f"          {finding.remedy}"
+                yield f"          {printable(finding.remedy)}"
     counts = report.as_dict()["counts"]
     yield ", ".join(f"{count} {level}" for level, count in counts.items())  # type: ignore[attr-defined]

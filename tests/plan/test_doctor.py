@@ -11,9 +11,11 @@ from bulkio.catalog.health.leftovers import Slot
 from bulkio.catalog.health.server import PathFacts, ServerFacts, Setting
 from bulkio.plan.doctor import (
     CHECKS,
+    LedgerState,
     Link,
     connection_count,
     connection_findings,
+    ledger_findings,
     no_table,
     privilege_findings,
     settings_findings,
@@ -124,6 +126,14 @@ def test_a_path_without_schemas() -> None:
     """A new table would have no place."""
     [schema, *_] = privilege_findings(SERVER, PathFacts(None, '"$user", nowhere', may_create=False))
     assert (schema.level, '"$user", nowhere' in schema.text) == ("warn", True)
+
+
+def test_a_ledger_that_is_to_be_made() -> None:
+    """The command is one for a shell, whatever the names."""
+    state = LedgerState("a b", exists=False, fault="", lacking={})
+    found = list(ledger_findings(state, replace(SERVER, role="it's", may_create_schema=False)))
+    assert [each.check for each in found] == ["ledger", "chunks", "journal"]
+    assert found[0].remedy.startswith("bulkio loads ddl --ledger-schema 'a b' --role 'it'\"'\"'s' | psql")
 
 
 def test_a_table_that_would_be_made() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -75,8 +76,8 @@ _WORK = {
 
 def ledger_findings(state: LedgerState, server: ServerFacts) -> Iterator[Finding]:
     """Judge the ledger of loads, and what the role lacks of it."""
-    option = "" if state.schema == LEDGER_SCHEMA else f" --ledger-schema {quote_ident(state.schema)}"
-    ddl = f"bulkio loads ddl{option} --role {quote_ident(server.role)} | psql   (by an administrator)"
+    option = "" if state.schema == LEDGER_SCHEMA else f" --ledger-schema {shlex.quote(state.schema)}"
+    ddl = f"bulkio loads ddl{option} --role {shlex.quote(server.role)} | psql   # by an administrator"
     for check, work in _WORK.items():
         if state.fault:
             yield fail(check, f"no {work}: {state.fault}", f"let it belong to the database's owner, or: {ddl}")

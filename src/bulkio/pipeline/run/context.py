@@ -17,7 +17,7 @@ from bulkio.errors import ConfigError
 from bulkio.options import Param, param_text
 from bulkio.pipeline.spec.names import fill_text, unknown_name
 from bulkio.pipeline.spec.texts import filled
-from bulkio.show import printable, show_name, show_option, show_value
+from bulkio.show import printable, show_flag, show_name, show_option, show_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +72,8 @@ class RunContext:
             return command
         is_beside = (self.spec.folder / "bulkio.toml").exists() and Path.cwd() != self.spec.folder
         folder = quote(printable(str(self.spec.folder)))
-        return f"cd {folder} && {command} --dsn {dsn}" if is_beside else f"{command} --dsn {dsn}"
+        command = f"{command} {show_flag('dsn')} {dsn}"
+        return f"cd {folder} && {command}" if is_beside else command
 
     def path(self, text: str) -> str:
         """Return a path as it is from the pipeline's folder on; addresses stay as they are."""

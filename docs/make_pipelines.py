@@ -17,7 +17,18 @@ PAGE = DOCS / "pipelines.md"
 SCHEMA = DOCS / "pipeline.schema.json"
 MARKED = re.compile(r"<!-- keys of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 #: keys that every step has
-SHARED = ("id", "needs", "when", "for_each", "connection", "retries", "retry_for", "timeout", "on_failure")
+SHARED = (
+    "id",
+    "needs",
+    "when",
+    "for_each",
+    "if_no_items",
+    "connection",
+    "retries",
+    "retry_for",
+    "timeout",
+    "on_failure",
+)
 CSV = tuple(field.name for field in fields_of(CsvFields))
 
 

@@ -202,5 +202,5 @@ def test_ticks_that_were_missed_are_warned_of(bulkio: Program, db: psycopg.Conne
     assert (done.code, done.out.count("is done")) == (0, 1)
     missed = f"{tick - timedelta(days=1):%Y-%m-%d}"
     assert done.err.startswith(f"Warning: p: tick {missed}T")
-    assert done.err.endswith(f"to run what was missed: bulkio run {path} --from-date {missed} --to-date {missed}\n")
+    assert f"to run what was missed: bulkio runs resume p/{missed}T" in done.err
     assert db.execute("SELECT count(*) FROM bulkio_ledger.runs WHERE state = 'missed'").fetchone() == (1,)

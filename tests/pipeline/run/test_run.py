@@ -177,6 +177,15 @@ def test_each_item_is_a_task_of_its_own(folder: Path, db: psycopg.Connection, on
     ]
 
 
+def test_a_step_may_need_items(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Where nothing was delivered the run fails, if the step says so."""
+    steps = step("load", 'for_each = "in/{run}-*.csv"', 'load = "{item}"', 'into = "t"', 'if_no_items = "fail"')
+    with pytest.raises(RunFailed, match=r"step load has failed: no file matches 'in/r-\*\.csv'"):
+        bulkio.run_pipeline(write(folder, steps), one_dsn, run_id="r")
+    report = bulkio.run_pipeline(write(folder, step("s", "for_each = []", 'sql = "select 1"')), one_dsn)
+    assert [(each.state, each.why) for each in report.steps] == [("skipped", "its for_each has no item")]
+
+
 def test_a_condition_for_each_item(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     """It may name the item; a step of which some items ran has run."""
     path = write(
@@ -260,7 +269,7 @@ def test_conditions(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
         "null": "its condition is not true",
         "none": "its condition is not true",
         "part": "its condition is not true",
-        "empty": "there is no item for it",
+        "empty": "no file matches '*.nothing'",
         "behind": "needs no, which was skipped",
     }
     assert db.execute("SELECT id FROM t").fetchall() == [(4,), (6,)]

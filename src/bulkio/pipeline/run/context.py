@@ -241,3 +241,10 @@ def _is_utf8(name: str) -> bool:
 
 def _shown(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
+def shown_items(run: RunContext, step: Step) -> str:
+    """Say that a step has no item."""
+    if isinstance(step.for_each, str):
+        return f"no file matches {show_value(fill_text(step.for_each, {**run.values, 'step': step.id}))}"
+    return "its for_each has no item"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from bulkio import aio
-from bulkio.errors import BulkioError, ConfigError
+from bulkio.errors import BulkioError, ConfigError, FileError
 from bulkio.flow import task_group
-from bulkio.pipeline.run.context import Task, items_of
+from bulkio.pipeline.run.context import Task, items_of, shown_items
 from bulkio.pipeline.run.kinds import Outcome, run_task
 from bulkio.pipeline.run.report import StepReport, error_text
 from bulkio.pipeline.run.tries import with_tries
@@ -89,12 +89,14 @@ class Graph:
     async def _run_tasks(self, step: Step) -> None:
         try:
             tasks = items_of(self._context, step)
+            if not tasks and step.if_no_items == "fail":
+                raise FileError(shown_items(self._context, step), path=str(step.for_each))
         except BulkioError as error:
             await self._run.start_step(step.id)
             await self._fail(Task(self._context, step), error, 0.0)
             return
         if not tasks:
-            await self._skip(step, "there is no item for it")
+            await self._skip(step, shown_items(self._context, step))
             return
         number, _ = self._places[step.id, ""]
         self._places |= {(step.id, task.item): (number, position) for position, task in enumerate(tasks)}

@@ -13,7 +13,7 @@ from bulkio.errors import BulkioError
 from bulkio.flow import task_group
 from bulkio.options import taking
 from bulkio.options.pipelines import RunRequest
-from bulkio.pipeline.run.context import Task, context_of, items_of
+from bulkio.pipeline.run.context import Task, context_of, items_of, shown_items
 from bulkio.pipeline.run.kinds import plan_task
 from bulkio.pipeline.run.run import chosen_steps
 from bulkio.pipeline.spec.graph import in_order
@@ -64,7 +64,7 @@ async def plan_pipeline(request: RunRequest) -> tuple[StepPlan, ...]:
 async def _plans(context: RunContext, step: Step) -> list[StepPlan]:
     tasks = items_of(context, step)
     if not tasks:
-        return [StepPlan(step.id, step.kind, "there is no item for it now")]
+        return [StepPlan(step.id, step.kind, shown_items(context, step))]
     return [StepPlan(task.name, step.kind, await _text(task)) for task in tasks]
 
 

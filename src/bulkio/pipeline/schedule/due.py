@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SIDE_BY_SIDE", "Event", "Tell", "cron_of", "do_due", "refuse_same_name", "run_days", "run_due"]
 
+#: number of missed ticks that are told one by one
+FEW = 3
 #: number of pipelines that run at the same time
 SIDE_BY_SIDE = 10
 
@@ -196,8 +198,10 @@ class _Ticks:
             return
         first, last = min(runs, key=datetime.fromisoformat), max(runs, key=datetime.fromisoformat)
         what = f"tick {first} was" if len(runs) == 1 else f"{len(runs):,} ticks, from {first} to {last}, were"
-        days = f"{show_flag('from_date')} {first[:10]} {show_flag('to_date')} {last[:10]}"
-        advice = f"bulkio run {printable(str(self._spec.path))} {days}"
+        advice = f"bulkio run {printable(str(self._spec.path))} {show_flag('from_date')} {first[:10]}"
+        advice += f" {show_flag('to_date')} {last[:10]} (all ticks of these days that are not done)"
+        if len(runs) <= FEW:  # the days may have many more
+            advice = "; ".join(f"bulkio runs resume {self._spec.name}/{run}" for run in sorted(runs))
         self._tell(
             Event("missed", f"{self._spec.name}: {what} missed; to run what was missed: {advice}", self._spec.name)
         )

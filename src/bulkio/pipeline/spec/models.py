@@ -107,6 +107,8 @@ class _Step(_Model):
     """A condition in SQL; where it is not true the step is skipped, and with it what needs it."""
     for_each: str | list[Value] | None = None
     """A list, or a pattern of files: the step runs once for each, as `{item}`, in SQL `$item`."""
+    if_no_items: Literal["skip", "fail"] = "skip"
+    """With for_each: what becomes of the step where there is no item, such as no file."""
     connection: str | None = None
     """The step's own database: the name of a connection, or a DSN. Left out: the pipeline's."""
     retries: int = Field(default=0, ge=0)

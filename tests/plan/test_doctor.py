@@ -70,7 +70,7 @@ def judged(**values: str) -> dict[str, tuple[str, str, str]]:
         ({"session_replication_role": "replica"}, "triggers_off", "is replica", "= 'origin'"),
         ({"shared_buffers": "2048"}, "buffers", "is 16MB", "SET shared_buffers = '1GB'; then restart"),
         ({"autovacuum": "off"}, "autovacuum", "is off", "SET autovacuum = 'on'"),
-        ({"lock_timeout": "5000"}, "lock_limit", "is 5000 ms", "--lock-timeout 10min"),
+        ({"lock_timeout": "5000"}, "lock_limit", "is 5000 ms", "lock_timeout='10min'"),
         ({"temp_file_limit": "1048576"}, "temp_limit", "is 1GB", "SET temp_file_limit = '-1'"),
         ({"max_connections": "8"}, "connections", "3 of 5", "SET max_connections = '16'"),
     ],

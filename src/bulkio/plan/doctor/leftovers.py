@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.choices import LEDGER_SCHEMA
 from bulkio.plan.doctor.finding import Finding, fail, ok, shown_age, shown_bytes, warn
 from bulkio.quote import qualified, quote_literal
-from bulkio.show import printable, show_name, show_value
+from bulkio.show import printable, show_flag, show_name, show_option, show_value
 from bulkio.sql.ledger import lock_key, prefix_of, tag_of
 
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ def _prepared(each: Prepared, schema: str, load_id: str | None) -> Finding:
     end = f"ROLLBACK PREPARED {quote_literal(each.name)}, or COMMIT PREPARED if all others of it were committed"
     if each.name.startswith(_OURS):
         text = f"{name} is bulkio's, of a load that this ledger does not have as unfinished; {age}: {held}"
-        return fail("prepared", text, f"look for its ledger (--ledger-schema); if there is none: {end}")
+        return fail("prepared", text, f"look for its ledger ({show_option('ledger_schema')}); if there is none: {end}")
     return fail("prepared", f"{name}, {age}: {held}", f"ask who has prepared it, then {end}")
 
 
 def _go_on(schema: str, load_id: str) -> str:
     """Return the commands that end an unfinished load, one way or the other."""
-    option = "" if schema == LEDGER_SCHEMA else f" --ledger-schema {shlex.quote(schema)}"
+    option = "" if schema == LEDGER_SCHEMA else f" {show_flag('ledger_schema')} {shlex.quote(schema)}"
     name = shlex.quote(load_id)
     return f"bulkio loads resume {name}{option}, or: bulkio loads forget {name}{option}"
 
@@ -100,7 +100,7 @@ def own_table_findings(found: Sequence[OwnTable], loads: Unfinished) -> Iterator
     for table in orphans:
         name = qualified(table.schema, table.name)
         text = f"{printable(name)} belongs to no unfinished load of this ledger"
-        yield warn("own_tables", text, f"if no other ledger (--ledger-schema) has it: DROP TABLE {name}")
+        yield warn("own_tables", text, f"if no other ledger ({show_option('ledger_schema')}) has it: DROP TABLE {name}")
 
 
 def load_findings(loads: Unfinished) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def load_findings(loads: Unfinished) -> Iterator[Finding]:
 
 def run_findings(lost: Sequence[str], schema: str) -> Iterator[Finding]:
     """Judge runs of pipelines that are recorded as running, and whose owners have not been heard of."""
-    option = "" if schema == LEDGER_SCHEMA else f" --ledger-schema {shlex.quote(schema)}"
+    option = "" if schema == LEDGER_SCHEMA else f" {show_flag('ledger_schema')} {shlex.quote(schema)}"
     if not lost:
         yield ok("runs", "no run of a pipeline is lost")
     for name in lost:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bulkio.choices import LEDGER_SCHEMA
 from bulkio.plan.doctor.finding import fail, ok, warn
 from bulkio.quote import quote_ident
-from bulkio.show import printable, show_name
+from bulkio.show import printable, show_flag, show_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -76,8 +76,8 @@ _WORK = {
 
 def ledger_findings(state: LedgerState, server: ServerFacts) -> Iterator[Finding]:
     """Judge the ledger of loads, and what the role lacks of it."""
-    option = "" if state.schema == LEDGER_SCHEMA else f" --ledger-schema {shlex.quote(state.schema)}"
-    ddl = f"bulkio loads ddl{option} --role {shlex.quote(server.role)} | psql   # by an administrator"
+    option = "" if state.schema == LEDGER_SCHEMA else f" {show_flag('ledger_schema')} {shlex.quote(state.schema)}"
+    ddl = f"bulkio loads ddl{option} {show_flag('role')} {shlex.quote(server.role)} | psql   # by an administrator"
     for check, work in _WORK.items():
         if state.fault:
             yield fail(check, f"no {work}: {state.fault}", f"let it belong to the database's owner, or: {ddl}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bulkio.plan.doctor.finding import fail, ok, shown_bytes, unseen, warn
 from bulkio.quote import quote_literal
-from bulkio.show import printable
+from bulkio.show import printable, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,7 +151,7 @@ def _lock_limit(setting: Setting) -> Finding:
     if not setting.number:
         return ok("lock_limit", "locks are waited for without limit")
     text = f"lock_timeout is {setting.number} ms: a load that waits longer for its table ends in an error"
-    return warn("lock_limit", text, f"--lock-timeout 10min, or: {_reset(setting, '0')}")
+    return warn("lock_limit", text, f"{show_option('lock_timeout', '10min')}, or: {_reset(setting, '0')}")
 
 
 def _temp_limit(setting: Setting) -> Finding:

@@ -25,6 +25,8 @@ class CommandRow:
     module: str
     attribute: str
     help: str
+    #: True if it is left out of the list, which is one page of a small terminal
+    is_hidden: bool = False
 
 
 COMMANDS = {
@@ -44,7 +46,9 @@ COMMANDS = {
     "bench": CommandRow(
         "bulkio.cli.bench", "bench", "Compare every driver and method with what the server itself can do."
     ),
-    "completion": CommandRow("bulkio.cli.completion", "completion", "Print a script that completes commands."),
+    "completion": CommandRow(
+        "bulkio.cli.completion", "completion", "Print a script that completes commands.", is_hidden=True
+    ),
 }
 
 
@@ -62,7 +66,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a stand-in, which is all that help and completion need."""
         row = self._rows.get(cmd_name)
-        return None if row is None else click.Command(cmd_name, help=row.help)
+        return None if row is None else click.Command(cmd_name, help=row.help, hidden=row.is_hidden)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -86,12 +90,10 @@ def _show_exits(ctx: click.Context, _option: click.Parameter, value: bool) -> No
 
 app = LazyGroup(
     name="bulkio",
-    help="""Move bulk data in and out of PostgreSQL through COPY, without ever changing a value.
+    help="""Move bulk data in and out of PostgreSQL, without ever changing a value.
 
 \b
   bulkio load orders.parquet orders
-  bulkio load sales.csv sales --dsn postgresql://me@host/db
-  bulkio export orders orders.parquet
 """,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=True,
@@ -100,6 +102,7 @@ click.version_option(__version__, "-V", "--version", prog_name="bulkio", message
 click.option(
     "--exit-codes",
     is_flag=True,
+    hidden=True,  # the list of commands is one page of a small terminal; README and docs/cli.md have the codes
     is_eager=True,
     expose_value=False,
     callback=_show_exits,

@@ -358,12 +358,13 @@ def test_a_source_that_is_closed_while_it_is_read(tmp_path: Path, suffix: str) -
     """Every thread that reads is told: the rows so far are not taken for all rows."""
     source = open_files(tmp_path, [(suffix, 20_000, 5000)] * 3)
     chunks = source.chunks(3)
-    begun = threading.Barrier(4)
+    begun, closed = threading.Barrier(4), threading.Event()
 
     def read(chunk: Chunk) -> str:
         batches = source.read(chunk)
         next(batches)
         begun.wait()
+        closed.wait()  # a thread may be quicker than the other that closes
         try:
             for _ in batches:
                 pass
@@ -375,6 +376,7 @@ def test_a_source_that_is_closed_while_it_is_read(tmp_path: Path, suffix: str) -
         reads = [threads.submit(read, chunk) for chunk in chunks]
         begun.wait()
         source.close()
+        closed.set()
         assert {each.result() for each in reads} == {f"{source.name}: was closed while it was being read"}
 
 

@@ -262,7 +262,7 @@ def test_what_dead_runs_have_left(dsn: str, monkeypatch: pytest.MonkeyPatch) -> 
         go_on = "bulkio loads resume 'dead'\"'\"'s', or: bulkio loads forget 'dead'\"'\"'s'"
         [own, ours, users] = whose.values()
         assert own == go_on
-        assert "--ledger-schema" in ours
+        assert "ledger_schema" in ours
         assert users.startswith("ask who has prepared it, then ROLLBACK PREPARED 'the users'' own', or COMMIT")
         assert [each.remedy for each in found["loads"]] == [go_on]
         [orphan] = found["own_tables"]

@@ -87,7 +87,8 @@ def test_killed_schedules_run_each_tick_once(folder: Path, program: Program, one
             schedule.send_signal(signal.SIGTERM)
         ended = [program.finish(schedule) for schedule in schedules]
         assert not any("Error: " in each.err for each in ended), ended
-        assert {each.code for each in ended} <= {0, 143}, ended  # 143: it had not begun
+        # One that has only just been started may have nothing begun yet, or no handler of signals.
+        assert {each.code for each in ended} <= {0, 143, -signal.SIGTERM}, ended
         assert program("run", "--due", folder).code == 0  # what the signal has interrupted
         runs = db.execute("SELECT pipeline || '/' || run, state FROM bulkio_ledger.runs ORDER BY 1").fetchall()
         names = [name for name, _ in runs]

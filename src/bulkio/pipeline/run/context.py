@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bulkio.options.pipelines import RunRequest
     from bulkio.pipeline.spec.models import Spec, Step
 
-__all__ = ["RunContext", "Task", "context_of"]
+__all__ = ["RunContext", "Task", "context_of", "items_of", "shown_items"]
 
 #: a connection's name, as a pipeline may write it: a DSN has other characters in it
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")

@@ -568,6 +568,17 @@ def test_plans(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
     assert db.execute("SELECT to_regclass('new'), to_regnamespace('bulkio_ledger')").fetchone() == (None, None)
 
 
+def test_a_plan_makes_no_folder(folder: Path, db: psycopg.Connection, one_dsn: str) -> None:
+    """Of a transform neither: what is missing is made when it runs."""
+    path = write(
+        folder, step("to", 'files = "a.parquet"', 'transform = "select id from input"', 'to = "out/a.parquet"')
+    )
+    bulkio.plan_pipeline(path, one_dsn)
+    assert not (folder / "out").exists()
+    bulkio.run_pipeline(path, one_dsn)
+    assert (folder / "out" / "a.parquet").exists()
+
+
 SUM = "select name, count(*) as n from input where id <= $n group by 1"
 
 

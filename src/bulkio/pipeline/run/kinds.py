@@ -98,10 +98,13 @@ def _file(task: Task, keys: dict[str, Any], paths: Sequence[str]) -> Any:
 
 def _options(task: Task, keys: dict[str, Any]) -> dict[str, Any]:
     """Return what is left of the keys, with the connection: the API's options."""
-    options = {name: value for name, value in keys.items() if name not in _NOT_OPTIONS}
     request = task.run.request
     shared = {"lock_timeout": request.lock_timeout} if request.lock_timeout is not None else {}
-    return {**shared, **task.connection, **options}
+    return {**shared, **task.connection, **_left(keys)}
+
+
+def _left(keys: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in keys.items() if name not in _NOT_OPTIONS}
 
 
 def _load(task: Task) -> dict[str, Any]:
@@ -262,10 +265,8 @@ def _stages(task: Task) -> stages.Pipeline:
     into, to, sql = keys.pop("into", None), keys.pop("to", None), keys.pop("transform")
     source = _source(task, keys)
     if into is None:
-        dest = task.run.path(to)
-        _make_folder(dest)
-        return stages.Pipeline(source, stages.sql(sql), stages.to_files(dest, **_left(keys)))
-    options = {**_options(task, _left(keys)), **_once(task), "source_version": task.run.name, "progress": task.progress}
+        return stages.Pipeline(source, stages.sql(sql), stages.to_files(task.run.path(to), **_left(keys)))
+    options = {**_options(task, keys), **_once(task), "source_version": task.run.name, "progress": task.progress}
     return stages.Pipeline(source, stages.sql(sql), stages.to_table(into, **options))
 
 
@@ -278,11 +279,9 @@ def _source(task: Task, keys: dict[str, Any]) -> stages.Source:
     return stages.query(query, **_options(task, read))
 
 
-def _left(keys: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in keys.items() if name not in _NOT_OPTIONS}
-
-
 async def _run_transform(task: Task) -> Outcome:
+    if (to := task.keys().get("to")) is not None:
+        await anyio.to_thread.run_sync(_make_folder, task.run.path(to))
     report = await _stages(task).run()
     (result,) = report.results
     notes = tuple(getattr(result, "notes", ()))

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SchemaError,
         StageError,
         StepTimeout,
+        TooManyRejects,
     )
     from bulkio.files import csv
     from bulkio.options import options_of
@@ -112,6 +113,7 @@ _HOMES = {
     "StepRecord": "transfer.journal",
     "StepReport": "pipeline",
     "StepTimeout": "errors",
+    "TooManyRejects": "errors",
     "WriteReport": "transfer.report",
     "check": "sync",
     "check_connection": "sync",
@@ -176,6 +178,7 @@ __all__ = [
     "StepRecord",
     "StepReport",
     "StepTimeout",
+    "TooManyRejects",
     "WriteReport",
     "check",
     "check_connection",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal, get_args
 
 from bulkio.errors import ConfigError
@@ -245,23 +246,25 @@ def milliseconds(name: str, value: object) -> int:
 MAX_DELETE = "10%"
 
 
-_SHARE = re.compile(r"(\d{1,18})(%?)")
+_SHARE = re.compile(r"(\d{1,18})|(\d{1,3}(\.\d{1,6})?)%", re.ASCII)
 
 
 def check_share(name: str, value: object) -> None:
     """Refuse what is neither a number of rows nor a percentage of them."""
     match = _SHARE.fullmatch(value) if isinstance(value, str) else None
-    if match is None or (match[2] and int(match[1]) > 100):
-        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a text such as '1000' (rows) or '10%'")
+    if match is None or (match[2] and Fraction(match[2]) > 100):
+        raise ConfigError(
+            f"{show_option(name)} is {value!r}, and must be a text such as '1000' (rows), '10%' or '0.1%'"
+        )
 
 
 def share_of(share: str, rows: int) -> int:
     """Return how many of `rows` a share is, at most.
 
-    >>> share_of("10%", 25), share_of("7", 25)
-    (2, 7)
+    >>> share_of("10%", 25), share_of("7", 25), share_of("0.1%", 5000)
+    (2, 7, 5)
     """
-    return rows * int(share[:-1]) // 100 if share.endswith("%") else int(share)
+    return int(rows * Fraction(share[:-1]) / 100) if share.endswith("%") else int(share)
 
 
 #: connections that one load opens, at most: each is a process of the server's

@@ -8,6 +8,7 @@
      ├── FileError              .path: a file cannot be read or written
      │    └── CsvError          .line .row .column: a CSV whose rows are not certain
      ├── CountError             .expected .found: the number of rows is not the one that was promised
+     ├── TooManyRejects         .rejected .rows .rejects: more records are rejected than may be
      ├── CheckError             .query: a check of the user's failed
      ├── StageError             .stage: a stage of a pipeline cannot do its work on the rows that it got
      ├── LedgerError            .load_id: the ledger of loads forbids the load, or cannot be used
@@ -55,6 +56,7 @@ __all__ = [
     "SchemaError",
     "StageError",
     "StepTimeout",
+    "TooManyRejects",
 ]
 
 
@@ -212,6 +214,19 @@ class CountError(BulkioError):
         super().__init__(message)
         self.expected = expected
         self.found = found
+
+
+class TooManyRejects(BulkioError):  # noqa: N818 - of each of them, the reason is one
+    """More records of a load are rejected than may be; nothing was stored, but for chunks that had been before.
+
+    `rejected` of `rows` records are, as far as the load came; `rejects` are the first of them.
+    """
+
+    def __init__(self, message: str, *, rejected: int, rows: int, rejects: tuple[object, ...] = ()) -> None:
+        super().__init__(message)
+        self.rejected = rejected
+        self.rows = rows
+        self.rejects = rejects
 
 
 class CheckError(BulkioError):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from bulkio.choices import DriverName
 
     Feed: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+    #: what is told of each record that is rejected
+    Refuse: TypeAlias = Callable[["Reject"], None]
 
 __all__ = [
     "ROW_TYPE_OIDS",
@@ -29,6 +31,8 @@ __all__ = [
     "Fingerprint",
     "PartRange",
     "Progress",
+    "Refuse",
+    "Reject",
     "ResultColumn",
     "Row",
     "Session",
@@ -129,6 +133,18 @@ class Chunk:
     def counts_from(self) -> int:
         """The number that its first row has in errors: where `first_row` is not known, that in its first file."""
         return self.first_row or (self.ranges[0][1].first_row if self.ranges else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record of a source that is not stored, and why."""
+
+    #: number of the record among the source's rows, as errors give it: see `Chunk.counts_from`
+    row: int
+    message: str
+    column: str | None = None
+    #: PostgreSQL's code of what it refused; None where bulkio did
+    sqlstate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

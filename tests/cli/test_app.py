@@ -112,6 +112,7 @@ def test_every_error_has_its_exit_code() -> None:
         errors.SchemaError("x"): 6,
         errors.StageError("x", stage="2 (map)"): 1,
         errors.StepTimeout("x"): 1,
+        errors.TooManyRejects("x", rejected=1, rows=2): 6,
     }
     assert {type(error).__name__ for error in codes} == set(errors.__all__)
     assert exit_of(errors.DriverError("a value that the server refuses", row=3)) == 6

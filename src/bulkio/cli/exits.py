@@ -18,6 +18,7 @@ from bulkio.errors import (
     RunRunning,
     RunTaken,
     SchemaError,
+    TooManyRejects,
 )
 
 __all__ = ["MEANINGS", "Exit", "exit_of"]
@@ -45,7 +46,7 @@ MEANINGS = {
     Exit.FAILED: "failed; nothing was changed; `bulkio doctor`: at least one finding fails",
     Exit.USAGE: "wrong usage or configuration; nothing was tried",
     Exit.RESUMABLE: "`bulkio server status`: it is not running; a load: partly done, and can be resumed",
-    Exit.REJECTS: "done, with rejected rows (not used yet)",
+    Exit.REJECTS: "done, but for records that are rejected: they are in the file that was named for them",
     Exit.CONNECTION: "no connection, no login, or connection lost; nothing was changed",
     Exit.SCHEMA: "data and table do not fit; nothing was changed",
     Exit.UNKNOWN: "COMMIT got no answer: the outcome is unknown",
@@ -67,6 +68,7 @@ _EXITS = (
     (SchemaError, Exit.SCHEMA),
     (CheckError, Exit.SCHEMA),
     (EncodeError, Exit.SCHEMA),
+    (TooManyRejects, Exit.SCHEMA),
     (ConfigError, Exit.USAGE),
 )
 

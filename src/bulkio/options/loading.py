@@ -340,6 +340,29 @@ class LoadRequest(Moving):
             group="Transactions",
         ),
     ] = False
+    rejects: Annotated[
+        str | None,
+        Option(
+            "A file for the records that cannot be stored: they are left out, up to max_rejects, and loading that file"
+            " is the second try. It has the source's format and header; the reason for each stands beside it, in"
+            " FILE.errors.jsonl.",
+            metavar="FILE",
+            default="none: the first such record ends the load",
+            is_recorded=False,
+            group="Rejects",
+        ),
+    ] = None
+    max_rejects: Annotated[
+        str,
+        Option(
+            "The most records that may be rejected: a number, or a percentage of all, which is looked at as the load"
+            " ends, or with commit chunk as each chunk does.",
+            metavar="N|P%",
+            check=check_share,
+            is_recorded=False,
+            group="Rejects",
+        ),
+    ] = "0"
     defer_indexes: Annotated[
         bool,
         Option(
@@ -367,3 +390,17 @@ class LoadRequest(Moving):
         alone = [name for name in ("source_version", "wait", "restart") if getattr(self, name)]
         if self.load_id is None and alone:
             raise ConfigError(f"{show_option(alone[0])} goes with {show_option('load_id')}, which is not given")
+        if self.rejects is None and self.max_rejects != "0":
+            raise ConfigError(
+                f"{show_option('max_rejects')} goes with {show_option('rejects')}, which says where rejected records go"
+            )
+        if self.rejects is not None and self.delete_missing:
+            raise ConfigError(
+                f"{show_option('rejects')} and {show_option('delete_missing', value=True)} cannot be had together: the"
+                " key of a rejected record would count as missing, and its row be deleted"
+            )
+        if self.rejects is not None and self.defer_indexes:
+            raise ConfigError(
+                f"{show_option('rejects')} and {show_option('defer_indexes', value=True)} cannot be had together: an"
+                " index that is built after the rows does not tell which of them it refuses"
+            )

@@ -17,7 +17,7 @@ from bulkio.show import show_option
 __all__ = ["GROUPS", "Option", "OptionField", "fields_of"]
 
 #: sections of a long help, in their order
-GROUPS = ("Source", "Table and mode", "Values", "Transactions", "Format and CSV", "Connection", "Output")
+GROUPS = ("Source", "Table and mode", "Values", "Rejects", "Transactions", "Format and CSV", "Connection", "Output")
 
 
 @dataclass(frozen=True, slots=True)

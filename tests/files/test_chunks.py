@@ -19,8 +19,8 @@ from bulkio.errors import ConfigError, EncodeError, FileError
 from bulkio.files import CsvFile, FileSource, open_source
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.shape import ShapedSource
+from bulkio.forms.encoding import encode_batches
 from bulkio.pgcopy import Field
-from bulkio.transfer.send import encode_batches
 from bulkio.types import base_type, cast_to_pg
 
 if TYPE_CHECKING:

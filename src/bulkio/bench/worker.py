@@ -380,7 +380,8 @@ def _batches(source: str) -> Iterator[pa.RecordBatch]:
 
 def _encoded(batches: Iterable[pa.RecordBatch], fields: Sequence[Field]) -> Iterator[Block]:
     """Encode batches as a load does that has no options."""
-    from bulkio.transfer.send import BLOCK_BYTES, encode_batches
+    from bulkio.forms.encoding import encode_batches
+    from bulkio.transfer.send import BLOCK_BYTES
 
     return encode_batches(batches, fields, block_bytes=BLOCK_BYTES)
 

@@ -1,6 +1,7 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+from bulkio.errors import EncodeError
 from bulkio.pgcopy.field import Field
 
 class ArrowArrayExportable(Protocol):
@@ -17,7 +18,15 @@ class Block:
 class Encoder:
     fields: tuple[Field, ...]
     rows: int
-    def __init__(self, fields: Iterable[Field], *, block_bytes: int = ..., first_row: int = ...) -> None: ...
+    def __init__(
+        self,
+        fields: Iterable[Field],
+        *,
+        block_bytes: int = ...,
+        first_row: int = ...,
+        refuse: Callable[[EncodeError], None] | None = ...,
+    ) -> None: ...
+    def skip(self, rows: int) -> None: ...
     @property
     def next_row(self) -> int: ...
     def encode(self, batch: ArrowArrayExportable) -> Iterator[Block]: ...

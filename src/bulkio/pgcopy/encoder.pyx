@@ -36,6 +36,9 @@ def goes_lossy(field, batch, int column, int64_t row):
     return True
 
 
+#: statuses that are about no value of one row
+IS_DAMAGE = frozenset((Status.NO_MEMORY, Status.DAMAGED, Status.BAD_VALUE))
+
 SIGNATURE = b"PGCOPY\n\xff\r\n\x00"
 HEADER = SIGNATURE + bytes(8)  # no flags, no header extension
 TRAILER = b"\xff\xff"
@@ -107,13 +110,15 @@ cdef class Encoder:
 
     `fields` are `Field`s, one for each column of the batches, in order. Blocks have about `block_bytes` bytes each (a
     single larger row makes a larger block). `first_row` is what messages count rows from: where in its source the
-    stream begins.
+    stream begins. With `refuse`, a function, a row that has a value which cannot go is left out, and its EncodeError
+    given to that function.
     """
 
     cdef readonly tuple fields
-    # rows encoded so far
+    # rows encoded so far, and rows left out
     cdef readonly int64_t rows
-    cdef int64_t first_row
+    cdef int64_t left_out, first_row
+    cdef object refuse
     cdef list cells
     cdef PyObject** raw_cells
     cdef int width
@@ -121,6 +126,8 @@ cdef class Encoder:
     cdef Out out
     cdef int64_t rows_before_block
     cdef BlockPool pool
+    # where the row that is being encoded begins in the block, and what of it cannot go
+    cdef size_t row_start
     cdef int bad_column
     # a batch is not encoded to its end: its generator is suspended, was dropped, or met an error
     cdef bint unfinished
@@ -128,8 +135,9 @@ cdef class Encoder:
     def __cinit__(self):
         self.pool = BlockPool()
 
-    def __init__(self, fields, *, size_t block_bytes=1 << 20, int64_t first_row=1):
+    def __init__(self, fields, *, size_t block_bytes=1 << 20, int64_t first_row=1, refuse=None):
         self.first_row = first_row
+        self.refuse = refuse
         self.fields = tuple(fields)
         self.cells = []
         for field in self.fields:
@@ -182,7 +190,8 @@ cdef class Encoder:
 
         `batch` is any object with `__arrow_c_array__` and the columns of `fields`, such as a pyarrow.RecordBatch.
         Raises EncodeError with the column and the row (counted from `first_row`, over all batches) for a value that
-        cannot go; the stream is then unusable. Raises SchemaError where the batch's layout is not the planned one.
+        cannot go, unless it is to `refuse`; the stream is then unusable. What is damaged is never left out. Raises
+        SchemaError where the batch's layout is not the planned one.
         """
         self.refuse_unfinished()
         schema_capsule, array_capsule = batch.__arrow_c_array__()
@@ -204,7 +213,8 @@ cdef class Encoder:
             with nogil:
                 status = self.encode_rows(array.offset, &row, array.length)
             if status:
-                raise self.error(batch, row, status)
+                self.leave_out(self.error(batch, row, status), status)
+                row += 1
             if self.out.pos - self.out.start >= <Py_ssize_t>self.block_bytes:
                 yield self.take_block()
         self.unfinished = False
@@ -212,7 +222,20 @@ cdef class Encoder:
     @property
     def next_row(self):
         """The row that comes next, counted from `first_row`."""
-        return self.first_row + self.rows
+        return self.first_row + self.rows + self.left_out
+
+    def skip(self, int64_t rows):
+        """Count rows that are not given to `encode`, so that those after them have their numbers."""
+        self.left_out += rows
+
+    cdef int leave_out(self, error, int status) except -1:
+        """Take back what is encoded of a row, or raise the error about it."""
+        if self.refuse is None or not isinstance(error, EncodeError) or status in IS_DAMAGE:
+            raise error
+        self.refuse(error)
+        self.out.pos = self.out.start + self.row_start
+        self.left_out += 1
+        return 0
 
     cdef int refuse_unfinished(self) except -1:
         if self.unfinished:
@@ -225,6 +248,7 @@ cdef class Encoder:
         while row[0] < end:
             if reserve(&self.out, 2):
                 return Status.NO_MEMORY
+            self.row_start = self.out.pos - self.out.start
             put16(self.out.pos, <uint16_t>self.width)
             self.out.pos += 2
             for i in range(self.width):

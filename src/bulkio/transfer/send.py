@@ -15,22 +15,21 @@ from bulkio import flow, sql
 from bulkio.errors import DriverError, EncodeError, FileError
 from bulkio.flow import shelter
 from bulkio.forms.copy_csv import Lines, csv_block
-from bulkio.forms.prepare import prepare_batch, prepared_fields
-from bulkio.forms.rewriting import BatchRewriter
+from bulkio.forms.encoding import encode_batches
+from bulkio.forms.prepare import prepared_fields
 from bulkio.forms.rows import to_rows
 from bulkio.forms.sizes import batch_bytes
 from bulkio.forms.wire import wire_batches, wire_fields
-from bulkio.pgcopy import Encoder
 from bulkio.protocols import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator
 
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
-    from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source, Spelling
+    from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "encode_batches"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally"]
 
 #: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
@@ -38,32 +37,6 @@ QUEUE_BYTES = 4 << 20
 _ROW_BITS = 40
 #: bytes of COPY data sent at once
 BLOCK_BYTES = 256 << 10
-
-
-def encode_batches(
-    batches: Iterable[pa.RecordBatch],
-    fields: Sequence[Field],
-    *,
-    block_bytes: int,
-    first_row: int = 1,
-    spelling: Spelling | None = None,
-    added: Container[str] = (),
-) -> Iterator[Block]:
-    """Prepare and encode batches of a plan's `fields`; the last block ends the stream.
-
-    `first_row` is the row of the source that the batches begin with, `spelling` is the source's own, where it has
-    nothing but text, but for `added` columns. Raises EncodeError for the first value that cannot go.
-    """
-    encoder = Encoder(prepared_fields(fields), block_bytes=block_bytes, first_row=first_row)
-    rewriter = BatchRewriter([field for field in fields if field.name not in added], spelling)
-    for batch in batches:
-        row = encoder.next_row
-        rewritten = rewriter.rewrite(batch, row)
-        try:
-            yield from encoder.encode(prepare_batch(rewritten, fields, row))
-        except EncodeError as error:
-            raise rewriter.in_own_text(error, batch, row) from error.__cause__
-    yield encoder.finish()
 
 
 class Tally:

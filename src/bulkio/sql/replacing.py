@@ -40,11 +40,8 @@ __all__ = [
     "option_list",
     "own_sequence",
     "reads_of",
-    "release",
     "rename",
     "revoke_all",
-    "roll_back_to",
-    "savepoint",
     "set_local",
     "show_rows",
     "stand_in",
@@ -260,18 +257,3 @@ def reads_of(oid: int) -> str:
         " WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())),"
         f" pg_catalog.pg_stat_get_xact_numscans({oid:d}::pg_catalog.oid)"
     )
-
-
-def savepoint(name: str) -> str:
-    """Build SAVEPOINT."""
-    return f"SAVEPOINT {name}"
-
-
-def roll_back_to(name: str) -> str:
-    """Build what undoes all since a savepoint, its settings too, and keeps it."""
-    return f"ROLLBACK TO SAVEPOINT {name}"
-
-
-def release(name: str) -> str:
-    """Build RELEASE SAVEPOINT."""
-    return f"RELEASE SAVEPOINT {name}"

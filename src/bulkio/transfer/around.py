@@ -11,7 +11,7 @@ from bulkio.catalog.lookup import find_table
 from bulkio.errors import CheckError, ConfigError, DriverError, SchemaError
 from bulkio.protocols import ROW_TYPE_OIDS
 from bulkio.show import printable, show_name, show_value
-from bulkio.sql import replacing
+from bulkio.sql import replacing, savepoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,14 +128,14 @@ async def check_replacement(session: Session, plan: LoadPlan, replacement: Repla
     table = replacement.definition.table
     for check in plan.around.check:
         before = await session.fetch(replacing.reads_of(table.oid))
-        await session.execute(replacing.savepoint(replacing.CHECK_POINT))
+        await session.execute(savepoints.savepoint(replacing.CHECK_POINT))
         await session.execute(replacing.stand_in(table.name, replacement.hidden))
         await run_checks(session, [check], replacing.STAND_IN_PATH)
         await session.execute(sql.OWN_PATH)
         if await session.fetch(replacing.reads_of(table.oid)) != before:
             raise _failed(check, f"it reads the old table: name it {show_name(table.name)}, without its schema")
-        await session.execute(replacing.roll_back_to(replacing.CHECK_POINT))
-        await session.execute(replacing.release(replacing.CHECK_POINT))
+        await session.execute(savepoints.roll_back_to(replacing.CHECK_POINT))
+        await session.execute(savepoints.release(replacing.CHECK_POINT))
 
 
 def _shown(text: object) -> str:

@@ -23,7 +23,7 @@ from bulkio.plan.doctor.leftovers import LONG_S
 from bulkio.quote import quote_ident
 from bulkio.sql import ledger as loads_sql
 from bulkio.sql import runs as runs_sql
-from bulkio.sql import tables
+from bulkio.sql import savepoints, tables
 from bulkio.transfer import ledger
 from bulkio.transfer.connection import round_trip_s
 from bulkio.transfer.journal.records import run_of
@@ -49,6 +49,8 @@ _QUESTIONS = 5
 _LOCK_TIMEOUT = "2s"
 #: runs of pipelines that are looked at, the latest
 _RUNS = 1000
+#: name of the savepoint before each part of its work
+_POINT = "bulkio_doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +136,16 @@ class _Visit:
 
     async def attempt(self, check: str, work: Awaitable[T]) -> T | None:
         """Do a part of the work; where the server refuses it, that is a finding, and the transaction goes on."""
-        await self.session.execute("SAVEPOINT bulkio_doctor")
+        await self.session.execute(savepoints.savepoint(_POINT))
         try:
             done = await work
         except ConnectError:
             raise
         except DriverError as error:
-            await self.session.execute("ROLLBACK TO SAVEPOINT bulkio_doctor")
+            await self.session.execute(savepoints.roll_back_to(_POINT))
             self.findings.append(judge.unseen(check, str(error), error.sqlstate))
             return None
-        await self.session.execute("RELEASE SAVEPOINT bulkio_doctor")
+        await self.session.execute(savepoints.release(_POINT))
         return done
 
     async def ask(self, question: Question[T]) -> list[T]:

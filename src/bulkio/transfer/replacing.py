@@ -19,7 +19,7 @@ from bulkio.catalog.definition import changed_parts
 from bulkio.catalog.lookup import find_definition
 from bulkio.errors import DriverError, SchemaError
 from bulkio.show import show_name, show_option
-from bulkio.sql import replacing
+from bulkio.sql import replacing, savepoints
 from bulkio.transfer.around import check_replacement
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def _drop(session: Session, replacement: Replacement, lock_timeout: str | 
 
 async def _try_drop(session: Session, replacement: Replacement, *, wait_ms: int, limit_ms: int) -> bool:
     """Drop the old table; tell whether it could be locked in time."""
-    await session.execute(f"{replacing.savepoint(replacing.SWAP_POINT)}; SET LOCAL lock_timeout = {wait_ms:d}")
+    await session.execute(f"{savepoints.savepoint(replacing.SWAP_POINT)}; SET LOCAL lock_timeout = {wait_ms:d}")
     try:
         await session.execute(replacement.lock)
         await _refuse_changed_table(session, replacement)
@@ -125,9 +125,9 @@ async def _try_drop(session: Session, replacement: Replacement, *, wait_ms: int,
     except DriverError as error:
         if error.sqlstate not in _LOCKED_OUT:
             raise
-        await session.execute(replacing.roll_back_to(replacing.SWAP_POINT))
+        await session.execute(savepoints.roll_back_to(replacing.SWAP_POINT))
         return False
-    await session.execute(f"{replacing.release(replacing.SWAP_POINT)}; SET LOCAL lock_timeout = {limit_ms:d}")
+    await session.execute(f"{savepoints.release(replacing.SWAP_POINT)}; SET LOCAL lock_timeout = {limit_ms:d}")
     return True
 
 

@@ -309,10 +309,11 @@ class Source(Protocol):
         What can only be read from its start is one chunk. Raises `FileError`, and `ConfigError` for less than 1.
         """
 
-    def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
+    def read(self, chunk: Chunk, refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
         """Read one of `chunks`, as `batches` reads all. Errors number its rows from `Chunk.counts_from` on.
 
-        Several threads may read chunks at the same time.
+        A record that gives no row is an error; or `refuse` is told of it before the batch comes in which a row of NULLs
+        stands at its place. Several threads may read chunks at the same time.
         """
 
     def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:

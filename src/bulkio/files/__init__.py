@@ -67,7 +67,12 @@ csv = CsvFile
 
 
 def open_source(
-    source: object, *, batch_rows: int, columns: Sequence[str] | None = None, allow_lossy: bool = False
+    source: object,
+    *,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    allow_lossy: bool = False,
+    keeps_rejects: bool = False,
 ) -> FileSource | StreamSource | CsvStream | RowSource:
     """Open what the user wants to load, reading only metadata.
 
@@ -75,7 +80,8 @@ def open_source(
     with `__arrow_c_stream__`, a Dataset, a list of dicts or of batches, an iterator of batches, or a file that is open
     in binary mode. Batches have at most `batch_rows` rows and, if `columns` is given, only these, in that order.
     With `allow_lossy`, timestamps of more than 64 bits (Parquet's INT96) lose their nanoseconds: they are handed on in
-    microseconds. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together,
+    microseconds. One that `keeps_rejects` can be read again: bad records of a CSV are no error where it is only looked
+    at. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together,
     unknown columns), `EncodeError` (a row that is not a dict), `ConfigError` (not a source).
 
     >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
@@ -91,7 +97,7 @@ def open_source(
     if (reader := reader_of(source, batch_rows=batch_rows, columns=chosen)) is not None:
         return StreamSource(reader, batch_rows=batch_rows, columns=chosen, name=type(source).__name__)
     if isinstance(source, CsvFile):
-        return _open_csv(source, batch_rows, chosen)
+        return _open_csv(source, batch_rows, chosen, keeps_rejects=keeps_rejects)
     if hasattr(source, "read"):
         path = own_path(source)
         if path is None:
@@ -106,18 +112,21 @@ def open_source(
         return open_once(os.fspath(source), fmt, batch_rows=batch_rows, columns=chosen)
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
-    parts = open_parts([(known.open_part, path) for known, path in zip(formats, listing.paths, strict=True)])
+    openers = [partial(CsvPart, tolerant=True) if f.name == "csv" and keeps_rejects else f.open_part for f in formats]
+    parts = open_parts(zip(openers, listing.paths, strict=True))
     return FileSource(
         parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes, roots=listing.roots
     )
 
 
-def _open_csv(source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
+def _open_csv(
+    source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None, *, keeps_rejects: bool
+) -> FileSource | CsvStream:
     path = source.path
     if path == "-" or hasattr(path, "read") or (isinstance(path, str | os.PathLike) and is_pipe(path)):
         return open_csv_once(source, batch_rows=batch_rows, columns=columns)
     listing = list_files(_named(path), frozenset({".csv"}))
-    open_part = partial(CsvPart, options=source.options)
+    open_part = partial(CsvPart, options=source.options, tolerant=keeps_rejects)
     parts = open_parts([(open_part, path) for path in listing.paths])
     return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
 

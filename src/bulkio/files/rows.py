@@ -20,7 +20,7 @@ from bulkio.protocols import Chunk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from bulkio.protocols import Feed, Spelling
+    from bulkio.protocols import Feed, Refuse, Spelling
     from bulkio.types import Cast
 
 __all__ = ["RowSource", "are_rows"]
@@ -81,7 +81,7 @@ class RowSource:
         check_count(count)
         return (Chunk(0, first_row=1, rows=self.rows),)
 
-    def read(self, _: Chunk) -> Iterator[pa.RecordBatch]:
+    def read(self, _: Chunk, _refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
         """Read the one chunk, as `batches` does."""
         return self.batches()
 

@@ -6,7 +6,7 @@ What is added costs next to nothing: a constant is one value and a dictionary's 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from bulkio.options.templates import Template
-    from bulkio.protocols import Chunk, Feed, Fingerprint, Source, Spelling
+    from bulkio.protocols import Chunk, Feed, Fingerprint, Refuse, Source, Spelling
     from bulkio.types import Cast
 
 __all__ = ["LoadFacts", "ShapedSource"]
@@ -98,9 +98,9 @@ class ShapedSource:
         needs_rows = any("row" in each.template.names for each in self._added)
         return self._source.chunks(1) if needs_rows and any(chunk.first_row is None for chunk in found) else found
 
-    def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
-        """Read one of `chunks`."""
-        return self._shaped(chunk)
+    def read(self, chunk: Chunk, refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
+        """Read one of `chunks`; `refuse` is told of columns by their new names."""
+        return self._shaped(chunk, None if refuse is None else self._by_new_names(refuse))
 
     def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins."""
@@ -127,21 +127,26 @@ class ShapedSource:
         fields += [pa.field(each.name, each.type, nullable=False) for each in self._added]
         return pa.schema(fields, metadata=schema.metadata)
 
-    def _shaped(self, chunk: Chunk | None) -> Iterator[pa.RecordBatch]:
+    def _by_new_names(self, refuse: Refuse) -> Refuse:
+        return lambda reject: refuse(
+            reject if reject.column is None else replace(reject, column=self._new(reject.column))
+        )
+
+    def _shaped(self, chunk: Chunk | None, refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
         # Columns of its own, which keep parts of the latest batch: other threads read other chunks meanwhile.
         added = [_AddedColumn(each) for each in self._added]
         row = 1 if chunk is None else chunk.counts_from
-        for file, batch in self._located(chunk):
+        for file, batch in self._located(chunk, refuse):
             place = _Place(row, batch.num_rows, file)
             arrays = [*batch.columns, *(each.array(place) for each in added)]
             yield pa.RecordBatch.from_arrays(arrays, schema=self.schema)
             row += batch.num_rows
 
-    def _located(self, chunk: Chunk | None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def _located(self, chunk: Chunk | None, refuse: Refuse | None) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read all, or a chunk, with the path of the file that each batch is from, where that is wanted."""
         if self._names_files and isinstance(self._source, FileSource):
-            return self._source.located_batches(chunk)
-        batches = self._source.batches() if chunk is None else self._source.read(chunk)
+            return self._source.located_batches(chunk, refuse)
+        batches = self._source.batches() if chunk is None else self._source.read(chunk, refuse)
         return (("", batch) for batch in batches)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part
-    from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Spelling
+    from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Refuse, Spelling
 
 __all__ = ["FileSource"]
 
@@ -94,13 +94,15 @@ class FileSource:
         self._rows_found.update(rows_of_files(chunks, len(self._parts)))
         return chunks
 
-    def read(self, chunk: Chunk) -> Iterator[pa.RecordBatch]:
-        """Read one of `chunks`. Raises as `batches` does."""
-        return self._readers.start(self.name, _batches(self._read(chunk)))
+    def read(self, chunk: Chunk, refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
+        """Read one of `chunks`. Raises as `batches` does; `refuse` is told of records that give no row."""
+        return self._readers.start(self.name, _batches(self._read(chunk, refuse)))
 
-    def located_batches(self, chunk: Chunk | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+    def located_batches(
+        self, chunk: Chunk | None = None, refuse: Refuse | None = None
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
         """Read all, or one of `chunks`, with the path of the file that each batch is from."""
-        return self._readers.start(self.name, self._read(chunk))
+        return self._readers.start(self.name, self._read(chunk, refuse))
 
     def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins. Raises `FileError`: it reads the file again."""
@@ -149,10 +151,13 @@ class FileSource:
             for found in part.ranges(1):
                 yield number, found
 
-    def _read(self, chunk: Chunk | None) -> Generator[tuple[str, pa.RecordBatch], None, None]:
+    def _read(
+        self, chunk: Chunk | None, refuse: Refuse | None = None
+    ) -> Generator[tuple[str, pa.RecordBatch], None, None]:
         """Read a chunk's ranges one after the other, or all files, as the columns are chosen now."""
         ranges = self._ranges() if chunk is None else iter(chunk.ranges)
-        return self._read_ranges(ranges, 1 if chunk is None else chunk.counts_from, (self._options, self.schema))
+        shape = replace(self._options, refuse=refuse), self.schema
+        return self._read_ranges(ranges, 1 if chunk is None else chunk.counts_from, shape)
 
     def _read_ranges(
         self, ranges: Iterator[tuple[int, PartRange]], row: int, shape: tuple[ReadOptions, pa.Schema]

@@ -28,7 +28,7 @@ from bulkio.show import printable, show_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from bulkio.protocols import Feed, Spelling
+    from bulkio.protocols import Feed, Refuse, Spelling
 
 __all__ = ["StreamSource", "is_stream"]
 
@@ -97,7 +97,7 @@ class StreamSource:
         check_count(count)
         return (Chunk(0, first_row=1, rows=self.rows),)
 
-    def read(self, _: Chunk) -> Iterator[pa.RecordBatch]:
+    def read(self, _: Chunk, _refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
         """Read the one chunk, as `batches` does."""
         return self.batches()
 

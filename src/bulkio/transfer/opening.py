@@ -31,7 +31,11 @@ def opened_source(request: LoadRequest | ScanRequest | WriteRequest) -> Abstract
 def open_in_thread(request: LoadRequest | ScanRequest | WriteRequest) -> Source:
     """Open a source that threads read, blocking this one. The caller closes it."""
     return open_source(
-        request.source, batch_rows=request.batch_rows, columns=request.columns, allow_lossy=request.allow_lossy
+        request.source,
+        batch_rows=request.batch_rows,
+        columns=request.columns,
+        allow_lossy=request.allow_lossy,
+        keeps_rejects=getattr(request, "rejects", None) is not None,
     )
 
 

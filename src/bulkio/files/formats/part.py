@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 
-    from bulkio.protocols import Spelling
+    from bulkio.protocols import Refuse, Spelling
 
 __all__ = [
     "FileState",
@@ -72,6 +72,8 @@ class ReadOptions:
     allow_lossy: bool = False
     #: row of the whole source that the part begins with, from 1: what messages count by
     first_row: int = 1
+    #: what is told of each record that gives no row, before the batch that has NULLs there; None if that is an error
+    refuse: Refuse | None = None
 
 
 class Part(Protocol):

@@ -16,6 +16,8 @@ class Parser:
     data_start: int
     data_line: int
     broken_lines: bool
+    batch_rows: int
+    faults: list[tuple[int, str | None, str]] | None
     def __init__(
         self,
         name: str,
@@ -34,6 +36,7 @@ class Parser:
         first_row: int = ...,
         first_line: int = ...,
         line_ends: str = ...,
+        tolerant: bool = ...,
     ) -> None: ...
     @property
     def full(self) -> bool: ...

@@ -13,12 +13,16 @@ from bulkio.files.formats.csv.header import column_names
 from bulkio.files.formats.csv.parser import Parser
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     import pyarrow as pa
 
     from bulkio.files.formats.csv.options import CsvOptions
     from bulkio.protocols import PartRange
+
+    #: what is told of a bad record: its row in the file, the column, and what is wrong
+    Tell: TypeAlias = Callable[[int, str | None, str], None]
 
 __all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "make_parser", "parse", "probe"]
 
@@ -48,8 +52,9 @@ def make_parser(
     batch_rows: int,
     batch_bytes: int = BATCH_BYTES,
     part: PartRange | None = None,
+    tolerant: bool = False,
 ) -> Parser:
-    """Make a parser for a whole file, or for a range of it."""
+    """Make a parser for a whole file, or for a range of it; a `tolerant` one passes over bad records."""
     names = names or options.header_names
     return Parser(
         name,
@@ -67,13 +72,14 @@ def make_parser(
         first_row=part.first_row if part else 1,
         first_line=part.first_line if part else 1,
         line_ends=part.line_ends if part else "",
+        tolerant=tolerant,
     )
 
 
-def probe(name: str, options: CsvOptions, pieces: Iterable[bytes]) -> Layout:
+def probe(name: str, options: CsvOptions, pieces: Iterable[bytes], *, tolerant: bool = False) -> Layout:
     """Read up to the end of the first record. Raises `CsvError`."""
     utf8 = Utf8Stream(options.encoding)
-    parser = make_parser(name, options, names=None, batch_rows=1)
+    parser = make_parser(name, options, names=None, batch_rows=1, tolerant=tolerant)
     for text in _texts(parser, utf8, pieces):
         rest = memoryview(text)
         while rest and not (parser.full or parser.header):
@@ -86,16 +92,31 @@ def probe(name: str, options: CsvOptions, pieces: Iterable[bytes]) -> Layout:
     return Layout(names, parser.data_line, utf8.mark_bytes + parser.data_start)
 
 
-def parse(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Generator[pa.RecordBatch | None, None, None]:
-    """Yield the batches in `pieces`; None stands for one of which no column was wanted. Raises `CsvError`."""
+def parse(
+    parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes], tell: Tell | None = None
+) -> Generator[pa.RecordBatch | None, None, None]:
+    """Yield the batches in `pieces`; None stands for one of which no column was wanted. Raises `CsvError`.
+
+    Before each batch, `tell` gets the row, the column and the fault of each record that a tolerant parser passed over.
+    """
+    parser.faults = None if tell is None else []
     for text in _texts(parser, utf8, pieces):
         rest = memoryview(text)
         while rest:
             rest = rest[parser.feed(rest) :]
             if parser.full:
+                _tell_faults(parser, tell)
                 yield parser.take()
     parser.finish()
+    _tell_faults(parser, tell)
     yield parser.take()
+
+
+def _tell_faults(parser: Parser, tell: Tell | None) -> None:
+    if tell is not None and parser.faults:
+        faults, parser.faults = parser.faults, []
+        for fault in faults:
+            tell(*fault)
 
 
 def _texts(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Iterator[bytes]:

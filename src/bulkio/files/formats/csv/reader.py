@@ -20,19 +20,20 @@ from bulkio.files.faults import reading
 from bulkio.files.formats.csv.decoding import Utf8Stream
 from bulkio.files.formats.csv.header import header_notes
 from bulkio.files.formats.csv.options import CsvOptions
-from bulkio.files.formats.csv.parsing import BATCH_BYTES, NO_LIMIT, make_parser, parse, probe
+from bulkio.files.formats.csv.parsing import NO_LIMIT, make_parser, parse, probe
 from bulkio.files.formats.part import ReadOptions, choose_columns, file_state, shared_schema
 from bulkio.files.stores.compression import is_plain, open_path, open_stream, read_pieces
 from bulkio.forms.inference import Inference
-from bulkio.protocols import Chunk, PartRange
+from bulkio.protocols import Chunk, PartRange, Reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.csv.parser import Parser
+    from bulkio.files.formats.csv.parsing import Tell
     from bulkio.files.formats.part import Part
     from bulkio.files.stores.compression import BinaryFile
-    from bulkio.protocols import Feed, Spelling
+    from bulkio.protocols import Feed, Refuse, Spelling
 
 __all__ = ["CsvPart", "CsvStream"]
 
@@ -45,15 +46,19 @@ INFERENCE_ROWS = 16384
 class CsvPart:
     """A CSV file. A `files.formats.part.Part`.
 
-    The constructor reads up to the end of the header. Raises `FileError`, of which `CsvError` is one.
+    The constructor reads up to the end of the header. Raises `FileError`, of which `CsvError` is one. A `tolerant` one
+    passes over records that are wrong where it cuts ranges, infers types or counts lines.
     """
 
     dictionary_columns: frozenset[str] = frozenset()
     faults: Mapping[str, str] = MappingProxyType({})
     rows: int | None = None
 
-    def __init__(self, path: str, known: Sequence[Part] = (), *, options: CsvOptions | None = None) -> None:
+    def __init__(
+        self, path: str, known: Sequence[Part] = (), *, options: CsvOptions | None = None, tolerant: bool = False
+    ) -> None:
         self.path = path
+        self._tolerant = tolerant
         self.options = options or CsvOptions()
         self.spelling: Spelling | None = self.options.spelling
         with reading(path):
@@ -63,7 +68,8 @@ class CsvPart:
             self.size_bytes = self.state[2]
             self._is_plain = is_plain(path)
             with open_path(path) as file:
-                self._layout = probe(path, self.options, read_pieces(file, piece_bytes=_HEADER_BYTES))
+                head = read_pieces(file, piece_bytes=_HEADER_BYTES)
+                self._layout = probe(path, self.options, head, tolerant=tolerant)
         self.schema = shared_schema(_schema(self._layout.names), known)
         self.notes = header_notes(self._layout.names, self.options, path)
 
@@ -73,19 +79,21 @@ class CsvPart:
 
     def batches(self, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read the file once, in order."""
-        parser = self._parser(self._numbers(options), batch_rows=options.batch_rows)
+        parser = self._reader(options)
         with open_path(self.path) as file:
-            yield from _wanted(parse(parser, Utf8Stream(self.options.encoding), read_pieces(file)))
+            utf8 = Utf8Stream(self.options.encoding)
+            yield from _wanted(parse(parser, utf8, read_pieces(file), _telling(options)))
 
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Read one range. Errors name rows and lines of the file."""
         if part.end is None:
             yield from self.batches(options)
             return
-        parser = self._parser(self._numbers(options), batch_rows=options.batch_rows, part=part)
+        parser = self._reader(options, part)
         utf8 = Utf8Stream(self.options.encoding, at_start=False)
         with open_path(self.path, start=part.start) as file:
-            yield from _wanted(parse(parser, utf8, read_pieces(file, size_bytes=part.end - part.start)))
+            pieces = read_pieces(file, size_bytes=part.end - part.start)
+            yield from _wanted(parse(parser, utf8, pieces, _telling(options)))
 
     def ranges(self, count: int) -> list[PartRange]:
         """Cut the file into at most `count` ranges of about the same size, none where it has no rows.
@@ -102,7 +110,7 @@ class CsvPart:
 
     def _cut(self, first: PartRange, pieces: Iterator[bytes], size_bytes: int) -> Iterator[PartRange]:
         utf8 = Utf8Stream(self.options.encoding)
-        parser = self._parser((), batch_rows=NO_LIMIT, batch_bytes=max(size_bytes, 1))
+        parser = self._counter(batch_rows=NO_LIMIT, batch_bytes=max(size_bytes, 1))
         start, row, line = first.start, first.first_row, first.first_line
         for _ in parse(parser, utf8, pieces):
             if parser.rows >= row:
@@ -116,7 +124,8 @@ class CsvPart:
             return {}
         inference = Inference(self._layout.names, self.options.spelling)
         with reading(self.path):
-            for batch in self.batches(ReadOptions(INFERENCE_ROWS, None, frozenset())):
+            refuse = _pass_over if self._tolerant else None
+            for batch in self.batches(ReadOptions(INFERENCE_ROWS, None, frozenset(), refuse=refuse)):
                 inference.feed(batch)
         return inference.types()
 
@@ -124,33 +133,35 @@ class CsvPart:
         """Return the line at which a row of data (from 1) begins. Reads the file again, up to there."""
         if row == 1:
             return self._layout.first_line
-        parser = self._parser((), batch_rows=row - 1, batch_bytes=NO_LIMIT)
+        parser = self._counter(batch_rows=row - 1, batch_bytes=NO_LIMIT)
         with reading(self.path), open_path(self.path) as file:
             next(parse(parser, Utf8Stream(self.options.encoding), read_pieces(file)))
         return parser.line
 
-    def _parser(
-        self,
-        keep: Sequence[int] | None,
-        *,
-        batch_rows: int,
-        batch_bytes: int = BATCH_BYTES,
-        part: PartRange | None = None,
-    ) -> Parser:
+    def _reader(self, options: ReadOptions, part: PartRange | None = None) -> Parser:
+        """Make the parser that reads the columns wanted, of all or of a range."""
+        keep = None if options.columns is None else tuple(map(self._layout.names.index, options.columns))
         return make_parser(
             self.path,
             self.options,
             names=self._layout.names,
             keep=keep,
-            batch_rows=batch_rows,
-            batch_bytes=batch_bytes,
+            batch_rows=options.batch_rows,
             part=part,
+            tolerant=options.refuse is not None,
         )
 
-    def _numbers(self, options: ReadOptions) -> tuple[int, ...] | None:
-        if options.columns is None:
-            return None
-        return tuple(self._layout.names.index(name) for name in options.columns)
+    def _counter(self, *, batch_rows: int, batch_bytes: int) -> Parser:
+        """Make a parser that reads no column."""
+        return make_parser(
+            self.path,
+            self.options,
+            names=self._layout.names,
+            keep=(),
+            batch_rows=batch_rows,
+            batch_bytes=batch_bytes,
+            tolerant=self._tolerant,
+        )
 
 
 class CsvStream:
@@ -219,7 +230,7 @@ class CsvStream:
         check_number("chunks", count, 1)
         return (Chunk(0, first_row=1, rows=None),)
 
-    def read(self, _: Chunk) -> Iterator[pa.RecordBatch]:
+    def read(self, _: Chunk, _refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:
         """Read the one chunk, as `batches` does."""
         return self.batches()
 
@@ -241,6 +252,18 @@ class CsvStream:
             with suppress(ValueError):  # it runs in another thread, which closes it
                 self._running.close()
         self._opened.close()
+
+
+def _telling(options: ReadOptions) -> Tell | None:
+    """Return what tells of records by their rows in the source."""
+    refuse = options.refuse
+    if refuse is None:
+        return None
+    return lambda row, column, message: refuse(Reject(options.first_row - 1 + row, message, column))
+
+
+def _pass_over(_: Reject) -> None:
+    """Tell nobody."""
 
 
 def _noting(pieces: Iterator[bytes], read: list[bytes]) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bulkio.catalog.definition import Definition
     from bulkio.catalog.indexing import Indexing
     from bulkio.catalog.keys import UniqueKey
+    from bulkio.catalog.sharing import SharingFacts
     from bulkio.catalog.tables import SequenceUse, Table
     from bulkio.catalog.types import NamedType, TypeRef
     from bulkio.types import TypeFacts
@@ -44,6 +45,8 @@ class Wanted:
     definition: bool = False
     #: flag for the table's indexes, with what bears on dropping them
     indexing: bool = False
+    #: flag for what bears on its rows being stored bit by bit
+    sharing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +77,5 @@ class Facts:
     definition: Definition | None = None
     #: the table's indexes, with what bears on dropping them
     indexing: Indexing | None = None
+    #: what bears on the table's rows being stored bit by bit
+    sharing: SharingFacts | None = None

@@ -131,6 +131,7 @@ async def gather(session: Session, wanted: Wanted) -> Facts:
         keys=await _unique_keys(session, table) if table is not None and wanted.keys else (),
         definition=await find_definition(session, table.oid) if table is not None and wanted.definition else None,
         indexing=await find_indexing(session, table) if table is not None and wanted.indexing else None,
+        sharing=await find_sharing(session, table.schema, table.name) if table is not None and wanted.sharing else None,
     )
 
 

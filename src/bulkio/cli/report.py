@@ -9,9 +9,10 @@ from bulkio.cli.output import count_bytes, say, show, show_json
 from bulkio.show import printable, show_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bulkio import ExportPlan, ExportReport, LoadPlan, LoadReport
+    from bulkio.pgcopy import Field
 
 __all__ = ["show_export", "show_export_plan", "show_load", "show_load_plan"]
 
@@ -132,12 +133,14 @@ def show_load_plan(plan: LoadPlan, *, as_json: bool) -> None:
             "creates": plan.creates,
             "ddl": [*plan.types_ddl, *plan.ddl],
             "statements": [*plan.statements, *(plan.work.merge.statements if plan.work.merge else ())],
+            "rejects": plan.request.rejects,
+            "max_rejects": plan.request.max_rejects,
             "workers": plan.sharing.workers,
             "why_one": plan.sharing.why_one,
             "visibility": plan.sharing.visibility,
             "notes": list(plan.notes),
             "slow": list(plan.slow),
-            **_how(plan),
+            **_how(plan, plan.columns),
             "batch_rows": plan.request.batch_rows,
         }
     )
@@ -149,12 +152,12 @@ def show_export_plan(plan: ExportPlan, *, as_json: bool) -> None:
         show(plan.describe())
         return
     dest = {} if plan.dest is None else {"path": plan.dest.path, "format": plan.dest.format_name}
-    show_json({"table": plan.name, "query": plan.query, **dest, **_how(plan)})
+    show_json({"table": plan.name, "query": plan.query, **dest, **_how(plan, plan.fields)})
 
 
-def _how(plan: LoadPlan | ExportPlan) -> dict[str, object]:
+def _how(plan: LoadPlan | ExportPlan, fields: Sequence[Field]) -> dict[str, object]:
     columns = [
         {"name": f.name, "arrow": str(f.cast.arrow), "postgresql": f.cast.pg.sql, "nullable": f.nullable}
-        for f in plan.fields
+        for f in fields
     ]
     return {"driver": plan.driver, "method": plan.method, "columns": columns}

@@ -14,6 +14,7 @@ from bulkio.plan.newtypes import missing_types
 from bulkio.plan.rebuild import Rebuild, refuse_rows
 from bulkio.plan.recorded import recorded_types
 from bulkio.plan.refusals import refuse_changed
+from bulkio.plan.rejects import rejecting_chunks
 from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.plan.request import Database, Destination, Rows, SourceFacts
 from bulkio.plan.sequences import loaded_sequences, with_sequences
@@ -59,6 +60,7 @@ __all__ = [
     "refuse_changed",
     "refuse_rows",
     "refuse_stray_options",
+    "rejecting_chunks",
     "slow_notes",
     "table_columns",
     "target_casts",

@@ -10,26 +10,18 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from bulkio import sql
-from bulkio.pgcopy import Field
+from bulkio.plan.numbers import number_column, number_field, numbered
 from bulkio.plan.replacing import plan_replacement
-from bulkio.quote import qualified, quote_ident
+from bulkio.quote import qualified
 from bulkio.sql import replacing as sql_replacing
 from bulkio.sql.merge import create_lasting_staging
-from bulkio.types import STRICT, base_type, cast_to_pg
 
 if TYPE_CHECKING:
     from bulkio.plan.loads import LoadPlan
     from bulkio.plan.newtable import NewTable
-    from bulkio.sql import StagedInsert
-    from bulkio.types import Cast
 
 __all__ = ["Lasting", "plan_lasting"]
-
-#: name of the staging table's column that numbers the rows, unless the source has one of this name
-_NUMBER = "bulkio_row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +36,11 @@ class Lasting:
     setup: tuple[str, ...] = ()
     #: statements that put it in the place of the load's own, or drop it, once its rows are where they belong
     finish: tuple[str, ...] = ()
-    #: column of it that numbers the rows; "" where their order does not count
-    number: str = ""
+
+    @property
+    def number(self) -> str:
+        """The column of it that numbers the rows; "" where their order does not count."""
+        return self.plan.work.number
 
     @property
     def digest(self) -> str:
@@ -93,12 +88,9 @@ def _replaced(plan: LoadPlan, tag: str, *, unlogged: bool) -> Lasting:
 def _staged(plan: LoadPlan, name: str, *, unlogged: bool) -> Lasting:
     """Fill a staging table."""
     place = (plan.schema, name)
-    columns = [field.name for field in plan.fields]
-    number = _NUMBER
-    while number in columns:
-        number += "_"
+    columns = [field.name for field in plan.columns]
+    number = plan.work.number or number_column(columns)
     setup = create_lasting_staging(place, plan.schema, plan.table, columns, number, unlogged=unlogged)
-    field = Field(number, _number_cast(), nullable=False)
     work = plan.work
     recount = sql.count_where(plan.schema, plan.table, work.where) if work.where else ""
     lasting = replace(
@@ -107,19 +99,10 @@ def _staged(plan: LoadPlan, name: str, *, unlogged: bool) -> Lasting:
         staging=place,
         where="",
         recount=recount,
-        merge=work.merge and replace(work.merge, insert=_from(work.merge.insert, place, number)),
-        insert=work.insert and _from(work.insert, place, number),
+        merge=work.merge and replace(work.merge, insert=numbered(work.merge.insert, place, number)),
+        insert=work.insert and numbered(work.insert, place, number),
+        number=number,
     )
     finish = (sql_replacing.drop_table(qualified(*place)),)
-    planned = replace(plan, work=lasting, fields=(*plan.fields, field))
-    return Lasting(planned, place, setup, finish, number)
-
-
-def _from(insert: StagedInsert, staging: tuple[str, str], number: str) -> StagedInsert:
-    return replace(insert, staging=staging, place=quote_ident(number))
-
-
-def _number_cast() -> Cast:
-    cast = cast_to_pg(pa.int64(), base_type("int8"), STRICT)
-    assert cast is not None  # noqa: S101 - of all pairs
-    return cast
+    planned = replace(plan, work=lasting, fields=(*plan.columns, number_field(number)))
+    return Lasting(planned, place, setup, finish)

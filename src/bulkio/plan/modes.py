@@ -6,12 +6,13 @@ Pure. A new mode is its word in `choices.Mode`, a row here, and the function tha
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bulkio import sql
 from bulkio.errors import ConfigError
 from bulkio.plan.merge import Merge, plan_insert_new, plan_upsert
+from bulkio.plan.numbers import number_column, numbered
 from bulkio.plan.replacing import Replacement, plan_replacement
 from bulkio.show import show_option
 from bulkio.sql.merge import STAGING, StagedInsert, create_staging
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from bulkio.plan.target import Target
     from bulkio.sql import TableLock
 
-__all__ = ["MODES", "ModeRule", "Work", "empties", "lock_of", "privileges_of", "refuse_stray_options"]
+__all__ = ["MODES", "ModeRule", "Work", "empties", "lock_of", "plan_work", "privileges_of", "refuse_stray_options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,11 @@ class Work:
     insert: StagedInsert | None = None
     #: statements that put a new table in the table's place
     replacement: Replacement | None = None
-    #: True if the rows are stored as frozen and the table is analyzed: it is new or empty
+    #: column of the staging table that numbers the rows; "" where the order of their ctids does, or none counts
+    number: str = ""
+    #: True if the table is new or empty before: it is analyzed once it has the rows
+    analyzes: bool = False
+    #: True if the rows are stored as frozen, too
     freezes: bool = False
 
     @property
@@ -88,24 +93,28 @@ class ModeRule:
 
 
 def _append(_request: LoadRequest, target: Target) -> Work:
-    return Work(freezes=target.is_new)
+    return Work(analyzes=target.is_new, freezes=target.is_new)
 
 
 def _truncate(_request: LoadRequest, target: Target) -> Work:
-    return Work(before=(sql.truncate_table(target.schema, target.name),), freezes=target.kind == "r")
+    freezes = target.kind == "r"
+    return Work(before=(sql.truncate_table(target.schema, target.name),), analyzes=freezes, freezes=freezes)
 
 
 def _upsert(request: LoadRequest, target: Target) -> Work:
-    return _merging(target, plan_upsert(request, target))
+    return _merging(request, target, plan_upsert(request, target))
 
 
 def _insert_new(request: LoadRequest, target: Target) -> Work:
-    return _merging(target, plan_insert_new(request, target))
+    return _merging(request, target, plan_insert_new(request, target))
 
 
-def _merging(target: Target, merge: Merge) -> Work:
-    staging = create_staging(target.schema, target.name, target.columns)
-    return Work(before=(staging,), staging=STAGING, merge=merge)
+def _merging(request: LoadRequest, target: Target, merge: Merge) -> Work:
+    number = "" if request.rejects is None else number_column(target.columns)
+    if number:
+        merge = replace(merge, insert=numbered(merge.insert, STAGING, number))
+    staging = create_staging(target.schema, target.name, target.columns, number)
+    return Work(before=(staging,), staging=STAGING, merge=merge, number=number)
 
 
 def _replace_where(request: LoadRequest, target: Target) -> Work:
@@ -118,9 +127,9 @@ def _replace_where(request: LoadRequest, target: Target) -> Work:
 
 def _replace(_request: LoadRequest, target: Target) -> Work:
     if target.replaced is None:
-        return Work(freezes=True)
+        return Work(analyzes=True, freezes=True)
     replacement = plan_replacement(target.replaced.definition, target.replaced.columns)
-    return Work(replacement=replacement, freezes=True)
+    return Work(replacement=replacement, analyzes=True, freezes=True)
 
 
 #: option of modes whose rows meet no others: keys are not needed before all are there
@@ -168,6 +177,15 @@ MODES: Mapping[Mode, ModeRule] = {
         privileges="SELECT, INSERT, DELETE",
     ),
 }
+
+
+def plan_work(request: LoadRequest, target: Target) -> Work:
+    """Decide what the server does around the rows of a load, by its mode.
+
+    With rejects a savepoint lies before each COPY, behind which the server takes no rows as frozen.
+    """
+    work = MODES[request.mode].work(request, target)
+    return work if request.rejects is None else replace(work, freezes=False)
 
 
 def lock_of(request: LoadRequest) -> TableLock | None:

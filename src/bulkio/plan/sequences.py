@@ -22,7 +22,7 @@ def loaded_sequences(plan: LoadPlan, uses: Iterable[SequenceUse]) -> tuple[Seque
 
     A sequence that is not the column's own is advanced where the role may do that, and else left to those who may.
     """
-    loaded = {field.name for field in plan.fields if field.cast.pg.codec in ("int2", "int4", "int8")}
+    loaded = {field.name for field in plan.columns if field.cast.pg.codec in ("int2", "int4", "int8")}
     return tuple(use for use in uses if use.column in loaded and (use.owned or (use.may_set and use.may_read_column)))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bulkio.choices import byte_count, number_of_workers
 from bulkio.errors import ConfigError
 from bulkio.plan.modes import MODES
+from bulkio.plan.rejects import rejecting_chunks
 from bulkio.plan.sharing import ONE, Sharing
 from bulkio.show import printable, show_name, show_option
 
@@ -41,6 +42,8 @@ def wanted_chunks(request: LoadRequest, size_bytes: int | None, processors: int)
     if size_bytes is None:
         return 1
     workers = number_of_workers("workers", request.workers) or processors
+    if request.rejects is not None and request.commit == "all":
+        return rejecting_chunks(size_bytes, workers)
     by_size = -(-size_bytes // byte_count("chunk_bytes", request.chunk_bytes))
     for_workers = min(_CHUNKS_A_WORKER * workers, size_bytes // _LEAST_BYTES) if workers > 1 else 1
     return max(1, by_size, for_workers)

@@ -45,13 +45,15 @@ class KeyColumn:
     equals: str = "pg_catalog.="
 
 
-def create_staging(schema: str, table: str, columns: Sequence[str]) -> str:
+def create_staging(schema: str, table: str, columns: Sequence[str], number: str = "") -> str:
     """Build the staging table, with columns of the table's types and none of its constraints.
+
+    It has one more for the rows' numbers, where that has a name.
 
     >>> create_staging("public", "t", ["id"])
     'CREATE TEMPORARY TABLE bulkio_staging ON COMMIT DROP AS SELECT "id" FROM "public"."t" WITH NO DATA'
     """
-    columns_of = f"SELECT {name_list(columns)} FROM {qualified(schema, table)}"  # noqa: S608 - names are quoted
+    columns_of = f"{_columns(columns, number)} FROM {qualified(schema, table)}"
     return f"CREATE TEMPORARY TABLE {STAGING[1]} ON COMMIT DROP AS {columns_of} WITH NO DATA"
 
 
@@ -63,12 +65,15 @@ def create_lasting_staging(
     Row security without a policy keeps others out, whatever the default privileges give them.
     """
     name = qualified(*staging)
-    columns_of = f"SELECT {name_list(columns)}, 0::bigint AS {quote_ident(number)}"
     kind = "UNLOGGED TABLE" if unlogged else "TABLE"
     return (
-        f"CREATE {kind} {name} AS {columns_of} FROM {qualified(schema, table)} WITH NO DATA",
+        f"CREATE {kind} {name} AS {_columns(columns, number)} FROM {qualified(schema, table)} WITH NO DATA",
         f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY",
     )
+
+
+def _columns(columns: Sequence[str], number: str) -> str:
+    return f"SELECT {name_list(columns)}" + (f", 0::bigint AS {quote_ident(number)}" if number else "")
 
 
 @dataclass(frozen=True, slots=True)

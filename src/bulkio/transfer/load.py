@@ -104,4 +104,4 @@ async def _with_slow_notes(session: Session, plan: LoadPlan) -> LoadPlan:
     table = None if plan.creates or replaces else await find_table(session, TableName(plan.schema, plan.table))
     if table is None:
         return plan
-    return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.freezes, defers=defers))
+    return replace(plan, slow=slow_notes(await find_burdens(session, table), freezes=plan.work.analyzes, defers=defers))

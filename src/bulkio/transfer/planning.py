@@ -172,6 +172,7 @@ def _wanted(table: Table | None, recorded: pa.Schema, names: Sequence[str], requ
         keys=rule.by_key,
         definition=rule.replaces,
         indexing=_defers(request, table),
+        sharing=request.rejects is not None,
     )
 
 

@@ -41,7 +41,7 @@ async def store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, 
         changes = await merge(session, plan.work.merge)
     await build_indexes(session, plan)
     await advance_sequences(session, plan)
-    if plan.work.freezes and copied:
+    if plan.work.analyzes and copied:
         await session.execute(sql.analyze(plan.schema, plan.table))
     return copied, changes
 

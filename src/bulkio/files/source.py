@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from heapq import nlargest
@@ -24,7 +25,7 @@ from bulkio.show import printable, show_name, show_option, show_rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from bulkio.files.formats.part import Part
+    from bulkio.files.formats.part import Part, Records
     from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Refuse, Spelling
 
 __all__ = ["FileSource"]
@@ -104,6 +105,18 @@ class FileSource:
         """Read all, or one of `chunks`, with the path of the file that each batch is from."""
         return self._readers.start(self.name, self._read(chunk, refuse))
 
+    def records(self, rows: Sequence[int], chunk: Chunk) -> Iterator[Records]:
+        """Read a chunk again; yield its records of these rows, as errors count them, sorted: all columns of the file.
+
+        It costs one reading, whatever their number. Raises `FileError`, also where a file does not have them any more.
+        """
+        return self._readers.start(self.name, self._records(rows, chunk))
+
+    @property
+    def record_schema(self) -> pa.Schema:
+        """The schema of all that `records` yields of files with types, where all files have the same columns."""
+        return _shown_schema(self._parts, self._parts[0].schema.names, frozenset())
+
     def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins. Raises `FileError`: it reads the file again."""
         start = 1 if chunk is None else chunk.counts_from
@@ -150,6 +163,30 @@ class FileSource:
         for number, part in enumerate(self._parts):
             for found in part.ranges(1):
                 yield number, found
+
+    def _records(self, rows: Sequence[int], chunk: Chunk) -> Generator[Records, None, None]:
+        start, done, schema = chunk.counts_from, 0, self.record_schema
+        for number, found in chunk.ranges:
+            part, size = self._parts[number], self._rows_of(number, found)
+            end = bisect_left(rows, start + size)
+            here = [row - start + found.first_row for row in rows[done:end]]
+            if here:
+                with _unchanged(part), reading(part.path), closing(part.records(found, here)) as records:
+                    for some in records:
+                        typed = isinstance(some.data, pa.RecordBatch)
+                        yield replace(some, data=_conform(some.data, schema)) if typed else some
+            start, done = start + size, end
+
+    def _rows_of(self, number: int, found: PartRange) -> int:
+        """Return the rows of a range; one of a file that does not tell them is the whole of it."""
+        if found.rows is not None:
+            return found.rows
+        if number not in self._rows_found:
+            part = self._parts[number]
+            options = replace(self._options, refuse=lambda _: None)
+            with _unchanged(part), reading(part.path), closing(part.read_range(found, options)) as batches:
+                self._rows_found[number] = sum(batch.num_rows for batch in batches)
+        return self._rows_found[number]
 
     def _read(
         self, chunk: Chunk | None, refuse: Refuse | None = None

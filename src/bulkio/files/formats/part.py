@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -25,6 +27,7 @@ __all__ = [
     "FileState",
     "Part",
     "ReadOptions",
+    "Records",
     "TypedPart",
     "changed",
     "choose_columns",
@@ -40,6 +43,8 @@ __all__ = [
 FileState = tuple[int, int, int, int]
 #: different schemas that the files of a source share; those of further ones are their own
 _KNOWN_SCHEMAS = 16
+#: rows that are looked through at once for records
+_RECORD_ROWS = 16384
 
 
 def file_state(path: str) -> FileState:
@@ -76,6 +81,19 @@ class ReadOptions:
     refuse: Refuse | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Some records of one file as it has them: all columns, under their own names."""
+
+    path: str
+    #: their rows in the file, from 1
+    rows: tuple[int, ...]
+    #: lines at which they begin, from 1; None where rows have no lines
+    lines: tuple[int, ...] | None
+    #: rows of Arrow; or each record's text in the file's encoding, without its line's end
+    data: pa.RecordBatch | tuple[bytes, ...]
+
+
 class Part(Protocol):
     """One file. Its constructor reads the metadata and keeps nothing open; it raises `FileError`.
 
@@ -109,6 +127,12 @@ class Part(Protocol):
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Open the file, read the range once, close it. Foreign errors may escape: the caller maps them."""
 
+    def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
+        """Read the range again; yield the records of these rows of the file, which are sorted, in order.
+
+        Foreign errors may escape: the caller maps them.
+        """
+
     def line_of_row(self, row: int) -> int | None:
         """Return the line at which a row (from 1) begins; None where rows have no lines. Raises `FileError`."""
 
@@ -135,6 +159,7 @@ def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
 class TypedPart:
     """What the parts of formats with types of their own have in common: there is nothing to tell."""
 
+    path: str
     dictionary_columns: frozenset[str] = frozenset()
     spelling: Spelling | None = None
     notes: tuple[str, ...] = ()
@@ -142,6 +167,23 @@ class TypedPart:
     def few_valued(self, names: frozenset[str]) -> frozenset[str]:  # noqa: ARG002 - the Protocol's
         """Return nothing: its columns are read as they lie in the file."""
         return frozenset()
+
+    def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
+        """Read the range once."""
+        raise NotImplementedError
+
+    def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
+        """Take the rows out of the batches of all columns."""
+        seen, done = part.first_row - 1, 0
+        with closing(self.read_range(part, ReadOptions(_RECORD_ROWS, None, frozenset()))) as batches:
+            for batch in batches:
+                end = bisect_right(rows, seen + batch.num_rows)
+                if here := tuple(rows[done:end]):
+                    taken = batch.take(pa.array([row - 1 - seen for row in here], pa.int64()))
+                    yield Records(self.path, here, None, taken)
+                seen, done = seen + batch.num_rows, end
+                if done == len(rows):
+                    return
 
     def line_of_row(self, row: int) -> int | None:  # noqa: ARG002 - the Protocol's
         """Return None: its rows have no lines."""

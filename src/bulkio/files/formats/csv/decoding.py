@@ -44,11 +44,14 @@ class Utf8Stream:
         #: size of the mark that was skipped
         self.mark_bytes = 0
         codec = codecs.lookup(encoding)
+        #: encoding of a part of the file, which has no mark of its own
+        self.codec = "utf-8" if codec.name == "utf-8-sig" else codec.name
         self._passes = codec.name in ("utf-8", "utf-8-sig", "ascii")
         # Never utf-8-sig itself: the mark is skipped here, whatever the encoding.
-        self._decoder = codecs.getincrementaldecoder("utf-8" if codec.name == "utf-8-sig" else encoding)("strict")
+        self._decoder = codecs.getincrementaldecoder(self.codec)("strict")
         self._windows = _OF_WINDOWS.get(codec.name)
         self._marks: tuple[bytes, ...] = _MARKED.get(codec.name, ())
+        self._order_mark = b""
         self._raw_head: bytes | None = b"" if at_start and self._marks else None
         self._head: bytes | None = b"" if at_start else None
 
@@ -71,6 +74,15 @@ class Utf8Stream:
             raise self._bad_bytes(exc, piece) from None
         return data if self._head is None else self._without_mark(data, final=final)
 
+    @property
+    def mark(self) -> bytes:
+        """The mark that was skipped, as it stands in the file."""
+        return self._order_mark + (self.encode(_BOM) if self.mark_bytes else b"")
+
+    def encode(self, data: bytes) -> bytes:
+        """Return UTF-8 that came out of this as it stands in the file."""
+        return data if self._passes else data.decode().encode(self.codec)
+
     def _check_mark(self, piece: bytes, *, final: bool) -> bytes:
         """Hold the first bytes back until they tell the order of bytes."""
         head = (self._raw_head or b"") + piece
@@ -81,6 +93,9 @@ class Utf8Stream:
         if head and not head.startswith(self._marks):
             message = f"there is no byte order mark; give {self.encoding}-le or {self.encoding}-be as the encoding"
             raise BadBytesError(message, b"")
+        if head:
+            self._order_mark = next(filter(head.startswith, self._marks))
+            self.codec += "-le" if self._order_mark == self._marks[0] else "-be"
         return head
 
     def _without_mark(self, data: bytes, *, final: bool) -> bytes:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     #: what is told of a bad record: its row in the file, the column, and what is wrong
     Tell: TypeAlias = Callable[[int, str | None, str], None]
 
-__all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "make_parser", "parse", "probe"]
+__all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "make_parser", "parse", "probe", "texts"]
 
 #: number of rows beyond that of any file
 NO_LIMIT = 1 << 62
@@ -41,6 +41,10 @@ class Layout:
     first_line: int
     #: bytes of the file before its data, where its bytes are UTF-8
     data_start: int
+    #: what ends its lines, "" where none has ended
+    line_ends: str
+    #: encoding in which a part of it is written, without a mark
+    codec: str
 
 
 def make_parser(
@@ -80,7 +84,7 @@ def probe(name: str, options: CsvOptions, pieces: Iterable[bytes], *, tolerant: 
     """Read up to the end of the first record. Raises `CsvError`."""
     utf8 = Utf8Stream(options.encoding)
     parser = make_parser(name, options, names=None, batch_rows=1, tolerant=tolerant)
-    for text in _texts(parser, utf8, pieces):
+    for text in texts(parser, utf8, pieces):
         rest = memoryview(text)
         while rest and not (parser.full or parser.header):
             rest = rest[parser.feed(rest) :]
@@ -89,7 +93,7 @@ def probe(name: str, options: CsvOptions, pieces: Iterable[bytes], *, tolerant: 
     else:
         parser.finish()
     names = column_names(parser, options)
-    return Layout(names, parser.data_line, utf8.mark_bytes + parser.data_start)
+    return Layout(names, parser.data_line, utf8.mark_bytes + parser.data_start, parser.line_ends, utf8.codec)
 
 
 def parse(
@@ -100,7 +104,7 @@ def parse(
     Before each batch, `tell` gets the row, the column and the fault of each record that a tolerant parser passed over.
     """
     parser.faults = None if tell is None else []
-    for text in _texts(parser, utf8, pieces):
+    for text in texts(parser, utf8, pieces):
         rest = memoryview(text)
         while rest:
             rest = rest[parser.feed(rest) :]
@@ -119,7 +123,7 @@ def _tell_faults(parser: Parser, tell: Tell | None) -> None:
             tell(*fault)
 
 
-def _texts(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def texts(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decode; what stands before bytes that cannot be decoded is parsed, so that the error knows its place."""
     try:
         for piece in pieces:

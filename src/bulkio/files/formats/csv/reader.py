@@ -7,7 +7,7 @@ The schema has strings only: what a column holds is for the target's type to say
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING
@@ -21,7 +21,8 @@ from bulkio.files.formats.csv.decoding import Utf8Stream
 from bulkio.files.formats.csv.header import header_notes
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import NO_LIMIT, make_parser, parse, probe
-from bulkio.files.formats.part import ReadOptions, choose_columns, file_state, shared_schema
+from bulkio.files.formats.csv.records import cut_head, cut_records
+from bulkio.files.formats.part import ReadOptions, Records, choose_columns, file_state, shared_schema
 from bulkio.files.stores.compression import is_plain, open_path, open_stream, read_pieces
 from bulkio.forms.inference import Inference
 from bulkio.protocols import Chunk, PartRange, Reject
@@ -39,6 +40,8 @@ __all__ = ["CsvPart", "CsvStream"]
 
 #: bytes read at once in search of a header's end
 _HEADER_BYTES = 64 << 10
+#: records that are handed on at once
+_RECORDS = 256
 #: rows examined at a time when types are inferred
 INFERENCE_ROWS = 16384
 
@@ -69,9 +72,9 @@ class CsvPart:
             self._is_plain = is_plain(path)
             with open_path(path) as file:
                 head = read_pieces(file, piece_bytes=_HEADER_BYTES)
-                self._layout = probe(path, self.options, head, tolerant=tolerant)
-        self.schema = shared_schema(_schema(self._layout.names), known)
-        self.notes = header_notes(self._layout.names, self.options, path)
+                self.layout = probe(path, self.options, head, tolerant=tolerant)
+        self.schema = shared_schema(_schema(self.layout.names), known)
+        self.notes = header_notes(self.layout.names, self.options, path)
 
     def few_valued(self, names: frozenset[str]) -> frozenset[str]:  # noqa: ARG002 - the Protocol's
         """Return nothing: its columns are read as texts."""
@@ -101,7 +104,7 @@ class CsvPart:
         Reads the file from its beginning: only that tells which line ends stand in quotes. A compressed file, and one
         that is not UTF-8, is one range. Raises `FileError` for whatever a reader would meet.
         """
-        layout = self._layout
+        layout = self.layout
         first = PartRange(layout.data_start, first_line=layout.first_line)
         if count < 2 or not (self._is_plain and self.options.is_utf8):
             return [first]
@@ -122,7 +125,7 @@ class CsvPart:
         """Read all of it and give the type of each column; nothing where that was not asked for. Raises `FileError`."""
         if not self.options.infer:
             return {}
-        inference = Inference(self._layout.names, self.options.spelling)
+        inference = Inference(self.layout.names, self.options.spelling)
         with reading(self.path):
             refuse = _pass_over if self._tolerant else None
             for batch in self.batches(ReadOptions(INFERENCE_ROWS, None, frozenset(), refuse=refuse)):
@@ -132,35 +135,57 @@ class CsvPart:
     def line_of_row(self, row: int) -> int:
         """Return the line at which a row of data (from 1) begins. Reads the file again, up to there."""
         if row == 1:
-            return self._layout.first_line
+            return self.layout.first_line
         parser = self._counter(batch_rows=row - 1, batch_bytes=NO_LIMIT)
         with reading(self.path), open_path(self.path) as file:
             next(parse(parser, Utf8Stream(self.options.encoding), read_pieces(file)))
         return parser.line
 
+    def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
+        """Read the range again; yield the records of these rows of the file, bad ones too."""
+        is_whole = part.end is None
+        parser = self._counter(batch_rows=1, batch_bytes=NO_LIMIT, part=None if is_whole else part, tolerant=True)
+        utf8 = Utf8Stream(self.options.encoding, at_start=is_whole)
+        with open_path(self.path, start=0 if part.end is None else part.start) as file:
+            pieces = read_pieces(file, size_bytes=None if part.end is None else part.end - part.start)
+            cut = cut_records(parser, utf8, pieces, rows)
+            while some := tuple(islice(cut, _RECORDS)):
+                lines = tuple(record.line for record in some)
+                data = tuple(record.data for record in some)
+                yield Records(self.path, tuple(record.row for record in some), lines, data)
+
+    def head(self) -> bytes:
+        """Return what stands before its records, in its encoding. Raises `FileError`."""
+        parser = make_parser(self.path, self.options, names=None, keep=(), batch_rows=1, tolerant=True)
+        with reading(self.path), open_path(self.path) as file:
+            return cut_head(parser, Utf8Stream(self.options.encoding), read_pieces(file, piece_bytes=_HEADER_BYTES))
+
     def _reader(self, options: ReadOptions, part: PartRange | None = None) -> Parser:
         """Make the parser that reads the columns wanted, of all or of a range."""
-        keep = None if options.columns is None else tuple(map(self._layout.names.index, options.columns))
+        keep = None if options.columns is None else tuple(map(self.layout.names.index, options.columns))
         return make_parser(
             self.path,
             self.options,
-            names=self._layout.names,
+            names=self.layout.names,
             keep=keep,
             batch_rows=options.batch_rows,
             part=part,
             tolerant=options.refuse is not None,
         )
 
-    def _counter(self, *, batch_rows: int, batch_bytes: int) -> Parser:
+    def _counter(
+        self, *, batch_rows: int, batch_bytes: int, part: PartRange | None = None, tolerant: bool = False
+    ) -> Parser:
         """Make a parser that reads no column."""
         return make_parser(
             self.path,
             self.options,
-            names=self._layout.names,
+            names=self.layout.names,
             keep=(),
             batch_rows=batch_rows,
             batch_bytes=batch_bytes,
-            tolerant=self._tolerant,
+            part=part,
+            tolerant=tolerant or self._tolerant,
         )
 
 
@@ -194,8 +219,8 @@ class CsvStream:
         self._running: Generator[pa.RecordBatch, None, None] | None = None
         with reading(name):
             self._pieces = read_pieces(self._opened.enter_context(open_stream(file)))
-            self._layout = probe(name, self.options, _noting(self._pieces, self._head))
-        names = self._layout.names
+            self.layout = probe(name, self.options, _noting(self._pieces, self._head))
+        names = self.layout.names
         self.notes = header_notes(names, self.options, name)
         whole = _schema(names)
         chosen = None if columns is None else choose_columns(whole, tuple(columns), name)
@@ -223,7 +248,7 @@ class CsvStream:
         """Return the line of a row that was read; None where fields held line ends, which are gone."""
         if self._parser.broken_lines or row > self._parser.rows:
             return None
-        return self._layout.first_line + row - 1
+        return self.layout.first_line + row - 1
 
     def chunks(self, count: int) -> tuple[Chunk, ...]:
         """Return the one chunk that a stream is. Raises `ConfigError` for less than one."""

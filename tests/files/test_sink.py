@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import resource
-import signal
 import subprocess
 import sys
 
@@ -18,6 +15,7 @@ import pytest
 from bulkio.errors import ConfigError, FileError, SchemaError
 from bulkio.files import open_sink, open_source
 from older_pyarrow import needs_pyarrow
+from small_files import small_files
 
 TABLE = pa.table({"id": pa.array(range(1000), pa.int64()), "text": [f"text {n}" for n in range(1000)]})
 SUFFIXES = (".parquet", ".arrow", ".arrows", ".arrows.gz", ".arrows.zst")
@@ -98,19 +96,6 @@ def test_abort_leaves_nothing(tmp_path, suffix):
         sink.commit()
     with pytest.raises(FileError, match="given up"):
         sink.write(TABLE.to_batches()[0])
-
-
-@contextlib.contextmanager
-def small_files():
-    """Let the system refuse files over 64 kB (EFBIG), as a full disk does with ENOSPC; pytest's output may be one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_what_a_killed_process_has_left_is_removed(tmp_path):

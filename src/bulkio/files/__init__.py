@@ -29,6 +29,7 @@ from bulkio.files.formats.registry import (
 )
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.once import open_csv_once, open_once
+from bulkio.files.rejects import RejectFile
 from bulkio.files.rows import RowSource, are_rows
 from bulkio.files.source import FileSource
 from bulkio.files.spool import own_path, spooled
@@ -49,6 +50,7 @@ __all__ = [
     "FileSink",
     "FileSource",
     "FormattedFile",
+    "RejectFile",
     "RowSource",
     "StreamSource",
     "csv",
@@ -114,9 +116,7 @@ def open_source(
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
     openers = [partial(CsvPart, tolerant=True) if f.name == "csv" and keeps_rejects else f.open_part for f in formats]
     parts = open_parts(zip(openers, listing.paths, strict=True))
-    return FileSource(
-        parts, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy, notes=listing.notes, roots=listing.roots
-    )
+    return FileSource(parts, listing, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy)
 
 
 def _open_csv(
@@ -128,7 +128,7 @@ def _open_csv(
     listing = list_files(_named(path), frozenset({".csv"}))
     open_part = partial(CsvPart, options=source.options, tolerant=keeps_rejects)
     parts = open_parts([(open_part, path) for path in listing.paths])
-    return FileSource(parts, batch_rows=batch_rows, columns=columns, notes=listing.notes, roots=listing.roots)
+    return FileSource(parts, listing, batch_rows=batch_rows, columns=columns)
 
 
 def named_file(paths: Sequence[str], fmt: str | None, csv_options: Mapping[str, object]) -> object:

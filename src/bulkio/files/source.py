@@ -20,6 +20,7 @@ from bulkio.files.formats.part import ReadOptions, changed, choose_columns, file
 from bulkio.files.identity import fingerprints
 from bulkio.files.partitions import refuse_dropped_partitions
 from bulkio.files.readers import Readers
+from bulkio.files.stores.paths import Listing
 from bulkio.show import printable, show_name, show_option, show_rows
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import Part, Records
     from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Refuse, Spelling
 
-__all__ = ["FileSource"]
+__all__ = ["FileSource", "differences"]
 
 #: files looked at to find columns with few values, the largest ones; a wrong guess costs CPU, never a value
 _SAMPLED_FILES = 16
@@ -48,25 +49,26 @@ class FileSource:
     def __init__(
         self,
         parts: Sequence[Part],
+        listing: Listing | None = None,
         *,
         batch_rows: int,
         columns: tuple[str, ...] | None = None,
         allow_lossy: bool = False,
-        notes: tuple[str, ...] = (),
-        roots: tuple[str, ...] = (),
         release: Callable[[], None] | None = None,
     ) -> None:
-        first = parts[0]
+        first, listing = parts[0], listing or Listing(())
         self._release = release
         #: True if the source was a stream, held in a file of bulkio's own that goes with the source
         self.reads_once = release is not None
-        self.notes = notes + tuple(note for part in parts for note in part.notes)
+        self.notes = listing.notes + tuple(note for part in parts for note in part.notes)
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
         self._parts = tuple(parts)
+        #: folders and patterns by which its files were found
+        self.searched = listing.searched
         self.spelling = _common_spelling(parts)
         #: rows of files, by their places, as far as they were read or cut: CSV and streams do not tell them before
         self._rows_found: dict[int, int] = {}
-        refuse_dropped_partitions(parts, columns, roots)
+        refuse_dropped_partitions(parts, columns, listing.roots)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
         _refuse_differences(self._parts, chosen, None if columns is None else ColumnChoice.of(columns))
@@ -128,6 +130,11 @@ class FileSource:
                 return None if line is None else (part.path, line)
             start += rows
         return None
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The files themselves."""
+        return self._parts
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -275,7 +282,7 @@ def _few_valued(parts: Sequence[Part], chosen: list[str]) -> frozenset[str]:
 def _refuse_differences(parts: tuple[Part, ...], chosen: list[str], choice: ColumnChoice | None) -> None:
     """Raise `SchemaError` with everything in which a file differs from the first one."""
     first, found = parts[0], []
-    by_schema = {id(schema): list(_differences(first.schema, schema, chosen, choice)) for schema in _schemas(parts)}
+    by_schema = {id(schema): list(differences(first.schema, schema, chosen, choice)) for schema in _schemas(parts)}
     for part in parts:
         found += [(name, f"{printable(part.path)}: {text}") for name, text in by_schema[id(part.schema)]]
     if found:
@@ -294,9 +301,10 @@ def _schemas(parts: Sequence[Part]) -> list[pa.Schema]:
     return list({id(part.schema): part.schema for part in parts}.values())
 
 
-def _differences(
-    first: pa.Schema, other: pa.Schema, chosen: list[str], choice: ColumnChoice | None
+def differences(
+    first: pa.Schema, other: pa.Schema, chosen: list[str], choice: ColumnChoice | None = None
 ) -> Iterator[tuple[str, str]]:
+    """Yield the columns in which a file differs from the first one, among those chosen, each with what is different."""
     # By index: names may be ambiguous, which is for the plan to refuse.
     here, there = _indexes(first), _indexes(other)
     for name in chosen:

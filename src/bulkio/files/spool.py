@@ -14,6 +14,7 @@ from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.formats.registry import format_of_file
 from bulkio.files.source import FileSource
 from bulkio.files.stores.compression import read_pieces
+from bulkio.files.stores.paths import Listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def spooled_csv(
         size = Path(path).stat().st_size
         note = f"{name} is read twice to infer types: its {size:,} bytes were kept in {path} meanwhile"
         part = CsvPart(path, options=options)
-        return FileSource([part], batch_rows=batch_rows, columns=columns, notes=(note,), release=release)
+        return FileSource([part], Listing((path,), (note,)), batch_rows=batch_rows, columns=columns, release=release)
 
 
 @contextmanager

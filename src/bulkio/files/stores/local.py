@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["StagedFile"]
+__all__ = ["StagedFile", "fsync_folder", "has_locked"]
 
 _BUFFER_BYTES = 1 << 20
 #: characters of the final name that a temporary one keeps, so that it stays under the file system's 255 bytes even if
@@ -69,7 +69,7 @@ class StagedFile:
         os.fsync(self.file.fileno())
         self.file.close()
         self._temporary.replace(self._final)
-        _fsync_folder(self._final.parent)
+        fsync_folder(self._final.parent)
 
     def abort(self) -> None:
         """Remove the temporary file. Never raises; harmless after `commit` or a first `abort`."""
@@ -86,12 +86,12 @@ def _new_file(folder: Path, prefix: str) -> tuple[Path, io.FileIO]:
     while True:
         path = folder / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}.tmp"
         raw = io.FileIO(path, "xb")
-        if _is_locked_by(raw) and path.exists():
+        if has_locked(raw) and path.exists():
             return path, raw
         raw.close()  # another process has taken it for abandoned, in the moment before the lock
 
 
-def _is_locked_by(raw: io.FileIO) -> bool:
+def has_locked(raw: io.FileIO) -> bool:
     """Lock a file, unless another process has; file systems without locks are as if nobody had."""
     try:
         fcntl.flock(raw.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -125,7 +125,8 @@ def _replaceable_mode(final: Path) -> int | None:
     return stat.S_IMODE(found.st_mode)
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Bring the names in a folder to disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

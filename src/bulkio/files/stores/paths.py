@@ -6,6 +6,7 @@ Nothing that is named is left out or taken twice in silence: that is an error, o
 from __future__ import annotations
 
 import errno
+import fnmatch
 import glob
 import itertools
 import os
@@ -21,7 +22,7 @@ from bulkio.show import is_connection_string, printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["COMPRESSIONS", "Listing", "ending", "is_pipe", "list_files", "refuse_url"]
+__all__ = ["COMPRESSIONS", "Listing", "ending", "is_listed", "is_pipe", "list_files", "refuse_url"]
 
 #: endings of compressed files, behind that of the format
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -40,6 +41,8 @@ class Listing:
     notes: tuple[str, ...] = ()
     #: folders that patterns begin in: the paths below them were found by a search
     roots: tuple[str, ...] = ()
+    #: folders and patterns, in which whatever else is there later is found as well
+    searched: tuple[str, ...] = ()
 
 
 def ending(path: str) -> str:
@@ -80,7 +83,27 @@ def list_files(sources: Sequence[str | os.PathLike[str]], suffixes: frozenset[st
         return Listing(paths, notes + table_note(paths[0]))  # a file that is named by itself is meant
     refuse_tables(dict.fromkeys(Path(os.path.realpath(path)).parent for path in paths))
     _refuse_twice(paths)
-    return Listing(paths, notes, tuple(root for listing in listings for root in listing.roots))
+    roots = tuple(root for listing in listings for root in listing.roots)
+    return Listing(paths, notes, roots, tuple(name for listing in listings for name in listing.searched))
+
+
+def is_listed(searched: str, path: str) -> bool:
+    """Tell whether a folder's or a pattern's files would be others if there were something under this name.
+
+    >>> is_listed("/data/**/*.csv", "/data/2024/bad.csv"), is_listed("/data/trips*.csv", "/data/bad.csv")
+    (True, False)
+    """
+    if Path(searched).is_dir():
+        return os.path.realpath(searched) == os.path.realpath(Path(path).parent)
+    return _fits(Path(searched).absolute().parts, Path(path).absolute().parts)
+
+
+def _fits(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    if not pattern or not parts:
+        return not pattern and not parts
+    if pattern[0] == "**":
+        return _fits(pattern[1:], parts) or _fits(pattern, parts[1:])
+    return fnmatch.fnmatch(parts[0], pattern[0]) and _fits(pattern[1:], parts[1:])
 
 
 #: programs that fetch a URL, by its scheme
@@ -135,7 +158,7 @@ def _in_folder(folder: Path, suffixes: frozenset[str]) -> Listing:
     taken = {entry.name for entry in found}
     left_out = [entry.name for entry in entries if entry.name not in taken]
     notes = (f"left out of {printable(str(folder))}: {_shown(left_out)}",) if left_out else ()
-    return Listing(tuple(map(str, found)), notes)
+    return Listing(tuple(map(str, found)), notes, searched=(str(folder),))
 
 
 def _holds_something(folder: Path) -> bool:
@@ -160,7 +183,7 @@ def _matching(pattern: str) -> Listing:
             raise FileError(f"{message}: name them, too, as in '{folder}/*.parquet'", path=folder)
     if not found:
         raise FileError(f"{pattern}: no such file, and as a pattern it matches none", path=pattern)
-    return Listing(tuple(found), roots=(_root(pattern),))
+    return Listing(tuple(found), roots=(_root(pattern),), searched=(pattern,))
 
 
 def _root(pattern: str) -> str:

@@ -62,6 +62,8 @@ def cut_head(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> bytes
             rest = rest[parser.feed(rest) :]
         if parser.full or parser.header:
             break
+    else:
+        parser.finish()
     return utf8.mark + utf8.encode(bytes(head[: parser.data_start]))
 
 

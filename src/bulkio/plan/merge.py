@@ -52,8 +52,11 @@ class Merge:
     @property
     def statements(self) -> tuple[str, ...]:
         """What will run once the rows are staged, for people; their numbers are counted along."""
-        insert = self.insert.do_update(self.updates) if self.updates else self.insert.do_nothing()
-        return (*([self.delete] if self.delete else []), insert)
+        return (*([self.delete] if self.delete else []), self.statement(self.insert))
+
+    def statement(self, insert: StagedInsert) -> str:
+        """Return what brings the rows of an insert into the table."""
+        return insert.do_update(self.updates) if self.updates else insert.do_nothing()
 
 
 def plan_insert_new(request: LoadRequest, target: Target) -> Merge:

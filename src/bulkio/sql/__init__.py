@@ -14,7 +14,7 @@ from bulkio.sql.ddl import (
     drop_if_exists,
     finish_table,
 )
-from bulkio.sql.merge import KeyColumn, StagedInsert
+from bulkio.sql.merge import KeyColumn, Places, StagedInsert
 from bulkio.sql.statements import (
     BACKEND,
     COMMIT,
@@ -104,6 +104,7 @@ __all__ = [
     "XACT_ID_AND_PLACE",
     "KeyColumn",
     "NewColumn",
+    "Places",
     "SequenceOptions",
     "StagedInsert",
     "TableLock",

@@ -8,17 +8,18 @@ that several connections fill, has a column with the row's number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from bulkio.quote import name_list, qualified, quote_ident
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "STAGING",
     "KeyColumn",
+    "Places",
     "StagedInsert",
     "create_lasting_staging",
     "create_staging",
@@ -77,6 +78,15 @@ def _columns(columns: Sequence[str], number: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Some of the staged rows, by their numbers: from the first, up to the end, but for these."""
+
+    first: int
+    end: int
+    but: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StagedInsert:
     """INSERT of the staged rows, and what becomes of those whose key is there."""
 
@@ -93,6 +103,8 @@ class StagedInsert:
     #: schema and name of the staging table, and its column that tells the order of the rows
     staging: tuple[str, str] = STAGING
     place: str = "ctid"
+    #: rows that are taken, where they are numbered; None for all
+    places: Places | None = None
 
     @property
     def staged(self) -> str:
@@ -111,20 +123,20 @@ class StagedInsert:
         )
 
     def doubled_rows(self, limit: int) -> str:
-        """Ask which rows have one key: the first such row's place, the row's number (from 1), and the key as text.
+        """Ask which rows have one key: the first such row's place, the row's own, its number (from 1), the key as text.
 
         This numbers all rows, which takes its time: it is for the message.
         """
         names = [f"k{number}" for number in range(len(self.key))]
         texts = ", ".join(f"pg_catalog.format('%s', {quote_ident(column.name)})" for column in self.key)
         numbered = (
-            f"SELECT {texts}, pg_catalog.row_number() OVER (ORDER BY {self.place}),"  # noqa: S608 - names are quoted
+            f"SELECT {texts}, {self.place}, pg_catalog.row_number() OVER (ORDER BY {self.place}),"  # noqa: S608 - quoted
             f" pg_catalog.count(*) OVER (PARTITION BY {_grouped(self.key)}),"
             f" pg_catalog.min({self.place}) OVER (PARTITION BY {_grouped(self.key)}) FROM {self.staged}"
         )
         return (
-            f"SELECT first_place::pg_catalog.text, row_number, {', '.join(names)} FROM ({numbered})"  # noqa: S608
-            f" AS numbered({', '.join(names)}, row_number, row_count, first_place)"
+            f"SELECT first_place::pg_catalog.text, place::pg_catalog.text, row_number, {', '.join(names)}"  # noqa: S608
+            f" FROM ({numbered}) AS numbered({', '.join(names)}, place, row_number, row_count, first_place)"
             f" WHERE row_count OPERATOR(pg_catalog.>) 1 ORDER BY first_place, row_number LIMIT {limit:d}"
         )
 
@@ -187,7 +199,51 @@ class StagedInsert:
         names = name_list(self.columns)
         return (
             f"INSERT INTO {qualified(self.schema, self.table)} AS {_TABLE} ({names}){overriding}"  # noqa: S608
-            f" SELECT {distinct}{names} FROM {self.staged}"
+            f" SELECT {distinct}{names} FROM {self.staged}{self._taken()}"
+        )
+
+    # --- Where rows are numbered: some of them -------------------------------------------------------------
+
+    def part(self, places: Places) -> StagedInsert:
+        """Return the insert of some of the rows, among which no two have the same key."""
+        return replace(self, keep="", places=places)
+
+    def index_places(self) -> str:
+        """Build the index by which some of the rows are looked up."""
+        return f"CREATE INDEX ON {self.staged} ({self.place})"
+
+    def extent(self) -> str:
+        """Ask how many rows are staged, and for the first and the last place."""
+        of_place = f"pg_catalog.min({self.place}), pg_catalog.max({self.place})"
+        return f"SELECT pg_catalog.count(*), {of_place} FROM {self.staged}"  # noqa: S608 - names are quoted
+
+    def place_at(self, places: Places, index: int) -> str:
+        """Ask for the place of one of some rows, by its index among them, from 0."""
+        rows = replace(self, places=places)._taken()
+        return f"SELECT {self.place} FROM {self.staged}{rows} ORDER BY 1 OFFSET {index:d} LIMIT 1"  # noqa: S608
+
+    def delete_places(self, places: Iterable[int]) -> str:
+        """Build DELETE of staged rows."""
+        return f"DELETE FROM {self.staged} WHERE {self.place} OPERATOR(pg_catalog.=) ANY ({_array(places)})"  # noqa: S608
+
+    def delete_superseded(self) -> str:
+        """Build DELETE of the staged rows that are not the ones to be kept of those with the same key."""
+        return (
+            f"DELETE FROM {self.staged} AS {_NEW} WHERE NOT EXISTS (SELECT FROM ("  # noqa: S608 - names are quoted
+            f"SELECT DISTINCT ON ({_grouped(self.key)}) {self.place} FROM {self.staged}"
+            f" ORDER BY {_grouped(self.key)}, {self._order()}) AS kept(place)"
+            f" WHERE kept.place OPERATOR(pg_catalog.=) {_NEW}.{self.place})"
+        )
+
+    def _taken(self) -> str:
+        """Return the condition for the rows that are taken, with WHERE before it."""
+        if self.places is None:
+            return ""
+        places, place = self.places, self.place
+        but = f" AND {place} OPERATOR(pg_catalog.<>) ALL ({_array(places.but)})" if places.but else ""
+        return (
+            f" WHERE {place} OPERATOR(pg_catalog.>=) '{places.first:d}'::bigint"
+            f" AND {place} OPERATOR(pg_catalog.<) '{places.end:d}'::bigint{but}"
         )
 
     def _order(self) -> str:
@@ -195,6 +251,10 @@ class StagedInsert:
         direction = " DESC" if self.keep == "last" else ""
         column = "" if self.order_by is None else f"{quote_ident(self.order_by)}{direction} NULLS LAST, "
         return f"{column}{self.place}{direction}"
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return f"'{{{','.join(f'{number:d}' for number in numbers)}}}'::bigint[]"
 
 
 def _grouped(key: Sequence[KeyColumn]) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bulkio.choices import share_of
 from bulkio.errors import SchemaError
 from bulkio.show import show_name, show_option, show_value
+from bulkio.sql import StagedInsert
+from bulkio.transfer.isolation import without_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bulkio.plan import Merge
     from bulkio.protocols import Row, Session
+    from bulkio.transfer.isolation import RefusePlace
 
-__all__ = ["Changes", "merge", "tag_rows"]
+__all__ = ["Changes", "insert_all", "merge", "tag_rows"]
 
 #: rows that a message names, at most
 _NAMED_ROWS = 10
@@ -31,20 +35,42 @@ class Changes:
     deleted: int | None = 0
 
 
-async def merge(session: Session, work: Merge) -> Changes:
+async def merge(
+    session: Session,
+    work: Merge,
+    refuse: RefusePlace | None = None,
+    row_of: Callable[[int], int] | None = None,
+) -> Changes:
     """Bring the staged rows into the table, under the user's search_path, which triggers and defaults need.
+
+    Rows that the server refuses are told to `refuse`, if there is one, and the others are stored. Then some of the
+    source's rows may not be staged: `row_of` returns which one of them a place is for.
 
     Raises:
         SchemaError: rows of the source have the same key, or more rows would be deleted than may be.
     """
     if await session.fetch(work.insert.doubled_keys()):
         if work.duplicates == "error":
-            raise await _doubled(session, work)
+            raise await _doubled(session, work, row_of, all_staged=refuse is None)
     else:
         work = replace(work, insert=replace(work.insert, keep=""))
     deleted = await _delete(session, work) if work.delete else 0
-    inserted, updated = await _insert(session, work)
+    if refuse is None:
+        inserted, updated = await _insert(session, work)
+    else:
+        inserted, updated = await without_refused(
+            session, work.insert, work.statement, partial(_insert, session, work), refuse
+        )
     return Changes(inserted, updated, deleted)
+
+
+async def insert_all(session: Session, insert: StagedInsert, refuse: RefusePlace | None = None) -> int:
+    """Insert the staged rows, which meet no others; return how many. Those that the server refuses as in `merge`."""
+
+    async def store() -> int:
+        return tag_rows(await session.execute(insert.all_rows()))
+
+    return await (store() if refuse is None else without_refused(session, insert, StagedInsert.all_rows, store, refuse))
 
 
 async def _delete(session: Session, work: Merge) -> int:
@@ -84,9 +110,17 @@ async def _insert(session: Session, work: Merge) -> tuple[int, int]:
     return int(str(inserted)), tag_rows(await session.execute(insert.do_update(work.updates)))
 
 
-async def _doubled(session: Session, work: Merge) -> SchemaError:
-    """Return the error for rows of one key, which names the first of them."""
-    rows = await session.fetch(work.insert.doubled_rows(_NAMED_ROWS))
+async def _doubled(
+    session: Session, work: Merge, row_of: Callable[[int], int] | None, *, all_staged: bool
+) -> SchemaError:
+    """Return the error for rows of one key, which names the first of them.
+
+    Their numbers are those of the staged rows, where these are all of the source's.
+    """
+    rows = []
+    for first, place, number, *key in await session.fetch(work.insert.doubled_rows(_NAMED_ROWS)):
+        row = number if row_of is None else row_of(int(str(place)))
+        rows.append((first, row if all_staged or row_of is not None else None, *key))
     names = tuple(column.name for column in work.insert.key)
     first, last = show_option("duplicates", "first"), show_option("duplicates", "last")
     return SchemaError(
@@ -98,13 +132,18 @@ async def _doubled(session: Session, work: Merge) -> SchemaError:
 
 
 def _by_key(rows: Sequence[Row]) -> list[str]:
-    """Show which rows have which key, in the first row's spelling: of the last one that is shown there may be more."""
+    """Show which rows have which key, in the first row's spelling: of the last one that is shown there may be more.
+
+    Rows that have no numbers are not named.
+    """
     numbers: dict[object, list[str]] = {}
     keys: dict[object, str] = {}
     for place, number, *key in rows:
-        numbers.setdefault(place, []).append(str(number))
+        numbers.setdefault(place, []).append(str(number or ""))
         keys.setdefault(place, ", ".join(map(show_value, key)))
-    lines = [f"{keys[place]}: rows {', '.join(found)}" for place, found in numbers.items()]
+    lines = [
+        f"{keys[place]}: rows {', '.join(found)}" if all(found) else keys[place] for place, found in numbers.items()
+    ]
     return [*lines, "..."] if len(rows) == _NAMED_ROWS else lines
 
 

@@ -291,6 +291,8 @@ class Source(Protocol):
     rows: int | None
     #: bytes of its files as they lie on disk; None for objects, and for what is read once
     size_bytes: int | None
+    #: bytes of what it is cut from into chunks: also of what is kept in a file as it is read once; None for objects
+    cut_bytes: int | None
     #: notes that the user has to read, such as on files that are left out
     notes: tuple[str, ...]
     #: spelling of its values if it has nothing but text, like a CSV; None if its types are Arrow's

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import FileError
-from bulkio.files import csv, open_source
+from bulkio.files import Keeping, csv, open_source
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.source import FileSource
@@ -164,7 +164,7 @@ def test_a_file_that_was_changed(tmp_path):
     """What is read again must be the file that was read."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"a\n1\n")
-    source = open_source(path, batch_rows=9, keeps_rejects=True)
+    source = open_source(path, batch_rows=9, keeping=Keeping())
     [chunk] = source.chunks(1)
     path.write_bytes(b"a\n12\n")
     with pytest.raises(FileError, match="was changed or replaced"):
@@ -175,7 +175,7 @@ def test_encodings_of_the_other_order(tmp_path):
     """Of UTF-16 each file's own mark tells the order of its bytes."""
     for name, mark in (("x", "utf-16-le"), ("y", "utf-16-be")):
         (tmp_path / f"{name}.csv").write_bytes("\ufeffa\n1\n".encode(mark))
-    source = open_source(csv(str(tmp_path / "*.csv"), encoding="utf-16"), batch_rows=9, keeps_rejects=True)
+    source = open_source(csv(str(tmp_path / "*.csv"), encoding="utf-16"), batch_rows=9, keeping=Keeping())
     assert [data for *_, data in flat(records_of(source, [1, 2]))] == [b"1\0", b"\x001"]
 
 
@@ -183,7 +183,7 @@ def test_many_records_cost_one_reading(tmp_path):
     """Ten thousand records of a file take about as long as one reading of it, not as many."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"a,b\n" + b"".join(b"%d,%s\n" % (i, b"x" * 60) for i in range(200_000)))
-    source = open_source(path, batch_rows=16384, keeps_rejects=True)
+    source = open_source(path, batch_rows=16384, keeping=Keeping())
     [chunk] = source.chunks(1)
     began = time.process_time()
     for _ in source.read(chunk):

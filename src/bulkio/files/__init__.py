@@ -32,7 +32,7 @@ from bulkio.files.once import open_csv_once, open_once
 from bulkio.files.rejects import RejectFile
 from bulkio.files.rows import RowSource, are_rows
 from bulkio.files.source import FileSource
-from bulkio.files.spool import own_path, spooled
+from bulkio.files.spool import Keeping, own_path, spooled, spooled_batches
 from bulkio.files.stores.paths import ending, is_pipe, list_files, refuse_url
 from bulkio.files.stream import StreamSource, is_stream
 from bulkio.show import show_no_header, show_option
@@ -50,6 +50,7 @@ __all__ = [
     "FileSink",
     "FileSource",
     "FormattedFile",
+    "Keeping",
     "RejectFile",
     "RowSource",
     "StreamSource",
@@ -74,7 +75,7 @@ def open_source(
     batch_rows: int,
     columns: Sequence[str] | None = None,
     allow_lossy: bool = False,
-    keeps_rejects: bool = False,
+    keeping: Keeping | None = None,
 ) -> FileSource | StreamSource | CsvStream | RowSource:
     """Open what the user wants to load, reading only metadata.
 
@@ -82,8 +83,8 @@ def open_source(
     with `__arrow_c_stream__`, a Dataset, a list of dicts or of batches, an iterator of batches, or a file that is open
     in binary mode. Batches have at most `batch_rows` rows and, if `columns` is given, only these, in that order.
     With `allow_lossy`, timestamps of more than 64 bits (Parquet's INT96) lose their nanoseconds: they are handed on in
-    microseconds. One that `keeps_rejects` can be read again: bad records of a CSV are no error where it is only looked
-    at. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together,
+    microseconds. With `keeping`, it can be read again, whatever it is, and bad records of a CSV are an error only where
+    they are read. Raises `FileError` (missing, unreadable or damaged), `SchemaError` (files that do not fit together,
     unknown columns), `EncodeError` (a row that is not a dict), `ConfigError` (not a source).
 
     >>> open_source("sample_data/orders.parquet", batch_rows=8192).rows
@@ -93,40 +94,56 @@ def open_source(
         raise ConfigError(f"batch_rows must be at least 1, not {batch_rows}")
     chosen = None if columns is None else tuple(columns)
     if is_stream(source):
-        return StreamSource(source, batch_rows=batch_rows, columns=chosen)
+        return _open_batches(source, batch_rows, chosen, keeping=keeping)
     if are_rows(source):
         return RowSource(cast("Sequence[object]", source), batch_rows=batch_rows, columns=chosen)
-    if (reader := reader_of(source, batch_rows=batch_rows, columns=chosen)) is not None:
-        return StreamSource(reader, batch_rows=batch_rows, columns=chosen, name=type(source).__name__)
+    wanted = chosen if keeping is None else None
+    if (reader := reader_of(source, batch_rows=batch_rows, columns=wanted)) is not None:
+        return _open_batches(reader, batch_rows, chosen, keeping=keeping, name=type(source).__name__)
     if isinstance(source, CsvFile):
-        return _open_csv(source, batch_rows, chosen, keeps_rejects=keeps_rejects)
+        return _open_csv(source, batch_rows, chosen, keeping=keeping)
     if hasattr(source, "read"):
         path = own_path(source)
         if path is None:
             name = str(getattr(source, "name", type(source).__name__))
-            return spooled(cast("BinaryFile", source), name, batch_rows=batch_rows, columns=chosen)
+            return spooled(cast("BinaryFile", source), name, batch_rows=batch_rows, columns=chosen, keeping=keeping)
         source = path
     fmt = None
     if isinstance(source, FormattedFile):
         fmt = source.format
         source = source.path
     if isinstance(source, str | os.PathLike) and (source == "-" or is_pipe(source)):
-        return open_once(os.fspath(source), fmt, batch_rows=batch_rows, columns=chosen)
+        return open_once(os.fspath(source), fmt, batch_rows=batch_rows, columns=chosen, keeping=keeping)
     listing = list_files(_named(source), FOLDER_SUFFIXES)
     formats = [format_of_file(path) if fmt is None else format_of_dest(path, fmt) for path in listing.paths]
-    openers = [partial(CsvPart, tolerant=True) if f.name == "csv" and keeps_rejects else f.open_part for f in formats]
+    open_csv = partial(CsvPart, tolerant=keeping is not None)
+    openers = [open_csv if known.name == "csv" else known.open_part for known in formats]
     parts = open_parts(zip(openers, listing.paths, strict=True))
     return FileSource(parts, listing, batch_rows=batch_rows, columns=chosen, allow_lossy=allow_lossy)
 
 
+def _open_batches(
+    source: object,
+    batch_rows: int,
+    columns: tuple[str, ...] | None,
+    *,
+    keeping: Keeping | None,
+    name: str | None = None,
+) -> FileSource | StreamSource:
+    if keeping is None:
+        return StreamSource(source, batch_rows=batch_rows, columns=columns, name=name)
+    stream = StreamSource(source, batch_rows=batch_rows, name=name)
+    return spooled_batches(stream, batch_rows=batch_rows, columns=columns, keeping=keeping)
+
+
 def _open_csv(
-    source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None, *, keeps_rejects: bool
+    source: CsvFile, batch_rows: int, columns: tuple[str, ...] | None, *, keeping: Keeping | None
 ) -> FileSource | CsvStream:
     path = source.path
     if path == "-" or hasattr(path, "read") or (isinstance(path, str | os.PathLike) and is_pipe(path)):
-        return open_csv_once(source, batch_rows=batch_rows, columns=columns)
+        return open_csv_once(source, batch_rows=batch_rows, columns=columns, keeping=keeping)
     listing = list_files(_named(path), frozenset({".csv"}))
-    open_part = partial(CsvPart, options=source.options, tolerant=keeps_rejects)
+    open_part = partial(CsvPart, options=source.options, tolerant=keeping is not None)
     parts = open_parts([(open_part, path) for path in listing.paths])
     return FileSource(parts, listing, batch_rows=batch_rows, columns=columns)
 

@@ -9,21 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, TypeGuard
 
+import anyio.to_thread
 import pyarrow as pa
 
 from bulkio import flow
 from bulkio.errors import ConfigError
 from bulkio.files.batches import flattened, schema_of
+from bulkio.files.spool import spooled_batches
 from bulkio.files.stream import StreamSource
 from bulkio.flow import shelter
 from bulkio.forms.sizes import batch_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from bulkio.files.source import FileSource
+    from bulkio.files.spool import Keeping
 
 __all__ = ["is_async", "open_async_source"]
 
@@ -40,12 +46,16 @@ def is_async(source: object) -> TypeGuard[AsyncIterable[object]]:
 
 @asynccontextmanager
 async def open_async_source(
-    source: AsyncIterable[object], *, batch_rows: int, columns: tuple[str, ...] | None
-) -> AsyncIterator[StreamSource]:
+    source: AsyncIterable[object],
+    *,
+    batch_rows: int,
+    columns: tuple[str, ...] | None,
+    keeping: Keeping | None = None,
+) -> AsyncIterator[StreamSource | FileSource]:
     """Open an async iterable; at the end of the block nothing of it runs any more.
 
     Its columns are those of its attribute `schema`, else of its first batch. The source's `feed` must run while a
-    thread reads it: when that is cancelled, the thread is let go.
+    thread reads it: when that is cancelled, the thread is let go. With `keeping`, all is read here, and kept.
 
     Raises:
         ConfigError: it yields nothing, or what is not a batch.
@@ -57,9 +67,16 @@ async def open_async_source(
     try:
         schema, read = await _begun(source, items, name)
         reader = pa.RecordBatchReader.from_batches(schema, flattened(read, name))
-        opened = StreamSource(reader, batch_rows=batch_rows, columns=columns, name=name)
-        opened.feed = lambda: _wait(taking, items)
-        yield opened
+        if keeping is None:
+            opened = StreamSource(reader, batch_rows=batch_rows, columns=columns, name=name)
+            opened.feed = lambda: _wait(taking, items)
+            yield opened
+        else:
+            stream = StreamSource(reader, batch_rows=batch_rows, name=name)
+            keep = partial(spooled_batches, stream, batch_rows=batch_rows, columns=columns, keeping=keeping)
+            spooled = await shelter.finish(anyio.to_thread.run_sync(keep), on_cancel=items.stop)
+            with closing(spooled):
+                yield spooled
     finally:
         items.stop()
         if not taking.done():  # a load that is done waits for nothing any more: a cancellation would come too late

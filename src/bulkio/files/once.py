@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
@@ -17,7 +18,7 @@ from bulkio.files.formats.csv.file import CsvFile
 from bulkio.files.formats.csv.reader import CsvStream
 from bulkio.files.formats.ipc_stream import open_stream_reader
 from bulkio.files.formats.registry import format_of_dest, format_of_head, format_of_name
-from bulkio.files.spool import spooled_csv
+from bulkio.files.spool import spooled_batches, spooled_csv
 from bulkio.files.stores.compression import open_stream, with_head
 from bulkio.files.stores.standard import stdin
 from bulkio.files.stream import StreamSource
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 
     from bulkio.files.formats.registry import Format
     from bulkio.files.source import FileSource
+    from bulkio.files.spool import Keeping
     from bulkio.files.stores.compression import BinaryFile
 
 __all__ = ["open_csv_once", "open_once"]
 
 
 def open_once(
-    path: str, fmt: str | None, *, batch_rows: int, columns: tuple[str, ...] | None
+    path: str, fmt: str | None, *, batch_rows: int, columns: tuple[str, ...] | None, keeping: Keeping | None = None
 ) -> StreamSource | CsvStream | FileSource:
     """Open stdin ("-"), a named pipe, or a shell's <(…), as CSV or as an Arrow stream. Raises `FileError`.
 
@@ -45,26 +47,32 @@ def open_once(
     """
     known = format_of_name(path) if fmt is None else format_of_dest(path, fmt)
     if known is not None and known.name == "csv":
-        return open_csv_once(CsvFile(path), batch_rows=batch_rows, columns=columns)
+        return open_csv_once(CsvFile(path), batch_rows=batch_rows, columns=columns, keeping=keeping)
     name = _name(path)
     _refuse_needing_end(known, name)
     with _kept() as kept:
         file = stdin() if path == "-" else kept.enter_context(_opened(path))
         reader = _stream_reader(kept, file, name, known)
-        return StreamSource(reader, batch_rows=batch_rows, columns=columns, name=name, release=kept.close)
+        if keeping is None:
+            return StreamSource(reader, batch_rows=batch_rows, columns=columns, name=name, release=kept.close)
+        stream = StreamSource(reader, batch_rows=batch_rows, name=name, release=kept.close)
+        return spooled_batches(stream, batch_rows=batch_rows, columns=columns, keeping=keeping)
 
 
-def open_csv_once(source: CsvFile, *, batch_rows: int, columns: tuple[str, ...] | None) -> FileSource | CsvStream:
+def open_csv_once(
+    source: CsvFile, *, batch_rows: int, columns: tuple[str, ...] | None, keeping: Keeping | None = None
+) -> FileSource | CsvStream:
     """Open stdin, an open file or a pipe as CSV; to be read twice, it is kept in a file. Raises `FileError`."""
+    open_csv = partial(_csv_of, source, batch_rows=batch_rows, columns=columns, keeping=keeping)
     if source.path == "-":
-        return _csv_of(source, stdin(), _name("-"), batch_rows, columns)
+        return open_csv(stdin(), _name("-"))
     if not isinstance(source.path, str | os.PathLike):
         name = str(getattr(source.path, "name", type(source.path).__name__))
-        return _csv_of(source, cast("BinaryFile", source.path), name, batch_rows, columns)
+        return open_csv(cast("BinaryFile", source.path), name)
     path = os.fspath(source.path)
     with _kept() as kept:
         file = kept.enter_context(_opened(path))
-        stream = _csv_of(source, file, path, batch_rows, columns)
+        stream = open_csv(file, path)
         if isinstance(stream, CsvStream):
             stream.owns(file)
         else:
@@ -73,10 +81,16 @@ def open_csv_once(source: CsvFile, *, batch_rows: int, columns: tuple[str, ...] 
 
 
 def _csv_of(
-    source: CsvFile, file: BinaryFile, name: str, batch_rows: int, columns: tuple[str, ...] | None
+    source: CsvFile,
+    file: BinaryFile,
+    name: str,
+    *,
+    batch_rows: int,
+    columns: tuple[str, ...] | None,
+    keeping: Keeping | None,
 ) -> FileSource | CsvStream:
-    if source.infer:
-        return spooled_csv(file, name, source.options, batch_rows=batch_rows, columns=columns)
+    if source.infer or keeping is not None:
+        return spooled_csv(file, name, source.options, batch_rows=batch_rows, columns=columns, keeping=keeping)
     return CsvStream(file, source.options, name=name, batch_rows=batch_rows, columns=columns)
 
 

@@ -39,6 +39,7 @@ class RowSource:
     """
 
     size_bytes: int | None = None
+    cut_bytes: int | None = None
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
     feed: Feed | None = None

@@ -60,6 +60,7 @@ class ShapedSource:
         self.name: str = source.name
         self.rows: int | None = source.rows
         self.size_bytes: int | None = source.size_bytes
+        self.cut_bytes: int | None = source.cut_bytes
         self.notes: tuple[str, ...] = source.notes
         self.spelling: Spelling | None = source.spelling
         self.reads_once: bool = source.reads_once

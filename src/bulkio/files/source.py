@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,12 +29,24 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import Part, Records
     from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Refuse, Spelling
 
-__all__ = ["FileSource", "differences"]
+__all__ = ["FileSource", "Spool", "differences"]
 
 #: files looked at to find columns with few values, the largest ones; a wrong guess costs CPU, never a value
 _SAMPLED_FILES = 16
 #: differences between files that a message lists, at most
 _SHOWN_DIFFERENCES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """What is held in a file of bulkio's own, as it can be read once."""
+
+    #: what the user knows it by
+    name: str
+    #: what removes the file
+    release: Callable[[], None]
+    #: False of an object that could be held anew
+    reads_once: bool = True
 
 
 class FileSource:
@@ -54,14 +66,15 @@ class FileSource:
         batch_rows: int,
         columns: tuple[str, ...] | None = None,
         allow_lossy: bool = False,
-        release: Callable[[], None] | None = None,
+        spool: Spool | None = None,
     ) -> None:
         first, listing = parts[0], listing or Listing(())
-        self._release = release
-        #: True if the source was a stream, held in a file of bulkio's own that goes with the source
-        self.reads_once = release is not None
+        self._spool = spool
+        self.reads_once = spool is not None and spool.reads_once
         self.notes = listing.notes + tuple(note for part in parts for note in part.notes)
         self.name = first.path if len(parts) == 1 else f"{first.path} and {len(parts) - 1} more"
+        if spool is not None:
+            self.name = spool.name
         self._parts = tuple(parts)
         #: folders and patterns by which its files were found
         self.searched = listing.searched
@@ -77,7 +90,8 @@ class FileSource:
         self.schema = _shown_schema(self._parts, chosen, cheap)
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
-        self.size_bytes: int | None = sum(part.size_bytes for part in parts) if self.has_files else None
+        self.cut_bytes: int | None = sum(part.size_bytes for part in parts)
+        self.size_bytes: int | None = self.cut_bytes if self.has_files else None
         self._readers = Readers()
 
     def leave_out(self, names: Collection[str]) -> None:
@@ -127,7 +141,7 @@ class FileSource:
             rows = self._rows_found.get(number) if found.rows is None else found.rows
             if rows is None or row < start + rows:
                 line = part.line_of_row(row - start + found.first_row)
-                return None if line is None else (part.path, line)
+                return None if line is None else (self._shown(part), line)
             start += rows
         return None
 
@@ -144,7 +158,7 @@ class FileSource:
     @property
     def has_files(self) -> bool:
         """Tell whether its files are the user's own: a stream may have been copied into one."""
-        return self._release is None
+        return self._spool is None
 
     def inferred_types(self) -> Mapping[str, str]:
         """Read all files; return the type of each column, text where they do not agree."""
@@ -155,15 +169,19 @@ class FileSource:
 
     def fingerprints(self, stopped: Callable[[], bool]) -> tuple[Fingerprint, ...] | None:
         """Read all files; return what tells each from others, or None where a stream was copied into one."""
-        if self._release is not None:
+        if self._spool is not None:
             return None
         return fingerprints([(part.path, part.state) for part in self._parts], stopped)
 
     def close(self) -> None:
         """Close the files that are open, if any."""
         self._readers.stop()
-        if self._release is not None:
-            self._release()
+        if self._spool is not None:
+            self._spool.release()
+
+    def _shown(self, part: Part) -> str:
+        """Return what messages call a file."""
+        return part.path if self._spool is None else self._spool.name
 
     def _ranges(self) -> Iterator[tuple[int, PartRange]]:
         """Yield the ranges of all files; each is one."""

@@ -45,6 +45,7 @@ class StreamSource:
     """
 
     size_bytes: int | None = None
+    cut_bytes: int | None = None
     notes: tuple[str, ...] = ()
     spelling: Spelling | None = None
 

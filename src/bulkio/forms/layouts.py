@@ -8,7 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["has_views", "map_entries", "texts_where", "with_all_buffers", "without_run_ends"]
+__all__ = ["has_dictionary", "has_views", "map_entries", "texts_where", "with_all_buffers", "without_run_ends"]
 
 
 def map_entries(column: pa.Array) -> pa.Array:
@@ -54,6 +54,16 @@ def has_views(kind: pa.DataType) -> bool:
         if hasattr(kind, name):
             return has_views(getattr(kind, name))
     return _is_view(kind) or any(has_views(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def has_dictionary(kind: pa.DataType) -> bool:
+    """Tell whether a type is a dictionary's, or has one at any depth."""
+    if pa.types.is_dictionary(kind):
+        return True
+    for name in ("storage_type", "value_type"):
+        if hasattr(kind, name):
+            return has_dictionary(getattr(kind, name))
+    return any(has_dictionary(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _is_view(kind: pa.DataType) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
+from threading import Event
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
-from bulkio.files import is_async, open_async_source, open_source
+from bulkio.files import Keeping, is_async, open_async_source, open_source
 from bulkio.flow import shelter
 
 if TYPE_CHECKING:
@@ -20,35 +20,48 @@ if TYPE_CHECKING:
 __all__ = ["open_in_thread", "opened_source"]
 
 
+def _never() -> bool:
+    return False
+
+
 def opened_source(request: LoadRequest | ScanRequest | WriteRequest) -> AbstractAsyncContextManager[Source]:
     """Open what a request names as its source, reading its metadata only; close it at the end of the block."""
     if is_async(request.source):
         columns = None if request.columns is None else tuple(request.columns)
-        return open_async_source(request.source, batch_rows=request.batch_rows, columns=columns)
-    return _InThread(partial(open_in_thread, request))
+        return open_async_source(
+            request.source, batch_rows=request.batch_rows, columns=columns, keeping=_keeping(request, _never)
+        )
+    return _InThread(request)
 
 
-def open_in_thread(request: LoadRequest | ScanRequest | WriteRequest) -> Source:
-    """Open a source that threads read, blocking this one. The caller closes it."""
+def open_in_thread(request: LoadRequest | ScanRequest | WriteRequest, stopped: Callable[[], bool] = _never) -> Source:
+    """Open a source that threads read, blocking this one; give up where `stopped` says so. The caller closes it."""
     return open_source(
         request.source,
         batch_rows=request.batch_rows,
         columns=request.columns,
         allow_lossy=request.allow_lossy,
-        keeps_rejects=getattr(request, "rejects", None) is not None,
+        keeping=_keeping(request, stopped),
     )
+
+
+def _keeping(request: LoadRequest | ScanRequest | WriteRequest, stopped: Callable[[], bool]) -> Keeping | None:
+    """Say how a source is kept whose rejected records are read again."""
+    return None if getattr(request, "rejects", None) is None else Keeping(stopped)
 
 
 class _InThread:
     """A source that a worker thread opens."""
 
-    def __init__(self, open_: Callable[[], Source]) -> None:
-        self._open = open_
+    def __init__(self, request: LoadRequest | ScanRequest | WriteRequest) -> None:
+        self._request = request
+        self._stopped = Event()
         self._source: Source | None = None
 
     async def __aenter__(self) -> Source:
         try:
-            return await shelter.finish(anyio.to_thread.run_sync(self._open_source))
+            opening = anyio.to_thread.run_sync(self._open_source)
+            return await shelter.finish(opening, on_cancel=self._stopped.set)
         except BaseException:
             self._close()
             raise
@@ -57,7 +70,7 @@ class _InThread:
         self._close()
 
     def _open_source(self) -> Source:
-        self._source = self._open()
+        self._source = open_in_thread(self._request, self._stopped.is_set)
         return self._source
 
     def _close(self) -> None:

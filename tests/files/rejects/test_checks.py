@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bulkio.errors import ConfigError, SchemaError
-from bulkio.files import csv, open_source
+from bulkio.files import Keeping, csv, open_source
 from bulkio.files.rejects import RejectFile
 
 TABLE = pa.table({"a": [1], "b": ["x"]})
@@ -30,7 +30,7 @@ def here(tmp_path, monkeypatch):
 
 def refusal(source: object, dest: str, load_id: str | None = None) -> str:
     """Return why a file is refused for a source's records."""
-    opened = open_source(source, batch_rows=9, keeps_rejects=True)
+    opened = open_source(source, batch_rows=9, keeping=Keeping())
     before = sorted(Path.cwd().rglob("*"))
     try:
         with pytest.raises(ConfigError) as caught:
@@ -44,7 +44,7 @@ def refusal(source: object, dest: str, load_id: str | None = None) -> str:
 @pytest.mark.parametrize("dest", ["bad.csv", "bad.txt", "bad", "out/BAD.CSV"])
 def test_names_for_a_csv(here, dest):
     """The records of a CSV go under any name that does not say something else."""
-    RejectFile(dest, open_source("x.csv", batch_rows=9, keeps_rejects=True))
+    RejectFile(dest, open_source("x.csv", batch_rows=9, keeping=Keeping()))
 
 
 def test_a_csv_under_another_format(here):
@@ -129,7 +129,7 @@ def test_a_name_among_the_sources_files(here, source, dest):
 )
 def test_a_name_beside_the_sources_files(here, source, dest):
     """A name that no search of the source's finds may stand beside them."""
-    RejectFile(dest, open_source(source, batch_rows=9, keeps_rejects=True))
+    RejectFile(dest, open_source(source, batch_rows=9, keeping=Keeping()))
 
 
 def test_files_that_exist(here):
@@ -147,7 +147,7 @@ def test_files_that_exist(here):
         Path("bad.csv.errors.jsonl").write_text(reasons)
         assert "bad.csv exists" in refusal("x.csv", "bad.csv", "n")
     Path("bad.csv.errors.jsonl").write_text('{"load_id": "n"}\n{"load_id": "n"}\n')
-    RejectFile("bad.csv", open_source("x.csv", batch_rows=9, keeps_rejects=True), load_id="n")
+    RejectFile("bad.csv", open_source("x.csv", batch_rows=9, keeping=Keeping()), load_id="n")
     assert "bad.csv exists" in refusal("x.csv", "bad.csv")
 
 
@@ -155,7 +155,7 @@ def test_files_with_other_headers(here):
     """One file has one header: the columns of all files, in their order."""
     for header in (b"b,a\n", b"a,b,c\n"):
         Path("y.csv").write_bytes(header)
-        opened = open_source(csv(["x.csv", "y.csv"]), batch_rows=9, keeps_rejects=True, columns=["a"])
+        opened = open_source(csv(["x.csv", "y.csv"]), batch_rows=9, keeping=Keeping(), columns=["a"])
         with pytest.raises(ConfigError) as caught:
             RejectFile("bad.csv", opened)
         assert str(caught.value) == (
@@ -164,7 +164,7 @@ def test_files_with_other_headers(here):
         )
     named = csv(["x.csv", "y.csv"], header=True, header_names=("c", "d", "e"))
     Path("x.csv").write_bytes(b"a,b,c\n")
-    RejectFile("bad.csv", open_source(named, batch_rows=9, keeps_rejects=True))
+    RejectFile("bad.csv", open_source(named, batch_rows=9, keeping=Keeping()))
 
 
 @pytest.mark.parametrize(

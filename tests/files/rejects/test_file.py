@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import ConfigError, FileError, LedgerError
-from bulkio.files import csv, open_source
+from bulkio.files import Keeping, csv, open_source
 from bulkio.files.rejects import RejectFile
 from bulkio.protocols import Reject
 from small_files import small_files
@@ -42,7 +42,7 @@ def source(tmp_path):
     """Open a CSV of a hundred rows."""
     path = tmp_path / "x.csv"
     path.write_bytes(DATA)
-    return open_source(path, batch_rows=7, keeps_rejects=True)
+    return open_source(path, batch_rows=7, keeping=Keeping())
 
 
 def names(folder: Path) -> list[str]:
@@ -110,7 +110,7 @@ def write(path: Path) -> None:
 def test_a_typed_file(tmp_path, folder, ending, into):
     """The file has all columns with their types and the metadata, though one column was chosen, and is read again."""
     write(tmp_path / f"x{ending}")
-    source = open_source(tmp_path / f"x{ending}", batch_rows=7, columns=["id"], keeps_rejects=True)
+    source = open_source(tmp_path / f"x{ending}", batch_rows=7, columns=["id"], keeping=Keeping())
     dest = folder / f"bad{into}"
     file = RejectFile(str(dest), source)
     file.begin(None)
@@ -134,7 +134,7 @@ def test_what_differs_between_dictionaries(tmp_path, folder):
         for text in "abc":
             values = pa.array([text]).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string()))
             writer.write_batch(pa.record_batch([pa.ListArray.from_arrays([0, 1], values)], schema=writer_schema(kind)))
-    source = open_source(tmp_path / "x.arrows", batch_rows=7, keeps_rejects=True)
+    source = open_source(tmp_path / "x.arrows", batch_rows=7, keeping=Keeping())
     file = RejectFile(str(folder / "bad.arrow"), source)
     file.begin(None)
     [chunk] = source.chunks(1)
@@ -297,7 +297,7 @@ def test_a_full_disk(tmp_path, folder):
     """A part that does not fit is an error; the one that was there before stays, and no other file."""
     path = tmp_path / "x.csv"
     path.write_bytes(b"a\n" + b"".join(b"%d%s\n" % (i, b"x" * 1000) for i in range(200)))
-    source = open_source(path, batch_rows=7, keeps_rejects=True)
+    source = open_source(path, batch_rows=7, keeping=Keeping())
     file = RejectFile(str(folder / "bad.csv"), source)
     file.begin(None)
     [chunk] = source.chunks(1)
@@ -344,7 +344,7 @@ def test_what_parquet_cannot_hold(tmp_path, folder):
     """Values that the file's format cannot hold are an error as they are stored, not behind the COMMIT."""
     with pa.ipc.new_file(tmp_path / "x.arrow", pa.schema([("t", pa.timestamp("s"))])) as writer:
         writer.write_table(pa.table({"t": pa.array([2**62], pa.timestamp("s"))}))
-    source = open_source(tmp_path / "x.arrow", batch_rows=7, keeps_rejects=True)
+    source = open_source(tmp_path / "x.arrow", batch_rows=7, keeping=Keeping())
     file = RejectFile(str(folder / "bad.parquet"), source)
     file.begin(None)
     with pytest.raises(FileError, match=r"bad.parquet: cannot be written"):
@@ -356,10 +356,10 @@ def test_what_parquet_cannot_hold(tmp_path, folder):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bulkio.files import open_source
+from bulkio.files import Keeping, open_source
 from bulkio.files.rejects import RejectFile
 from bulkio.protocols import Reject
-source = open_source(sys.argv[1], batch_rows=7, keeps_rejects=True)
+source = open_source(sys.argv[1], batch_rows=7, keeping=Keeping())
 chunks = source.chunks(2)
 def watch(event, args):
     global left
@@ -498,7 +498,7 @@ def test_loading_the_file_again(tmp_path, data):
         Path(paths[-1]).write_bytes(("skip" + end + "a,b" + "".join(end + line for line in lines)).encode(encoding))
         rows += lines
     options = {"encoding": encoding, "skip_lines": 1}
-    source = open_source(csv(paths, **options), batch_rows=3, keeps_rejects=True)
+    source = open_source(csv(paths, **options), batch_rows=3, keeping=Keeping())
     rejected = sorted(data.draw(st.sets(st.integers(1, len(rows))))) if rows else []
     file = RejectFile(str(here / "bad.csv"), source)
     file.begin(None)

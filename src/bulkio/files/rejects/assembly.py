@@ -14,6 +14,7 @@ from bulkio.files.rejects.folder import names_of
 from bulkio.files.rejects.form import CsvForm, sink_of
 from bulkio.files.rejects.parts import PartName, list_parts, read_part, reason_lines
 from bulkio.files.stores.local import StagedFile
+from bulkio.forms.layouts import has_dictionary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +133,7 @@ class _TypedRecords:
 
     def __init__(self, path: str, form: TypedForm) -> None:
         self._sink = sink_of(path, form.schema)
-        self._held: list[pa.RecordBatch] | None = [] if any(map(_has_dictionary, form.schema.types)) else None
+        self._held: list[pa.RecordBatch] | None = [] if any(map(has_dictionary, form.schema.types)) else None
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows."""
@@ -151,10 +152,6 @@ class _TypedRecords:
     def abort(self) -> None:
         """Remove it."""
         self._sink.abort()
-
-
-def _has_dictionary(kind: pa.DataType) -> bool:
-    return pa.types.is_dictionary(kind) or any(_has_dictionary(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def _record_writer(path: str, form: CsvForm | TypedForm) -> _Writer:

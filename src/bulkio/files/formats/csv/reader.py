@@ -50,7 +50,8 @@ class CsvPart:
     """A CSV file. A `files.formats.part.Part`.
 
     The constructor reads up to the end of the header. Raises `FileError`, of which `CsvError` is one. A `tolerant` one
-    passes over records that are wrong where it cuts ranges, infers types or counts lines.
+    passes over records that are wrong where it cuts ranges, infers types or counts lines. Errors of the text call it by
+    `name`, its path if that is not given.
     """
 
     dictionary_columns: frozenset[str] = frozenset()
@@ -58,9 +59,16 @@ class CsvPart:
     rows: int | None = None
 
     def __init__(
-        self, path: str, known: Sequence[Part] = (), *, options: CsvOptions | None = None, tolerant: bool = False
+        self,
+        path: str,
+        known: Sequence[Part] = (),
+        *,
+        options: CsvOptions | None = None,
+        tolerant: bool = False,
+        name: str | None = None,
     ) -> None:
         self.path = path
+        self._name = name or path
         self._tolerant = tolerant
         self.options = options or CsvOptions()
         self.spelling: Spelling | None = self.options.spelling
@@ -72,9 +80,9 @@ class CsvPart:
             self._is_plain = is_plain(path)
             with open_path(path) as file:
                 head = read_pieces(file, piece_bytes=_HEADER_BYTES)
-                self.layout = probe(path, self.options, head, tolerant=tolerant)
+                self.layout = probe(self._name, self.options, head, tolerant=tolerant)
         self.schema = shared_schema(_schema(self.layout.names), known)
-        self.notes = header_notes(self.layout.names, self.options, path)
+        self.notes = header_notes(self.layout.names, self.options, self._name)
 
     def few_valued(self, names: frozenset[str]) -> frozenset[str]:  # noqa: ARG002 - the Protocol's
         """Return nothing: its columns are read as texts."""
@@ -156,7 +164,7 @@ class CsvPart:
 
     def head(self) -> bytes:
         """Return what stands before its records, in its encoding. Raises `FileError`."""
-        parser = make_parser(self.path, self.options, names=None, keep=(), batch_rows=1, tolerant=True)
+        parser = make_parser(self._name, self.options, names=None, keep=(), batch_rows=1, tolerant=True)
         with reading(self.path), open_path(self.path) as file:
             return cut_head(parser, Utf8Stream(self.options.encoding), read_pieces(file, piece_bytes=_HEADER_BYTES))
 
@@ -164,7 +172,7 @@ class CsvPart:
         """Make the parser that reads the columns wanted, of all or of a range."""
         keep = None if options.columns is None else tuple(map(self.layout.names.index, options.columns))
         return make_parser(
-            self.path,
+            self._name,
             self.options,
             names=self.layout.names,
             keep=keep,
@@ -178,7 +186,7 @@ class CsvPart:
     ) -> Parser:
         """Make a parser that reads no column."""
         return make_parser(
-            self.path,
+            self._name,
             self.options,
             names=self.layout.names,
             keep=(),
@@ -199,6 +207,7 @@ class CsvStream:
 
     rows: int | None = None
     size_bytes: int | None = None
+    cut_bytes: int | None = None
     feed: Feed | None = None
 
     def __init__(

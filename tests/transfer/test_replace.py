@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pyarrow as pa
@@ -64,6 +64,23 @@ def test_all_features_together(
         replace_with_itself(dsn, tmp_path, driver)
         assert dump(server, dsn) == before
         assert contents(dsn) == rows
+    drop_roles(dsn, roles)
+
+
+@pytest.mark.parametrize("options", [{"commit": "chunk"}, {"workers": 2}])
+def test_generated_columns_stay_where_it_is_planned_more_than_once(
+    server: TestServer, dsn: str, roles: tuple[str, str], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Their values are not loaded, and they are columns of the source all the same: an index of theirs stays, too."""
+    make(dsn, roles, FEATURES["generated"])
+    before, rows = dump(server, dsn), contents(dsn)
+    path = tmp_path / "t.parquet"
+    bulkio.export("app.t", path, dsn)
+    bulkio.load(path, "app.t", dsn, mode="replace", **options)
+    with connect(dsn) as conn:
+        conn.execute("DROP SCHEMA IF EXISTS bulkio_ledger CASCADE")
+    assert dump(server, dsn) == before
+    assert contents(dsn) == rows
     drop_roles(dsn, roles)
 
 

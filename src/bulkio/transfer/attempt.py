@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bulkio.errors import ConnectError
 from bulkio.files import FileSource
 from bulkio.files.shape import ShapedSource
-from bulkio.plan import ONE, privileges_of
+from bulkio.plan import MODES, ONE, privileges_of
 from bulkio.transfer.planning import make_plan
 from bulkio.transfer.report import LoadReport
 from bulkio.transfer.send import Sender
@@ -105,7 +105,9 @@ class Attempt:
             self._shaped = await shaped(session, self.opened, self.request)
         plan = await make_plan(session, self.source, self.request, waits=waits)
         if isinstance(self.source, FileSource | ShapedSource):
-            self.source.leave_out(set(self.source.schema.names).difference(field.name for field in plan.fields))
+            # The next plan would drop a generated column that the source lacks from a table that is replaced.
+            kept = plan.skipped if MODES[self.request.mode].replaces else ()
+            self.source.leave_out({*self.source.schema.names}.difference((field.name for field in plan.fields), kept))
         return plan
 
     def report(

@@ -13,10 +13,13 @@ import bulkio
 from bulkio.catalog.sharing import SharingFacts
 from bulkio.options import LoadRequest
 from bulkio.plan import LoadPlan, numbers, plan_lasting, rejects, wanted_chunks
+from bulkio.plan.hidden import final_names
 from bulkio.plan.rejects import reject_lines, reject_notes
-from servers import connect
+from servers import connect, fetch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bulkio.choices import Mode
 
 MIB = 1 << 20
@@ -156,3 +159,48 @@ def test_a_dry_run_tells_of_rejects(one_dsn: str) -> None:
     """For people, behind how it is done."""
     lines = plan(one_dsn, max_rejects="1%").describe().splitlines()
     assert lines[3] == "records that cannot be stored go to bad.csv: at most 1% of all (max_rejects), or the load fails"
+
+
+# --- What the chunks fill -----------------------------------------------------------------------------------
+
+
+def test_a_new_table_has_its_key_before_its_rows(one_dsn: str, tmp_path: Path) -> None:
+    """As an index that goes before the key comes; where a NULL may not be, the client refuses it."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE o (id bigint PRIMARY KEY, v text)")
+    bulkio.export("o", tmp_path / "o.parquet", one_dsn)
+    plans = [
+        bulkio.plan_load(tmp_path / "o.parquet", "t", one_dsn, mode="create", rejects=rejects)
+        for rejects in (None, "bad.parquet")
+    ]
+    plain, strict = [plan_lasting(each, "1f", unlogged=False) for each in plans]
+    early = 'CREATE UNIQUE INDEX "bulkio_new_1f_key" ON "public"."bulkio_new_1f" ("id")'
+    assert strict.setup == (*plain.setup, early)
+    assert [each for each in strict.finish if each not in plain.finish] == [
+        'DROP INDEX "public"."bulkio_new_1f_key" RESTRICT'
+    ]
+    assert [field.nullable for field in strict.plan.fields] == [False, True]
+
+
+@pytest.mark.parametrize("mode", ["create", "replace", "upsert", "append"])
+def test_a_load_with_rejects_is_another_one_to_its_chunks(one_dsn: str, mode: Mode) -> None:
+    """What is filled with rejects lacks rows: a run without them does not go on with it, but where readers see it."""
+    if mode != "create":
+        with connect(one_dsn) as conn:
+            conn.execute("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    plans = [bulkio.plan_load(SOURCE, "t", one_dsn, mode=mode, rejects=rejects) for rejects in (None, "bad.csv", "b")]
+    plain, strict, other = [plan_lasting(each, "1f", unlogged=False).digest for each in plans]
+    assert strict == other
+    assert (plain == strict) == (mode == "append")
+
+
+def test_messages_have_the_final_names(one_dsn: str) -> None:
+    """Of what is hidden until all rows are there."""
+    created = plan_lasting(plan(one_dsn, "create"), "1f", unlogged=False).plan
+    assert final_names(created, 'index "bulkio_new_1f_key" of "bulkio_new_1f"') == 'index "t_pkey" of "t"'
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
+    [(oid,)] = fetch(one_dsn, "SELECT 't_pkey'::regclass::oid::int8")
+    replaced = plan(one_dsn, "replace")
+    assert final_names(replaced, f'constraint "bulkio_replaces_{oid}_1f"') == 'constraint "t_pkey"'
+    assert final_names(plan(one_dsn), "as it is") == "as it is"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bulkio.choices import DriverName, LoadMethod
+    from bulkio.choices import Commit, DriverName, LoadMethod
     from servers import TestServer
 
 DRIVERS = ["asyncpg", "psycopg"]
@@ -692,4 +692,79 @@ def test_the_plan_shows_every_statement(dsn: str, roles: tuple[str, str]) -> Non
     places = [shown.index(words) for words in order]
     assert places == sorted(places)
     assert contents(dsn) != []
+    drop_roles(dsn, roles)
+
+
+# --- With rejects: what may refuse a row is there before the rows -------------------------------------------
+
+#: features that go together, and those of PostgreSQL 18
+_REFUSING = (
+    ALL,
+    (
+        "exclusion",
+        "self reference",
+        "nulls not distinct",
+        "replica identity index",
+        "generated",
+        "not null",
+        "identity",
+    ),
+    ("named not null", "without overlaps", "not enforced", "virtual"),
+)
+
+
+@pytest.mark.parametrize("commit", ["all", "chunk"])
+@pytest.mark.parametrize("features", _REFUSING, ids=["all", "others", "new"])
+def test_with_rejects_the_table_ends_the_same(
+    server: TestServer, dsn: str, roles: tuple[str, str], tmp_path: Path, features: tuple[str, ...], commit: Commit
+) -> None:
+    """Keys, exclusion constraints and foreign keys are made before the rows, and to pg_dump nothing has changed."""
+    if server.version < 18 and not FEATURES.keys() >= set(features):
+        return
+    make(dsn, roles, *({**FEATURES, **NEW_FEATURES}[feature] for feature in features))
+    before, rows, [(oid,)] = dump(server, dsn), contents(dsn), fetch(dsn, "SELECT 'app.t'::regclass::oid::int8")
+    path = tmp_path / "t.parquet"
+    bulkio.export("app.t", path, dsn)
+    bulkio.load(path, "app.t", dsn, mode="replace", rejects=str(tmp_path / "bad.parquet"), commit=commit)
+    assert dump_without_ledger(server, dsn) == before
+    assert contents(dsn) == rows
+    assert fetch(dsn, "SELECT 'app.t'::regclass::oid::int8") != [(oid,)]
+    drop_roles(dsn, roles)
+
+
+def dump_without_ledger(server: TestServer, dsn: str) -> str:
+    with connect(dsn) as conn:
+        conn.execute("DROP SCHEMA IF EXISTS bulkio_ledger CASCADE")
+    return dump(server, dsn)
+
+
+def test_with_rejects_what_refuses_rows_comes_before_them(dsn: str, roles: tuple[str, str]) -> None:
+    """The rest comes after them, as without rejects: plain indexes, foreign keys that are NOT VALID, grants."""
+    make(dsn, roles, *(FEATURES[feature] for feature in ("keys", "indexes", "foreign keys", "exclusion", "grants")))
+    source = pa.table({"id": [1], "a": [1], "b": ["x"], "d": [date(2026, 1, 1)], "n": [Decimal("1.25")]})
+    plans = [
+        bulkio.plan_load(source, "app.t", dsn, mode="replace", rejects=rejects).work.replacement
+        for rejects in (None, "bad.parquet")
+    ]
+    assert all(plans)
+    plain, strict = plans
+    moved = [statement for statement in plain.after if statement not in strict.after]
+    assert list(strict.before) == [*plain.before, *moved]
+    assert sorted(plain.after) == sorted([*strict.after, *moved])
+    kinds = [
+        word
+        for statement in moved
+        for word in ("UNIQUE INDEX", "PRIMARY KEY", "EXCLUDE", "FOREIGN KEY")
+        if word in statement
+    ]
+    assert kinds == [
+        "UNIQUE INDEX",
+        "UNIQUE INDEX",
+        "PRIMARY KEY",
+        "EXCLUDE",
+        "UNIQUE INDEX",
+        "UNIQUE INDEX",
+        "FOREIGN KEY",
+    ]
+    assert not any("NOT VALID" in statement for statement in moved)
     drop_roles(dsn, roles)

@@ -6,6 +6,7 @@ at once. `--dry-run` prints `describe()`.
 
 from bulkio.plan.around import Around, Statement, plan_around, plan_check, plan_statements
 from bulkio.plan.exports import ExportPlan, cursor_query, key_columns, plan_csv_export, plan_export, table_columns
+from bulkio.plan.hidden import final_names
 from bulkio.plan.lasting import Lasting, plan_lasting
 from bulkio.plan.loads import LoadPlan, empty_source, plan_load
 from bulkio.plan.merge import Merge
@@ -42,6 +43,7 @@ __all__ = [
     "cursor_query",
     "empties",
     "empty_source",
+    "final_names",
     "key_columns",
     "loaded_sequences",
     "lock_of",

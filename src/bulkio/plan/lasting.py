@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bulkio import sql
+from bulkio.plan.newtable import hidden_key
 from bulkio.plan.numbers import number_column, number_field, numbered
 from bulkio.plan.replacing import plan_replacement
 from bulkio.quote import qualified
@@ -46,7 +47,10 @@ class Lasting:
     def digest(self) -> str:
         """What is the same as long as the chunks that are stored fit the plan, in hexadecimal digits."""
         columns = [(field.name, field.cast.pg.oid, field.cast.pg.typmod, field.nullable) for field in self.plan.fields]
-        return hashlib.blake2b(repr((columns, self.setup)).encode(), digest_size=16).hexdigest()
+        facts = [columns, self.setup]
+        if self.place is not None and self.plan.request.rejects is not None:  # rows that lack some are of no other load
+            facts.append("rejects")
+        return hashlib.blake2b(repr(tuple(facts)).encode(), digest_size=16).hexdigest()
 
 
 def plan_lasting(plan: LoadPlan, tag: str, *, unlogged: bool) -> Lasting:
@@ -62,15 +66,24 @@ def plan_lasting(plan: LoadPlan, tag: str, *, unlogged: bool) -> Lasting:
 
 
 def _new(plan: LoadPlan, table: NewTable, name: str, *, unlogged: bool) -> Lasting:
-    """Fill a new table that has neither keys nor sequences yet."""
+    """Fill a new table that has neither keys nor sequences yet; but with rejects no row may break a key.
+
+    The key's NULLs are then refused as the rows are encoded: until the end, nothing else has a name for that.
+    """
     place = (plan.schema, name)
     work = replace(plan.work, staging=place, freezes=False)
+    fields = plan.fields
+    key = () if plan.request.rejects is None else table.early_key(name)
+    dropped = (sql_replacing.drop_indexes(plan.schema, [hidden_key(name)]),) if key else ()
+    if plan.request.rejects is not None:
+        fields = tuple(replace(each, nullable=each.nullable and not table.forbids_null(each.name)) for each in fields)
     return Lasting(
-        replace(plan, work=work, ddl=()),
+        replace(plan, work=work, fields=fields, ddl=()),
         place,
-        setup=(sql.as_user(table.bare(name, unlogged=unlogged)), sql_replacing.hide_rows(qualified(*place))),
+        setup=(sql.as_user(table.bare(name, unlogged=unlogged)), sql_replacing.hide_rows(qualified(*place)), *key),
         finish=(
             sql_replacing.show_rows(qualified(*place)),
+            *dropped,
             *(sql.as_user(statement) for statement in table.finished(name, unlogged=unlogged)),
             sql.analyze(plan.schema, plan.table),
         ),
@@ -80,7 +93,8 @@ def _new(plan: LoadPlan, table: NewTable, name: str, *, unlogged: bool) -> Lasti
 def _replaced(plan: LoadPlan, tag: str, *, unlogged: bool) -> Lasting:
     old = plan.work.replacement
     assert old is not None  # noqa: S101 - the caller has looked
-    replacement = plan_replacement(old.definition, old.columns, tag, unlogged=unlogged)
+    checks_first = plan.request.rejects is not None
+    replacement = plan_replacement(old.definition, old.columns, tag, unlogged=unlogged, checks_first=checks_first)
     work = replace(plan.work, replacement=replacement, freezes=False)
     return Lasting(replace(plan, work=work), replacement.hidden, setup=replacement.before)
 

@@ -125,10 +125,11 @@ def _replace_where(request: LoadRequest, target: Target) -> Work:
     return Work(delete=delete, where=where, recount=recount, insert=insert)
 
 
-def _replace(_request: LoadRequest, target: Target) -> Work:
+def _replace(request: LoadRequest, target: Target) -> Work:
     if target.replaced is None:
         return Work(analyzes=True, freezes=True)
-    replacement = plan_replacement(target.replaced.definition, target.replaced.columns)
+    checks_first = request.rejects is not None
+    replacement = plan_replacement(target.replaced.definition, target.replaced.columns, checks_first=checks_first)
     return Work(replacement=replacement, analyzes=True, freezes=True)
 
 

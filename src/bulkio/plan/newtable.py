@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bulkio import sql
-from bulkio.quote import qualified
+from bulkio.quote import name_list, qualified
 from bulkio.sql import replacing
 
-__all__ = ["NewTable"]
+__all__ = ["NewTable", "hidden_key"]
+
+
+def hidden_key(name: str) -> str:
+    """Return the name of the index that a hidden table of this name has, as long as it has no primary key."""
+    return f"{name}_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,21 @@ class NewTable:
         late = self.defers and self.primary_key
         return (sql.add_primary_key(self.schema, self.name, self.primary_key),) if late else ()
 
+    def forbids_null(self, column: str) -> bool:
+        """Tell whether a column may not be NULL once the table is finished."""
+        [found] = [each for each in self.columns if each.name == column]
+        return not found.nullable or bool(found.identity) or column in self.primary_key
+
     def bare(self, name: str, *, unlogged: bool) -> str:
         """Return the CREATE TABLE that makes it under another name."""
         return sql.create_bare_table(self.schema, name, self.name, self.columns, unlogged=unlogged)
+
+    def early_key(self, name: str) -> tuple[str, ...]:
+        """Return what keeps the primary key of the one of this name unique before it is finished."""
+        if not self.primary_key:
+            return ()
+        table, key = qualified(self.schema, name), name_list(self.primary_key)
+        return (replacing.create_index(hidden_key(name), table, f"({key})", unique=True),)
 
     def finished(self, name: str, *, unlogged: bool) -> tuple[str, ...]:
         """Return the statements that finish the one of this name; its keys are named after its final name."""

@@ -57,27 +57,40 @@ class Replacement:
 
 
 def plan_replacement(
-    definition: Definition, columns: Sequence[ColumnDefinition | NewColumn], tag: str = "", *, unlogged: bool = False
+    definition: Definition,
+    columns: Sequence[ColumnDefinition | NewColumn],
+    tag: str = "",
+    *,
+    unlogged: bool = False,
+    checks_first: bool = False,
 ) -> Replacement:
     """Decide what puts a table with these columns, those that are kept and new ones, in the place of an old one.
 
-    The `tag` tells hidden tables that last from each other; one may be `unlogged` until its rows are there.
+    The `tag` tells hidden tables that last from each other; one may be `unlogged` until its rows are there. Where it
+    `checks_first`, all that may refuse a row is made before the rows, which takes longer: so COPY is refused for it.
 
     Raises:
         SchemaError: with everything that the table in its place could not have.
     """
     refuse_obstacles(definition, columns)
-    return _Builder(definition, columns, tag, unlogged=unlogged).replacement()
+    return _Builder(definition, columns, tag, unlogged=unlogged, checks_first=checks_first).replacement()
 
 
 class _Builder:
     """The parts that the statements have in common: the names of the table and of the hidden one, the columns."""
 
     def __init__(
-        self, definition: Definition, columns: Sequence[ColumnDefinition | NewColumn], tag: str, *, unlogged: bool
+        self,
+        definition: Definition,
+        columns: Sequence[ColumnDefinition | NewColumn],
+        tag: str,
+        *,
+        unlogged: bool,
+        checks_first: bool,
     ) -> None:
         self.tag = tag
         self.unlogged = unlogged
+        self.checks_first = checks_first
         self.definition = definition
         self.columns = columns
         self.table = definition.table
@@ -148,6 +161,11 @@ class _Builder:
             yield sql.grant(f"TABLE {self.hidden}", ["ALL"], "", table.role, with_option=False)
         if actions := [action for column in self.kept.values() for action in _column_actions(column)]:
             yield sql.alter_table(self.hidden, actions)
+        if self.checks_first:
+            for index in self.definition.indexes:
+                if _refuses_rows(index):
+                    yield from self._index(index)
+            yield from self._foreign_keys()
 
     def _column(self, column: ColumnDefinition | NewColumn) -> str:
         words = [quote_ident(column.name), column.type_sql]
@@ -201,18 +219,26 @@ class _Builder:
         if table.owner != table.role:
             yield sql.alter_table(self.hidden, [f"OWNER TO {quote_ident(table.owner)}"])
         for index in self.definition.indexes:
-            yield from self._index(index)
+            if not (self.checks_first and _refuses_rows(index)):
+                yield from self._index(index)
         yield from self._statistics()
         yield sql.analyze(self.hidden)
         # last, for they lock other tables against writers
+        if not self.checks_first:
+            yield from self._foreign_keys()
         for constraint in self.definition.constraints:
-            is_late = constraint.kind == "f" or (constraint.kind in "cn" and not constraint.is_validated)
-            if is_late and self.names.issuperset(constraint.needs):
+            if constraint.kind in "cfn" and not constraint.is_validated and self.names.issuperset(constraint.needs):
                 yield self._late_constraint(constraint)
         if table.replica_identity in "fn":
             yield sql.alter_table(self.hidden, [f"REPLICA IDENTITY {_REPLICA_IDENTITIES[table.replica_identity]}"])
         yield from self._comments()
         yield from self._grants()
+
+    def _foreign_keys(self) -> Iterator[str]:
+        """Yield those that the rows have to meet."""
+        for constraint in self.definition.constraints:
+            if constraint.kind == "f" and constraint.is_validated and self.names.issuperset(constraint.needs):
+                yield self._late_constraint(constraint)
 
     def _index(self, index: IndexDefinition) -> Iterator[str]:
         key = key_of(index, self.definition.constraints)
@@ -311,6 +337,10 @@ class _Builder:
             yield sql.alter_table(self.old, [f"{_ENABLED[hook.enabled]} {hook.kind} {name}"])
         if hook.comment is not None:
             yield sql.comment_on(f"{hook.kind} {name} ON {self.old}", hook.comment)
+
+
+def _refuses_rows(index: IndexDefinition) -> bool:
+    return index.is_unique or index.is_exclusion
 
 
 _REPLICA_IDENTITIES = {"f": "FULL", "n": "NOTHING"}

@@ -152,17 +152,17 @@ def column_definitions_query(oid: int) -> Question[ColumnDefinition]:
         "comment": "pg_catalog.col_description(a.attrelid, a.attnum)",
         "needs": _needs(oid, "pg_attrdef", "e.oid", but="a.attnum"),
         "sequences": f"""ARRAY(
-            SELECT d.refobjid::bigint FROM pg_catalog.pg_depend AS d
+            SELECT d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend AS d
               JOIN pg_catalog.pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
              WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = e.oid
-               AND d.refclassid = {_CLASS} ORDER BY 1)""",  # noqa: S608 - numbers and fixed words
+               AND d.refclassid = {_CLASS} ORDER BY d.refobjid)""",  # noqa: S608 - numbers and fixed words
     }
     rest = f"""
         FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
         LEFT JOIN pg_catalog.pg_attrdef AS e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
         WHERE a.attrelid = {oid:d} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
     """
-    return Question(frozen(ColumnDefinition), columns, rest)
+    return Question(frozen(ColumnDefinition, numbers={"sequences"}), columns, rest)
 
 
 # --- What is made of its columns ----------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def index_definitions_query(oid: int) -> Question[IndexDefinition]:
         "is_replica_identity": "i.indisreplident",
         "comment": _comment("pg_class", "x.oid"),
         "statistics": """ARRAY(
-            SELECT ARRAY[a.attnum::int, a.attstattarget::int] FROM pg_catalog.pg_attribute AS a
+            SELECT ARRAY[a.attnum::pg_catalog.text, a.attstattarget::pg_catalog.text] FROM pg_catalog.pg_attribute AS a
              WHERE a.attrelid = x.oid AND a.attstattarget >= 0 ORDER BY a.attnum)""",
         "needs": _needs(oid, "pg_class", "x.oid"),
     }
@@ -196,7 +196,7 @@ def index_definitions_query(oid: int) -> Question[IndexDefinition]:
         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         WHERE i.indrelid = {oid:d} ORDER BY x.relname
     """
-    return Question(frozen(IndexDefinition), columns, rest)
+    return Question(frozen(IndexDefinition, numbers={"statistics"}), columns, rest)
 
 
 def _after(head: str, text: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from bulkio.protocols import Row
 
@@ -15,21 +15,30 @@ __all__ = ["Question", "frozen", "texts_where"]
 Fact = TypeVar("Fact")
 
 
-def frozen(fact: Callable[..., Fact]) -> Callable[..., Fact]:
-    """Return a fact that takes arrays, which drivers give as lists, as tuples.
+def frozen(fact: Callable[..., Fact], *, numbers: Container[str] = ()) -> Callable[..., Fact]:
+    """Return a fact that takes arrays, which drivers give as lists, as tuples; `numbers` names those of numbers.
 
-    >>> frozen(dict)(names=["a", ["b"]])
-    {'names': ('a', ('b',))}
+    These are asked for as text[]: for any other array asyncpg asks the server about its type first, and reads what is
+    in it by the codec that a connection's owner may have set.
+
+    >>> frozen(dict, numbers={"places"})(names=["a", ["b"]], places=["1", ["2"]])
+    {'names': ('a', ('b',)), 'places': (1, (2,))}
     """
 
     def read(**values: object) -> Fact:
-        return fact(**{name: _tuples(value) for name, value in values.items()})
+        return fact(**{name: _tuples(value, int if name in numbers else _same) for name, value in values.items()})
 
     return read
 
 
-def _tuples(value: object) -> object:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _tuples(value: object, leaf: Callable[[Any], object]) -> object:
+    if isinstance(value, list):
+        return tuple(_tuples(each, leaf) for each in value)
+    return leaf(value)
+
+
+def _same(value: object) -> object:
+    return value
 
 
 def texts_where(conditions: Mapping[str, str]) -> str:

@@ -52,8 +52,8 @@ _TYPE = {
         ARRAY(SELECT l.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
                ORDER BY l.enumsortorder)""",
     "field_names": f"ARRAY(SELECT a.attname::pg_catalog.text {_ATTRIBUTES})",
-    "field_oids": f"ARRAY(SELECT a.atttypid::bigint {_ATTRIBUTES})",
-    "field_typmods": f"ARRAY(SELECT a.atttypmod::int {_ATTRIBUTES})",
+    "field_oids": f"ARRAY(SELECT a.atttypid::pg_catalog.text {_ATTRIBUTES})",
+    "field_typmods": f"ARRAY(SELECT a.atttypmod::pg_catalog.text {_ATTRIBUTES})",
     "money_scale": "pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int",
     "delimiter": "t.typdelim::pg_catalog.text",
     "domain_not_null": "t.typnotnull",
@@ -98,11 +98,11 @@ def _type_facts(
     *,
     labels: Sequence[str],
     field_names: Sequence[str],
-    field_oids: Sequence[int],
-    field_typmods: Sequence[int],
+    field_oids: Sequence[str],
+    field_typmods: Sequence[str],
     **plain: Any,
 ) -> TypeFacts:
-    fields = zip(field_names, field_oids, field_typmods, strict=True)
+    fields = zip(field_names, map(int, field_oids), map(int, field_typmods), strict=True)
     return TypeFacts(labels=tuple(labels), fields=tuple(fields), **plain)
 
 

@@ -14,27 +14,29 @@ import time
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import psycopg
 from anyio import to_thread
 
 from bulkio.drivers import peer
+from bulkio.drivers import psycopg_statements as statements
 from bulkio.drivers.errors import is_foreign, map_connect_error, mapped_errors
-from bulkio.drivers.psycopg_copy import CANCEL_TIMEOUT_S, CopyIn, CopyOut, checked_result
+from bulkio.drivers.psycopg_copy import CANCEL_TIMEOUT_S, CopyIn, CopyOut, CopyRecords
 from bulkio.drivers.psycopg_rows import register_row_types
 from bulkio.flow import shelter
-from bulkio.protocols import ResultColumn
 from bulkio.sql import close_cursor, copy_from_stdin, copy_to_stdout, declare_cursor, fetch_forward
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
     from contextlib import AbstractContextManager
 
+    from psycopg.abc import PQGen
+
     from bulkio.choices import DriverName
     from bulkio.drivers.conninfo import ConnInfo
-    from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, Row
+    from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, ResultColumn, Row
 
 __all__ = ["PsycopgSession", "connect_blocking"]
 
@@ -96,20 +98,27 @@ class PsycopgSession:
 
     async def execute(self, sql: str) -> str:
         """Run one statement (or several, joined by semicolons); return the last one's command tag."""
-        return await self._run(partial(_execute, self._conn, sql))
+        return await self._wait(statements.execute(self._conn, sql))
 
     async def fetch(self, sql: str) -> list[Row]:
         """Run one query and return all its rows."""
-        return await self._run(partial(_fetch, self._conn, sql))
+        return await self._wait(statements.fetch(self._conn, sql))
 
     async def describe(self, query: str) -> tuple[ResultColumn, ...]:
         """Return the columns of `query`, by preparing it without a name."""
-        return await self._run(partial(_describe, self._conn, query))
+        return await self._wait(statements.describe(self._conn, query))
 
     async def copy_in(self, target: CopyTarget, blocks: AsyncIterator[bytes], fmt: CopyFormat) -> int:
-        """Send `blocks` through `copy.write`; see the Protocol."""
+        """Send `blocks` as they are; see the Protocol."""
         copy = CopyIn(self._conn, copy_from_stdin(target, fmt))
-        return await self._feed(copy, blocks, copy.write)
+        try:
+            await self._wait(copy.begin())
+            async for block in blocks:
+                if not await self._wait(copy.write(block)):
+                    break
+            return await self._wait(copy.finish())
+        finally:
+            await self._finish(lambda: self._start(copy.abandon()))
 
     async def copy_in_records(self, target: CopyTarget, rows: AsyncIterator[Sequence[Row]]) -> int:
         """Send rows through `write_row`; see the Protocol.
@@ -117,8 +126,15 @@ class PsycopgSession:
         Raises:
             EncodeError: a value is not of the kind that a row of bulkio's holds for its column's type.
         """
-        copy = CopyIn(self._conn, copy_from_stdin(target, "binary"), target.type_oids)
-        return await self._feed(copy, rows, copy.write_rows)
+        copy = CopyRecords(self._conn, copy_from_stdin(target, "binary"), target.type_oids)
+        try:
+            await self._run(copy.begin)
+            async for some in rows:
+                if not await self._run(partial(copy.write, some)):
+                    break
+            return await self._run(copy.finish)
+        finally:
+            await self._finish(lambda: self._start_in_thread(copy.abandon))
 
     async def copy_out(
         self,
@@ -136,7 +152,7 @@ class PsycopgSession:
                 await sink(block)
             return copy.rows
         finally:
-            await self._finish(copy.end)
+            await self._finish(lambda: self._start_in_thread(copy.end))
 
     async def cursor(self, query: str, *, prefetch: int) -> AsyncGenerator[Sequence[Row], None]:
         """Read `query` through a binary cursor of the server's, inside a transaction; see the Protocol."""
@@ -160,26 +176,29 @@ class PsycopgSession:
     async def close(self) -> None:
         """Close the connection. Raises no error."""
         if not self._conn.closed:
-            await self._finish(self._conn.close)
+            await self._finish(lambda: self._start_in_thread(self._conn.close))
 
     def _mapped(self) -> AbstractContextManager[None]:
         return mapped_errors(lambda: self.closed)
 
-    async def _feed(self, copy: CopyIn, items: AsyncIterator[T], write: Callable[[T], bool]) -> int:
-        """Write the items until they end or the server answers; return the rows that it counted."""
-        try:
-            await self._run(copy.begin)
-            async for item in items:
-                if not await self._run(partial(write, item)):
-                    break
-            return await self._run(copy.finish)
-        finally:
-            await self._finish(copy.abandon)
+    async def _wait(self, work: PQGen[T]) -> T:
+        """Run work on the connection to its end."""
+        return await self._ended(self._start(work))
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Run `work` in the session's thread; where the caller is cancelled, end it on the server first."""
-        work = partial(_noting_loss, self._conn, work)
-        task = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._threads))
+        """Run `work` in the session's thread."""
+        return await self._ended(self._start_in_thread(work))
+
+    def _start(self, work: PQGen[T]) -> asyncio.Future[T]:
+        """Begin work on the connection, which waits wherever that would block."""
+        return self._start_in_thread(partial(self._conn.wait, work))
+
+    def _start_in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        noting = partial(_noting_loss, self._conn, work)
+        return asyncio.ensure_future(to_thread.run_sync(noting, limiter=self._threads))
+
+    async def _ended(self, task: asyncio.Future[T]) -> T:
+        """Return what a task gives; where the caller is cancelled, end it on the server first."""
         try:
             with self._mapped():
                 return await asyncio.shield(task)
@@ -187,11 +206,11 @@ class PsycopgSession:
             await shelter.finish(self._interrupt(task))
             raise
 
-    async def _finish(self, work: Callable[[], None]) -> None:
+    async def _finish(self, start: Callable[[], asyncio.Future[None]]) -> None:
         """Run cleaning work to its end, cancelled or not, and without an error of its own."""
 
         async def run() -> None:
-            task = asyncio.ensure_future(to_thread.run_sync(work, limiter=self._threads))
+            task = start()
             await asyncio.wait((task,), timeout=CANCEL_TIMEOUT_S)
             await self._interrupt(task)
 
@@ -226,7 +245,7 @@ def connect_blocking(info: ConnInfo) -> psycopg.Connection:
         if not is_foreign(exc):
             raise
         raise map_connect_error(exc, info.display) from exc
-    register_row_types(conn)
+    register_row_types(conn.adapters)
     return conn
 
 
@@ -259,28 +278,6 @@ def _noting_loss(conn: psycopg.Connection, work: Callable[[], T]) -> T:
         if str(exc) == "connection socket closed":
             conn.close()
         raise
-
-
-def _execute(conn: psycopg.Connection, sql: str) -> str:
-    with conn.execute(sql) as cursor:
-        while cursor.nextset():
-            pass
-        return cursor.statusmessage or ""
-
-
-def _fetch(conn: psycopg.Connection, sql: str) -> list[Row]:
-    with conn.cursor(binary=True) as cursor:
-        return cast("list[Row]", cursor.execute(sql).fetchall())
-
-
-def _describe(conn: psycopg.Connection, query: str) -> tuple[ResultColumn, ...]:
-    encoding = conn.info.encoding
-    checked_result(conn.pgconn.prepare(b"", query.encode(encoding)), encoding)
-    result = checked_result(conn.pgconn.describe_prepared(b""), encoding)
-    return tuple(
-        ResultColumn((result.fname(i) or b"").decode(encoding), result.ftype(i), result.fmod(i))
-        for i in range(result.nfields)
-    )
 
 
 def _hang_up(conn: psycopg.Connection) -> None:

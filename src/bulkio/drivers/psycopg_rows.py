@@ -1,6 +1,6 @@
 """psycopg's adapters for bulkio's rows (the contract in `bulkio.drivers`): exact integers for dates and times.
 
-Owns what is registered on a connection; sends nothing.
+Owns what is registered; sends nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from bulkio.protocols import ROW_TYPE_OIDS
 
 if TYPE_CHECKING:
     from psycopg.abc import Buffer
+    from psycopg.adapt import AdaptersMap
 
 __all__ = ["dumped_as", "register_row_types"]
 
@@ -104,12 +105,12 @@ _ADAPTERS: dict[str, tuple[type[Dumper], type[Loader]]] = {
 }
 
 
-def register_row_types(conn: psycopg.Connection) -> None:
-    """Make a connection's rows those of the contract, both ways."""
+def register_row_types(adapters: AdaptersMap) -> None:
+    """Make the rows of whatever goes by these adapters those of the contract, both ways."""
     for name, (dumper, loader) in _ADAPTERS.items():
         oid = ROW_TYPE_OIDS[name]
-        conn.adapters.register_dumper(None, type(f"{name}Dumper", (dumper,), {"oid": oid}))
-        conn.adapters.register_loader(oid, loader)
+        adapters.register_dumper(None, type(f"{name}Dumper", (dumper,), {"oid": oid}))
+        adapters.register_loader(oid, loader)
 
 
 def dumped_as(conn: psycopg.Connection, oid: int) -> int:

@@ -166,8 +166,11 @@ def insert_chunk(schema: str, load_id: str, begun_by: str, chunk: int, values: M
 
 
 def select_chunks(schema: str, load_id: str) -> str:
-    """Ask for the chunks of a load that are stored: number, rows, bytes."""
-    return f"SELECT chunk, rows, bytes FROM {qualified(schema, CHUNKS)} WHERE load_id = {quote_literal(load_id)}"  # noqa: S608
+    """Ask for the chunks of a load that are stored: number, rows, bytes, rejected records."""
+    return (
+        f"SELECT chunk, rows, bytes, rejected FROM {qualified(schema, CHUNKS)}"  # noqa: S608 - quoted
+        f" WHERE load_id = {quote_literal(load_id)}"
+    )
 
 
 def count_chunks(schema: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["release", "roll_back_to", "savepoint", "take_back"]
+__all__ = ["CHECK_CONSTRAINTS", "release", "roll_back_to", "savepoint", "take_back"]
+
+#: Check now what is deferred, and from now on each statement's share at its end.
+CHECK_CONSTRAINTS = "SET CONSTRAINTS ALL IMMEDIATE"
 
 
 def savepoint(name: str) -> str:

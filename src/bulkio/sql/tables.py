@@ -78,6 +78,7 @@ TABLES = {
         "chunk": ("bigint", "NOT NULL"),
         "rows": ("bigint", "NOT NULL"),
         "bytes": ("bigint", "NOT NULL"),
+        "rejected": ("bigint", "NOT NULL"),
         "run": ("uuid", "NOT NULL"),
     },
     STATEMENTS: {

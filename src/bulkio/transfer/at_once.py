@@ -33,12 +33,16 @@ async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, 
             await session.execute(sql.ROLLBACK)
             return done
         plan = await attempt.plan(session)
+        if (rejects := attempt.rejects) is not None:
+            await rejects.begin(attempt.request.load_id)
         before = await rows_before(session, plan)
         await run_before(session, plan)
         tally = Tally(plan)
-        _, changes = await store(session, plan, attempt.sender(session, plan, tally))
+        _, changes = await store(session, plan, attempt.sender(session, plan, tally, number=plan.work.number))
         await run_after(session, plan)
         tally.end()
+        if rejects is not None:
+            await rejects.seal(is_named=claim is not None)
         report = attempt.report(session, plan, tally, changes, sharing=sharing, lifted=begun.lifted, rows_before=before)
         if claim is None:
             judge = await server_judge(session, request.dsn, request, tells_place=begun.tells_place)

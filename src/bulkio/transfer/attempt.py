@@ -17,6 +17,7 @@ from bulkio.transfer.report import LoadReport
 from bulkio.transfer.send import Sender
 from bulkio.transfer.session import open_session, transaction
 from bulkio.transfer.shape import shaped
+from bulkio.transfer.sieve import Sieve
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Chunk, Session, Source
     from bulkio.transfer.merge import Changes
     from bulkio.transfer.monitor import Monitor, Watched
+    from bulkio.transfer.rejects import Rejects
     from bulkio.transfer.send import Tally
     from bulkio.transfer.session import Transaction
 
@@ -48,6 +50,8 @@ class Attempt:
     #: mark of all tries of one call, against those of others
     run: str
     monitor: Monitor
+    #: what becomes of records that cannot be stored; None where the first of them ends the load
+    rejects: Rejects | None = None
     started: float = field(default_factory=time.perf_counter)
     _shaped: Source | None = None
     #: what is watched of each session: its latest transaction
@@ -76,9 +80,13 @@ class Attempt:
 
     def sender(
         self, session: Session, plan: LoadPlan, tally: Tally, chunk: Chunk | None = None, number: str = ""
-    ) -> Sender:
+    ) -> Sender | Sieve:
         """Make a sender for a session that is in a transaction; the monitor sees by it whether rows travel."""
-        sender = Sender(plan, self.source, tally, chunk, number)
+        sender: Sender | Sieve = (
+            Sender(plan, self.source, tally, chunk, number)
+            if self.rejects is None
+            else Sieve(plan, self.source, tally, self.rejects, chunk, number)
+        )
         self._watched[session].pulse = lambda: (sender.rows, sender.bytes)
         return sender
 
@@ -122,8 +130,10 @@ class Attempt:
         rows_before: tuple[int | None, bool] = (None, False),
     ) -> LoadReport:
         """Tell what was done; `session` is one that did it, and `tally` counts the rows that were stored."""
+        rejects = self.rejects
+        rows = tally.rows - (0 if rejects is None else rejects.staged)
         return LoadReport(
-            rows=tally.rows,
+            rows=rows,
             bytes=tally.bytes,
             seconds=time.perf_counter() - self.started,
             driver=session.driver,
@@ -137,11 +147,13 @@ class Attempt:
             rows_before_estimated=rows_before[1],
             inserted=changes.inserted,
             updated=changes.updated,
-            skipped=tally.rows - changes.inserted - changes.updated,
+            skipped=rows - changes.inserted - changes.updated,
             deleted=changes.deleted,
             load_id=self.request.load_id,
             workers=sharing.workers,
             commit=self.request.commit,
             why_one=sharing.why_one,
             visibility=sharing.visibility,
+            rejected=0 if rejects is None else rejects.rejected,
+            rejects=None if rejects is None else rejects.path,
         )

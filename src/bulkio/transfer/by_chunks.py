@@ -35,7 +35,7 @@ from bulkio.transfer import ledger
 from bulkio.transfer.merge import Changes, merge, tag_rows
 from bulkio.transfer.records import LoadWork
 from bulkio.transfer.replacing import final_names, finish_replacement
-from bulkio.transfer.resumable import resume_facts
+from bulkio.transfer.resumable import rejects_path, resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit, commit_part
@@ -111,6 +111,8 @@ class _Load:
         self._table: Table | None = None
         self._oid = 0
         self._rows_before: tuple[int | None, bool] = (None, False)
+        #: records rejected and rows stored of each chunk that is stored
+        self._rejected: dict[int, tuple[int, int]] = {}
 
     @property
     def lasting(self) -> Lasting:
@@ -133,6 +135,8 @@ class _Load:
             self._lifted = begun.lifted
             await self._plan(session)
             self._rows_before = await rows_before(session, self.lasting.plan)
+            if self.attempt.rejects is not None:
+                await self.attempt.rejects.begin(self.claim.load_id)
             # First the ledger: there a run meets another one that has begun, and not where it makes the same table.
             await self.claim.begin(session, self.lasting.plan, "running", self._work())
             for statement in self.lasting.setup:
@@ -158,6 +162,7 @@ class _Load:
                     load_id=self.claim.load_id,
                 )
             await self._read_stored(session)
+            await self._read_rejects(work)
             self.is_begun = True
             await session.execute(sql.ROLLBACK)
 
@@ -173,9 +178,26 @@ class _Load:
 
     async def _read_stored(self, session: Session) -> None:
         rows = await session.fetch(statements.select_chunks(self.claim.schema, self.claim.load_id))
-        found = [tuple(int(str(value)) for value in row) for row in rows]
-        self.stored = {chunk for chunk, _, _ in found}
-        self._tally = Tally(self.lasting.plan, sum(rows for _, rows, _ in found), sum(size for _, _, size in found))
+        found = {int(str(row[0])): tuple(int(str(value)) for value in row[1:]) for row in rows}
+        self.stored = set(found)
+        self._rejected = {chunk: (rejected, rows) for chunk, (rows, _, rejected) in found.items()}
+        self._tally = Tally(
+            self.lasting.plan, sum(rows for rows, _, _ in found.values()), sum(size for _, size, _ in found.values())
+        )
+
+    async def _read_rejects(self, work: LoadWork) -> None:
+        """Look whether the records are there that the stored chunks have rejected.
+
+        Raises:
+            LedgerError: they are not, or are to be in another file.
+        """
+        if work.rejects != rejects_path(self.attempt.request):
+            begun = (
+                f"with {show_option('rejects', work.rejects)}" if work.rejects else f"without {show_option('rejects')}"
+            )
+            raise LedgerError(f"{self.claim.name} was begun {begun}: go on like that", load_id=self.claim.load_id)
+        if self.attempt.rejects is not None:
+            await self.attempt.rejects.go_on(self.claim.load_id, self.chunks, self._rejected)
 
     def _fit(self) -> tuple[str, int]:
         """Return what stored chunks must have in common with those to come: the plan and the cut, and the table."""
@@ -228,14 +250,22 @@ class _Load:
                 await self._lock(session)
                 sender = self.attempt.sender(session, plan, self.tally, chunk, self.lasting.number)
                 copied = await sender.run(session)
-                self._compare(chunk, copied, sender.rows)
+                self._compare(chunk, copied, sender.rows, sender.rejected)
                 if self.lasting.place is None:
                     await advance_sequences(session, plan)  # others see the rows from now on
                 await session.execute(sql.OWN_PATH)
-                judge = await self.claim.record_chunk(session, chunk.number, copied, sender.bytes)
+                if self.attempt.rejects is not None and self.attempt.request.commit == "chunk":
+                    await self.attempt.rejects.judge({*self.stored, chunk.number})
+                judge = await self.claim.record_chunk(session, chunk.number, copied, sender.bytes, sender.rejected)
                 await session.execute(sql.USERS_PATH)
-                await commit_part(session, judge, lambda: self.stored.add(chunk.number))
+                await commit_part(session, judge, lambda: self._keep(chunk))
         self.stored.add(chunk.number)
+
+    def _keep(self, chunk: Chunk) -> None:
+        """Note that a chunk is stored, and that its rejected records must not be lost any more."""
+        self.stored.add(chunk.number)
+        if self.attempt.rejects is not None:
+            self.attempt.rejects.is_kept = True
 
     async def _lock(self, session: Session) -> None:
         """Lock the table that is filled, and see that it is still what the plan was made for."""
@@ -247,8 +277,8 @@ class _Load:
             name = f"{show_name(plan.schema)}.{show_name(plan.table)}"
             raise DriverError(f"table {name} was changed during the load", retryable=True)
 
-    def _compare(self, chunk: Chunk, copied: int, sent: int) -> None:
-        promised = sent if chunk.rows is None else chunk.rows
+    def _compare(self, chunk: Chunk, copied: int, sent: int, rejected: int) -> None:
+        promised = sent if chunk.rows is None else chunk.rows - rejected
         if not copied == sent == promised:
             raise CountError(
                 f"the row counts of the chunk from row {chunk.counts_from} on differ, so it was not stored: the"
@@ -273,10 +303,15 @@ class _Load:
             if self._fit() != before:
                 raise self._changed()
             tally, plan = self.tally, self.lasting.plan
-            compare_counts(plan, tally.rows, tally.rows)
+            rejects = self.attempt.rejects
+            compare_counts(plan, tally.rows, tally.rows, sum(rejected for rejected, _ in self._rejected.values()))
             await self._count_unlogged(session, tally.rows)
+            if rejects is not None:
+                rejects.recount(self.chunks, self._rejected)
             changes = await self._place_rows(session, plan, tally)
             tally.end()
+            if rejects is not None:
+                await rejects.seal(is_named=True)
             report = self.attempt.report(
                 session,
                 plan,
@@ -396,9 +431,12 @@ class _Load:
             return False
         try:
             async with self.attempt.connection() as session:
-                return await abandon(session, self.attempt, self.claim, self._work(), stored=bool(self.stored))
+                is_gone = await abandon(session, self.attempt, self.claim, self._work(), stored=bool(self.stored))
         except BulkioError:
             return False
+        if is_gone and self.attempt.rejects is not None:
+            self.attempt.rejects.is_kept = False
+        return is_gone
 
 
 async def abandon(session: Session, attempt: Attempt, claim: Claim, work: LoadWork, *, stored: bool) -> bool:

@@ -305,13 +305,13 @@ class Claim:
         state, begun_by = map(str, rows[0]) if rows else ("", "")
         return state if state == "done" or begun_by == self.begun_by else ""
 
-    async def record_chunk(self, session: Session, chunk: int, rows: int, size: int) -> Judge:
+    async def record_chunk(self, session: Session, chunk: int, rows: int, size: int, rejected: int) -> Judge:
         """Write the row of a chunk into its own transaction; return the judge of its COMMIT.
 
         Raises:
             LoadRunning: another run has stored the chunk, or has ended the load.
         """
-        values = {"rows": str(rows), "bytes": str(size), "run": self.run}
+        values = {"rows": str(rows), "bytes": str(size), "rejected": str(rejected), "run": self.run}
         statement = statements.insert_chunk(self.schema, self.load_id, self.begun_by, chunk, values)
         async with ledger.using(self.schema):
             tag = await self._unless_taken(session, statement)

@@ -29,6 +29,7 @@ from bulkio.transfer.attempt import Attempt
 from bulkio.transfer.claim import Unfinished, foretell, make_claim
 from bulkio.transfer.monitor import Monitor, watching
 from bulkio.transfer.opening import opened_source
+from bulkio.transfer.rejects import opened_rejects
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.session import open_session, transaction
 from bulkio.transfer.shared import foresee, load_shared
@@ -57,10 +58,13 @@ async def _try(request: LoadRequest, retries: Retries, run: str, monitor: Monito
     """Try once; `run` tells all tries of one call from other runs."""
     async with opened_source(request) as source:
         retries.reads_once = source.reads_once
-        attempt = Attempt(request, source, run, monitor)
-        async with open_session(request.dsn, request) as session:
-            report = await _load(session, attempt)
-            await shelter.conclude(session.close())  # a cancellation comes too late
+        async with opened_rejects(request, source) as rejects:
+            attempt = Attempt(request, source, run, monitor, rejects)
+            async with open_session(request.dsn, request) as session:
+                report = await _load(session, attempt)
+                await shelter.conclude(session.close())  # a cancellation comes too late
+            if rejects is not None:
+                report = await shelter.conclude(rejects.finish(report))
     return report if report.already else replace(report, seconds=time.perf_counter() - attempt.started)
 
 

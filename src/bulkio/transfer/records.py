@@ -52,6 +52,8 @@ class LoadWork:
     format: str = ""
     #: options that are not among the load's facts
     options: Mapping[str, object] = field(default_factory=dict)
+    #: path of the file for rejected records; "" where there is none
+    rejects: str = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON has it."""

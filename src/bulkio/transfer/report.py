@@ -52,6 +52,9 @@ class LoadReport:
     why_one: str = ""
     #: what readers may have seen before the load was done; "" for nothing
     visibility: str = ""
+    #: records of the source that were rejected, and are none of the rows; path of the file that they are in, if any
+    rejected: int = 0
+    rejects: str | None = None
     #: True if the load was done before, by the run that reports here: nothing was done now
     already: bool = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bulkio.files import CsvFile, FileSource
@@ -11,7 +12,7 @@ from bulkio.show import printable
 if TYPE_CHECKING:
     from bulkio.protocols import Source
 
-__all__ = ["resume_facts"]
+__all__ = ["rejects_path", "resume_facts"]
 
 #: options that are not among a load's facts, and that another run takes over; never a DSN or a password
 _OPTIONS = (
@@ -25,6 +26,7 @@ _OPTIONS = (
     "chunk_bytes",
     "unlogged",
     "defer_indexes",
+    "max_rejects",
 )
 
 
@@ -37,4 +39,14 @@ def resume_facts(request: LoadRequest, source: Source) -> dict[str, Any]:
     paths = source.paths if isinstance(source, FileSource) and source.has_files else ()
     if any(printable(path) != path for path in paths):
         paths = ()  # JSON and the database may not hold the name as it is
-    return {"paths": paths, "format": fmt if isinstance(fmt, str) else "", "options": given}
+    return {
+        "paths": paths,
+        "format": fmt if isinstance(fmt, str) else "",
+        "options": given,
+        "rejects": rejects_path(request),
+    }
+
+
+def rejects_path(request: LoadRequest) -> str:
+    """Return the absolute path of the file for rejected records, "" where there is none."""
+    return "" if request.rejects is None else str(Path(request.rejects).absolute())

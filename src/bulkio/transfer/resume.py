@@ -51,6 +51,7 @@ def _resumed(request: ResumeRequest, record: LoadRecord) -> LoadRequest:
     options: dict[str, Any] = {name: value for name, value in record.facts.options.items() if name in known}
     if record.work is not None:
         options |= record.work.options
+        options["rejects"] = record.work.rejects or None
     if request.workers is not None:
         options["workers"] = request.workers
     table = f"{quote_ident(record.facts.table_schema)}.{quote_ident(record.facts.table_name)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import anyio.to_thread
@@ -23,20 +23,28 @@ from bulkio.forms.wire import wire_batches, wire_fields
 from bulkio.protocols import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
+    from bulkio.forms.encoding import LeftOut
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
     from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source
+    from bulkio.transfer.rejects import Rejects
+    from bulkio.transfer.walk import Held
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "ROW_BITS", "Sender", "Tally", "setting_of"]
 
 #: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
 #: bits of a row's number below those of its chunk: a chunk has at most a trillion rows
-_ROW_BITS = 40
+ROW_BITS = 40
 #: bytes of COPY data sent at once
 BLOCK_BYTES = 256 << 10
+
+
+def setting_of(plan: LoadPlan) -> str:
+    """Set what COPY runs under: the user's path, since triggers run now, and deferred ones until COMMIT."""
+    return f"{sql.PLAIN_MONEY}; {sql.USERS_PATH}" if plan.method == "csv" else sql.USERS_PATH
 
 
 class Tally:
@@ -66,11 +74,22 @@ class Tally:
 class Sender:
     """Run the three parties: read, encode, send. They carry a whole source, or one chunk of it.
 
-    Of a chunk, the rows are numbered in a column of this name, if it is given: by chunk, and in it from 0.
+    Of a chunk, the rows are numbered in a column of this name, if it is given: by chunk, and in it from 0. Rows that
+    cannot go are an error, or `left_out` where that is given.
     """
 
+    #: records that were left out, where that is an error
+    rejected = 0
+    rejects: Rejects | None = None
+
     def __init__(
-        self, plan: LoadPlan, source: Source, tally: Tally, chunk: Chunk | None = None, number: str = ""
+        self,
+        plan: LoadPlan,
+        source: Source | Held,
+        tally: Tally | None,
+        chunk: Chunk | None = None,
+        number: str = "",
+        left_out: LeftOut | None = None,
     ) -> None:
         self.plan = plan
         self.source = source
@@ -80,6 +99,7 @@ class Sender:
         self._tally = tally
         self._chunk = chunk
         self._number = number
+        self._left_out = left_out
         #: row of the source that messages count from
         self._first_row = 1 if chunk is None else chunk.counts_from
         self._lines = Lines()
@@ -87,8 +107,16 @@ class Sender:
 
     async def run(self, session: Session) -> int:
         """Send every row under the user's search_path, which stays; return the row count of the server's COPY tag."""
+        await session.execute(setting_of(self.plan))
         try:
             return await self._run(session)
+        except (EncodeError, DriverError) as error:
+            raise await self._with_place(error) from error.__cause__
+
+    async def run_here(self, session: Session) -> int:
+        """Send rows that are held in memory, without threads that take turns; the setting is in force already."""
+        try:
+            return await self._send(session, self._made())
         except (EncodeError, DriverError) as error:
             raise await self._with_place(error) from error.__cause__
 
@@ -103,7 +131,7 @@ class Sender:
                 read = partial(_taken, batches)
             group.start_soon(flow.pump, lambda: self.blocks(read()), self._blocks, _block_bytes)
             with self._blocks:
-                copied = await self._send(session)
+                copied = await self._send(session, self._blocks)
         return copied
 
     async def _with_place(self, error: EncodeError | DriverError) -> EncodeError | DriverError:
@@ -114,7 +142,7 @@ class Sender:
         row = error.row
         if isinstance(error, DriverError) and row is not None:  # the server counts the rows, or lines, that it has got
             row = self._lines.row_of(row) if self.plan.method == "csv" else row
-            row = None if row is None else row + self._first_row - 1
+            row = None if row is None else self._row_of(row)
             error = error.at_row(row)
         if row is None:
             return error
@@ -123,31 +151,42 @@ class Sender:
             place = await shelter.finish(anyio.to_thread.run_sync(self.source.place_of_row, row, self._chunk))
         return error if place is None else error.in_file(*place)
 
-    async def _send(self, session: Session) -> int:
-        target = self.plan.target
-        fmt: CopyFormat = "csv" if self.plan.method == "csv" else "binary"
-        # Triggers run now, and deferred ones until COMMIT: the path stays the user's.
-        await session.execute(f"{sql.PLAIN_MONEY}; {sql.USERS_PATH}" if fmt == "csv" else sql.USERS_PATH)
-        if self.plan.method == "records":
-            return await session.copy_in_records(target, self._counted())  # type: ignore[arg-type]
-        return await session.copy_in(target, self._counted(), fmt)  # type: ignore[arg-type]
+    def _row_of(self, position: int) -> int:
+        """Return the row of the source that was sent at this position, from 1."""
+        if self._left_out is None:
+            return self._first_row + position - 1
+        return self._left_out.row_of(position, first_row=self._first_row)
 
-    async def _counted(self) -> AsyncIterator[object]:
+    async def _made(self) -> AsyncIterator[tuple[object, int]]:
+        for item in self.blocks(self._batches()):
+            yield item
+
+    async def _send(self, session: Session, blocks: AsyncIterable[tuple[object, int]]) -> int:
+        target = self.plan.target
+        counted = self._counted(blocks)
+        if self.plan.method == "records":
+            return await session.copy_in_records(target, counted)  # type: ignore[arg-type]
+        fmt: CopyFormat = "csv" if self.plan.method == "csv" else "binary"
+        return await session.copy_in(target, counted, fmt)  # type: ignore[arg-type]
+
+    async def _counted(self, blocks: AsyncIterable[tuple[object, int]]) -> AsyncIterator[object]:
         """Yield the blocks, and count what was sent once the next one is asked for."""
-        async for block, rows in self._blocks:
+        async for block, rows in blocks:
             yield block
             size = _sent_bytes(block)
             self.rows += rows
             self.bytes += size
-            self._tally.add(rows, size)
+            if self._tally is not None:
+                self._tally.add(rows, size)
 
     # Each of these runs in a thread: batches in, (what is sent at once, its rows) out.
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         if self._chunk is None:
-            return self.source.batches()
-        batches = self.source.read(self._chunk)
-        return _numbered(batches, self._number, self._chunk.number << _ROW_BITS) if self._number else batches
+            return cast("Source", self.source).batches()
+        refuse = None if self._left_out is None else self._left_out.refuse
+        batches = self.source.read(self._chunk, refuse)
+        return _numbered(batches, self._number, self._chunk.number << ROW_BITS) if self._number else batches
 
     def blocks(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[object, int]]:
         """Yield what the plan's method sends at once, with its rows."""
@@ -163,6 +202,7 @@ class Sender:
             first_row=self._first_row,
             spelling=spelling,
             added=(*(self.plan.request.add or ()), self._number),
+            left_out=self._left_out,
         ):
             yield block, block.rows
 

@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from bulkio.plan import LoadPlan, Replacement
     from bulkio.protocols import Session
     from bulkio.transfer.send import Sender
+    from bulkio.transfer.sieve import Sieve
 
 __all__ = ["advance_sequences", "compare_counts", "delete_rows", "recount", "store"]
 
 
-async def store(session: Session, plan: LoadPlan, sender: Sender) -> tuple[int, Changes]:
+async def store(session: Session, plan: LoadPlan, sender: Sender | Sieve) -> tuple[int, Changes]:
     """Send the rows, with what the server does before and after them; return their number, and what has changed."""
     if plan.work.replacement is not None:
         copied = await _replace_table(session, plan, plan.work.replacement, sender)
         return copied, Changes(copied, 0, None)
     deleted = await _prepare_table(session, plan)
     copied = await sender.run(session)
-    compare_counts(plan, copied, sender.rows)
+    compare_counts(plan, copied, sender.rows, sender.rejected)
     if plan.work.recount:
         await recount(session, plan, copied)
     changes = Changes(copied, 0, deleted)
@@ -65,12 +66,12 @@ async def recount(session: Session, plan: LoadPlan, copied: int) -> None:
         )
 
 
-async def _replace_table(session: Session, plan: LoadPlan, replacement: Replacement, sender: Sender) -> int:
+async def _replace_table(session: Session, plan: LoadPlan, replacement: Replacement, sender: Sender | Sieve) -> int:
     """Put a table with the rows in the place of the old one; return their number."""
     with final_names(replacement):
         await begin_replacement(session, plan, replacement)
         copied = await sender.run(session)
-        compare_counts(plan, copied, sender.rows)
+        compare_counts(plan, copied, sender.rows, sender.rejected)
         await finish_replacement(session, plan, replacement)
     return copied
 
@@ -131,9 +132,9 @@ async def advance_sequences(session: Session, plan: LoadPlan) -> None:
     await session.execute(sql.USERS_PATH)
 
 
-def compare_counts(plan: LoadPlan, copied: int, sent: int) -> None:
-    """Compare what the server says it stored, what was sent, and what the source promised."""
-    promised = sent if plan.source_rows is None else plan.source_rows
+def compare_counts(plan: LoadPlan, copied: int, sent: int, rejected: int = 0) -> None:
+    """Compare what the server says it stored, what was sent, and what the source promised, but for rejected records."""
+    promised = sent if plan.source_rows is None else plan.source_rows - rejected
     if sent == 0 and empties(plan.request) and plan.request.if_empty == "error":
         raise empty_source(plan.request, plan.source)
     if sent == promised and copied < sent and plan.work.where:

@@ -76,13 +76,15 @@ async def load_in_two_phases(
             before = await rows_before(leader, plan)
             control = await stack.enter_async_context(attempt.connection())
             async with attempt.transaction(control):
+                if attempt.rejects is not None:
+                    await attempt.rejects.begin(claim.load_id)
                 await claim.begin(control, plan, "preparing", LoadWork(**resume_facts(attempt.request, attempt.opened)))
                 is_begun = True
                 await control.execute(sql.COMMIT)
             workers = [leader, *[worker async for worker in _more(stack, attempt, claim, plan, sharing.workers - 1)]]
             tally = Tally(plan)
-            copied = await _send(workers, attempt, plan, chunks, tally)
-            compare_counts(plan, copied, tally.rows)
+            copied, rejected = await _send(workers, attempt, plan, chunks, tally)
+            compare_counts(plan, copied, tally.rows, rejected)
             for session in workers:  # each sees the rows that it has stored
                 await advance_sequences(session, plan)
             report = attempt.report(
@@ -96,6 +98,8 @@ async def load_in_two_phases(
             )
             report = replace(report, load_id=claim.load_id)
             tally.end()
+            if attempt.rejects is not None:
+                await attempt.rejects.seal(is_named=True)
             await _prepare(workers, claim)
         return await shelter.conclude(_decide(attempt, claim, report))
     except BaseException as error:
@@ -147,21 +151,27 @@ async def _more(
 
 async def _send(
     workers: Sequence[Session], attempt: Attempt, plan: LoadPlan, chunks: Sequence[Chunk], tally: Tally
-) -> int:
-    """Send all chunks, each by the worker that is free; return how many rows the server has stored."""
+) -> tuple[int, int]:
+    """Send all chunks, each by the worker that is free; return how many rows the server has stored, and rejects."""
     todo = iter(chunks)
-    stored: list[int] = []
+    stored: list[tuple[int, int]] = []
     async with flow.task_group() as group:
         for session in workers:
             group.start_soon(_send_some, session, attempt, plan, todo, tally, stored)
-    return sum(stored)
+    return sum(copied for copied, _ in stored), sum(rejected for _, rejected in stored)
 
 
 async def _send_some(
-    session: Session, attempt: Attempt, plan: LoadPlan, todo: Iterator[Chunk], tally: Tally, stored: list[int]
+    session: Session,
+    attempt: Attempt,
+    plan: LoadPlan,
+    todo: Iterator[Chunk],
+    tally: Tally,
+    stored: list[tuple[int, int]],
 ) -> None:
     for chunk in todo:
-        stored.append(await attempt.sender(session, plan, tally, chunk).run(session))
+        sender = attempt.sender(session, plan, tally, chunk)
+        stored.append((await sender.run(session), sender.rejected))
 
 
 async def _prepare(workers: Sequence[Session], claim: Claim) -> None:

@@ -1,0 +1,233 @@
+"""The rejected records of one try of a load: how many there may be, and what becomes of the file that they go to."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio.to_thread
+
+from bulkio.choices import share_of
+from bulkio.errors import FileError, LoadUnfinished, OutcomeUnknown, TooManyRejects
+from bulkio.files import RejectFile
+from bulkio.flow import shelter
+from bulkio.forms.encoding import LeftOut
+from bulkio.protocols import Reject
+from bulkio.show import printable, show_name, show_option
+from bulkio.transfer.send import ROW_BITS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+
+    from bulkio.errors import DriverError
+    from bulkio.options import LoadRequest
+    from bulkio.protocols import Chunk, Source
+    from bulkio.transfer.report import LoadReport
+
+__all__ = ["Rejects", "opened_rejects"]
+
+T = TypeVar("T")
+
+_log = logging.getLogger("bulkio")
+
+#: rejected records that a message names, at most
+_NAMED = 5
+
+
+class _TooMany(Exception):  # noqa: N818 - a signal
+    """More records are rejected than may be; some of them, of one chunk."""
+
+    def __init__(self, chunk: Chunk, rejects: Sequence[Reject]) -> None:
+        super().__init__()
+        self.chunk = chunk
+        self.rejects = rejects
+
+
+class Rejects:
+    """The rejected records of one try."""
+
+    def __init__(self, request: LoadRequest, source: Source) -> None:
+        self._source = source
+        self._limit = request.max_rejects
+        self._most = _most(request, source)
+        self._file = RejectFile(str(request.rejects), source, load_id=request.load_id)
+        #: records rejected and rows stored, by chunk; of a chunk that is on its way, those that have turned up
+        self._counts: dict[int, tuple[int, int]] = {}
+        self._chunks: dict[int, Chunk] = {}
+        #: records that the server has refused after they were staged, by chunk
+        self._staged: dict[int, list[Reject]] = {}
+        #: the first records of each chunk of this try, for messages
+        self._first: dict[int, Sequence[Reject]] = {}
+        #: True if what is on disk may be of rows that are stored
+        self.is_kept = False
+
+    # --- Counting --------------------------------------------------------------------------------------------
+
+    @property
+    def rejected(self) -> int:
+        """Records rejected so far."""
+        return sum(count for count, _ in self._counts.values()) + self.staged
+
+    @property
+    def staged(self) -> int:
+        """Those among them that were counted as rows before."""
+        return sum(map(len, self._staged.values()))
+
+    @property
+    def path(self) -> str | None:
+        """Where they are; None if there are none."""
+        return self._file.path if self.rejected else None
+
+    def left_out(self, chunk: Chunk, known: Iterable[Reject]) -> LeftOut:
+        """Begin a chunk anew, of which some records are rejected already."""
+        self._chunks[chunk.number] = chunk
+        left_out = LeftOut(known, lambda _: self._count(chunk, left_out))
+        self._count(chunk, left_out)
+        return left_out
+
+    def _count(self, chunk: Chunk, left_out: LeftOut) -> None:
+        self._counts[chunk.number] = (len(left_out.rejects), 0)
+        if self._most is not None and self.rejected > self._most:
+            raise _TooMany(chunk, left_out.rejects)
+
+    def refuse_staged(self, place: int, error: DriverError) -> None:
+        """Reject a row that was staged under this number: the server does not take it from there."""
+        chunk = self._chunks[place >> ROW_BITS]
+        row = chunk.counts_from + (place & ((1 << ROW_BITS) - 1))
+        rejects = self._staged.setdefault(chunk.number, [])
+        rejects.append(Reject(row, str(error.args[0]), error.column, error.sqlstate))
+        if self._most is not None and self.rejected > self._most:
+            raise _TooMany(chunk, rejects)
+
+    async def judge(self, chunks: Collection[int] | None = None) -> None:
+        """Look whether too many records of some chunks are rejected, or of all.
+
+        Raises:
+            TooManyRejects: there are.
+        """
+        chosen = {number: pair for number, pair in self._counts.items() if chunks is None or number in chunks}
+        staged = sum(len(rejects) for number, rejects in self._staged.items() if chunks is None or number in chunks)
+        records = sum(map(sum, chosen.values()))
+        if sum(count for count, _ in chosen.values()) + staged > share_of(self._limit, records):
+            raise await self._too_many([(number, each) for number in sorted(chosen) for each in self._first_of(number)])
+
+    @asynccontextmanager
+    async def limited(self) -> AsyncIterator[None]:
+        """Raise `TooManyRejects` where the body meets more of them than may be."""
+        try:
+            yield
+        except _TooMany as many:
+            raise await self._too_many([(many.chunk.number, reject) for reject in many.rejects]) from None
+
+    def _first_of(self, chunk: int) -> Sequence[Reject]:
+        return [*self._first.get(chunk, ()), *self._staged.get(chunk, ())]
+
+    async def _too_many(self, rejects: Sequence[tuple[int, Reject]]) -> TooManyRejects:
+        shown = rejects[:_NAMED]
+        lines = [await _in_thread(self._described, self._chunks[number], reject) for number, reject in shown]
+        records = sum(map(sum, self._counts.values()))
+        of_all = f" of {records:,}" if self._limit.endswith("%") else ""
+        verb = "record is" if self.rejected == 1 else "records are"
+        return TooManyRejects(
+            f"{self.rejected:,}{of_all} {verb} rejected, and {show_option('max_rejects')} allows {self._limit}"
+            + "".join(f"\n  {line}" for line in lines),
+            rejected=self.rejected,
+            rows=records,
+            rejects=tuple(reject for _, reject in shown),
+        )
+
+    def _described(self, chunk: Chunk, reject: Reject) -> str:
+        place = None
+        with suppress(FileError):  # the file has changed, or is gone
+            place = self._source.place_of_row(reject.row, chunk)
+        where = "" if place is None else f"{printable(place[0])}, line {place[1]}: "
+        column = "" if reject.column is None else f", column {show_name(reject.column)}"
+        return f"{where}row {reject.row}{column}: {reject.message}"
+
+    def recount(self, chunks: Iterable[Chunk], counts: Mapping[int, tuple[int, int]]) -> None:
+        """Go by what the ledger has of all chunks, whoever has stored them."""
+        self._chunks = {chunk.number: chunk for chunk in chunks}
+        self._counts = dict(counts)
+
+    # --- On disk ---------------------------------------------------------------------------------------------
+
+    async def begin(self, load_id: str | None) -> None:
+        """Begin a load of which nothing is stored: what an earlier try has left is not needed any more."""
+        await _in_thread(self._file.begin, load_id)
+
+    async def go_on(self, load_id: str, chunks: Sequence[Chunk], counts: Mapping[int, tuple[int, int]]) -> None:
+        """Go on with a load of which chunks are stored, with so many records rejected and rows stored of each.
+
+        Raises:
+            LedgerError: their records are not there.
+        """
+        self.recount(chunks, counts)
+        self.is_kept = bool(counts)
+        await _in_thread(self._file.go_on, load_id, {number: rejected for number, (rejected, _) in counts.items()})
+
+    async def store(self, chunk: Chunk, rejects: Sequence[Reject], rows: int) -> None:
+        """Store the records of a chunk of which so many rows are stored, before its COMMIT."""
+        self._counts[chunk.number] = (len(rejects), rows)
+        self._first[chunk.number] = rejects[:_NAMED]
+        await _in_thread(self._file.store, chunk, rejects)
+
+    async def seal(self, *, is_named: bool) -> None:
+        """Make ready for the COMMIT that ends the load, whose outcome may stay unknown.
+
+        Raises:
+            TooManyRejects: there are too many of them.
+        """
+        await self.judge()
+        for number, rejects in self._staged.items():
+            await _in_thread(self._file.store_staged, self._chunks[number], rejects)
+        if not is_named:
+            await _in_thread(self._file.mark_committing)
+
+    async def finish(self, report: LoadReport) -> LoadReport:
+        """Put the file together, once the load is done; return its report, with a note where that is not possible."""
+        try:
+            await _in_thread(self._file.finish, report.rejected, report.load_id)
+        except FileError as error:
+            note = f"the rejected records are still in {printable(self._file.parts)}, in pieces: {error}"
+            _log.warning("%s", note)
+            return replace(report, notes=(*report.notes, note))
+        return report
+
+    async def leave(self, *, removes: bool) -> None:
+        """End the work on the file; it `removes` what is on disk, where nothing of the load is stored."""
+        await _in_thread(self._file.discard if removes else self._file.close)
+
+
+@asynccontextmanager
+async def opened_rejects(request: LoadRequest, source: Source) -> AsyncIterator[Rejects | None]:
+    """Yield what keeps the rejected records of a try, if it keeps any; where it fails, they are removed.
+
+    They stay where rows are stored, or may be, that they belong to.
+    """
+    if request.rejects is None:
+        yield None
+        return
+    rejects = await _in_thread(Rejects, request, source)
+    try:
+        yield rejects
+    except BaseException as error:
+        is_kept = rejects.is_kept or isinstance(error, LoadUnfinished | OutcomeUnknown)
+        with suppress(FileError):  # the error on its way says more
+            await rejects.leave(removes=not is_kept)
+        raise
+    await rejects.leave(removes=False)
+
+
+def _most(request: LoadRequest, source: Source) -> int | None:
+    """Return how many records may be rejected, where that is known from the start: so many end the load at once."""
+    if not request.max_rejects.endswith("%"):
+        return int(request.max_rejects)
+    if source.rows is None or request.commit == "chunk":
+        return None
+    return share_of(request.max_rejects, source.rows)
+
+
+async def _in_thread(work: Callable[..., T], *args: object) -> T:
+    return await shelter.finish(anyio.to_thread.run_sync(work, *args))

@@ -1,0 +1,163 @@
+"""Find the rows of a chunk that the server refuses, one after the other, and store nothing.
+
+The rows are tried in their order, a range at a time. A row is at fault if the server refuses it behind all the good
+rows before it. Where the server names a row of a range, only the rows before that are tried next; where it names none
+(a foreign key, a trigger AFTER the row, a deferred constraint), half of them. After a success ranges grow again. So the
+server sees each row a few times at most, however many it refuses.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, cast
+
+import anyio.to_thread
+
+from bulkio.errors import DriverError
+from bulkio.flow import shelter
+from bulkio.forms.sizes import batch_bytes
+from bulkio.protocols import Chunk, Reject
+from bulkio.sql import savepoints
+from bulkio.transfer.refusals import is_about_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from bulkio.forms.encoding import LeftOut
+    from bulkio.protocols import Feed, Refuse, Session, Source, Spelling
+    from bulkio.transfer.send import Sender
+
+__all__ = ["Held", "walk"]
+
+_WALK, _PROBE = "bulkio_walk", "bulkio_probe"
+#: bytes of batches that are held at a time
+_WINDOW_BYTES = 4 << 20
+#: rows of a range behind one that was refused, at least
+_LEAST_ROWS = 32
+
+
+class Held:
+    """Rows of a chunk that are held in memory, for a `Sender` to read ranges of them."""
+
+    feed: Feed | None = None
+
+    def __init__(self, source: Source, batches: Sequence[pa.RecordBatch], chunk: Chunk, first_row: int) -> None:
+        self.spelling: Spelling | None = source.spelling
+        self.first_row = first_row
+        self.end_row = first_row + sum(batch.num_rows for batch in batches)
+        self._batches = batches
+        self._number = chunk.number
+
+    def range(self, row: int, end_row: int) -> Chunk:
+        """Return the chunk of these rows."""
+        return Chunk(self._number, first_row=row, rows=end_row - row)
+
+    def read(self, chunk: Chunk, refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:  # noqa: ARG002 - a source's
+        """Read a range."""
+        row, end_row = chunk.counts_from, chunk.counts_from + (chunk.rows or 0)
+        start = self.first_row
+        for batch in self._batches:
+            first, last = max(row, start), min(end_row, start + batch.num_rows)
+            if first < last:
+                yield batch.slice(first - start, last - first)
+            start += batch.num_rows
+
+    def place_of_row(self, row: int, chunk: Chunk | None = None) -> None:
+        """Return None: nobody asks before all are found."""
+
+
+async def walk(
+    session: Session,
+    source: Source,
+    chunk: Chunk,
+    left_out: LeftOut,
+    sender_of: Callable[[Held, Chunk, LeftOut], Sender],
+) -> list[Reject]:
+    """Return the rows of a chunk that the server refuses, besides those that are left out already.
+
+    `sender_of` makes what sends a range of held rows without those that are left out.
+    """
+    refused: list[Reject] = []
+    row = chunk.counts_from
+    await session.execute(savepoints.savepoint(_WALK))
+    batches = source.read(chunk, left_out.refuse)
+    with closing(cast("Generator[pa.RecordBatch, None, None]", batches)):
+        while window := await shelter.finish(anyio.to_thread.run_sync(_window, batches)):
+            held = Held(source, window, chunk, row)
+            refused += await _Tries(session, held, left_out, sender_of).refused()
+            row = held.end_row
+    await session.execute(savepoints.take_back(_WALK))
+    return refused
+
+
+def _window(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Take batches up to a window's size; none at the end."""
+    window: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        window.append(batch)
+        size += batch_bytes(batch)
+        if size >= _WINDOW_BYTES:
+            break
+    return window
+
+
+class _Tries:
+    """The tries of the rows of one window, under a savepoint of its own that moves on with them."""
+
+    def __init__(
+        self, session: Session, held: Held, left_out: LeftOut, sender_of: Callable[[Held, Chunk, LeftOut], Sender]
+    ) -> None:
+        self._session = session
+        self._held = held
+        self._left_out = left_out
+        self._sender_of = sender_of
+
+    async def refused(self) -> list[Reject]:
+        """Try all rows; those that are not refused stay in the transaction."""
+        refused: list[Reject] = []
+        row, end = self._held.first_row, self._held.end_row
+        since = row  # the latest row that was refused
+        stride, stop = end - row, end
+        fails = sys.maxsize  # end of a range that the server has refused
+        await self._session.execute(savepoints.savepoint(_PROBE))
+        while row < end:
+            error = await self._try(row, stop)
+            if error is None:
+                row = stop
+                if row >= fails:
+                    fails = sys.maxsize
+                stride *= 2
+                stop = min(end, row + stride) if fails == sys.maxsize else row + max(1, (fails - row) // 2)
+            elif error.row == row or stop - row == 1:
+                refused.append(Reject(row, str(error.args[0]), error.column, error.sqlstate))
+                self._left_out.refuse(refused[-1])
+                stride = max(_LEAST_ROWS, 2 * (row - since))
+                row = since = row + 1
+                fails = sys.maxsize
+                stop = min(end, row + stride)
+            elif error.row is not None and row < error.row < stop:
+                stop, fails = error.row, error.row + 1
+            else:
+                fails = stop
+                stop = row + (stop - row) // 2
+        await self._session.execute(savepoints.release(_PROBE))
+        return refused
+
+    async def _try(self, row: int, stop: int) -> DriverError | None:
+        """Send a range of rows; take them back where the server refuses one, and return its error."""
+        if not any(self._left_out.runs(row, stop - row)):
+            return None
+        sender = self._sender_of(self._held, self._held.range(row, stop), self._left_out)
+        try:
+            await sender.run_here(self._session)
+        except DriverError as error:
+            if not is_about_rows(error):
+                raise
+            await self._session.execute(savepoints.roll_back_to(_PROBE))
+            return error
+        await self._session.execute(f"{savepoints.release(_PROBE)}; {savepoints.savepoint(_PROBE)}")
+        return None

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from bulkio.cli.exits import Exit
 from bulkio.cli.formats import FILES, format_options
 from bulkio.cli.groups import GroupedCommand, GroupedOption
 from bulkio.cli.interrupts import carry_out
@@ -41,7 +42,7 @@ def load(
     csv: dict[str, object],
     options: dict[str, Any],
     output: Output,
-) -> None:
+) -> Exit:
     """Load files into a table.
 
     \b
@@ -76,7 +77,7 @@ def load(
     if output.dry_run:
         plan = carry_out(lambda: sync.plan_load(source, table, **options), "nothing was changed")
         report.show_load_plan(plan, as_json=output.as_json)
-        return
+        return Exit.DONE
     with progress_of(f"load {table}", output.progress) as progress:
         undone = f"the load was rolled back, table {printable(table)} is unchanged"
         if options["workers"] != "1":
@@ -84,7 +85,7 @@ def load(
         if options["commit"] == "chunk":
             undone = "chunks that are stored stay (`bulkio loads list` shows them)"
         done = carry_out(lambda: sync.load(source, table, progress=progress, **options), undone)
-    report.show_load(done, as_json=output.as_json, quiet=output.quiet)
+    return report.show_load(done, as_json=output.as_json, quiet=output.quiet)
 
 
 def _sources_and_table(names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:

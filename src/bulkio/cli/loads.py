@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bulkio import LoadRecord
+    from bulkio.cli.exits import Exit
 
 __all__ = ["loads"]
 
@@ -100,7 +101,7 @@ def _told(record: LoadRecord) -> dict[str, object]:
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints.")
 @progress_option
 @output_options
-def resume(load_id: str, options: dict[str, Any], progress_kind: ProgressKind, *, as_json: bool, quiet: bool) -> None:
+def resume(load_id: str, options: dict[str, Any], progress_kind: ProgressKind, *, as_json: bool, quiet: bool) -> Exit:
     """Go on with a load that was ended before it was done, from what is recorded: its options, and where its files are.
 
     Refused where a file is not any more what it was. A load that is done is only reported again.
@@ -111,7 +112,7 @@ def resume(load_id: str, options: dict[str, Any], progress_kind: ProgressKind, *
     kind = progress_beside(progress_kind, no_bar=quiet or as_json)
     with progress_of(f"load {printable(load_id)}", kind) as progress:
         done = _ask(lambda: sync.resume_load(load_id, progress=progress, **options), options, "the load can be resumed")
-    report.show_load(done, as_json=as_json, quiet=quiet)
+    return report.show_load(done, as_json=as_json, quiet=quiet)
 
 
 @loads.command(short_help="Forget a load; its rows stay.")

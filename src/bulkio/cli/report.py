@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from bulkio.cli.exits import Exit
 from bulkio.cli.output import count_bytes, say, show, show_json
 from bulkio.show import printable, show_rows
 
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from bulkio import ExportPlan, ExportReport, LoadPlan, LoadReport
     from bulkio.pgcopy import Field
 
-__all__ = ["show_export", "show_export_plan", "show_load", "show_load_plan"]
+__all__ = ["rejects_line", "show_export", "show_export_plan", "show_load", "show_load_plan"]
 
 
-def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
-    """Tell what a load did."""
+def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> Exit:
+    """Tell what a load did; return its exit code."""
     for note in report.notes:
         say(f"Warning: {printable(note)}")
     _tell_lifted(report, quiet=quiet or as_json)
@@ -33,6 +34,15 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> None:
         more_said = _changes(report) + _before(report)
         what = f"loaded {show_rows(report.rows)} into {_table(report)} {_speed(report)}{more_said}"
         _written(lambda: show(what))
+    if report.rejected and not quiet:
+        say(rejects_line(report.rejected, report.rejects))
+    return Exit.REJECTS if report.rejected else Exit.DONE
+
+
+def rejects_line(rejected: int, path: str | None) -> str:
+    """Say how many records were rejected, and where they are."""
+    what = "1 record was rejected: it is" if rejected == 1 else f"{rejected:,} records were rejected: they are"
+    return f"Warning: {what} in {printable(str(path))}, with the reason in {printable(f'{path}.errors.jsonl')}"
 
 
 def _tell_sharing(report: LoadReport) -> None:

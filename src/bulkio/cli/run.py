@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bulkio.cli.exits import Exit
 from bulkio.cli.interrupts import carry_out
 from bulkio.cli.options import Output, output_options, request_options
 from bulkio.cli.output import say, show, show_json
 from bulkio.cli.progress import display
+from bulkio.cli.report import rejects_line
 from bulkio.cli.schedule import TickOptions, run_ticks, schedule_options
 from bulkio.errors import BulkioError, ConfigError
 from bulkio.options.pipelines import RunRequest
@@ -62,12 +64,12 @@ def run(path: str, options: dict[str, Any], output: Output, ticks: TickOptions) 
         plans = carry_out(lambda: sync.plan_pipeline(path, **options), "nothing was changed")
         _show_plans(plans, as_json=output.as_json)
     else:
-        run_once(path, options, output.progress, as_json=output.as_json, quiet=output.quiet)
+        return run_once(path, options, output.progress, as_json=output.as_json, quiet=output.quiet)
     return None
 
 
-def run_once(path: str, options: dict[str, Any], progress: ProgressKind, *, as_json: bool, quiet: bool) -> None:
-    """Run a pipeline once, and print what becomes of it."""
+def run_once(path: str, options: dict[str, Any], progress: ProgressKind, *, as_json: bool, quiet: bool) -> Exit:
+    """Run a pipeline once, and print what becomes of it; return its exit code."""
     from bulkio import sync
 
     undone = "what was at work was rolled back; `bulkio runs list` shows the run"
@@ -79,6 +81,7 @@ def run_once(path: str, options: dict[str, Any], progress: ProgressKind, *, as_j
         show_json(report.as_dict())
     elif not quiet:
         show(_summary(report))
+    return Exit.REJECTS if report.rejected else Exit.DONE
 
 
 class _Steps:
@@ -102,6 +105,8 @@ class _Steps:
             task.__exit__(None if error is None else type(error), error, None)
         for note in step.notes:
             say(f"Warning: step {printable(step.name)}: {printable(note)}")
+        if step.rejected:
+            say(f"Step {printable(step.name)}: {rejects_line(step.rejected, step.rejects)}")
         if self._has_lines:
             say(_line(step))
 

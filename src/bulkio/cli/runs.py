@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from bulkio import RunRecord, StepRecord
+    from bulkio.cli.exits import Exit
     from bulkio.cli.progress import ProgressKind
 
 __all__ = ["runs"]
@@ -76,7 +77,7 @@ def show_(run: str, options: dict[str, Any], *, as_json: bool) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but warnings, errors, and what --json prints.")
 @progress_option
 @output_options
-def resume(run: str, options: dict[str, Any], progress_kind: ProgressKind, *, as_json: bool, quiet: bool) -> None:
+def resume(run: str, options: dict[str, Any], progress_kind: ProgressKind, *, as_json: bool, quiet: bool) -> Exit:
     """Go on with a run that failed, was interrupted, or was missed, from what is recorded: its file, and its --param.
 
     Steps that are done are not done again. The file is read anew: steps may have changed since. With --dsn, the run is
@@ -95,7 +96,7 @@ def resume(run: str, options: dict[str, Any], progress_kind: ProgressKind, *, as
         options["dsn"] = None
     options |= {"run_id": record.run, "params": dict(record.params)}
     progress = progress_beside(progress_kind, no_bar=quiet or as_json)
-    run_once(record.file, options, progress, as_json=as_json, quiet=quiet)
+    return run_once(record.file, options, progress, as_json=as_json, quiet=quiet)
 
 
 @runs.command(short_help="Forget the runs that ended long ago.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -146,8 +146,8 @@ class Graph:
             self._tell(_report(task, "skipped", why=why))
             return
         await self._run.end_step(step, task.item, rows=outcome.rows, bytes=outcome.bytes)
-        counts = {"rows": outcome.rows, "bytes": outcome.bytes, "already": outcome.already, "notes": outcome.notes}
-        self._tell(_report(task, "done", seconds=seconds, **counts))
+        facts = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+        self._tell(_report(task, "done", seconds=seconds, **facts))
 
     def _work(self, task: Task) -> Callable[[], Awaitable[Outcome]]:
         if getattr(task.step, "incremental", None) is not None:

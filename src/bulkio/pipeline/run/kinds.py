@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from bulkio import aio
+from bulkio import WriteReport, aio
 from bulkio.errors import ConfigError
 from bulkio.options import LoadRequest, fields_of
 from bulkio.options.csv import CsvFields
@@ -46,6 +46,8 @@ class Outcome:
     bytes: int | None = None
     already: bool = False
     notes: tuple[str, ...] = ()
+    rejected: int = 0
+    rejects: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def _load(task: Task) -> dict[str, Any]:
 
 async def _run_load(task: Task) -> Outcome:
     report = await aio.load(**_load(task), **_once(task), progress=task.progress)
-    return Outcome(report.rows, report.bytes, report.already, tuple(report.notes))
+    return Outcome(report.rows, report.bytes, report.already, tuple(report.notes), report.rejected, report.rejects)
 
 
 def _once(task: Task) -> dict[str, Any]:
@@ -284,8 +286,10 @@ async def _run_transform(task: Task) -> Outcome:
         await anyio.to_thread.run_sync(_make_folder, task.run.path(to))
     report = await _stages(task).run()
     (result,) = report.results
-    notes = tuple(getattr(result, "notes", ()))
-    return Outcome(result.rows, result.bytes, getattr(result, "already", False), (*report.warnings, *notes))
+    if isinstance(result, WriteReport):
+        return Outcome(result.rows, result.bytes, notes=tuple(report.warnings))
+    notes = (*report.warnings, *result.notes)
+    return Outcome(result.rows, result.bytes, result.already, notes, result.rejected, result.rejects)
 
 
 async def _plan_transform(task: Task) -> str:

@@ -44,6 +44,9 @@ class StepReport:
     load_id: str | None = None
     #: notes that the user has to read
     notes: tuple[str, ...] = ()
+    #: records that a load has rejected, and path of the file that they are in, if any
+    rejected: int = 0
+    rejects: str | None = None
 
     @property
     def name(self) -> str:
@@ -73,6 +76,11 @@ class RunReport:
         """The rows that its steps have moved or changed."""
         return sum(step.rows or 0 for step in self.steps)
 
+    @property
+    def rejected(self) -> int:
+        """The records that its loads have rejected."""
+        return sum(step.rejected for step in self.steps)
+
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON has it."""
-        return {**asdict(self), "rows": self.rows, "seconds": round(self.seconds, 6)}
+        return {**asdict(self), "rows": self.rows, "rejected": self.rejected, "seconds": round(self.seconds, 6)}

@@ -30,16 +30,16 @@ from bulkio.flow import shelter
 from bulkio.plan import plan_lasting, why_one
 from bulkio.show import show_name, show_option
 from bulkio.sql import ledger as statements
-from bulkio.sql import replacing
+from bulkio.sql import replacing, savepoints
 from bulkio.transfer import ledger
-from bulkio.transfer.merge import Changes, merge, tag_rows
+from bulkio.transfer.merge import Changes, insert_all
 from bulkio.transfer.records import LoadWork
 from bulkio.transfer.replacing import final_names, finish_replacement
 from bulkio.transfer.resumable import rejects_path, resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit, commit_part
-from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, recount
+from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, merge_staged, recount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from bulkio.catalog import Table
     from bulkio.plan import Lasting, LoadPlan, Sharing
     from bulkio.protocols import Chunk, Session
+    from bulkio.sql import StagedInsert
     from bulkio.transfer.attempt import Attempt
     from bulkio.transfer.claim import Claim
     from bulkio.transfer.records import LoadRecord
@@ -365,23 +366,34 @@ class _Load:
             with final_names(plan.work.replacement):
                 await finish_replacement(session, plan, plan.work.replacement)
             return Changes(tally.rows, 0, None)
+        rejects = self.attempt.rejects
+        if rejects is not None:
+            await session.execute(f"{sql.USERS_PATH}; {savepoints.CHECK_CONSTRAINTS}")
         deleted: int | None = 0
         if plan.work.delete:
             deleted = await delete_rows(session, plan)
         changes = Changes(tally.rows, 0, deleted)
         if plan.work.merge is not None:
             await session.execute(sql.USERS_PATH)
-            changes = await merge(session, plan.work.merge)
+            changes = await merge_staged(session, plan.work.merge, rejects)
         elif plan.work.insert is not None:
             await session.execute(sql.USERS_PATH)
-            inserted = tag_rows(await session.execute(plan.work.insert.all_rows()))
-            compare_counts(plan, inserted, tally.rows)
+            inserted = await self._insert(session, plan.work.insert)
+            staged, rejected = (0, 0) if rejects is None else (rejects.staged, rejects.rejected)
+            compare_counts(plan, inserted, tally.rows - staged, rejected)
             await recount(session, plan, inserted)
         await session.execute(sql.OWN_PATH)
         for statement in self.lasting.finish:
             await session.execute(statement)
         await advance_sequences(session, plan)
         return changes
+
+    async def _insert(self, session: Session, insert: StagedInsert) -> int:
+        rejects = self.attempt.rejects
+        if rejects is None:
+            return await insert_all(session, insert)
+        async with rejects.limited():
+            return await insert_all(session, insert, rejects.refuse_staged)
 
     # --- What an error leaves -------------------------------------------------------------------------------
 

@@ -95,11 +95,14 @@ class Rejects:
     def refuse_staged(self, place: int, error: DriverError) -> None:
         """Reject a row that was staged under this number: the server does not take it from there."""
         chunk = self._chunks[place >> ROW_BITS]
-        row = chunk.counts_from + (place & ((1 << ROW_BITS) - 1))
         rejects = self._staged.setdefault(chunk.number, [])
-        rejects.append(Reject(row, str(error.args[0]), error.column, error.sqlstate))
+        rejects.append(Reject(self.row_of(place), str(error.args[0]), error.column, error.sqlstate))
         if self._most is not None and self.rejected > self._most:
             raise _TooMany(chunk, rejects)
+
+    def row_of(self, place: int) -> int:
+        """Return the row of the source that was staged under a number."""
+        return self._chunks[place >> ROW_BITS].counts_from + (place & ((1 << ROW_BITS) - 1))
 
     async def judge(self, chunks: Collection[int] | None = None) -> None:
         """Look whether too many records of some chunks are rejected, or of all.

@@ -19,12 +19,13 @@ from bulkio.transfer.replacing import begin_replacement, final_names, finish_rep
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bulkio.plan import LoadPlan, Replacement
+    from bulkio.plan import LoadPlan, Merge, Replacement
     from bulkio.protocols import Session
+    from bulkio.transfer.rejects import Rejects
     from bulkio.transfer.send import Sender
     from bulkio.transfer.sieve import Sieve
 
-__all__ = ["advance_sequences", "compare_counts", "delete_rows", "recount", "store"]
+__all__ = ["advance_sequences", "compare_counts", "delete_rows", "merge_staged", "recount", "store"]
 
 
 async def store(session: Session, plan: LoadPlan, sender: Sender | Sieve) -> tuple[int, Changes]:
@@ -39,12 +40,20 @@ async def store(session: Session, plan: LoadPlan, sender: Sender | Sieve) -> tup
         await recount(session, plan, copied)
     changes = Changes(copied, 0, deleted)
     if plan.work.merge is not None:
-        changes = await merge(session, plan.work.merge)
+        changes = await merge_staged(session, plan.work.merge, sender.rejects)
     await build_indexes(session, plan)
     await advance_sequences(session, plan)
     if plan.work.analyzes and copied:
         await session.execute(sql.analyze(plan.schema, plan.table))
     return copied, changes
+
+
+async def merge_staged(session: Session, work: Merge, rejects: Rejects | None) -> Changes:
+    """Bring the staged rows into the table; those that the server refuses are rejected, if that may be."""
+    if rejects is None:
+        return await merge(session, work)
+    async with rejects.limited():
+        return await merge(session, work, rejects.refuse_staged, rejects.row_of)
 
 
 async def recount(session: Session, plan: LoadPlan, copied: int) -> None:

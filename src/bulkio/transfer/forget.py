@@ -47,7 +47,7 @@ async def _forget(session: Session, request: ForgetRequest) -> LoadRecord:
     _refuse_appended(request, record)
     await session.execute(statements.delete_load(schema, load_id))  # it waits for a chunk that is about to commit
     stored = await session.fetch(statements.select_chunks(schema, load_id))
-    record = replace(record, stored_rows=sum(int(str(rows)) for _, rows, _ in stored))
+    record = replace(record, stored_rows=sum(int(str(rows)) for _, rows, _, _ in stored))
     _refuse_appended(request, record)
     await ledger.take_back(session, schema, load_id, record.work)
     return record

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from bulkio import WriteReport, aio
+from bulkio import aio
 from bulkio.errors import ConfigError
 from bulkio.options import LoadRequest, fields_of
 from bulkio.options.csv import CsvFields
@@ -286,7 +286,7 @@ async def _run_transform(task: Task) -> Outcome:
         await anyio.to_thread.run_sync(_make_folder, task.run.path(to))
     report = await _stages(task).run()
     (result,) = report.results
-    if isinstance(result, WriteReport):
+    if not isinstance(result, aio.LoadReport):
         return Outcome(result.rows, result.bytes, notes=tuple(report.warnings))
     notes = (*report.warnings, *result.notes)
     return Outcome(result.rows, result.bytes, result.already, notes, result.rejected, result.rejects)

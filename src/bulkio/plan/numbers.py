@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from bulkio.sql import StagedInsert
 
-__all__ = ["number_column", "number_field", "numbered"]
+__all__ = ["ROW_BITS", "number_column", "number_field", "numbered"]
+
+#: bits of a row's number below those of its chunk: a chunk has at most a trillion rows
+ROW_BITS = 40
 
 _NAME = "bulkio_row"
 

@@ -14,9 +14,9 @@ from bulkio.errors import FileError, LoadUnfinished, OutcomeUnknown, TooManyReje
 from bulkio.files import RejectFile
 from bulkio.flow import shelter
 from bulkio.forms.encoding import LeftOut
+from bulkio.plan.numbers import ROW_BITS
 from bulkio.protocols import Reject
 from bulkio.show import printable, show_name, show_option
-from bulkio.transfer.send import ROW_BITS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence

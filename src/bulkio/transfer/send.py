@@ -20,6 +20,7 @@ from bulkio.forms.prepare import prepared_fields
 from bulkio.forms.rows import to_rows
 from bulkio.forms.sizes import batch_bytes
 from bulkio.forms.wire import wire_batches, wire_fields
+from bulkio.plan.numbers import ROW_BITS
 from bulkio.protocols import Progress
 
 if TYPE_CHECKING:
@@ -29,15 +30,13 @@ if TYPE_CHECKING:
     from bulkio.pgcopy import Block, Field
     from bulkio.plan import LoadPlan
     from bulkio.protocols import Chunk, CopyFormat, Row, Session, Source
+    from bulkio.transfer.held import Held
     from bulkio.transfer.rejects import Rejects
-    from bulkio.transfer.walk import Held
 
-__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "ROW_BITS", "Sender", "Tally", "setting_of"]
+__all__ = ["BLOCK_BYTES", "QUEUE_BYTES", "Sender", "Tally", "setting_of"]
 
 #: bytes that may wait between two of the three parties
 QUEUE_BYTES = 4 << 20
-#: bits of a row's number below those of its chunk: a chunk has at most a trillion rows
-ROW_BITS = 40
 #: bytes of COPY data sent at once
 BLOCK_BYTES = 256 << 10
 

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from bulkio.forms.encoding import LeftOut
     from bulkio.plan import LoadPlan
     from bulkio.protocols import Chunk, Reject, Session, Source
+    from bulkio.transfer.held import Held
     from bulkio.transfer.rejects import Rejects
     from bulkio.transfer.send import Tally
-    from bulkio.transfer.walk import Held
 
 __all__ = ["Sieve"]
 

@@ -19,54 +19,25 @@ from bulkio.flow import shelter
 from bulkio.forms.sizes import batch_bytes
 from bulkio.protocols import Chunk, Reject
 from bulkio.sql import savepoints
+from bulkio.transfer.held import Held
 from bulkio.transfer.refusals import is_about_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator
 
     import pyarrow as pa
 
     from bulkio.forms.encoding import LeftOut
-    from bulkio.protocols import Feed, Refuse, Session, Source, Spelling
+    from bulkio.protocols import Session, Source
     from bulkio.transfer.send import Sender
 
-__all__ = ["Held", "walk"]
+__all__ = ["walk"]
 
 _WALK, _PROBE = "bulkio_walk", "bulkio_probe"
 #: bytes of batches that are held at a time
 _WINDOW_BYTES = 4 << 20
 #: rows of a range behind one that was refused, at least
 _LEAST_ROWS = 32
-
-
-class Held:
-    """Rows of a chunk that are held in memory, for a `Sender` to read ranges of them."""
-
-    feed: Feed | None = None
-
-    def __init__(self, source: Source, batches: Sequence[pa.RecordBatch], chunk: Chunk, first_row: int) -> None:
-        self.spelling: Spelling | None = source.spelling
-        self.first_row = first_row
-        self.end_row = first_row + sum(batch.num_rows for batch in batches)
-        self._batches = batches
-        self._number = chunk.number
-
-    def range(self, row: int, end_row: int) -> Chunk:
-        """Return the chunk of these rows."""
-        return Chunk(self._number, first_row=row, rows=end_row - row)
-
-    def read(self, chunk: Chunk, refuse: Refuse | None = None) -> Iterator[pa.RecordBatch]:  # noqa: ARG002 - a source's
-        """Read a range."""
-        row, end_row = chunk.counts_from, chunk.counts_from + (chunk.rows or 0)
-        start = self.first_row
-        for batch in self._batches:
-            first, last = max(row, start), min(end_row, start + batch.num_rows)
-            if first < last:
-                yield batch.slice(first - start, last - first)
-            start += batch.num_rows
-
-    def place_of_row(self, row: int, chunk: Chunk | None = None) -> None:
-        """Return None: nobody asks before all are found."""
 
 
 async def walk(

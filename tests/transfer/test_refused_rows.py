@@ -179,6 +179,35 @@ def test_the_first_of_two_rows_that_exclude_each_other_stays(dsn: str, driver: D
     assert list(merged(dsn, rows, "append", driver).refused) == list(range(8, 21))
 
 
+def test_rows_that_would_update_others(dsn: str) -> None:
+    """An update that is refused leaves the row that was there; what is stored is counted as it was."""
+    make(dsn, TABLE, raising("BEFORE UPDATE"), "INSERT INTO t SELECT g, 0 FROM generate_series(1, 10) AS g")
+    rows: list[Row] = [(key, -key if key in (2, 5, 10, 12) else key) for key in range(1, 15)]
+    result = merged(dsn, rows)
+    assert list(result.refused) == [2, 5, 10]
+    assert result.changes == Changes(4, 7)
+    assert stored(dsn) == {**dict(rows), 2: 0, 5: 0, 10: 0}
+
+
+def test_an_identity_that_is_always_generated(dsn: str) -> None:
+    """The parts of the rows say that they mean their own values, too."""
+    make(dsn, "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v int CHECK (v >= 0))")
+    assert list(merged(dsn, [(1, 1), (2, -2), (3, 3)]).refused) == [2]
+    assert list(merged(dsn, [(3, 3), (4, 4), (5, -5)], "append").refused) == [1, 3]
+    assert stored(dsn) == {1: 1, 3: 3, 4: 4}
+
+
+def test_a_trigger_that_changes_keys(dsn: str) -> None:
+    """Two rows that it gives one key exclude each other; in one upsert they are nobody's fault alone."""
+    body = "BEGIN new.id = new.id % 3; RETURN new; END"
+    trigger = "CREATE TRIGGER f BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"
+    make(dsn, TABLE, f"CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS '{body}'; {trigger}")
+    rows: list[Row] = [(key, key) for key in range(1, 6)]
+    with pytest.raises(DriverError, match="cannot affect row a second time"):
+        merged(dsn, rows)
+    assert list(merged(dsn, rows, "append").refused) == [4, 5]
+
+
 def test_a_partition_without_a_place(dsn: str) -> None:
     """Rows that no partition takes."""
     make(

@@ -121,6 +121,34 @@ def test_every_fault_at_once(dsn: str, connect: Any, tmp_path: Path, way: str, d
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.csv", "bad.csv.errors.jsonl", "in.csv"]
 
 
+@pytest.mark.usefixtures("_small_chunks")
+@pytest.mark.parametrize("commit", ["all", "chunk"])
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_two_connections(dsn: str, connect: Any, tmp_path: Path, commit: Any, driver: Any) -> None:
+    """Into a table without a unique key they go side by side: each leaves out what it meets."""
+    connect(dsn).execute(TABLES)
+    connect(dsn).execute("ALTER TABLE t DROP CONSTRAINT t_pkey; DROP FUNCTION refuse CASCADE")
+    source, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
+    bad = write(source, ["range", "ragged", "check", "foreign key", "deferred foreign key"])
+    options: dict[str, Any] = {"workers": 2, "commit": commit, "chunk_bytes": "2kB", "driver": driver}
+    report = bulkio.load(source, "t", dsn, rejects=str(dest), max_rejects="50", **options)
+    assert (report.workers, report.why_one, report.rejected) == (2, "", len(bad))
+    assert stored(dsn) == [number for number in range(ROWS) if number + 1 not in bad]
+    assert [each["row"] for each in reasons(dest)] == list(bad)
+
+
+def test_rows_that_exclude_each_other_are_stored_in_order(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """The first of two rows with one key stays: so one connection stores them, and the report says why."""
+    connect(dsn).execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    source, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
+    source.write_text("id,v\n" + "".join(f"{number % 300},{number}\n" for number in range(600)))
+    options: dict[str, Any] = {"workers": 2, "commit": "chunk", "chunk_bytes": "1kB"}
+    report = bulkio.load(source, "t", dsn, rejects=str(dest), max_rejects="50%", **options)
+    assert (report.rows, report.rejected, report.workers) == (300, 300, 1)
+    assert report.why_one == "by a unique key, which of two rows is rejected goes by their order"
+    assert fetch(dsn, "SELECT bool_and(id::text = v) FROM t") == [(True,)]
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault_alone(dsn: str, connect: Any, tmp_path: Path, name: str) -> None:
     """A file with nothing but one kind of fault; what is mended is loaded from the file of rejects."""

@@ -27,7 +27,7 @@ class SharingFacts:
     is_foreign: bool
     #: True if the table, or a partition of it, is emptied by a crash
     is_unlogged: bool
-    #: True if it has a unique index
+    #: True if it, or a partition of it, has an index by which rows exclude each other: unique, or of EXCLUDE
     has_unique: bool
     #: name of a foreign key by which its rows refer to others of it, or ""
     self_reference: str
@@ -56,8 +56,8 @@ def sharing_query(schema: str, table: str, server_version: int) -> Question[Shar
             JOIN tree ON t.tgrelid = tree.oid WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'), '')""",
         "is_foreign": f"EXISTS (SELECT {classes} c.relkind = 'f')",
         "is_unlogged": f"EXISTS (SELECT {classes} c.relpersistence = 'u')",
-        "has_unique": f"""EXISTS (SELECT FROM pg_catalog.pg_index AS i WHERE i.indisunique AND i.indrelid = {oid})
-            """,
+        "has_unique": """EXISTS (SELECT FROM pg_catalog.pg_index AS i
+            WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid IN (TABLE tree))""",
         "self_reference": """COALESCE((SELECT pg_catalog.min(k.conname::pg_catalog.text)
             FROM pg_catalog.pg_constraint AS k
             WHERE k.contype = 'f' AND k.conrelid IN (TABLE tree) AND k.confrelid IN (TABLE tree)), '')""",

@@ -22,7 +22,7 @@ from bulkio.plan.sequences import loaded_sequences, with_sequences
 from bulkio.plan.sharing import ONE, Sharing
 from bulkio.plan.slowness import slow_notes
 from bulkio.plan.targets import target_casts
-from bulkio.plan.workers import plan_sharing, wanted_chunks, wants_sharing, why_one
+from bulkio.plan.workers import plan_sharing, wanted_chunks, wants_sharing, why_in_order, why_one
 
 __all__ = [
     "MODES",
@@ -68,6 +68,7 @@ __all__ = [
     "target_casts",
     "wanted_chunks",
     "wants_sharing",
+    "why_in_order",
     "why_one",
     "with_sequences",
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bulkio.options import LoadRequest
     from bulkio.plan.loads import LoadPlan
 
-__all__ = ["plan_sharing", "wanted_chunks", "wants_sharing", "why_one"]
+__all__ = ["plan_sharing", "wanted_chunks", "wants_sharing", "why_in_order", "why_one"]
 
 #: bytes of files below which a chunk does not pay, unless it was asked for
 _LEAST_BYTES = 1 << 20
@@ -62,11 +62,15 @@ def plan_sharing(
     if request.commit == "chunk":
         if why := _why_no_chunks(request, plan, facts) or why_one(request, plan, facts):
             raise ConfigError(f"{show_option('commit', 'chunk')} cannot be had here: {why}")
-        return Sharing("chunks", max(1, min(workers, chunks)), is_hidden=not appends)
+        in_order = why_in_order(request, plan, facts) if workers > 1 else ""
+        return Sharing(
+            "chunks", 1 if in_order else max(1, min(workers, chunks)), why_one=in_order, is_hidden=not appends
+        )
     if workers == 1:
         is_auto = number_of_workers("workers", request.workers) is None
         return Sharing(why_one=_why_auto_takes_one(size_bytes)) if is_auto else ONE
     why = why_one(request, plan, facts) or ("the source is read in one piece" if chunks == 1 else "")
+    why = why or why_in_order(request, plan, facts)
     if not why and appends:
         why = _why_not_prepared(facts, min(workers, chunks))
     if why:
@@ -120,6 +124,18 @@ def why_one(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
         schema = show_name(plan.schema)
         return f"the role may not create a table in schema {schema}, where the rows would be until all are there"
     return ""
+
+
+def why_in_order(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:
+    """Say why the rows of a load with rejects are stored one after the other; "" where they need not be.
+
+    Of two rows that exclude each other, two connections would each wait for the other's end, or one of them lose by
+    chance. Rows that are staged meet each other in the end only, in one transaction.
+    """
+    if request.rejects is None or plan.work.merge is not None or plan.work.insert is not None:
+        return ""
+    key = facts.has_unique if plan.new_table is None else bool(plan.new_table.primary_key)
+    return "by a unique key, which of two rows is rejected goes by their order" if key else ""
 
 
 def _why_no_chunks(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:

@@ -27,7 +27,7 @@ from bulkio.errors import (
     OutcomeUnknown,
 )
 from bulkio.flow import shelter
-from bulkio.plan import plan_lasting, why_one
+from bulkio.plan import plan_lasting, why_in_order, why_one
 from bulkio.show import show_name, show_option
 from bulkio.sql import ledger as statements
 from bulkio.sql import replacing, savepoints
@@ -172,6 +172,8 @@ class _Load:
         facts = await find_sharing(session, plan.schema, plan.table)
         if why := why_one(self.attempt.request, plan, facts):  # it was begun without that
             raise ConfigError(f"{self.claim.name} is unfinished, and cannot go on like this: {why}")
+        if self.sharing.workers > 1 and (why := why_in_order(self.attempt.request, plan, facts)):
+            self.sharing = replace(self.sharing, workers=1, why_one=why)
         self._oid = facts.oid
         tag = statements.tag_of(self.claim.schema, self.claim.load_id, self.claim.begun_by)
         self._lasting = plan_lasting(replace(plan, sharing=self.sharing), tag, unlogged=self.attempt.request.unlogged)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bulkio.files.formats.part import Records
 
 #: lines of a CSV with two columns, some of which are bad
-LINES = [b"1,2", b'"x\ny",', b"3", b"", b"\\.", b"\0,1", b'"",""', "ä,🐘".encode(), b'"\r\n",z']
+LINES = [b"\xff\xc3,\xc3", b"1,2", b'"x\ny",', b"3", b"", b"\\.", b"\0,1", b'"",""', "ä,🐘".encode(), b'"\r\n",z']
 
 
 def records_of(source: FileSource, rows: list[int], count: int = 1) -> list[Records]:

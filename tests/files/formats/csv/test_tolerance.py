@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bulkio.errors import CsvError, FileError
-from bulkio.files.formats.csv.decoding import Utf8Stream
+from bulkio.files.formats.csv.masking import open_utf8
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import make_parser, parse
 from bulkio.files.formats.csv.reader import CsvPart
@@ -24,7 +24,7 @@ Rows = list[list[str | None]]
 Told = list[tuple[int, str | None, str]]
 
 #: bytes that the grammar knows, and a few that it does not
-ALPHABET = b'ab,,"\n\n\r\\.\0'
+ALPHABET = b'ab,,"\n\n\r\\.\0\xc3\xa4\xff'
 #: the lines of columns a and b that are no record, with the column and the words that tell why
 BAD_LINES = {
     b"1": (None, "1 field, where there are 2 columns"),
@@ -37,6 +37,13 @@ BAD_LINES = {
     b'1,"\0\n\0"': ("b", "a NUL byte"),
     b"1,2,\0": (None, "a NUL byte"),
     b"1\0": ("a", "a NUL byte"),
+    b"\xff,2": ("a", "bytes ff are not valid utf-8 (invalid start byte); if the file has another encoding"),
+    b"1,x\xc3y\xc3\xff": ("b", "bytes c3 are not valid utf-8 (invalid continuation byte)"),
+    b'1,"\xe2\x82\n\xff"': ("b", "bytes e2 82 are not valid utf-8"),
+    b"1,\xc3": ("b", "bytes c3 are not valid utf-8"),
+    b"\xf0\x9f\x90": ("a", "bytes f0 9f 90 are not valid utf-8"),
+    b"1,\xed\xa0\x80,\0": ("b", "bytes ed are not valid utf-8"),
+    b"1,\0\xff": ("b", "a NUL byte"),
 }
 #: lines of columns a and b, and their rows
 GOOD_LINES = {
@@ -45,6 +52,7 @@ GOOD_LINES = {
     b'"",': ["", None],
     b'"x\ny",z': ["x\ny", "z"],
     b"\\.,\\.": ["\\.", "\\."],
+    "ä🐘,é".encode(): ["ä🐘", "é"],
 }
 
 
@@ -56,7 +64,8 @@ def read(data: bytes, *, cuts: list[int] | None = None, batch_rows: int = 1000, 
     rows: Rows = []
     csv_options = CsvOptions(header_names=("a", "b"), **options)
     parser = make_parser("x", csv_options, names=None, batch_rows=batch_rows, tolerant=True)
-    for batch in parse(parser, Utf8Stream("utf-8"), pieces, lambda *fault: told.append(fault)):
+    utf8 = open_utf8(csv_options.encoding, tolerant=True)
+    for batch in parse(parser, utf8, pieces, lambda *fault: told.append(fault)):
         if batch is not None:
             batch.validate(full=True)
             assert 0 < batch.num_rows <= batch_rows
@@ -123,6 +132,62 @@ def test_what_stays_an_error(data, words):
     assert str(caught.value).startswith(f"x: {words}")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "bad", "words"),
+    [
+        ("ascii", b"\xc3\xa4", "bytes c3 are not valid ascii (ordinal not in range(128)); if the file has another"),
+        ("cp1252", b"\x81", "bytes 81 are not valid cp1252 (character maps to <undefined>); if the file has another"),
+        ("cp1253", b"\xd2\xaa", "bytes d2 are not valid cp1253"),
+        ("latin-1", b"\x80", "byte 80 is a control character in latin-1, and a letter or sign in files from Windows"),
+        ("utf-8-sig", b"\xff", "bytes ff are not valid utf-8-sig"),
+    ],
+)
+def test_other_encodings(tmp_path, encoding, bad, words):
+    """Where a bad byte can hide nothing, its record is passed over in every encoding, and kept as it was."""
+    path = tmp_path / "x.csv"
+    good = b"1,2" if encoding in ("ascii", "utf-8-sig") else b"1,\xe1"
+    lines = [good, b"3," + bad, bad + good, good, b"4,5" + bad]
+    path.write_bytes(b"a,b\n" + b"\n".join(lines))
+    part = CsvPart(str(path), options=CsvOptions(encoding=encoding), tolerant=True)
+    source = FileSource([part], batch_rows=9)
+    [chunk] = source.chunks(1)
+    told: list[Reject] = []
+    [batch] = source.read(chunk, told.append)
+    assert [reject.row for reject in told] == [2, 3, 5]
+    assert all(reject.message.startswith(words) for reject in told)
+    assert batch.column(0).to_pylist() == ["1", None, None, "1", None]
+    assert [data for some in source.records([1, 2, 3, 4, 5], chunk) for data in some.data] == lines
+    with pytest.raises(CsvError) as caught:
+        list(source.batches())
+    assert told[0].message in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "shift_jis", "utf-7", "gb18030"])
+def test_encodings_that_stay_strict(encoding):
+    """Where a bad byte may hide whatever follows, it stays an error."""
+    good = "a,b\n1,2\n".encode(encoding)
+    bad = {"utf-16-le": b"\x00\xdc", "shift_jis": b"\x81\n", "utf-7": b"\xff", "gb18030": b"\x81\n"}[encoding]
+    with pytest.raises(CsvError, match="not valid"):
+        read(good + bad + good, encoding=encoding)
+
+
+def test_bad_bytes_in_a_header(tmp_path):
+    """They are the error that a strict reader has; bad bytes in lines that are skipped are none."""
+    path = tmp_path / "x.csv"
+    for data in (b"a,\xff\n1,2\n", "a,b\n".encode("utf-16"), b"\xef\xbb\xbfa,\xc3"):
+        path.write_bytes(data)
+        errors = []
+        for tolerant in (False, True):
+            with pytest.raises(CsvError) as caught:
+                CsvPart(str(path), tolerant=tolerant)
+            errors.append(str(caught.value))
+        assert errors[0] == errors[1]
+    path.write_bytes(b"\xff\xc3\na,b\n1,\xc3\n")
+    part = CsvPart(str(path), options=CsvOptions(skip_lines=1), tolerant=True)
+    assert part.head() == b"\xff\xc3\na,b\n"
+    assert [data for some in part.records(part.ranges(1)[0], [1]) for data in some.data] == [b"1,\xc3"]
+
+
 def test_headers_stay_strict(tmp_path):
     """What is wrong with the record that tells the columns is an error."""
     for data, options in [
@@ -157,7 +222,11 @@ def test_a_first_record_that_is_bad(tmp_path):
 def test_no_cut_changes_anything(data):
     """Any bytes, cut anywhere, with batches of any size, give the same rows and faults, or the same error."""
     text = bytes(data.draw(st.lists(st.sampled_from(ALPHABET), max_size=24)))
-    options = {"escape": data.draw(st.sampled_from([None, "\\"])), "null": data.draw(st.sampled_from(["", "a"]))}
+    options = {
+        "encoding": data.draw(st.sampled_from(["utf-8", "ascii", "latin-1", "cp1252", "cp1253"])),
+        "escape": data.draw(st.sampled_from([None, "\\"])),
+        "null": data.draw(st.sampled_from(["", "a"])),
+    }
     cuts = data.draw(st.lists(st.integers(1, 30)))
     batch_rows = data.draw(st.integers(1, 4))
     assert reading(text, cuts=cuts, batch_rows=batch_rows, **options) == reading(text, **options)

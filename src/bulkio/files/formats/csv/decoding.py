@@ -9,9 +9,10 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["BadBytesError", "Utf8Stream"]
+__all__ = ["BOM", "CONTROLS", "BadBytesError", "Utf8Stream"]
 
-_BOM = "\ufeff".encode()
+#: byte order mark in UTF-8
+BOM = "\ufeff".encode()
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 #: encodings whose byte order the mark at the beginning tells; without one Python takes the machine's
 _MARKED = {"utf-16": _UTF16_MARKS, "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
@@ -25,7 +26,8 @@ _OF_WINDOWS = {
     "iso8859-9": "cp1254",
     "iso8859-15": "cp1252",
 }
-_CONTROLS = re.compile(rb"[\x80-\x9f]")
+#: bytes that are control characters in these
+CONTROLS = re.compile(rb"[\x80-\x9f]")
 
 
 class BadBytesError(ValueError):
@@ -43,6 +45,10 @@ class Utf8Stream:
         self.encoding = encoding
         #: size of the mark that was skipped
         self.mark_bytes = 0
+        #: what was given last, with the bad bytes that a tolerant stream has put NULs for: as long as that
+        self.raw = b""
+        #: what is wrong with bytes in it, by their places in all that was given
+        self.bad: dict[int, str] = {}
         codec = codecs.lookup(encoding)
         #: encoding of a part of the file, which has no mark of its own
         self.codec = "utf-8" if codec.name == "utf-8-sig" else codec.name
@@ -57,12 +63,8 @@ class Utf8Stream:
 
     def feed(self, piece: bytes, *, final: bool = False) -> bytes:
         """Return the UTF-8 of `piece`; a character that it cuts comes with the next one. Raises `BadBytesError`."""
-        if self._windows is not None and (control := _CONTROLS.search(piece)):
-            message = (
-                f"byte {control[0].hex()} is a control character in {self.encoding}, and a letter or sign in files"
-                f" from Windows: give their encoding, such as {self._windows}; if it is meant, make the file UTF-8"
-            )
-            raise BadBytesError(message, self.feed(piece[: control.start()]))
+        if self._windows is not None and (control := CONTROLS.search(piece)):
+            raise BadBytesError(self._is_control(control[0]), self.feed(piece[: control.start()]))
         if self._raw_head is not None:
             piece = self._check_mark(piece, final=final)
         before = self._decoder.getstate()
@@ -72,15 +74,16 @@ class Utf8Stream:
         except UnicodeError as exc:
             self._decoder.setstate(before)
             raise self._bad_bytes(exc, piece) from None
-        return data if self._head is None else self._without_mark(data, final=final)
+        self.raw = data if self._head is None else self._without_mark(data, final=final)
+        return self.raw
 
     @property
     def mark(self) -> bytes:
         """The mark that was skipped, as it stands in the file."""
-        return self._order_mark + (self.encode(_BOM) if self.mark_bytes else b"")
+        return self._order_mark + (self.encode(BOM) if self.mark_bytes else b"")
 
     def encode(self, data: bytes) -> bytes:
-        """Return UTF-8 that came out of this as it stands in the file."""
+        """Return a part of `raw` as it stands in the file."""
         return data if self._passes else data.decode().encode(self.codec)
 
     def _check_mark(self, piece: bytes, *, final: bool) -> bytes:
@@ -100,24 +103,33 @@ class Utf8Stream:
 
     def _without_mark(self, data: bytes, *, final: bool) -> bytes:
         head = (self._head or b"") + data
-        if not final and len(head) < len(_BOM) and _BOM.startswith(head):
+        if not final and len(head) < len(BOM) and BOM.startswith(head):
             self._head = head
             return b""
         self._head = None
-        if head.startswith(_BOM):
-            self.mark_bytes = len(_BOM)
+        if head.startswith(BOM):
+            self.mark_bytes = len(BOM)
         return head[self.mark_bytes :]
 
     def _bad_bytes(self, exc: UnicodeError, piece: bytes) -> BadBytesError:
-        good = self._good_part(piece)
+        return BadBytesError(self._is_bad(exc, piece), self._good_part(piece))
+
+    def _is_bad(self, exc: UnicodeError, piece: bytes) -> str:
+        """Tell what is wrong with bytes of a piece that cannot be decoded."""
         if isinstance(exc, UnicodeDecodeError):
             bad = exc.object[exc.start : exc.end].hex(" ")
             message = f"bytes {bad} are not valid {self.encoding} ({exc.reason})"
         else:
             message = f"it has characters that no text may hold ({exc.reason if hasattr(exc, 'reason') else exc})"
         if self._head is not None and piece.startswith(_UTF16_MARKS):
-            return BadBytesError(f"{message}; the file begins as UTF-16 does: give that as its encoding", good)
-        return BadBytesError(f"{message}; if the file has another encoding, such as cp1252, give it", good)
+            return f"{message}; the file begins as UTF-16 does: give that as its encoding"
+        return f"{message}; if the file has another encoding, such as cp1252, give it"
+
+    def _is_control(self, byte: bytes) -> str:
+        return (
+            f"byte {byte.hex()} is a control character in {self.encoding}, and a letter or sign in files"
+            f" from Windows: give their encoding, such as {self._windows}; if it is meant, make the file UTF-8"
+        )
 
     def _good_part(self, piece: bytes) -> bytes:
         """Decode byte by byte up to the fault: no other way is the same for every codec."""
@@ -129,4 +141,4 @@ class Utf8Stream:
                 parts.append(byte if self._passes else text.encode())
             except UnicodeError:
                 break
-        return b"".join(parts).removeprefix(_BOM if self._head is not None else b"")
+        return b"".join(parts).removeprefix(BOM if self._head is not None else b"")

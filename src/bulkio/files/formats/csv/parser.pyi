@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from typing_extensions import Buffer
@@ -17,6 +17,7 @@ class Parser:
     data_line: int
     broken_lines: bool
     batch_rows: int
+    bad_bytes: Mapping[int, str]
     faults: list[tuple[int, str | None, str]] | None
     def __init__(
         self,

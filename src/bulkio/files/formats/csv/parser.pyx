@@ -125,6 +125,8 @@ cdef class Parser:
     cdef public int64_t batch_rows
     #: records that were passed over, each as (row, name of the column, message); None where nobody wants to know
     cdef public list faults
+    #: what is wrong with bytes for which the decoding has put NULs, by their places in all that is fed
+    cdef public dict bad_bytes
     cdef tuple names, keep
     cdef bint in_header
     cdef Column* columns
@@ -150,6 +152,7 @@ cdef class Parser:
     ):
         self.name = name
         self.tolerant = tolerant
+        self.bad_bytes = {}
         self.delimiter, self.quote, self.escape = delimiter[0], quote[0], escape[0]
         mark(&self.plain, self.delimiter, self.quote)
         mark(&self.in_quotes, self.escape, self.quote)
@@ -210,7 +213,7 @@ cdef class Parser:
             with nogil:
                 self.stop = self.scan(&p, end)
             while self.may_pass():
-                self.note_fault()
+                self.note_fault(self.offset + (p - self.piece))
                 with nogil:
                     self.stop = self.pass_over(&p, end)
             taken = p - self.piece
@@ -227,7 +230,7 @@ cdef class Parser:
         self.piece = NULL
         self.stop = self.end_input()
         while self.may_pass():
-            self.note_fault()
+            self.note_fault(self.offset)
             self.stop = self.pass_over(&p, NULL)
         self.settle()
         self.state = State.AT_END
@@ -505,13 +508,12 @@ cdef class Parser:
         self.surplus.size = 0
         self.quoted = self.is_bad = False
 
-    cdef int note_fault(self) except -1:
+    cdef int note_fault(self, int64_t place) except -1:
         """Note the first fault of a record."""
         if self.faults is None or self.is_bad:
             return 0
-        what = _FAULTS[self.stop]
-        column = None if what in OF_LINES else self.column_name(self.field)
-        self.faults.append((self.rows + 1, column, fault_text(what, self.field + 1, self.width, self.line_ends)))
+        column = None if _FAULTS[self.stop] in OF_LINES else self.column_name(self.field)
+        self.faults.append((self.rows + 1, column, self.message(place)))
         return 0
 
     # --- memory -------------------------------------------------------------------------------------
@@ -560,7 +562,7 @@ cdef class Parser:
         line = self.quote_line if is_open else self.line
         of_line = what in OF_LINES
         raise self.error(
-            fault_text(what, self.field + 1, self.width, self.line_ends),
+            self.message(self.offset),
             self.record_line if of_line else line,
             -1 if of_line else self.field,
         )
@@ -592,6 +594,12 @@ cdef class Parser:
         if names is None or number >= len(names):
             return None
         return names[number]
+
+    cdef object message(self, int64_t place):
+        """Tell what the machine has stopped for, at this place."""
+        if self.stop == Stop.NUL_BYTE and place in self.bad_bytes:
+            return self.bad_bytes[place]
+        return fault_text(_FAULTS[self.stop], self.field + 1, self.width, self.line_ends)
 
     cdef object error(self, str message, int64_t line, int64_t field):
         return CsvError(

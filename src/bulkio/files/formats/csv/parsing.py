@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkio.files.formats.csv.decoding import BadBytesError, Utf8Stream
+from bulkio.files.formats.csv.decoding import BadBytesError
 from bulkio.files.formats.csv.header import column_names
+from bulkio.files.formats.csv.masking import open_utf8
 from bulkio.files.formats.csv.parser import Parser
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from bulkio.files.formats.csv.decoding import Utf8Stream
     from bulkio.files.formats.csv.options import CsvOptions
     from bulkio.protocols import PartRange
 
@@ -82,7 +84,7 @@ def make_parser(
 
 def probe(name: str, options: CsvOptions, pieces: Iterable[bytes], *, tolerant: bool = False) -> Layout:
     """Read up to the end of the first record. Raises `CsvError`."""
-    utf8 = Utf8Stream(options.encoding)
+    utf8 = open_utf8(options.encoding, tolerant=tolerant)
     parser = make_parser(name, options, names=None, batch_rows=1, tolerant=tolerant)
     for text in texts(parser, utf8, pieces):
         rest = memoryview(text)
@@ -125,6 +127,7 @@ def _tell_faults(parser: Parser, tell: Tell | None) -> None:
 
 def texts(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decode; what stands before bytes that cannot be decoded is parsed, so that the error knows its place."""
+    parser.bad_bytes = utf8.bad
     try:
         for piece in pieces:
             yield utf8.feed(piece)

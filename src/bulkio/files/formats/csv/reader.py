@@ -17,8 +17,8 @@ import pyarrow as pa
 from bulkio.choices import check_number
 from bulkio.errors import FileError
 from bulkio.files.faults import reading
-from bulkio.files.formats.csv.decoding import Utf8Stream
 from bulkio.files.formats.csv.header import header_notes
+from bulkio.files.formats.csv.masking import open_utf8
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.parsing import NO_LIMIT, make_parser, parse, probe
 from bulkio.files.formats.csv.records import cut_head, cut_records
@@ -92,7 +92,7 @@ class CsvPart:
         """Read the file once, in order."""
         parser = self._reader(options)
         with open_path(self.path) as file:
-            utf8 = Utf8Stream(self.options.encoding)
+            utf8 = open_utf8(self.options.encoding, tolerant=options.refuse is not None)
             yield from _wanted(parse(parser, utf8, read_pieces(file), _telling(options)))
 
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
@@ -101,7 +101,7 @@ class CsvPart:
             yield from self.batches(options)
             return
         parser = self._reader(options, part)
-        utf8 = Utf8Stream(self.options.encoding, at_start=False)
+        utf8 = open_utf8(self.options.encoding, at_start=False, tolerant=options.refuse is not None)
         with open_path(self.path, start=part.start) as file:
             pieces = read_pieces(file, size_bytes=part.end - part.start)
             yield from _wanted(parse(parser, utf8, pieces, _telling(options)))
@@ -120,7 +120,7 @@ class CsvPart:
             return list(self._cut(first, read_pieces(file), -(-(self.size_bytes - first.start) // count)))
 
     def _cut(self, first: PartRange, pieces: Iterator[bytes], size_bytes: int) -> Iterator[PartRange]:
-        utf8 = Utf8Stream(self.options.encoding)
+        utf8 = open_utf8(self.options.encoding, tolerant=self._tolerant)
         parser = self._counter(batch_rows=NO_LIMIT, batch_bytes=max(size_bytes, 1))
         start, row, line = first.start, first.first_row, first.first_line
         for _ in parse(parser, utf8, pieces):
@@ -146,14 +146,14 @@ class CsvPart:
             return self.layout.first_line
         parser = self._counter(batch_rows=row - 1, batch_bytes=NO_LIMIT)
         with reading(self.path), open_path(self.path) as file:
-            next(parse(parser, Utf8Stream(self.options.encoding), read_pieces(file)))
+            next(parse(parser, open_utf8(self.options.encoding, tolerant=self._tolerant), read_pieces(file)))
         return parser.line
 
     def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
         """Read the range again; yield the records of these rows of the file, bad ones too."""
         is_whole = part.end is None
         parser = self._counter(batch_rows=1, batch_bytes=NO_LIMIT, part=None if is_whole else part, tolerant=True)
-        utf8 = Utf8Stream(self.options.encoding, at_start=is_whole)
+        utf8 = open_utf8(self.options.encoding, at_start=is_whole, tolerant=True)
         with open_path(self.path, start=0 if part.end is None else part.start) as file:
             pieces = read_pieces(file, size_bytes=None if part.end is None else part.end - part.start)
             cut = cut_records(parser, utf8, pieces, rows)
@@ -166,7 +166,8 @@ class CsvPart:
         """Return what stands before its records, in its encoding. Raises `FileError`."""
         parser = make_parser(self._name, self.options, names=None, keep=(), batch_rows=1, tolerant=True)
         with reading(self.path), open_path(self.path) as file:
-            return cut_head(parser, Utf8Stream(self.options.encoding), read_pieces(file, piece_bytes=_HEADER_BYTES))
+            utf8 = open_utf8(self.options.encoding, tolerant=True)
+            return cut_head(parser, utf8, read_pieces(file, piece_bytes=_HEADER_BYTES))
 
     def _reader(self, options: ReadOptions, part: PartRange | None = None) -> Parser:
         """Make the parser that reads the columns wanted, of all or of a range."""
@@ -251,7 +252,7 @@ class CsvStream:
     def _batches(self) -> Generator[pa.RecordBatch, None, None]:
         pieces = chain(self._head, self._pieces)
         with reading(self.name):
-            yield from _wanted(parse(self._parser, Utf8Stream(self.options.encoding), pieces))
+            yield from _wanted(parse(self._parser, open_utf8(self.options.encoding), pieces))
 
     def line_of_row(self, row: int) -> int | None:
         """Return the line of a row that was read; None where fields held line ends, which are gone."""

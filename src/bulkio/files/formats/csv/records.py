@@ -38,11 +38,11 @@ def cut_records(
     """
     cut = _Cut(parser, utf8, rows)
     for text in texts(parser, utf8, pieces):
-        rest = memoryview(text)
+        rest, raw = memoryview(text), memoryview(utf8.raw)
         while rest and not cut.is_done:
             taken = parser.feed(rest)
-            cut.gather(rest[:taken])
-            rest = rest[taken:]
+            cut.gather(raw[:taken])
+            rest, raw = rest[taken:], raw[taken:]
             if parser.full:
                 parser.take()
                 yield from cut.passed()
@@ -56,7 +56,7 @@ def cut_head(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> bytes
     """Return all that stands before a file's first record of data: its mark, the lines skipped, and the header."""
     head = bytearray()
     for text in texts(parser, utf8, pieces):
-        head += text
+        head += utf8.raw
         rest = memoryview(text)
         while rest and not (parser.full or parser.header):
             rest = rest[parser.feed(rest) :]
@@ -83,10 +83,10 @@ class _Cut:
         """Tell whether all were cut out."""
         return self._row is None
 
-    def gather(self, text: memoryview) -> None:
+    def gather(self, raw: memoryview) -> None:
         """Take what was parsed, if it belongs to a record that is wanted."""
         if self._is_inside:
-            self._gathered += text
+            self._gathered += raw
 
     def passed(self) -> Generator[RawRecord, None, None]:
         """Note that the parser has stopped; yield the record that ends there, if it is wanted."""

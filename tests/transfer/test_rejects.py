@@ -235,6 +235,22 @@ def test_records_of_a_typed_file(dsn: str, connect: Any, tmp_path: Path) -> None
     assert stored(dsn) == list(range(100))
 
 
+def test_records_of_types_that_arrow_takes_no_rows_of(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """Strings and lists as views are kept like all others; what was refused late stands in the source's order."""
+    connect(dsn).execute("CREATE TABLE t (id int PRIMARY KEY, v text CHECK (v <> 'bad'), l text[])")
+    source, dest = tmp_path / "in.arrow", tmp_path / "bad.arrow"
+    ids = pa.array([1, 2, 1 << 40, 4, 5], pa.int64())
+    views = pa.array(["x", "bad", "y" * 20, "bad", "z"], pa.string_view())
+    table = pa.table({"id": ids, "v": views, "l": pa.array([["a"]] * 5, pa.list_view(pa.string_view()))})
+    with pa.ipc.new_file(source, table.schema) as writer:
+        writer.write_table(table)
+    report = bulkio.load(source, "t", dsn, mode="upsert", rejects=str(dest), max_rejects="3")
+    assert (report.rows, report.inserted, report.rejected) == (2, 2, 3)
+    with pa.OSFile(str(dest)) as file:
+        assert pa.ipc.open_file(file).read_all().to_pylist() == table.to_pylist()[1:4]
+    assert [each["row"] for each in reasons(dest)] == [2, 3, 4]
+
+
 def test_a_fault_of_the_load_itself_is_no_reject(dsn: str, connect: Any, tmp_path: Path) -> None:
     """What is wrong with every row, such as a trigger that does not work, ends the load."""
     connect(dsn).execute(

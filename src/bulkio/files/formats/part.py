@@ -35,6 +35,7 @@ __all__ = [
     "file_state",
     "open_parts",
     "readable_schema",
+    "rows_of",
     "shared_schema",
     "state_of",
 ]
@@ -156,6 +157,12 @@ def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
     return [PartRange(start, end, starts[start] + 1, starts[end] - starts[start]) for start, end in bounds]
 
 
+def rows_of(batch: pa.RecordBatch, indices: Sequence[int]) -> pa.RecordBatch:
+    """Return some rows of a batch, in this order. Arrow's own `take` is for some types only, without views."""
+    rows = pa.Table.from_batches([batch.slice(index, 1) for index in indices], batch.schema)
+    return rows.combine_chunks().to_batches()[0]
+
+
 class TypedPart:
     """What the parts of formats with types of their own have in common: there is nothing to tell."""
 
@@ -179,8 +186,7 @@ class TypedPart:
             for batch in batches:
                 end = bisect_right(rows, seen + batch.num_rows)
                 if here := tuple(rows[done:end]):
-                    taken = batch.take(pa.array([row - 1 - seen for row in here], pa.int64()))
-                    yield Records(self.path, here, None, taken)
+                    yield Records(self.path, here, None, rows_of(batch, [row - 1 - seen for row in here]))
                 seen, done = seen + batch.num_rows, end
                 if done == len(rows):
                     return

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bulkio.files.faults import writing
+from bulkio.files.formats.part import rows_of
 from bulkio.files.rejects.folder import names_of
 from bulkio.files.rejects.form import CsvForm, sink_of
 from bulkio.files.rejects.parts import PartName, list_parts, read_part, reason_lines
@@ -75,9 +76,9 @@ def _merged(folder: Path, chunk: int) -> Iterator[tuple[pa.RecordBatch, pa.Recor
     """Yield what was rejected of a chunk as it was sent and later, as one, by its rows."""
     batches = [both for staged in (False, True) for both in read_part(folder / str(PartName(chunk, staged)))]
     records, reasons = (pa.Table.from_batches(each) for each in zip(*batches, strict=True))
-    order = pc.sort_indices(reasons["source_row"])
-    tables = [each.unify_dictionaries().combine_chunks().take(order) for each in (records, reasons)]
-    yield from zip(*(table.combine_chunks().to_batches() for table in tables), strict=True)
+    order = pc.sort_indices(reasons["source_row"]).to_pylist()
+    wholes = [each.unify_dictionaries().combine_chunks().to_batches()[0] for each in (records, reasons)]
+    yield rows_of(wholes[0], order), rows_of(wholes[1], order)
 
 
 class _Bytes:

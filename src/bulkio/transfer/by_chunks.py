@@ -384,6 +384,7 @@ class _Load:
             staged, rejected = (0, 0) if rejects is None else (rejects.staged, rejects.rejected)
             compare_counts(plan, inserted, tally.rows - staged, rejected)
             await recount(session, plan, inserted)
+            changes = Changes(inserted, 0, deleted)
         await session.execute(sql.OWN_PATH)
         for statement in self.lasting.finish:
             await session.execute(statement)

@@ -17,6 +17,7 @@ import anyio.to_thread
 from bulkio.errors import DriverError
 from bulkio.flow import shelter
 from bulkio.forms.sizes import batch_bytes
+from bulkio.plan import final_names
 from bulkio.protocols import Chunk, Reject
 from bulkio.sql import savepoints
 from bulkio.transfer.held import Held
@@ -129,6 +130,6 @@ class _Tries:
             if not is_about_rows(error):
                 raise
             await self._session.execute(savepoints.roll_back_to(_PROBE))
-            return error
+            return error.with_message(final_names(sender.plan, str(error.args[0])))
         await self._session.execute(f"{savepoints.release(_PROBE)}; {savepoints.savepoint(_PROBE)}")
         return None

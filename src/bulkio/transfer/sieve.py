@@ -85,7 +85,7 @@ class Sieve:
     async def _chunks(self) -> Sequence[Chunk]:
         if self._chunk is not None:
             return [self._chunk]
-        count = rejecting_chunks(self.source.size_bytes, workers=1)
+        count = rejecting_chunks(self.source.cut_bytes, workers=1)
         return await shelter.finish(anyio.to_thread.run_sync(self.source.chunks, count))
 
     async def _store(self, session: Session, chunk: Chunk) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from bulkio.choices import ColumnChoice
 from bulkio.errors import FileError, SchemaError
+from bulkio.files.agreement import common_spelling, conform, refuse_differences, shown_schema
 from bulkio.files.chunks import cut, rows_of_files
 from bulkio.files.faults import reading
 from bulkio.files.formats.part import ReadOptions, changed, choose_columns, file_state
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
     from bulkio.files.formats.part import Part, Records
-    from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Refuse, Spelling
+    from bulkio.protocols import Chunk, Feed, Fingerprint, PartRange, Refuse
 
-__all__ = ["FileSource", "Spool", "differences"]
+__all__ = ["FileSource", "Spool"]
 
 #: files looked at to find columns with few values, the largest ones; a wrong guess costs CPU, never a value
 _SAMPLED_FILES = 16
-#: differences between files that a message lists, at most
-_SHOWN_DIFFERENCES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +76,16 @@ class FileSource:
         self._parts = tuple(parts)
         #: folders and patterns by which its files were found
         self.searched = listing.searched
-        self.spelling = _common_spelling(parts)
+        self.spelling = common_spelling(parts)
         #: rows of files, by their places, as far as they were read or cut: CSV and streams do not tell them before
         self._rows_found: dict[int, int] = {}
         refuse_dropped_partitions(parts, columns, listing.roots)
         chosen = list(first.schema.names if columns is None else choose_columns(first.schema, columns, first.path))
         _refuse_faults(parts, chosen)
-        _refuse_differences(self._parts, chosen, None if columns is None else ColumnChoice.of(columns))
+        refuse_differences(self._parts, chosen, None if columns is None else ColumnChoice.of(columns))
         cheap = _few_valued(parts, chosen)
         self._options = ReadOptions(batch_rows, None if columns is None else tuple(chosen), cheap, allow_lossy)
-        self.schema = _shown_schema(self._parts, chosen, cheap)
+        self.schema = shown_schema(self._parts, chosen, cheap)
         counts = [part.rows for part in parts]
         self.rows: int | None = None if None in counts else sum(count or 0 for count in counts)
         self.cut_bytes: int | None = sum(part.size_bytes for part in parts)
@@ -131,7 +129,9 @@ class FileSource:
     @property
     def record_schema(self) -> pa.Schema:
         """The schema of all that `records` yields of files with types, where all files have the same columns."""
-        return _shown_schema(self._parts, self._parts[0].schema.names, frozenset())
+        if len(self._parts) == 1:  # whose names may be ambiguous
+            return self._parts[0].schema
+        return shown_schema(self._parts, self._parts[0].schema.names, frozenset())
 
     def place_of_row(self, row: int, chunk: Chunk | None = None) -> tuple[str, int] | None:
         """Return the file and the line at which a row begins. Raises `FileError`: it reads the file again."""
@@ -199,7 +199,7 @@ class FileSource:
                 with _unchanged(part), reading(part.path), closing(part.records(found, here)) as records:
                     for some in records:
                         typed = isinstance(some.data, pa.RecordBatch)
-                        yield replace(some, data=_conform(some.data, schema)) if typed else some
+                        yield replace(some, data=conform(some.data, schema)) if typed else some
             start, done = start + size, end
 
     def _rows_of(self, number: int, found: PartRange) -> int:
@@ -233,7 +233,7 @@ class FileSource:
                 for batch in batches:
                     seen += batch.num_rows
                     if batch.num_rows:
-                        yield part.path, _conform(batch, schema)
+                        yield part.path, conform(batch, schema)
             if found.rows is None:
                 self._rows_found[number] = seen
             elif seen != found.rows:
@@ -246,16 +246,6 @@ def _batches(located: Generator[tuple[str, pa.RecordBatch], None, None]) -> Gene
     with closing(located):
         for _, batch in located:
             yield batch
-
-
-def _common_spelling(parts: Sequence[Part]) -> Spelling | None:
-    """Return how the values of all parts are spelled; raise `SchemaError` where some are spelled and others typed."""
-    first = parts[0]
-    for part in parts:
-        if part.spelling != first.spelling:
-            pair = f"{printable(first.path)} and {printable(part.path)}"
-            raise SchemaError(f"{pair}: one is CSV, the other has types of its own: load them one after the other")
-    return first.spelling
 
 
 @contextmanager
@@ -295,108 +285,3 @@ def _few_valued(parts: Sequence[Part], chosen: list[str]) -> frozenset[str]:
         if found:
             found = part.few_valued(found)
     return found if full else frozenset()
-
-
-def _refuse_differences(parts: tuple[Part, ...], chosen: list[str], choice: ColumnChoice | None) -> None:
-    """Raise `SchemaError` with everything in which a file differs from the first one."""
-    first, found = parts[0], []
-    by_schema = {id(schema): list(differences(first.schema, schema, chosen, choice)) for schema in _schemas(parts)}
-    for part in parts:
-        found += [(name, f"{printable(part.path)}: {text}") for name, text in by_schema[id(part.schema)]]
-    if found:
-        names = tuple(dict.fromkeys(name for name, _ in found))
-        lines = [text for _, text in found[:_SHOWN_DIFFERENCES]]
-        if rest := len(found) - len(lines):
-            lines.append(f"and {rest} more")
-        listed = "\n  ".join(lines)
-        raise SchemaError(
-            f"the files do not fit together; compared with {printable(first.path)}\n  {listed}", columns=names
-        )
-
-
-def _schemas(parts: Sequence[Part]) -> list[pa.Schema]:
-    """Return the schemas of all files, each once where they share it; the first file's first."""
-    return list({id(part.schema): part.schema for part in parts}.values())
-
-
-def differences(
-    first: pa.Schema, other: pa.Schema, chosen: list[str], choice: ColumnChoice | None = None
-) -> Iterator[tuple[str, str]]:
-    """Yield the columns in which a file differs from the first one, among those chosen, each with what is different."""
-    # By index: names may be ambiguous, which is for the plan to refuse.
-    here, there = _indexes(first), _indexes(other)
-    for name in chosen:
-        if name not in there:
-            yield name, f"column {printable(name)} is missing"
-            continue
-        wanted, found = first.field(here[name]).type, other.field(there[name]).type
-        if _plain(wanted) != _plain(found):
-            yield name, f"column {printable(name)} is {found}, not {wanted}"
-        here_is, there_is = _extension(first.field(here[name])), _extension(other.field(there[name]))
-        if here_is != there_is:
-            kinds = printable(there_is or str(found)), printable(here_is or str(wanted))
-            yield name, f"column {printable(name)} is {kinds[0]}, not {kinds[1]}"
-    if chosen == first.names or (choice is not None and choice.excludes):
-        known = frozenset(chosen)
-        for name in other.names:
-            if name not in known and (choice is None or choice.has(name)):
-                yield name, f"column {printable(name)} is not in the first file"
-
-
-def _extension(field: pa.Field) -> str:
-    """Return the extension type that a field's metadata tells, with its parameters; "" where it tells none."""
-    metadata = field.metadata or {}
-    name = metadata.get(b"ARROW:extension:name", b"").decode(errors="replace")
-    about = metadata.get(b"ARROW:extension:metadata", b"").decode(errors="replace")
-    with suppress(ValueError):  # not JSON
-        about = json.dumps(json.loads(about), sort_keys=True)
-    return f"{name} {about}".strip()
-
-
-def _indexes(schema: pa.Schema) -> dict[str, int]:
-    """Return where the first column of each name stands."""
-    return {name: index for index, name in reversed([*enumerate(schema.names)])}
-
-
-def _plain(arrow_type: pa.DataType) -> pa.DataType:
-    return arrow_type.value_type if pa.types.is_dictionary(arrow_type) else arrow_type
-
-
-def _shown_schema(parts: tuple[Part, ...], chosen: list[str], cheap: frozenset[str]) -> pa.Schema:
-    """Return the schema that every batch of every part will have."""
-    schemas = [(schema, _indexes(schema)) for schema in _schemas(parts)]
-    first = schemas[0][0]
-    fields = []
-    for name in chosen:
-        variants = [schema.field(indexes[name]) for schema, indexes in schemas]
-        kind = variants[0].type
-        if name in cheap:
-            kind = pa.dictionary(pa.int32(), pa.string())
-        elif any(variant.type != kind for variant in variants):
-            kind = _plain(kind)
-        nullable = any(variant.nullable for variant in variants)
-        fields.append(variants[0].with_type(kind).with_nullable(nullable))
-    return pa.schema(fields, metadata=first.metadata)
-
-
-def _conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch the schema's order, fields and metadata. Only dictionaries may need decoding."""
-    if batch.schema.equals(schema, check_metadata=True):
-        return batch
-    if batch.schema.names != schema.names:
-        for name in schema.names:
-            if batch.schema.names.count(name) != 1:
-                raise ValueError(f"column {printable(name)} is no longer there: the file was changed while it was read")
-        batch = batch.select(schema.names)
-    arrays = [_decoded(array, field) for array, field in zip(batch.columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _decoded(array: pa.Array, field: pa.Field) -> pa.Array:
-    if array.type != field.type and pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if array.type != field.type:
-        raise ValueError(
-            f"column {printable(field.name)} has become {array.type}: the file was changed while it was read"
-        )
-    return array

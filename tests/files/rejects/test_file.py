@@ -127,6 +127,19 @@ def test_a_typed_file(tmp_path, folder, ending, into):
     ]
 
 
+def test_columns_of_one_name(tmp_path, folder):
+    """A file may have two columns of one name that are not loaded; its records keep both."""
+    batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array(["x"]), pa.array([2.5])], ["id", "b", "b"])
+    with pa.ipc.new_file(tmp_path / "x.arrow", batch.schema) as writer:
+        writer.write_batch(batch)
+    source = open_source(tmp_path / "x.arrow", batch_rows=7, columns=["id"], keeping=Keeping())
+    file = RejectFile(str(folder / "bad.arrow"), source)
+    file.begin(None)
+    file.store(source.chunks(1)[0], [reject(1)])
+    file.finish(1)
+    assert pa.ipc.open_file(folder / "bad.arrow").read_all().equals(pa.Table.from_batches([batch]))
+
+
 def test_what_differs_between_dictionaries(tmp_path, folder):
     """Records whose dictionaries differ, even far down, come together in Arrow's file format."""
     kind = pa.list_(pa.dictionary(pa.int8(), pa.string()))

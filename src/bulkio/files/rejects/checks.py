@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkio.errors import ConfigError
+from bulkio.files.agreement import differences
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.formats.registry import FORMATS, format_of_name
 from bulkio.files.rejects.folder import folder_of, names_of
 from bulkio.files.rejects.form import typed_format
-from bulkio.files.source import FileSource, differences
+from bulkio.files.source import FileSource
 from bulkio.files.stores.paths import COMPRESSIONS, is_listed, refuse_url
 from bulkio.show import printable, show_name, show_option
 

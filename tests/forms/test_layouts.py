@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from bulkio.forms.layouts import texts_where, with_all_buffers
+from bulkio.forms.layouts import texts_where, values_at, with_all_buffers
 
 
 class Tag(pa.ExtensionType):
@@ -68,3 +68,48 @@ def test_texts_where(kind: pa.DataType) -> None:
     found = texts_where(pa.array([True, True, True, None]), texts)
     assert found.equals(pa.array(["é", LONG, None, None], kind))
     assert texts_where(pa.array([False] * 4), texts).null_count == 4
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_values_at_places(name: str) -> None:
+    """Values of whatever layout, in whatever order, are the same, and can be exported."""
+    places = list(reversed(range(len(VIEWS[name]))))
+    if not places:
+        return
+    found = values_at(VIEWS[name], places)
+    pa.record_batch([found], ["a"]).__arrow_c_array__()
+    assert found.type == VIEWS[name].type
+    assert found.to_pylist() == VIEWS[name].to_pylist()[::-1]
+
+
+def written(array: pa.Array) -> int:
+    """Return the bytes of a file with an array."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([("a", array.type)])) as writer:
+        writer.write_batch(pa.record_batch([array], ["a"]))
+    return sink.getvalue().size
+
+
+MANY = pa.array([f"{LONG} {number}" for number in range(10_000)])
+WIDE = {
+    "texts": MANY,
+    "views": MANY.cast(pa.string_view()),
+    "lists of views": pa.ListArray.from_arrays(pa.array(range(10_001), pa.int32()), MANY.cast(pa.string_view())),
+    "an extension": pa.ExtensionArray.from_storage(Tag(), MANY.cast(pa.string_view())),
+    "a dictionary": MANY.dictionary_encode(),
+    "run-ends": pa.RunEndEncodedArray.from_arrays(pa.array(range(1, 10_001), pa.int32()), MANY),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_values_without_the_rest(name: str) -> None:
+    """A few values of many are written without the others, which their buffers hold or their dictionary."""
+    found = values_at(WIDE[name], [9_999, 5, 7])
+    assert found.to_pylist() == [WIDE[name][place].as_py() for place in (9_999, 5, 7)]
+    assert written(found) < 3_000
+
+
+def test_an_order_that_counts() -> None:
+    """An ordered dictionary keeps all of its values, in their order."""
+    ordered = pa.DictionaryArray.from_arrays(pa.array(range(10_000), pa.int32()), MANY, ordered=True)
+    assert len(values_at(ordered, [1]).dictionary) == 10_000

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from bulkio.choices import ColumnChoice
 from bulkio.errors import FileError, SchemaError
+from bulkio.forms.layouts import values_at
 from bulkio.protocols import PartRange, made_up_names
 from bulkio.show import did_you_mean, printable, show_option
 
@@ -158,22 +159,9 @@ def even_ranges(rows: Sequence[int], count: int) -> list[PartRange]:
 
 
 def rows_of(batch: pa.RecordBatch, indices: Sequence[int]) -> pa.RecordBatch:
-    """Return some rows of a batch, in this order."""
-    columns = [_values_of(column, indices) for column in batch.columns]
+    """Return some rows of a batch, in this order, in memory of their own."""
+    columns = [values_at(column, indices) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-#: types of views, which Arrow cannot take values of, each with the one that has the same values
-_VIEWED = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-
-
-def _values_of(column: pa.Array, indices: Sequence[int]) -> pa.Array:
-    if (plain := _VIEWED.get(column.type)) is not None:  # joined slices of views would all keep the whole's bytes
-        return column.cast(plain).take(pa.array(indices, pa.int64())).cast(column.type)
-    try:
-        return column.take(pa.array(indices, pa.int64()))
-    except pa.ArrowNotImplementedError:  # views inside of others
-        return pa.concat_arrays([column.slice(index, 1) for index in indices])
 
 
 class TypedPart:

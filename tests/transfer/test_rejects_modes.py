@@ -171,3 +171,34 @@ def test_a_table_that_is_created(dsn: str, tmp_path: Path, way: str) -> None:
     key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'p'"
     assert fetch(dsn, key) == [("PRIMARY KEY (id)",)]
     assert fetch(dsn, "SELECT count(*), min(id), max(id) FROM t") == [(97, 1, 100)]
+
+
+#: tells whether the server still has a list of the transaction's savepoints in memory
+LISTED = (
+    "SELECT NOT s.subxact_overflowed FROM pg_stat_get_backend_idset() AS b"
+    " CROSS JOIN pg_stat_get_backend_subxact(b) AS s WHERE pg_stat_get_backend_pid(b) = pg_backend_pid()"
+)
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_other_sessions_are_not_made_slow(one_dsn: str, tmp_path: Path, mode: Mode) -> None:
+    """However many rows are refused, at no time are there so many savepoints that the server keeps no list of them."""
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE t (id int PRIMARY KEY, v int CHECK (v >= 0))")
+    source = tmp_path / "in.csv"
+    source.write_text("id,v\n" + "".join(f"{row},{-1 if row % 20 == 0 else row}\n" for row in range(1, 3001)))
+    options = {"rejects": str(tmp_path / "bad.csv"), "max_rejects": "5%", "check": [LISTED]}
+    assert bulkio.load(source, "t", one_dsn, mode=mode, **options).rejected == 150
+
+
+def test_rows_are_held_by_and_by(one_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk that is refused is walked over in windows; those become larger, and rows before them stay stored."""
+    monkeypatch.setattr("bulkio.transfer.walk._WINDOW_BYTES", 1)
+    monkeypatch.setattr("bulkio.transfer.walk._MOST_RANGES", 2)
+    with connect(one_dsn) as conn:
+        conn.execute("CREATE TABLE t (id int PRIMARY KEY, v int)")
+    source = pa.table({"id": pa.array([row % 97 for row in range(1, 1001)], pa.int32())})
+    pq.write_table(source, tmp_path / "in.parquet", row_group_size=1000)
+    options = {"rejects": str(tmp_path / "bad.parquet"), "max_rejects": "1000", "batch_rows": 10, "check": [LISTED]}
+    assert bulkio.load(tmp_path / "in.parquet", "t", one_dsn, **options).rejected == 903
+    assert fetch(one_dsn, "SELECT count(*), max(id) FROM t") == [(97, 96)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from itertools import count
 from typing import TYPE_CHECKING, cast
 
 import anyio.to_thread
@@ -21,7 +22,7 @@ from bulkio.plan import final_names
 from bulkio.protocols import Chunk, Reject
 from bulkio.sql import savepoints
 from bulkio.transfer.held import Held
-from bulkio.transfer.refusals import is_about_rows
+from bulkio.transfer.ranges import Range, Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
 
 __all__ = ["walk"]
 
-_WALK, _PROBE = "bulkio_walk", "bulkio_probe"
-#: bytes of batches that are held at a time
+_WALK = "bulkio_walk"
+#: bytes of batches that are held at a time; twice as many after so many times, since each of them leaves a savepoint
 _WINDOW_BYTES = 4 << 20
+_WINDOWS = 8
+#: ranges of held rows that are kept stored, each behind a savepoint
+_MOST_RANGES = 20
 #: rows of a range behind one that was refused, at least
 _LEAST_ROWS = 32
 
@@ -57,7 +61,12 @@ async def walk(
     await session.execute(savepoints.savepoint(_WALK))
     batches = source.read(chunk, left_out.refuse)
     with closing(cast("Generator[pa.RecordBatch, None, None]", batches)):
-        while window := await shelter.finish(anyio.to_thread.run_sync(_window, batches)):
+        for number in count():
+            window = await shelter.finish(
+                anyio.to_thread.run_sync(_window, batches, _WINDOW_BYTES << number // _WINDOWS)
+            )
+            if not window:
+                break
             held = Held(source, window, chunk, row)
             refused += await _Tries(session, held, left_out, sender_of).refused()
             row = held.end_row
@@ -65,20 +74,20 @@ async def walk(
     return refused
 
 
-def _window(batches: Iterator[pa.RecordBatch]) -> list[pa.RecordBatch]:
+def _window(batches: Iterator[pa.RecordBatch], window_bytes: int) -> list[pa.RecordBatch]:
     """Take batches up to a window's size; none at the end."""
     window: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
         window.append(batch)
         size += batch_bytes(batch)
-        if size >= _WINDOW_BYTES:
+        if size >= window_bytes:
             break
     return window
 
 
 class _Tries:
-    """The tries of the rows of one window, under a savepoint of its own that moves on with them."""
+    """The tries of the rows of one window."""
 
     def __init__(
         self, session: Session, held: Held, left_out: LeftOut, sender_of: Callable[[Held, Chunk, LeftOut], Sender]
@@ -87,6 +96,7 @@ class _Tries:
         self._held = held
         self._left_out = left_out
         self._sender_of = sender_of
+        self._stored = Ranges(session, self._send, _MOST_RANGES)
 
     async def refused(self) -> list[Reject]:
         """Try all rows; those that are not refused stay in the transaction."""
@@ -95,7 +105,6 @@ class _Tries:
         since = row  # the latest row that was refused
         stride, stop = end - row, end
         fails = sys.maxsize  # end of a range that the server has refused
-        await self._session.execute(savepoints.savepoint(_PROBE))
         while row < end:
             error = await self._try(row, stop)
             if error is None:
@@ -116,20 +125,19 @@ class _Tries:
             else:
                 fails = stop
                 stop = row + (stop - row) // 2
-        await self._session.execute(savepoints.release(_PROBE))
+        await self._stored.release()
         return refused
 
     async def _try(self, row: int, stop: int) -> DriverError | None:
-        """Send a range of rows; take them back where the server refuses one, and return its error."""
+        """Store a range of rows; where the server refuses one, take them back and return its error."""
         if not any(self._left_out.runs(row, stop - row)):
             return None
+        return await self._stored.add(Range(row, stop, stop - row))
+
+    async def _send(self, row: int, stop: int, opening: str) -> None:
+        await self._session.execute(opening)
         sender = self._sender_of(self._held, self._held.range(row, stop), self._left_out)
         try:
             await sender.run_here(self._session)
         except DriverError as error:
-            if not is_about_rows(error):
-                raise
-            await self._session.execute(savepoints.roll_back_to(_PROBE))
-            return error.with_message(final_names(sender.plan, str(error.args[0])))
-        await self._session.execute(f"{savepoints.release(_PROBE)}; {savepoints.savepoint(_PROBE)}")
-        return None
+            raise error.with_message(final_names(sender.plan, str(error.args[0]))) from error.__cause__

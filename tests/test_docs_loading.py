@@ -1,4 +1,4 @@
-"""docs/loading.md, airflow.md and stages.md: behind each claim stands a test."""
+"""docs/loading.md, rejects.md, airflow.md and stages.md: behind each claim stands a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 _TEST = re.compile(r"\[(tests/[\w/]+\.py)::(\w+)\]")
-PAGES = [(ROOT / f"docs/{page}.md").read_text() for page in ("loading", "airflow", "stages")]
+PAGES = [(ROOT / f"docs/{page}.md").read_text() for page in ("loading", "rejects", "airflow", "stages")]
 CLAIMS = [claim for page in PAGES for claim in _TEST.findall(page)]
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import bulkio
 from bulkio import aio
+from bulkio.errors import ConfigError
 from servers import fetch
 
 if TYPE_CHECKING:
@@ -125,3 +126,16 @@ def test_bad_bytes_and_lines(dsn: str, connect: Any, tmp_path: Path) -> None:
     ]
     assert told[0]["message"].startswith("bytes ff are not valid utf-8")
     assert fetch(dsn, "SELECT id, n FROM t ORDER BY id") == [(1, "a"), (7, "b\n")]
+
+
+def test_a_plan_looks_at_the_file(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """What would be refused at the load is refused at its plan, which makes nothing."""
+    connect(dsn).execute(DDL)
+    path, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
+    path.write_bytes(b"id,n\n1,a\n")
+    plan = bulkio.plan_load(path, "t", dsn, rejects=str(dest))
+    assert f"records that cannot be stored go to {dest}" in str(plan)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["in.csv"]
+    dest.touch()
+    with pytest.raises(ConfigError, match="may hold records that nobody has loaded yet"):
+        bulkio.plan_load(path, "t", dsn, rejects=str(dest))

@@ -86,6 +86,7 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     plan_around(request)
     async with (
         opened_source(request) as opened,
+        opened_rejects(request, opened),
         open_session(request.dsn, request) as session,
         transaction(
             session,

@@ -196,6 +196,62 @@ def test_too_many_are_rejected(dsn: str, connect: Any, tmp_path: Path, limit: st
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
+@pytest.mark.usefixtures("_small_chunks")
+@pytest.mark.parametrize("options", [{}, {"commit": "chunk", "chunk_bytes": "20kB"}])
+def test_a_share_that_cannot_be_kept_ends_the_load_at_once(
+    dsn: str, connect: Any, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    """Where every row is refused, not each is looked for, once the number of records is known."""
+    connect(dsn).execute(TABLES)
+    source = tmp_path / "in.csv"
+    source.write_text("\n".join([HEADER, *(FAULTS["check"][0].format(id=row) for row in range(2000))]) + "\n")
+    with pytest.raises(TooManyRejects) as caught:
+        bulkio.load(source, "t", dsn, rejects=str(tmp_path / "bad.csv"), max_rejects="1%", **options)
+    assert caught.value.rejected <= 21
+
+
+def test_no_record_that_can_be_stored_empties_the_table(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """A source of rejects alone is as one without rows."""
+    connect(dsn).execute("CREATE TABLE t (id int); INSERT INTO t VALUES (1)")
+    source = tmp_path / "in.csv"
+    source.write_text("id\none\ntwo\n")
+    options: dict[str, Any] = {"mode": "truncate", "rejects": str(tmp_path / "bad.csv"), "max_rejects": "100%"}
+    with pytest.raises(bulkio.SchemaError, match="has no rows but 2 rows that are rejected, and mode='truncate' would"):
+        bulkio.load(source, "t", dsn, **options)
+    assert stored(dsn) == [1]
+    assert bulkio.load(source, "t", dsn, if_empty="ok", **options).rejected == 2
+    assert stored(dsn) == []
+
+
+def test_a_load_that_cannot_be_prepared(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """It begins again on one connection, with its rejected records."""
+    connect(dsn).execute(
+        "CREATE FUNCTION told() RETURNS int LANGUAGE plpgsql AS 'BEGIN NOTIFY rows; RETURN 1; END';"
+        " CREATE TABLE t (id int CHECK (id <> 7), n int DEFAULT told())"
+    )
+    source, dest = tmp_path / "in.parquet", tmp_path / "bad.parquet"
+    pq.write_table(pa.table({"id": range(5000)}), source, row_group_size=500)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bulkio.plan.rejects._LEAST_BYTES", 1000)
+        report = bulkio.load(source, "t", dsn, workers=2, rejects=str(dest), max_rejects="1")
+    assert (report.rows, report.rejected, report.workers) == (4999, 1, 1)
+    assert report.why_one.startswith("the server cannot prepare what the load does")
+    assert pq.read_table(dest).to_pylist() == [{"id": 7}]
+
+
+def test_a_plan_looks_at_the_file_for_rejects(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """What the load would refuse, the plan refuses, and makes nothing."""
+    connect(dsn).execute(TABLES)
+    source, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
+    write(source, ["check"])
+    plan = bulkio.plan_load(source, "t", dsn, rejects=str(dest), max_rejects="5%")
+    assert f"records that cannot be stored go to {dest}: at most 5% of all (max_rejects)" in str(plan)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+    dest.write_text("")
+    with pytest.raises(ConfigError, match="exists, and may hold records that nobody has loaded yet"):
+        bulkio.plan_load(source, "t", dsn, rejects=str(dest), max_rejects="5%")
+
+
 def test_too_many_by_chunks_can_be_resumed(dsn: str, connect: Any, tmp_path: Path) -> None:
     """The chunks before stay, with their records; the same load with a higher limit goes on there."""
     connect(dsn).execute(TABLES)

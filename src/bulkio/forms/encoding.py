@@ -40,6 +40,9 @@ class LeftOut:
         self._rows = sorted(self._rejects)
         self._on_reject = on_reject
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     @property
     def rejects(self) -> list[Reject]:
         """All of them, in their order."""

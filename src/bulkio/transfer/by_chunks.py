@@ -136,10 +136,11 @@ class _Load:
             self._lifted = begun.lifted
             await self._plan(session)
             self._rows_before = await rows_before(session, self.lasting.plan)
-            if self.attempt.rejects is not None:
-                await self.attempt.rejects.begin(self.claim.load_id)
             # First the ledger: there a run meets another one that has begun, and not where it makes the same table.
             await self.claim.begin(session, self.lasting.plan, "running", self._work())
+            if self.attempt.rejects is not None:
+                await self.attempt.rejects.begin(self.claim.load_id)
+                self.attempt.rejects.know_chunks(self.chunks)
             for statement in self.lasting.setup:
                 await session.execute(statement)
             self.is_begun = True
@@ -310,7 +311,7 @@ class _Load:
             compare_counts(plan, tally.rows, tally.rows, sum(rejected for rejected, _ in self._rejected.values()))
             await self._count_unlogged(session, tally.rows)
             if rejects is not None:
-                rejects.recount(self.chunks, self._rejected)
+                rejects.recount(self._rejected)
             changes = await self._place_rows(session, plan, tally)
             tally.end()
             if rejects is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -51,7 +52,9 @@ class Rejects:
     def __init__(self, request: LoadRequest, source: Source) -> None:
         self._source = source
         self._limit = request.max_rejects
-        self._most = _most(request, source)
+        self._by_chunks = request.commit == "chunk"
+        #: records of the source, where that is known
+        self._records = source.rows
         self._file = RejectFile(str(request.rejects), source, load_id=request.load_id)
         #: records rejected and rows stored, by chunk; of a chunk that is on its way, those that have turned up
         self._counts: dict[int, tuple[int, int]] = {}
@@ -88,16 +91,33 @@ class Rejects:
         return left_out
 
     def _count(self, chunk: Chunk, left_out: LeftOut) -> None:
-        self._counts[chunk.number] = (len(left_out.rejects), 0)
-        if self._most is not None and self.rejected > self._most:
+        self._counts[chunk.number] = (len(left_out), 0)
+        if self.rejected > self._most(chunk):
             raise _TooMany(chunk, left_out.rejects)
+
+    def _most(self, chunk: Chunk) -> float:
+        """Return how many records may be rejected as long as this chunk is on its way: more end the load at once."""
+        if not self._limit.endswith("%"):
+            return share_of(self._limit, 0)
+        records = self._records
+        if self._by_chunks:  # what will be looked at as it ends
+            others = sum(sum(pair) for number, pair in self._counts.items() if number != chunk.number)
+            records = None if chunk.rows is None else others + chunk.rows
+        return math.inf if records is None else share_of(self._limit, records)
+
+    def know_chunks(self, chunks: Sequence[Chunk]) -> None:
+        """Take note of what is known of the source once it is cut."""
+        self._chunks = {chunk.number: chunk for chunk in chunks}
+        counts = [chunk.rows for chunk in chunks]
+        if None not in counts:
+            self._records = sum(count or 0 for count in counts)
 
     def refuse_staged(self, place: int, error: DriverError) -> None:
         """Reject a row that was staged under this number: the server does not take it from there."""
         chunk = self._chunks[place >> ROW_BITS]
         rejects = self._staged.setdefault(chunk.number, [])
         rejects.append(Reject(self.row_of(place), str(error.args[0]), error.column, error.sqlstate))
-        if self._most is not None and self.rejected > self._most:
+        if self.rejected > self._most(chunk):
             raise _TooMany(chunk, rejects)
 
     def row_of(self, place: int) -> int:
@@ -149,16 +169,20 @@ class Rejects:
         column = "" if reject.column is None else f", column {show_name(reject.column)}"
         return f"{where}row {reject.row}{column}: {reject.message}"
 
-    def recount(self, chunks: Iterable[Chunk], counts: Mapping[int, tuple[int, int]]) -> None:
+    def recount(self, counts: Mapping[int, tuple[int, int]]) -> None:
         """Go by what the ledger has of all chunks, whoever has stored them."""
-        self._chunks = {chunk.number: chunk for chunk in chunks}
         self._counts = dict(counts)
 
     # --- On disk ---------------------------------------------------------------------------------------------
 
     async def begin(self, load_id: str | None) -> None:
-        """Begin a load of which nothing is stored: what an earlier try has left is not needed any more."""
+        """Begin a load of which nothing is stored: what an earlier try has left is not needed any more.
+
+        It may have begun before, in another way that has stored nothing.
+        """
+        await _in_thread(self._file.discard)
         await _in_thread(self._file.begin, load_id)
+        self._counts, self._staged, self._first = {}, {}, {}
 
     async def go_on(self, load_id: str, chunks: Sequence[Chunk], counts: Mapping[int, tuple[int, int]]) -> None:
         """Go on with a load of which chunks are stored, with so many records rejected and rows stored of each.
@@ -166,7 +190,8 @@ class Rejects:
         Raises:
             LedgerError: their records are not there.
         """
-        self.recount(chunks, counts)
+        self.know_chunks(chunks)
+        self.recount(counts)
         self.is_kept = bool(counts)
         await _in_thread(self._file.go_on, load_id, {number: rejected for number, (rejected, _) in counts.items()})
 
@@ -221,15 +246,6 @@ async def opened_rejects(request: LoadRequest, source: Source) -> AsyncIterator[
             await rejects.leave(removes=not is_kept)
         raise
     await rejects.leave(removes=False)
-
-
-def _most(request: LoadRequest, source: Source) -> int | None:
-    """Return how many records may be rejected, where that is known from the start: so many end the load at once."""
-    if not request.max_rejects.endswith("%"):
-        return int(request.max_rejects)
-    if source.rows is None or request.commit == "chunk":
-        return None
-    return share_of(request.max_rejects, source.rows)
 
 
 async def _in_thread(work: Callable[..., T], *args: object) -> T:

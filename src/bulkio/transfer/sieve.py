@@ -86,7 +86,9 @@ class Sieve:
         if self._chunk is not None:
             return [self._chunk]
         count = rejecting_chunks(self.source.cut_bytes, workers=1)
-        return await shelter.finish(anyio.to_thread.run_sync(self.source.chunks, count))
+        chunks = await shelter.finish(anyio.to_thread.run_sync(self.source.chunks, count))
+        self.rejects.know_chunks(chunks)
+        return chunks
 
     async def _store(self, session: Session, chunk: Chunk) -> int:
         """Store what of a chunk can be stored, and the rest on disk; return the row count of the COPY's tag."""

@@ -145,7 +145,7 @@ def compare_counts(plan: LoadPlan, copied: int, sent: int, rejected: int = 0) ->
     """Compare what the server says it stored, what was sent, and what the source promised, but for rejected records."""
     promised = sent if plan.source_rows is None else plan.source_rows - rejected
     if sent == 0 and empties(plan.request) and plan.request.if_empty == "error":
-        raise empty_source(plan.request, plan.source)
+        raise empty_source(plan.request, plan.source, rejected)
     if sent == promised and copied < sent and plan.work.where:
         do = "does" if sent - copied == 1 else "do"
         raise CountError(

@@ -76,9 +76,10 @@ async def load_in_two_phases(
             before = await rows_before(leader, plan)
             control = await stack.enter_async_context(attempt.connection())
             async with attempt.transaction(control):
+                await claim.begin(control, plan, "preparing", LoadWork(**resume_facts(attempt.request, attempt.opened)))
                 if attempt.rejects is not None:
                     await attempt.rejects.begin(claim.load_id)
-                await claim.begin(control, plan, "preparing", LoadWork(**resume_facts(attempt.request, attempt.opened)))
+                    attempt.rejects.know_chunks(chunks)
                 is_begun = True
                 await control.execute(sql.COMMIT)
             workers = [leader, *[worker async for worker in _more(stack, attempt, claim, plan, sharing.workers - 1)]]

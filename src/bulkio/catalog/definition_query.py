@@ -152,7 +152,7 @@ def column_definitions_query(oid: int) -> Question[ColumnDefinition]:
         "comment": "pg_catalog.col_description(a.attrelid, a.attnum)",
         "needs": _needs(oid, "pg_attrdef", "e.oid", but="a.attnum"),
         "sequences": f"""ARRAY(
-            SELECT d.refobjid::pg_catalog.text FROM pg_catalog.pg_depend AS d
+            SELECT pg_catalog.format('%s', d.refobjid) FROM pg_catalog.pg_depend AS d
               JOIN pg_catalog.pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
              WHERE d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid = e.oid
                AND d.refclassid = {_CLASS} ORDER BY d.refobjid)""",  # noqa: S608 - numbers and fixed words
@@ -185,7 +185,8 @@ def index_definitions_query(oid: int) -> Question[IndexDefinition]:
         "is_replica_identity": "i.indisreplident",
         "comment": _comment("pg_class", "x.oid"),
         "statistics": """ARRAY(
-            SELECT ARRAY[a.attnum::pg_catalog.text, a.attstattarget::pg_catalog.text] FROM pg_catalog.pg_attribute AS a
+            SELECT ARRAY[pg_catalog.format('%s', a.attnum), pg_catalog.format('%s', a.attstattarget)]
+              FROM pg_catalog.pg_attribute AS a
              WHERE a.attrelid = x.oid AND a.attstattarget >= 0 ORDER BY a.attnum)""",
         "needs": _needs(oid, "pg_class", "x.oid"),
     }

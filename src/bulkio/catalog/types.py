@@ -52,8 +52,8 @@ _TYPE = {
         ARRAY(SELECT l.enumlabel::pg_catalog.text FROM pg_catalog.pg_enum AS l WHERE l.enumtypid = t.oid
                ORDER BY l.enumsortorder)""",
     "field_names": f"ARRAY(SELECT a.attname::pg_catalog.text {_ATTRIBUTES})",
-    "field_oids": f"ARRAY(SELECT a.atttypid::pg_catalog.text {_ATTRIBUTES})",
-    "field_typmods": f"ARRAY(SELECT a.atttypmod::pg_catalog.text {_ATTRIBUTES})",
+    "field_oids": f"ARRAY(SELECT pg_catalog.format('%s', a.atttypid) {_ATTRIBUTES})",
+    "field_typmods": f"ARRAY(SELECT pg_catalog.format('%s', a.atttypmod) {_ATTRIBUTES})",
     "money_scale": "pg_catalog.scale(0::pg_catalog.money::pg_catalog.numeric)::int",
     "delimiter": "t.typdelim::pg_catalog.text",
     "domain_not_null": "t.typnotnull",

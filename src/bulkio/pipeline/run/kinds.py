@@ -102,7 +102,8 @@ def _options(task: Task, keys: dict[str, Any]) -> dict[str, Any]:
     """Return what is left of the keys, with the connection: the API's options."""
     request = task.run.request
     shared = {"lock_timeout": request.lock_timeout} if request.lock_timeout is not None else {}
-    return {**shared, **task.connection, **_left(keys)}
+    rejects = {"rejects": task.run.path(keys["rejects"])} if "rejects" in keys else {}
+    return {**shared, **task.connection, **_left(keys), **rejects}
 
 
 def _left(keys: dict[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def request(**options: Any) -> LoadRequest:
 
 def plan(dsn: str, mode: Mode = "append", **options: Any) -> LoadPlan:
     """Plan a load of one row into t, with rejects."""
-    return bulkio.plan_load(SOURCE, "t", dsn, mode=mode, **{"rejects": "bad.csv", **options})
+    return bulkio.plan_load(SOURCE, "t", dsn, mode=mode, **{"rejects": "bad.parquet", **options})
 
 
 def test_examples_run() -> None:
@@ -94,8 +94,8 @@ def test_a_self_reference_is_noted() -> None:
     """Rows that come before those that they refer to may be rejected, and the second try stores them."""
     facts = replace(FACTS, self_reference="up")
     assert reject_notes(request(), facts, "t") == (
-        'by foreign key "up" rows may refer to others of the table: one that comes before the row that it refers to may'
-        " be rejected, and is stored by the second try",
+        'by foreign key "up" rows may refer to others of the table: where any row is rejected, so may be one that comes'
+        " before the row that it refers to; the second try stores it, once the bad ones are mended",
     )
     assert reject_notes(request(), FACTS, "t") == ()
     assert reject_notes(LoadRequest("a.csv", "t"), facts, "t") == ()
@@ -158,7 +158,10 @@ def test_staged_rows_are_numbered(one_dsn: str, mode: Mode) -> None:
 def test_a_dry_run_tells_of_rejects(one_dsn: str) -> None:
     """For people, behind how it is done."""
     lines = plan(one_dsn, max_rejects="1%").describe().splitlines()
-    assert lines[3] == "records that cannot be stored go to bad.csv: at most 1% of all (max_rejects), or the load fails"
+    assert (
+        lines[3]
+        == "records that cannot be stored go to bad.parquet: at most 1% of all (max_rejects), or the load fails"
+    )
 
 
 # --- What the chunks fill -----------------------------------------------------------------------------------
@@ -188,7 +191,10 @@ def test_a_load_with_rejects_is_another_one_to_its_chunks(one_dsn: str, mode: Mo
     if mode != "create":
         with connect(one_dsn) as conn:
             conn.execute("CREATE TABLE t (id bigint PRIMARY KEY, v text)")
-    plans = [bulkio.plan_load(SOURCE, "t", one_dsn, mode=mode, rejects=rejects) for rejects in (None, "bad.csv", "b")]
+    plans = [
+        bulkio.plan_load(SOURCE, "t", one_dsn, mode=mode, rejects=rejects)
+        for rejects in (None, "bad.parquet", "b.parquet")
+    ]
     plain, strict, other = [plan_lasting(each, "1f", unlogged=False).digest for each in plans]
     assert strict == other
     assert (plain == strict) == (mode == "append")

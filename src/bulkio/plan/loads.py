@@ -83,6 +83,8 @@ class LoadPlan:
     rebuild: Rebuild | None = None
     #: how several connections share it
     sharing: Sharing = ONE
+    #: foreign key by which rows may refer to others of the table, of a load with rejects; "" for none
+    self_reference: str = ""
 
     @property
     def columns(self) -> tuple[Field, ...]:
@@ -341,6 +343,7 @@ def _load_plan(
         notes=source.notes + reject_notes(request, database.facts.sharing, str(database.name)),
         work=work,
         around=plan_around(request),
+        self_reference="" if database.facts.sharing is None else database.facts.sharing.self_reference,
     )
 
 

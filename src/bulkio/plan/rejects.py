@@ -46,8 +46,8 @@ def reject_notes(request: LoadRequest, facts: SharingFacts | None, table: str) -
         return ()
     key = printable(show_name(facts.self_reference))
     return (
-        f"by foreign key {key} rows may refer to others of the table: one that comes before the row that it refers to"
-        " may be rejected, and is stored by the second try",
+        f"by foreign key {key} rows may refer to others of the table: where any row is rejected, so may be one that"
+        " comes before the row that it refers to; the second try stores it, once the bad ones are mended",
     )
 
 

@@ -85,7 +85,8 @@ class Sieve:
     async def _chunks(self) -> Sequence[Chunk]:
         if self._chunk is not None:
             return [self._chunk]
-        count = rejecting_chunks(self.source.cut_bytes, workers=1)
+        refers = self.plan.self_reference and self.plan.work.merge is None  # to rows of another chunk, perhaps
+        count = 1 if refers else rejecting_chunks(self.source.cut_bytes, workers=1)
         chunks = await shelter.finish(anyio.to_thread.run_sync(self.source.chunks, count))
         self.rejects.know_chunks(chunks)
         return chunks

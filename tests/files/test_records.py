@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bulkio.errors import FileError
+from bulkio.errors import EncodeError, FileError
 from bulkio.files import Keeping, csv, open_source
 from bulkio.files.formats.csv.options import CsvOptions
 from bulkio.files.formats.csv.reader import CsvPart
@@ -21,6 +21,7 @@ from bulkio.files.source import FileSource
 
 if TYPE_CHECKING:
     from bulkio.files.formats.part import Records
+    from bulkio.protocols import Reject
 
 #: lines of a CSV with two columns, some of which are bad
 LINES = [b"\xff\xc3,\xc3", b"1,2", b'"x\ny",', b"3", b"", b"\\.", b"\0,1", b'"",""', "ä,🐘".encode(), b'"\r\n",z']
@@ -68,6 +69,42 @@ def test_records_of_csv(tmp_path, data):
     assert flat(records_of(source, rows)) == wanted
     if all(chunk.rows is not None for chunk in source.chunks(5)):
         assert flat(records_of(source, rows, 5)) == wanted
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.lists(st.sampled_from(b'ab,,""\n\n\r\\.\0\xc3\xa4\xff'), max_size=40), batch_rows=st.integers(1, 4))
+def test_good_and_bad_records_apart(tmp_path, text, batch_rows):
+    """Whatever bytes: good records alone are read strictly as the same rows, and bad ones alone are bad again."""
+    path = tmp_path / "x.csv"
+    path.write_bytes(bytes(text))
+    options = CsvOptions(header_names=("a", "b"))
+
+    def read(data: bytes) -> tuple[list[dict[str, str | None]], list[Reject], list[bytes]]:
+        path.write_bytes(data)
+        source = FileSource([CsvPart(str(path), options=options, tolerant=True)], batch_rows=batch_rows)
+        told: list[Reject] = []
+        chunks = source.chunks(3)
+        rows = [row for chunk in chunks for batch in source.read(chunk, told.append) for row in batch.to_pylist()]
+        ranges = {c: range(c.counts_from, c.counts_from + (len(rows) if c.rows is None else c.rows)) for c in chunks}
+        raw = [data for c, numbers in ranges.items() for some in source.records(numbers, c) for data in some.data]
+        assert len(raw) == len(rows)
+        return rows, told, raw
+
+    try:
+        rows, told, raw = read(bytes(text))
+    except FileError:
+        return
+    bad = {reject.row: (reject.column, reject.message) for reject in told}
+    good = [data for row, data in enumerate(raw, 1) if row not in bad]
+    again, told, _ = read(b"".join(data + b"\n" for data in good))
+    assert (again, told) == ([row for number, row in enumerate(rows, 1) if number not in bad], [])
+    path.write_bytes(b"".join(data + b"\n" for data in good))
+    strict = FileSource([CsvPart(str(path), options=options)], batch_rows=batch_rows)
+    assert [row for batch in strict.batches() for row in batch.to_pylist()] == again
+    _, told, _ = read(b"".join(raw[row - 1] + b"\n" for row in bad))
+    assert [reject.column for reject in told] == [column for column, _ in bad.values()]
+    pairs = zip(told, bad.values(), strict=True)  # at the end of a file a character lacks bytes, else it has wrong ones
+    assert all(reject.message.partition("(")[0] == message.partition("(")[0] for reject, (_, message) in pairs)
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -193,3 +230,17 @@ def test_many_records_cost_one_reading(tmp_path):
     found = list(source.records(list(range(7, 200_000, 20)), chunk))
     assert sum(len(some.rows) for some in found) == 10_000
     assert time.process_time() - began < 3 * once + 1
+
+
+def test_timestamps_that_are_not_kept(tmp_path):
+    """A column that is not loaded may hold what no file could keep: that is told, or allowed."""
+    path = tmp_path / "x.parquet"
+    values = pa.array([0, 1_000, 1], pa.timestamp("ns"))
+    pq.write_table(pa.table({"id": range(3), "t": values}), path, use_deprecated_int96_timestamps=True)
+    options = {"batch_rows": 9, "columns": ["id"], "keeping": Keeping()}
+    source = open_source(path, **options)
+    with pytest.raises(EncodeError, match=r'row 3, column "t": 1970-01-01 00:00:00.000000001 has nanoseconds'):
+        list(source.records([1], source.chunks(1)[0]))
+    source = open_source(path, **options, allow_lossy=True)
+    [some] = source.records([3], source.chunks(1)[0])
+    assert some.data["t"].cast(pa.int64()).to_pylist() == [0]

@@ -51,6 +51,7 @@ build ""
 # The tests' conftest asks servers for their version: those must not inherit the sanitizer's runtime.
 PYTEST='import os, sys, pytest; os.environ.pop("LD_PRELOAD"); sys.exit(pytest.main(sys.argv[1:]))'
 run -c "$PYTEST" -q -p no:cacheprovider tests/pgcopy tests/types tests/fuzz \
-    tests/files/formats/csv/test_parser.py tests/files/formats/csv/test_reader.py --ignore-glob="*/test_server_*" -k "not live"
+    tests/files/formats/csv/test_parser.py tests/files/formats/csv/test_reader.py \
+    tests/files/formats/csv/test_tolerance.py --ignore-glob="*/test_server_*" -k "not live"
 run tests/fuzz/fuzz_decoder.py --count "$count"
 echo "asan: clean"

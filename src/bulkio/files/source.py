@@ -196,7 +196,8 @@ class FileSource:
             end = bisect_left(rows, start + size)
             here = [row - start + found.first_row for row in rows[done:end]]
             if here:
-                with _unchanged(part), reading(part.path), closing(part.records(found, here)) as records:
+                options = replace(self._options, first_row=start + 1 - found.first_row)
+                with _unchanged(part), reading(part.path), closing(part.records(found, here, options)) as records:
                     for some in records:
                         typed = isinstance(some.data, pa.RecordBatch)
                         yield replace(some, data=conform(some.data, schema)) if typed else some

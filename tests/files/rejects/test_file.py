@@ -496,6 +496,21 @@ def test_folders_in_the_way(source, folder):
         RejectFile(str(folder / "else.csv"), source)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "cp1252"])
+def test_a_record_that_begins_with_a_mark(tmp_path, folder, encoding):
+    """It is text within a file, and stays text where the record becomes the first one."""
+    text = "x" if encoding == "cp1252" else "\ufeffx"
+    (tmp_path / "x.csv").write_bytes(f"1\n{text}\n".encode(encoding))
+    options = {"header_names": ("a",), "encoding": encoding}
+    source = open_source(csv(tmp_path / "x.csv", **options), batch_rows=7, keeping=Keeping())
+    file = RejectFile(str(folder / "bad.csv"), source)
+    file.begin(None)
+    file.store(source.chunks(1)[0], [reject(2)])
+    file.finish(1)
+    again = open_source(csv(folder / "bad.csv", **options), batch_rows=7)
+    assert [row["a"] for batch in again.batches() for row in batch.to_pylist()] == [text]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(data=st.data())
 def test_loading_the_file_again(tmp_path, data):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -45,8 +45,6 @@ __all__ = [
 FileState = tuple[int, int, int, int]
 #: different schemas that the files of a source share; those of further ones are their own
 _KNOWN_SCHEMAS = 16
-#: rows that are looked through at once for records
-_RECORD_ROWS = 16384
 
 
 def file_state(path: str) -> FileState:
@@ -129,10 +127,10 @@ class Part(Protocol):
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
         """Open the file, read the range once, close it. Foreign errors may escape: the caller maps them."""
 
-    def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
+    def records(self, part: PartRange, rows: Sequence[int], options: ReadOptions) -> Generator[Records, None, None]:
         """Read the range again; yield the records of these rows of the file, which are sorted, in order.
 
-        Foreign errors may escape: the caller maps them.
+        Of the options, the columns do not count: records have all. Foreign errors may escape: the caller maps them.
         """
 
     def line_of_row(self, row: int) -> int | None:
@@ -180,10 +178,11 @@ class TypedPart:
         """Read the range once."""
         raise NotImplementedError
 
-    def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
+    def records(self, part: PartRange, rows: Sequence[int], options: ReadOptions) -> Generator[Records, None, None]:
         """Take the rows out of the batches of all columns."""
         seen, done = part.first_row - 1, 0
-        with closing(self.read_range(part, ReadOptions(_RECORD_ROWS, None, frozenset()))) as batches:
+        whole = replace(options, columns=None, dictionary_columns=frozenset())
+        with closing(self.read_range(part, whole)) as batches:
             for batch in batches:
                 end = bisect_right(rows, seen + batch.num_rows)
                 if here := tuple(rows[done:end]):

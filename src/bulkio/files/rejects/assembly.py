@@ -121,12 +121,16 @@ class _CsvRecords(_Bytes):
 
     def __init__(self, path: str, form: CsvForm) -> None:
         super().__init__(path)
-        self._line_end = form.line_end
-        self.put(form.head)
+        self._form = form
+        self._has_begun = False
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append records, each with its line's end."""
-        self.put(b"".join(record + self._line_end for record in batch.column(0).to_pylist()))
+        records = batch.column(0).to_pylist()
+        if not self._has_begun:
+            self._has_begun = True
+            self.put(self._form.head_before(records[0]))
+        self.put(b"".join(record + self._form.line_end for record in records))
 
 
 class _TypedRecords:

@@ -238,7 +238,10 @@ def _clear(folder: Path) -> None:
 
 def _remove_abandoned(dest: str) -> None:
     """Remove what processes have left that were killed as they made a folder, or removed one."""
-    for left in list(Path(dest).parent.iterdir()):
+    found: list[Path] = []
+    with suppress(OSError):  # it may be written to and not listed
+        found = list(Path(dest).parent.iterdir())
+    for left in found:
         if left.name.startswith(_hidden_prefix(dest)):
             with suppress(OSError), io.FileIO(left / _MANIFEST, "rb") as lock:
                 if has_locked(lock):

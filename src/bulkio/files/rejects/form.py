@@ -46,6 +46,14 @@ class CsvForm:
         """All of it as JSON can hold it."""
         return {"head": _text(self.head), "line_end": _text(self.line_end), "codec": self.codec}
 
+    def head_before(self, first: bytes) -> bytes:
+        """Return what stands before the first record, whose beginning must not be taken for a byte order mark."""
+        try:
+            mark = "\ufeff".encode(self.codec)
+        except UnicodeEncodeError:
+            return self.head
+        return self.head or (mark if first.startswith(mark) else b"")
+
     def batch(self, records: Records, codec: str) -> pa.RecordBatch:
         """Return records of a file in this encoding as a part keeps them."""
         data = list(cast("tuple[bytes, ...]", records.data))

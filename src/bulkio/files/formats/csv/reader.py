@@ -149,7 +149,9 @@ class CsvPart:
             next(parse(parser, open_utf8(self.options.encoding, tolerant=self._tolerant), read_pieces(file)))
         return parser.line
 
-    def records(self, part: PartRange, rows: Sequence[int]) -> Generator[Records, None, None]:
+    def records(
+        self, part: PartRange, rows: Sequence[int], _options: ReadOptions | None = None
+    ) -> Generator[Records, None, None]:
         """Read the range again; yield the records of these rows of the file, bad ones too."""
         is_whole = part.end is None
         parser = self._counter(batch_rows=1, batch_bytes=NO_LIMIT, part=None if is_whole else part, tolerant=True)

@@ -63,7 +63,8 @@ def merged(
     source = pa.table(
         {"id": pa.array([row[0] for row in rows], pa.int32()), "v": pa.array([row[1] for row in rows], pa.int32())}
     )
-    plan = bulkio.plan_load(source, "t", dsn, mode="upsert" if mode == "append" else mode, rejects="bad", **options)
+    options = {"mode": "upsert" if mode == "append" else mode, "rejects": "bad.parquet", **options}
+    plan = bulkio.plan_load(source, "t", dsn, **options)
     work = plan.work.merge
     assert work is not None
     result = Result()
@@ -277,7 +278,7 @@ def test_few_savepoints_stay(one_dsn: str) -> None:
 
     async def bring(session: Session) -> None:
         source = pa.table({"id": pa.array([1], pa.int32()), "v": pa.array([1], pa.int32())})
-        plan = await asyncio.to_thread(bulkio.plan_load, source, "t", one_dsn, mode="upsert", rejects="bad")
+        plan = await asyncio.to_thread(bulkio.plan_load, source, "t", one_dsn, mode="upsert", rejects="bad.parquet")
         assert plan.work.merge is not None
         await session.execute("; ".join(plan.work.before))
         await session.execute("INSERT INTO pg_temp.bulkio_staging SELECT n, n, n FROM generate_series(1, 300) AS n")
@@ -383,7 +384,7 @@ def test_doubled_keys_without_numbers(one_dsn: str) -> None:
 
     async def bring(session: Session) -> None:
         source = pa.table({"id": pa.array([1], pa.int32()), "v": pa.array([1], pa.int32())})
-        plan = await asyncio.to_thread(bulkio.plan_load, source, "t", one_dsn, mode="upsert", rejects="bad")
+        plan = await asyncio.to_thread(bulkio.plan_load, source, "t", one_dsn, mode="upsert", rejects="bad.parquet")
         assert plan.work.merge is not None
         await session.execute("; ".join(plan.work.before))
         await session.execute("INSERT INTO pg_temp.bulkio_staging VALUES (1, 1, 5), (2, 2, 6), (1, 1, 9)")

@@ -49,4 +49,6 @@ async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, 
         else:
             judge = await claim.record(session, plan, report)
         await commit(session, judge)
+        if rejects is not None:
+            rejects.is_kept = True
     return report

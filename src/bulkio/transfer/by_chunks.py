@@ -315,7 +315,7 @@ class _Load:
             changes = await self._place_rows(session, plan, tally)
             tally.end()
             if rejects is not None:
-                await rejects.seal(is_named=True)
+                await rejects.seal(is_named=not claim.is_unnamed)
             report = self.attempt.report(
                 session,
                 plan,

@@ -100,9 +100,12 @@ async def load_in_two_phases(
             report = replace(report, load_id=claim.load_id)
             tally.end()
             if attempt.rejects is not None:
-                await attempt.rejects.seal(is_named=True)
+                await attempt.rejects.seal(is_named=not claim.is_unnamed)
             await _prepare(workers, claim)
-        return await shelter.conclude(_decide(attempt, claim, report))
+        report = await shelter.conclude(_decide(attempt, claim, report))
+        if attempt.rejects is not None:
+            attempt.rejects.is_kept = True
+        return report
     except BaseException as error:
         if not is_begun or isinstance(error, LoadUnfinished):
             raise

@@ -29,6 +29,7 @@ __all__ = [
     "CsvForm",
     "File",
     "Fingerprint",
+    "JoinedSession",
     "PartRange",
     "Progress",
     "Refuse",
@@ -279,6 +280,13 @@ class Session(Protocol):
 
     async def close(self) -> None:
         """Close the connection; whatever transaction is open rolls back. Never raises."""
+
+
+class JoinedSession(Session, Protocol):
+    """A session over a connection of the caller's, who has begun its transaction. `close` is for the last extremity."""
+
+    async def forget_statements(self) -> None:
+        """Let the statements that the driver has prepared for the caller be prepared anew: a table was changed."""
 
 
 class Source(Protocol):

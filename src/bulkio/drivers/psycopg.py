@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bulkio.drivers.conninfo import ConnInfo
     from bulkio.protocols import CopyFormat, CopyTarget, CsvForm, ResultColumn, Row
 
-__all__ = ["PsycopgSession", "connect_blocking"]
+__all__ = ["PsycopgSession", "connect_blocking", "is_hang_up"]
 
 T = TypeVar("T")
 
@@ -274,10 +274,14 @@ def _noting_loss(conn: psycopg.Connection, work: Callable[[], T]) -> T:
     try:
         return work()
     except psycopg.OperationalError as exc:
-        # psycopg.waiting, for a socket that has hung up while it waits to send
-        if str(exc) == "connection socket closed":
+        if is_hang_up(exc):
             conn.close()
         raise
+
+
+def is_hang_up(exc: psycopg.OperationalError) -> bool:
+    """Tell whether a socket has hung up while psycopg.waiting waits to send."""
+    return str(exc) == "connection socket closed"
 
 
 def _hang_up(conn: psycopg.Connection) -> None:

@@ -57,6 +57,7 @@ __all__ = [
     "first_texts",
     "holders_of",
     "last_value",
+    "lift_timeouts",
     "lock_creation",
     "lock_for_export",
     "lock_for_load",
@@ -244,16 +245,26 @@ def session_pins(*, export: bool, lock_timeout_ms: int | None = None) -> tuple[s
     return (*pins, save_path(USERS_PATH_SETTING), OWN_PATH)
 
 
-#: Lift, in this transaction, the time limits that were not made for a bulk load: those of the server, the database or
-#: the role. What the connection string says is meant for it. Gives the process that serves the transaction (behind
-#: PgBouncer only the server knows it), and name and milliseconds of each limit that is lifted: one row at least.
-#: A session that waits for the source, or for who reads an export, is idle: that is lifted wherever it comes from.
-LIFT_TIMEOUTS = (
-    "SELECT pg_catalog.pg_backend_pid(), l.name, l.setting, l.lifted FROM (SELECT) AS this LEFT JOIN ("
-    "SELECT name, setting, pg_catalog.set_config(name, '0', true) AS lifted FROM pg_catalog.pg_settings"
-    " WHERE setting OPERATOR(pg_catalog.<>) '0' AND (name OPERATOR(pg_catalog.=) 'idle_in_transaction_session_timeout'"
-    " OR source OPERATOR(pg_catalog.<>) 'client' AND (name OPERATOR(pg_catalog.=) 'statement_timeout'"
-    " OR name OPERATOR(pg_catalog.=) 'transaction_timeout'))) AS l ON true ORDER BY 2"
+def lift_timeouts(others: str) -> str:
+    """Build the query that lifts time limits in this transaction; `others` is the condition of more such settings.
+
+    A session that waits for the source, or for who reads an export, is idle: that is lifted wherever it comes from.
+    Gives the process that serves the transaction (behind PgBouncer only the server knows it), and name and milliseconds
+    of each limit that is lifted: one row at least.
+    """
+    return (
+        "SELECT pg_catalog.pg_backend_pid(), l.name, l.setting, l.lifted FROM (SELECT) AS this LEFT JOIN ("  # noqa: S608
+        "SELECT name, setting, pg_catalog.set_config(name, '0', true) AS lifted FROM pg_catalog.pg_settings"
+        " WHERE setting OPERATOR(pg_catalog.<>) '0' AND"
+        f" (name OPERATOR(pg_catalog.=) 'idle_in_transaction_session_timeout' OR {others})) AS l ON true ORDER BY 2"
+    )
+
+
+#: Lift the limits that were not made for a bulk load: those of the server, the database or the role. What the
+#: connection string says is meant for it.
+LIFT_TIMEOUTS = lift_timeouts(
+    "source OPERATOR(pg_catalog.<>) 'client' AND (name OPERATOR(pg_catalog.=) 'statement_timeout'"
+    " OR name OPERATOR(pg_catalog.=) 'transaction_timeout')"
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkio import sql
 from bulkio.transfer.around import run_after, run_before
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
@@ -12,13 +11,14 @@ from bulkio.transfer.session import commit, server_judge
 from bulkio.transfer.storing import store
 
 if TYPE_CHECKING:
-    from bulkio.plan import Sharing
+    from bulkio.plan import LoadPlan, Sharing
     from bulkio.protocols import Session
     from bulkio.transfer.attempt import Attempt
     from bulkio.transfer.claim import Claim
     from bulkio.transfer.report import LoadReport
+    from bulkio.transfer.session import Transaction
 
-__all__ = ["load_at_once"]
+__all__ = ["carry_out", "load_at_once"]
 
 
 async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, sharing: Sharing) -> LoadReport:
@@ -30,20 +30,9 @@ async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, 
     request = attempt.request
     async with attempt.transaction(session) as begun:
         if claim is not None and (done := await claim.take(session)) is not None:
-            await session.execute(sql.ROLLBACK)
+            await session.execute(begun.undo)
             return done
-        plan = await attempt.plan(session)
-        if (rejects := attempt.rejects) is not None:
-            await rejects.begin(attempt.request.load_id)
-        before = await rows_before(session, plan)
-        await run_before(session, plan)
-        tally = Tally(plan)
-        _, changes = await store(session, plan, attempt.sender(session, plan, tally, number=plan.work.number))
-        await run_after(session, plan)
-        tally.end()
-        if rejects is not None:
-            await rejects.seal(is_named=claim is not None)
-        report = attempt.report(session, plan, tally, changes, sharing=sharing, lifted=begun.lifted, rows_before=before)
+        plan, report = await carry_out(session, attempt, begun, sharing)
         if claim is None:
             judge = await server_judge(session, request.dsn, request, tells_place=begun.tells_place)
         else:
@@ -52,3 +41,22 @@ async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, 
         if rejects is not None:
             rejects.is_kept = True
     return report
+
+
+async def carry_out(
+    session: Session, attempt: Attempt, begun: Transaction, sharing: Sharing
+) -> tuple[LoadPlan, LoadReport]:
+    """Do all that a load does in its one transaction, once that has begun: all but the COMMIT."""
+    plan = await attempt.plan(session)
+    if (rejects := attempt.rejects) is not None:
+        await rejects.begin(attempt.request.load_id)
+    before = await rows_before(session, plan)
+    await run_before(session, plan)
+    tally = Tally(plan)
+    _, changes = await store(session, plan, attempt.sender(session, plan, tally, number=plan.work.number))
+    await run_after(session, plan)
+    tally.end()
+    if rejects is not None:
+        await rejects.seal(is_named=attempt.request.load_id is not None)
+    report = attempt.report(session, plan, tally, changes, sharing=sharing, lifted=begun.lifted, rows_before=before)
+    return plan, report

@@ -87,7 +87,8 @@ class Attempt:
             if self.rejects is None
             else Sieve(plan, self.source, tally, self.rejects, chunk, number)
         )
-        self._watched[session].pulse = lambda: (sender.rows, sender.bytes)
+        if (watched := self._watched.get(session)) is not None:
+            watched.pulse = lambda: (sender.rows, sender.bytes)
         return sender
 
     def connection(self) -> AbstractAsyncContextManager[Session]:

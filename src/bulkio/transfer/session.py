@@ -32,11 +32,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IN_PROGRESS",
+    "ROLLBACK_TIMEOUT_S",
     "STANDBY",
     "UNREACHABLE",
     "ConnectOptions",
     "Judge",
     "ServerOptions",
+    "Transaction",
     "commit",
     "commit_part",
     "open_pools",
@@ -44,6 +46,7 @@ __all__ = [
     "resolve_dsn",
     "server_judge",
     "transaction",
+    "with_advice",
 ]
 
 EMBEDDED = "embedded"
@@ -139,6 +142,8 @@ class Transaction:
     tells_place: bool
     #: process of the server that serves it
     pid: int
+    #: statement that undoes all of it
+    undo: str = sql.ROLLBACK
 
 
 @asynccontextmanager
@@ -156,8 +161,8 @@ async def transaction(
         yield begun
     except DriverError as error:
         await _roll_back(session)
-        if error.sqlstate == _DENIED and (advice := await _advice(session, error, privileges)):
-            raise DriverError(f"{error.args[0]}: {advice}", sqlstate=_DENIED) from error
+        if (advised := await with_advice(session, error, privileges)) is not None:
+            raise advised from error
         raise
     except BaseException:
         await _roll_back(session)
@@ -188,6 +193,13 @@ async def _begin(session: Session, begin: str, *, asks_place: bool) -> Transacti
         rows = [(pid, None, None, None) for (pid,) in await session.fetch(sql.PID)]
     lifted = tuple(f"{name} of {limit_ms} ms" for _, name, limit_ms, _ in rows if name is not None)
     return Transaction(lifted, tells_place, int(str(rows[0][0])))
+
+
+async def with_advice(session: Session, error: DriverError, privileges: str) -> DriverError | None:
+    """Return an error about a permission with what to GRANT; None where there is nothing to say."""
+    if error.sqlstate == _DENIED and (advice := await _advice(session, error, privileges)):
+        return DriverError(f"{error.args[0]}: {advice}", sqlstate=_DENIED)
+    return None
 
 
 async def _advice(session: Session, error: DriverError, on_table: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import pyarrow as pa
 
 from bulkio import aio
+from bulkio.drivers.joined import refuse_async
 from bulkio.flow.portal import LoopThread, opened
 from bulkio.options import LoadRequest, ReadRequest, ScanRequest, described, refuse_wrong_call
 
@@ -73,6 +74,7 @@ def _blocking(function: Callable[P, Coroutine[Any, Any, T]], doc: str | None = N
 
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         refuse_wrong_call(function, args, kwargs)
+        refuse_async(kwargs.get("connection"))  # of load and plan_load
         return LoopThread(functools.partial(function, *args, **kwargs)).run()
 
     return _public(run, function, doc)

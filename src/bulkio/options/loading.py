@@ -30,6 +30,7 @@ from bulkio.choices import (
     milliseconds,
 )
 from bulkio.errors import ConfigError
+from bulkio.options.joining import refuse_beside_connection
 from bulkio.options.option import Option
 from bulkio.options.params import check_params
 from bulkio.options.shared import Dsn, LedgerSchema, Moving
@@ -384,9 +385,22 @@ class LoadRequest(Moving):
         Callable[[Progress], None] | None,
         Option("Called after each block that was sent.", is_flag=False, is_recorded=False),
     ] = field(default=None, repr=False, compare=False)
+    connection: Annotated[
+        object,
+        Option(
+            "A connection of yours in a READ COMMITTED transaction, of which the load becomes a part: a"
+            " psycopg.Connection, in `bulkio.aio` also an asyncpg.Connection or a psycopg.AsyncConnection. Rows are"
+            " stored as you commit; an error leaves the transaction as it was before the load.",
+            default="one that the load opens, and its own transaction",
+            is_flag=False,
+            is_recorded=False,
+        ),
+    ] = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         Moving.__post_init__(self)
+        if self.connection is not None:
+            refuse_beside_connection(self)
         alone = [name for name in ("source_version", "wait", "restart") if getattr(self, name)]
         if self.load_id is None and alone:
             raise ConfigError(f"{show_option(alone[0])} goes with {show_option('load_id')}, which is not given")

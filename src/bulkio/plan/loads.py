@@ -182,7 +182,7 @@ def plan_load(request: LoadRequest, source: SourceFacts, database: Database) -> 
     _refuse_unknown_types(request, source)
     if source.rows == 0 and empties(request) and request.if_empty == "error":
         raise empty_source(request, source.name)
-    _refuse_temporary(database)
+    _refuse_temporary(request, database)
     if database.table is None:
         return _plan_new(request, source, database)
     if not MODES[request.mode].loads_existing:
@@ -191,13 +191,29 @@ def plan_load(request: LoadRequest, source: SourceFacts, database: Database) -> 
     return _plan_existing(request, source, database.table, database)
 
 
-def _refuse_temporary(database: Database) -> None:
-    """Refuse a temporary table: it goes with the connection, or behind a pooler it is somebody else's."""
+def _refuse_temporary(request: LoadRequest, database: Database) -> None:
+    """Refuse a temporary table: it goes with the connection, or behind a pooler it is somebody else's.
+
+    One of a connection that the caller has is his, but what is recorded of such a load would outlast it; and nothing
+    tells how a table that takes its place would have to behave at COMMIT.
+    """
     schema = database.new_schema if database.table is None else database.table.schema
-    if schema is not None and schema.startswith(_TEMPORARY):
+    if schema is None or not schema.startswith(_TEMPORARY):
+        return
+    if request.connection is None:
         raise SchemaError(
             f"table {database.name} is, or would be, a temporary one, since pg_temp comes first in the search_path: its"
             " rows would be gone with the connection; name the table with its schema, as in public.t"
+        )
+    if request.load_id is not None:
+        raise SchemaError(
+            f"table {database.name} is, or would be, a temporary one: its rows are gone with the connection, and"
+            f" {show_option('load_id')} would keep them from being loaded again"
+        )
+    if database.table is not None and MODES[request.mode].replaces:
+        raise SchemaError(
+            f"table {database.name} is a temporary one, of which the server does not tell what becomes of it at COMMIT:"
+            f" {show_option('mode', 'truncate')} replaces its rows"
         )
 
 

@@ -183,10 +183,11 @@ MODES: Mapping[Mode, ModeRule] = {
 def plan_work(request: LoadRequest, target: Target) -> Work:
     """Decide what the server does around the rows of a load, by its mode.
 
-    With rejects a savepoint lies before each COPY, behind which the server takes no rows as frozen.
+    With rejects a savepoint lies before each COPY, behind which the server takes no rows as frozen; nor does it in a
+    transaction of the caller's where a cursor of his is open.
     """
     work = MODES[request.mode].work(request, target)
-    return work if request.rejects is None else replace(work, freezes=False)
+    return work if request.rejects is None and request.connection is None else replace(work, freezes=False)
 
 
 def lock_of(request: LoadRequest) -> TableLock | None:

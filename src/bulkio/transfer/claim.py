@@ -56,6 +56,8 @@ async def make_claim(
 ) -> Claim | None:
     """Make a load's claim, before its transaction; None where the load has no id, which costs nothing.
 
+    For a transaction of the caller's the ledger has to be there: it is made in one of its own.
+
     Raises:
         ConfigError: nothing tells the source from its other versions.
         LedgerError: the ledger cannot be used.
@@ -64,7 +66,8 @@ async def make_claim(
         return None
     refuse_changed(charset_of(session.server_encoding), [request.load_id], "the load id")
     needs = tables.FOR_CHUNKS if for_chunks else tables.FOR_LOADS
-    await ledger.prepare(session, request.ledger_schema, needs)
+    find_ledger = ledger.prepare if request.connection is None else ledger.require
+    await find_ledger(session, request.ledger_schema, needs)
     return Claim(request, run, await _source_facts(source, request), is_utf8=session.server_encoding == "UTF8")
 
 

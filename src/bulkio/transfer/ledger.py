@@ -34,6 +34,7 @@ __all__ = [
     "opened",
     "prepare",
     "refuse_twice",
+    "require",
     "show_load",
     "take_back",
     "using",
@@ -65,6 +66,21 @@ async def prepare(session: Session, schema: str, needs: tables.Needs = tables.FO
             for statement in tables.create_table(schema, table) if kind is None else ():
                 await session.execute(statement)
         await session.execute(sql.COMMIT)
+
+
+async def require(session: Session, schema: str, needs: tables.Needs = tables.FOR_LOADS) -> None:
+    """Look whether what the work needs of the ledger is there; make nothing.
+
+    Raises:
+        LedgerError: it is not, or there is another table of its name.
+    """
+    if not all([await exists(session, schema, table) for table in needs.rights]):
+        option = "" if schema == LEDGER_SCHEMA else f" with {show_option('ledger_schema', schema)}"
+        raise LedgerError(
+            f"the ledger of loads, schema {show_name(schema)}, is not there yet, and a load in your transaction cannot"
+            f" make it: run what `bulkio loads ddl`{option} prints (bulkio.ledger_ddl), or load once with an id and"
+            f" without {show_option('connection')}"
+        )
 
 
 async def _refuse_lacking_rights(session: Session, schema: str, needs: tables.Needs) -> None:

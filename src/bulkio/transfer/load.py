@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from bulkio import sql
 from bulkio.catalog import TableName
 from bulkio.catalog.lookup import (
     find_burdens,
@@ -27,6 +26,7 @@ from bulkio.plan import (
 from bulkio.transfer.at_once import load_at_once
 from bulkio.transfer.attempt import Attempt
 from bulkio.transfer.claim import Unfinished, foretell, make_claim
+from bulkio.transfer.joined import joined, load_joined
 from bulkio.transfer.monitor import Monitor, watching
 from bulkio.transfer.opening import opened_source
 from bulkio.transfer.rejects import opened_rejects
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bulkio.options import LoadRequest
     from bulkio.protocols import Session
     from bulkio.transfer.report import LoadReport
+    from bulkio.transfer.session import Transaction
 
 __all__ = ["load", "load_plan"]
 
@@ -49,6 +50,8 @@ async def load(request: LoadRequest) -> LoadReport:
     """
     refuse_stray_options(request)
     plan_around(request)  # what cannot run is refused before anything is tried
+    if request.connection is not None:
+        return await load_joined(request)
     retries = Retries(request)
     async with watching(request) as monitor:
         return await retries.run(partial(_try, request, retries, str(uuid4()), monitor))
@@ -84,6 +87,9 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
     """Plan a load and change nothing."""
     refuse_stray_options(request)
     plan_around(request)
+    if request.connection is not None:
+        async with joined(request) as (yours, begun), opened_source(request) as opened:
+            return await _plan(yours, begun, Attempt(request, opened, "", Monitor(request)))
     async with (
         opened_source(request) as opened,
         opened_rejects(request, opened),
@@ -93,14 +99,18 @@ async def load_plan(request: LoadRequest) -> LoadPlan:
             read_only=False,
             lock_timeout=request.lock_timeout,
             privileges=privileges_of(request),
-        ),
+        ) as begun,
     ):
-        attempt = Attempt(request, opened, "", Monitor(request))
-        plan, _ = await foresee(session, attempt)
-        done = await foretell(session, attempt.source, request)
-        plan = await _with_slow_notes(session, plan)
-        await session.execute(sql.ROLLBACK)
-        return replace(plan, notes=plan.notes + done)
+        return await _plan(session, begun, Attempt(request, opened, "", Monitor(request)))
+
+
+async def _plan(session: Session, begun: Transaction, attempt: Attempt) -> LoadPlan:
+    """Plan in a transaction that has begun, and undo it."""
+    plan, _ = await foresee(session, attempt)
+    done = await foretell(session, attempt.source, attempt.request)
+    plan = await _with_slow_notes(session, plan)
+    await session.execute(begun.undo)
+    return replace(plan, notes=plan.notes + done)
 
 
 async def _with_slow_notes(session: Session, plan: LoadPlan) -> LoadPlan:

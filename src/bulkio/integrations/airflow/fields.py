@@ -22,7 +22,7 @@ __all__ = ["Fields"]
 F = TypeVar("F", bound="Callable[..., None]")
 
 #: options that the connection, or Airflow itself, takes care of
-_NOT_FIELDS = ("dsn", "password", "progress", "on_step", "retries")
+_NOT_FIELDS = ("dsn", "password", "connection", "progress", "on_step", "retries")
 #: words for a flag, as a template renders them, in lower case
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 

@@ -136,6 +136,7 @@ _LOAD = option_fields(
         "ledger_schema",
         "password",
         "progress",
+        "connection",
         *_OWN,
     ),
 )

@@ -150,7 +150,7 @@ def test_a_sync_connection_in_an_event_loop(caller: Caller, one_dsn: str) -> Non
 
 
 def broken_source() -> Iterator[pa.RecordBatch]:
-    """Give some rows, and then fail."""
+    """Yield some rows, and then fail."""
     yield from ROWS.to_batches()
     raise OSError("the source is gone")
 

@@ -13,7 +13,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from bulkio.drivers.asyncpg import AsyncpgSession
 from bulkio.drivers.asyncpg_connection import Connection
-from bulkio.drivers.joined import not_in_transaction, refuse_other_loop, unusable
+from bulkio.drivers.unusable import not_in_transaction, refuse_other_loop, unusable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

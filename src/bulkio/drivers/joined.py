@@ -7,7 +7,6 @@ connection's own methods.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Literal
 
 from bulkio.errors import ConfigError
@@ -21,11 +20,7 @@ if TYPE_CHECKING:
 
     _Kind: TypeAlias = Literal["asyncpg", "psycopg", "psycopg's async"]
 
-__all__ = ["BUSY", "FAILED", "joined_session", "not_in_transaction", "refuse_async", "refuse_other_loop", "unusable"]
-
-#: reasons why a connection cannot be used
-BUSY = "something else is using it: a statement, a COPY, or another task or thread"
-FAILED = "its transaction has failed: roll that back first"
+__all__ = ["joined_session", "refuse_async"]
 
 _KINDS = "a psycopg.Connection, or in bulkio.aio a psycopg.AsyncConnection or an asyncpg.Connection"
 
@@ -59,26 +54,6 @@ def refuse_async(connection: object) -> None:
             f"{show_option('connection')} is {_shown(connection)}, which belongs to an event loop: there,"
             " await bulkio.aio.load(…) with it; bulkio.load takes a psycopg Connection"
         )
-
-
-def refuse_other_loop(loop: object) -> None:
-    """Refuse a connection of an event loop that is not the one that runs here; None is not known.
-
-    Raises:
-        ConfigError: it is another one.
-    """
-    if loop not in (None, asyncio.get_running_loop()):
-        raise unusable("it belongs to another event loop: load in that one")
-
-
-def unusable(why: str) -> ConfigError:
-    """Return the error for a connection that cannot be joined now."""
-    return ConfigError(f"{show_option('connection')} cannot be used: {why}")
-
-
-def not_in_transaction(block: str) -> ConfigError:
-    """Return the error for a connection that is not in a transaction; `block` is how one begins."""
-    return unusable(f"it is not in a transaction, which the load would be a part of: load within `{block}:`")
 
 
 def _kind(connection: object) -> _Kind | None:

@@ -14,9 +14,9 @@ from anyio import to_thread
 from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import tuple_row
 
-from bulkio.drivers.joined import BUSY, FAILED, not_in_transaction, refuse_other_loop, unusable
 from bulkio.drivers.psycopg import PsycopgSession, is_hang_up
 from bulkio.drivers.psycopg_copy import CANCEL_TIMEOUT_S
+from bulkio.drivers.unusable import BUSY, FAILED, not_in_transaction, refuse_other_loop, unusable
 from bulkio.flow import shelter
 from bulkio.sql import NOTHING
 

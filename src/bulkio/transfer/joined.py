@@ -15,7 +15,8 @@ import anyio
 
 from bulkio import sql
 from bulkio.choices import milliseconds
-from bulkio.drivers.joined import BUSY, FAILED, joined_session, unusable
+from bulkio.drivers.joined import joined_session
+from bulkio.drivers.unusable import BUSY, FAILED, unusable
 from bulkio.errors import ConnectError, DriverError, LedgerError
 from bulkio.flow import shelter
 from bulkio.plan import ONE, privileges_of

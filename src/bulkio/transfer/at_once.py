@@ -38,8 +38,8 @@ async def load_at_once(session: Session, attempt: Attempt, claim: Claim | None, 
         else:
             judge = await claim.record(session, plan, report)
         await commit(session, judge)
-        if rejects is not None:
-            rejects.is_kept = True
+        if attempt.rejects is not None:
+            attempt.rejects.is_kept = True
     return report
 
 

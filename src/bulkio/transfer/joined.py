@@ -181,7 +181,7 @@ class _Point:
         self._is_set = True
 
     async def release(self, settings: Mapping[str, str | None]) -> None:
-        """Give settings these values and keep what was done. A cancellation that comes meanwhile comes too late."""
+        """Set settings to these values, and keep what was done. A cancellation that comes meanwhile comes too late."""
         statement = savepoints.release(self._name)
         if settings:
             statement = f"{joining.restore(settings)}; {statement}"

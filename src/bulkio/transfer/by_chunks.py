@@ -30,24 +30,21 @@ from bulkio.flow import shelter
 from bulkio.plan import plan_lasting, why_in_order, why_one
 from bulkio.show import show_name, show_option
 from bulkio.sql import ledger as statements
-from bulkio.sql import replacing, savepoints
 from bulkio.transfer import ledger
-from bulkio.transfer.merge import Changes, insert_all
+from bulkio.transfer.placing import count_unlogged, place_rows
 from bulkio.transfer.records import LoadWork
-from bulkio.transfer.replacing import final_names, finish_replacement
 from bulkio.transfer.resumable import rejects_path, resume_facts
 from bulkio.transfer.rows_before import rows_before
 from bulkio.transfer.send import Tally
 from bulkio.transfer.session import commit, commit_part
-from bulkio.transfer.storing import advance_sequences, compare_counts, delete_rows, merge_staged, recount
+from bulkio.transfer.storing import advance_sequences, compare_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bulkio.catalog import Table
-    from bulkio.plan import Lasting, LoadPlan, Sharing
+    from bulkio.plan import Lasting, Sharing
     from bulkio.protocols import Chunk, Session
-    from bulkio.sql import StagedInsert
     from bulkio.transfer.attempt import Attempt
     from bulkio.transfer.claim import Claim
     from bulkio.transfer.records import LoadRecord
@@ -309,10 +306,11 @@ class _Load:
             tally, plan = self.tally, self.lasting.plan
             rejects = self.attempt.rejects
             compare_counts(plan, tally.rows, tally.rows, sum(rejected for rejected, _ in self._rejected.values()))
-            await self._count_unlogged(session, tally.rows)
+            if self.lasting.place is not None and self.attempt.request.unlogged:
+                await count_unlogged(session, self.lasting.place, tally.rows)
             if rejects is not None:
                 rejects.recount(self._rejected)
-            changes = await self._place_rows(session, plan, tally)
+            changes = await place_rows(session, self.lasting, tally, rejects)
             tally.end()
             if rejects is not None:
                 await rejects.seal(is_named=not claim.is_unnamed)
@@ -342,62 +340,12 @@ class _Load:
                 load_id=self.claim.load_id,
             )
 
-    async def _count_unlogged(self, session: Session, rows: int) -> None:
-        """Count the rows of a table that a crash of the server may have emptied meanwhile."""
-        if self.lasting.place is None or not self.attempt.request.unlogged:
-            return
-        [(found,)] = await session.fetch(sql.count_rows(*self.lasting.place, only=True))
-        if int(str(found)) != rows:
-            raise CountError(
-                f"{rows} rows were stored in an unlogged table, and {found} are there: the server has crashed"
-                " meanwhile; load again",
-                expected=rows,
-                found=int(str(found)),
-            )
-
     def _changed(self) -> DriverError:
         plan = self.lasting.plan
         name = f"{show_name(plan.schema)}.{show_name(plan.table)}"
         self.is_useless = True
         what = f"table {name} was changed during the load, so that the rows do not fit to it: load again"
         return DriverError(what, retryable=self.lasting.place is not None)
-
-    async def _place_rows(self, session: Session, plan: LoadPlan, tally: Tally) -> Changes:
-        """Bring the rows from the table that was filled to where they belong."""
-        if plan.work.replacement is not None:
-            await session.execute(replacing.set_local("default_tablespace", ""))
-            with final_names(plan.work.replacement):
-                await finish_replacement(session, plan, plan.work.replacement)
-            return Changes(tally.rows, 0, None)
-        rejects = self.attempt.rejects
-        if rejects is not None:
-            await session.execute(f"{sql.USERS_PATH}; {savepoints.CHECK_CONSTRAINTS}")
-        deleted: int | None = 0
-        if plan.work.delete:
-            deleted = await delete_rows(session, plan)
-        changes = Changes(tally.rows, 0, deleted)
-        if plan.work.merge is not None:
-            await session.execute(sql.USERS_PATH)
-            changes = await merge_staged(session, plan.work.merge, rejects)
-        elif plan.work.insert is not None:
-            await session.execute(sql.USERS_PATH)
-            inserted = await self._insert(session, plan.work.insert)
-            staged, rejected = (0, 0) if rejects is None else (rejects.staged, rejects.rejected)
-            compare_counts(plan, inserted, tally.rows - staged, rejected)
-            await recount(session, plan, inserted)
-            changes = Changes(inserted, 0, deleted)
-        await session.execute(sql.OWN_PATH)
-        for statement in self.lasting.finish:
-            await session.execute(statement)
-        await advance_sequences(session, plan)
-        return changes
-
-    async def _insert(self, session: Session, insert: StagedInsert) -> int:
-        rejects = self.attempt.rejects
-        if rejects is None:
-            return await insert_all(session, insert)
-        async with rejects.limited():
-            return await insert_all(session, insert, rejects.refuse_staged)
 
     # --- What an error leaves -------------------------------------------------------------------------------
 

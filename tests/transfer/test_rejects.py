@@ -149,6 +149,21 @@ def test_rows_that_exclude_each_other_are_stored_in_order(dsn: str, connect: Any
     assert fetch(dsn, "SELECT bool_and(id::text = v) FROM t") == [(True,)]
 
 
+@pytest.mark.parametrize("when", ["BEFORE", "AFTER"])
+@pytest.mark.parametrize("method", ["binary", "csv"])
+def test_a_copy_that_a_trigger_runs(one_dsn: str, connect: Any, tmp_path: Path, when: str, method: Any) -> None:
+    """Its errors name rows of its own, which are not the source's."""
+    connect(one_dsn).execute(
+        "CREATE TABLE t (id int); CREATE TABLE other (id int CHECK (id < 90)); CREATE FUNCTION f() RETURNS trigger"
+        " LANGUAGE plpgsql AS 'BEGIN EXECUTE format(''COPY other FROM PROGRAM %L'', ''echo '' || NEW.id);"
+        f" RETURN NEW; END'; CREATE TRIGGER f {when} INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"
+    )
+    source, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
+    source.write_text("id\n1\n2\n3\n95\n96\n97\n7\n8\n")
+    report = bulkio.load(source, "t", one_dsn, rejects=str(dest), max_rejects="50%", method=method)
+    assert (report.rows, report.rejected, dest.read_text()) == (5, 3, "id\n95\n96\n97\n")
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault_alone(dsn: str, connect: Any, tmp_path: Path, name: str) -> None:
     """A file with nothing but one kind of fault; what is mended is loaded from the file of rejects."""

@@ -1,9 +1,9 @@
 """Find the rows of a chunk that the server refuses, one after the other, and store nothing.
 
-The rows are tried in their order, a range at a time. A row is at fault if the server refuses it behind all the good
-rows before it. Where the server names a row of a range, only the rows before that are tried next; where it names none
-(a foreign key, a trigger AFTER the row, a deferred constraint), half of them. After a success ranges grow again. So the
-server sees each row a few times at most, however many it refuses.
+The rows are tried in their order, a range at a time. A row is at fault if the server refuses it alone, behind all the
+good rows before it. Where the server names a row of a range, only the rows before that are tried next; where it names
+none (a foreign key, a trigger AFTER the row, a deferred constraint), half of them. After a success ranges grow again.
+So the server sees each row a few times at most, however many it refuses.
 """
 
 from __future__ import annotations
@@ -113,13 +113,16 @@ class _Tries:
                     fails = sys.maxsize
                 stride *= 2
                 stop = min(end, row + stride) if fails == sys.maxsize else row + max(1, (fails - row) // 2)
-            elif error.row == row or stop - row == 1:
+            elif stop - row == 1:
                 refused.append(Reject(row, str(error.args[0]), error.column, error.sqlstate))
                 self._left_out.refuse(refused[-1])
+                follows = row == since and len(refused) > 1  # the next one is likely at fault, too
                 stride = max(_LEAST_ROWS, 2 * (row - since))
                 row = since = row + 1
                 fails = sys.maxsize
-                stop = min(end, row + stride)
+                stop = min(end, row + (1 if follows else stride))
+            elif error.row == row:  # so it says; of a COPY that a trigger runs, it is that one's row
+                stop = fails = row + 1
             elif error.row is not None and row < error.row < stop:
                 stop, fails = error.row, error.row + 1
             else:

@@ -149,6 +149,24 @@ def test_rows_that_exclude_each_other_are_stored_in_order(dsn: str, connect: Any
     assert fetch(dsn, "SELECT bool_and(id::text = v) FROM t") == [(True,)]
 
 
+def test_rows_of_a_table_with_a_trigger_are_stored_in_order(dsn: str, connect: Any, tmp_path: Path) -> None:
+    """What a trigger looks at may be other rows, of another connection: so one stores them all."""
+    connect(dsn).execute(
+        "CREATE TABLE t (id int, v int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
+        " IF (SELECT count(*) FROM t WHERE v = NEW.v) > 2 THEN RAISE ''no more of %'', NEW.v; END IF; RETURN NEW; END';"
+        " CREATE TRIGGER quota AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()"
+    )
+    source, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
+    source.write_text("id,v\n" + "".join(f"{number},{number % 100}\n" for number in range(300)))
+    options: dict[str, Any] = {"workers": 2, "commit": "chunk", "chunk_bytes": "1kB"}
+    report = bulkio.load(source, "t", dsn, rejects=str(dest), max_rejects="50%", **options)
+    assert (report.rows, report.rejected, report.workers) == (200, 100, 1)
+    assert report.why_one == (
+        'trigger "quota" may refuse a row for another one, so which is rejected goes by their order'
+    )
+    assert fetch(dsn, "SELECT max(id) FROM t") == [(199,)]
+
+
 @pytest.mark.parametrize("when", ["BEFORE", "AFTER"])
 @pytest.mark.parametrize("method", ["binary", "csv"])
 def test_a_copy_that_a_trigger_runs(one_dsn: str, connect: Any, tmp_path: Path, when: str, method: Any) -> None:

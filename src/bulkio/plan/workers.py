@@ -130,12 +130,18 @@ def why_in_order(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> s
     """Say why the rows of a load with rejects are stored one after the other; "" where they need not be.
 
     Of two rows that exclude each other, two connections would each wait for the other's end, or one of them lose by
-    chance. Rows that are staged meet each other in the end only, in one transaction.
+    chance. What a trigger reads or writes may be of other rows. Rows that are staged meet each other in the end only,
+    in one transaction.
     """
     if request.rejects is None or plan.work.merge is not None or plan.work.insert is not None:
         return ""
     key = facts.has_unique if plan.new_table is None else bool(plan.new_table.primary_key)
-    return "by a unique key, which of two rows is rejected goes by their order" if key else ""
+    if key:
+        return "by a unique key, which of two rows is rejected goes by their order"
+    if request.mode == "append" and plan.new_table is None and facts.trigger:
+        name = printable(show_name(facts.trigger))
+        return f"trigger {name} may refuse a row for another one, so which is rejected goes by their order"
+    return ""
 
 
 def _why_no_chunks(request: LoadRequest, plan: LoadPlan, facts: SharingFacts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -296,8 +297,10 @@ def test_too_many_by_chunks_can_be_resumed(dsn: str, connect: Any, tmp_path: Pat
         bad[row + 1] = ("check", lines[row + 1])
     source.write_text("\n".join(lines) + "\n")
     options: dict[str, Any] = {"rejects": str(dest), "commit": "chunk", "chunk_bytes": "2kB", "load_id": "x"}
-    with pytest.raises(LoadUnfinished, match="records are rejected, and max_rejects allows 5%"):
+    with pytest.raises(LoadUnfinished, match="records are rejected, and max_rejects allows 5%") as caught:
         bulkio.load(source, "t", dsn, max_rejects="5%", **options)
+    rejected, records = map(int, re.findall(r"\d+", str(caught.value))[:2])
+    assert 0.05 < rejected / records < 0.06  # of all records of the chunks, with those to come of the last one
     assert 0 < len(stored(dsn)) < 300
     assert not dest.exists()
     with pytest.raises(LedgerError, match="load 'x' was begun with rejects"):

@@ -99,11 +99,15 @@ class Rejects:
         """Return how many records may be rejected as long as this chunk is on its way: more end the load at once."""
         if not self._limit.endswith("%"):
             return share_of(self._limit, 0)
-        records = self._records
-        if self._by_chunks:  # what will be looked at as it ends
-            others = sum(sum(pair) for number, pair in self._counts.items() if number != chunk.number)
-            records = None if chunk.rows is None else others + chunk.rows
+        records = self._records_with(chunk)
         return math.inf if records is None else share_of(self._limit, records)
+
+    def _records_with(self, chunk: Chunk) -> int | None:
+        """Return how many records a percentage goes by, as long as a chunk is on its way; None if nobody knows."""
+        if not self._by_chunks:
+            return self._records
+        others = sum(sum(pair) for number, pair in self._counts.items() if number != chunk.number)
+        return None if chunk.rows is None else others + chunk.rows  # what will be looked at as it ends
 
     def know_chunks(self, chunks: Sequence[Chunk]) -> None:
         """Take note of what is known of the source once it is cut."""
@@ -134,7 +138,8 @@ class Rejects:
         staged = sum(len(rejects) for number, rejects in self._staged.items() if chunks is None or number in chunks)
         records = sum(map(sum, chosen.values()))
         if sum(count for count, _ in chosen.values()) + staged > share_of(self._limit, records):
-            raise await self._too_many([(number, each) for number in sorted(chosen) for each in self._first_of(number)])
+            first = [(number, each) for number in sorted(chosen) for each in self._first_of(number)]
+            raise await self._too_many(first, records)
 
     @asynccontextmanager
     async def limited(self) -> AsyncIterator[None]:
@@ -142,15 +147,18 @@ class Rejects:
         try:
             yield
         except _TooMany as many:
-            raise await self._too_many([(many.chunk.number, reject) for reject in many.rejects]) from None
+            rejects = [(many.chunk.number, reject) for reject in many.rejects]
+            raise await self._too_many(rejects, self._records_with(many.chunk)) from None
 
     def _first_of(self, chunk: int) -> Sequence[Reject]:
         return [*self._first.get(chunk, ()), *self._staged.get(chunk, ())]
 
-    async def _too_many(self, rejects: Sequence[tuple[int, Reject]]) -> TooManyRejects:
+    async def _too_many(self, rejects: Sequence[tuple[int, Reject]], records: int | None) -> TooManyRejects:
+        """Return the error; of so many `records`, if that is known."""
         shown = rejects[:_NAMED]
         lines = [await _in_thread(self._described, self._chunks[number], reject) for number, reject in shown]
-        records = sum(map(sum, self._counts.values()))
+        if records is None:
+            records = sum(map(sum, self._counts.values()))  # those that have been there
         of_all = f" of {records:,}" if self._limit.endswith("%") else ""
         verb = "record is" if self.rejected == 1 else "records are"
         return TooManyRejects(

@@ -236,6 +236,7 @@ def test_psycopgs_statements_and_cursors_are_there_still(dsn: str, kind: type[Ca
         assert len(caller.fetch("SELECT * FROM t")[0]) == 6
     caller.load(pa.table({"id": [9]}), "t", mode="replace")
     assert caller.fetch("SELECT * FROM t") == [(9,)]
+    assert caller.fetch("EXECUTE manual") == [(1,)]
     caller.close()
 
 

@@ -129,7 +129,11 @@ class _JoinedSession(PsycopgSession):
 
     async def forget_statements(self) -> None:
         """Let psycopg prepare the caller's statements anew: they would fail on a table that was changed."""
-        self._conn._prepared.clear()
+        prepared = self._conn._prepared
+        # Not by its clear(), which sends DEALLOCATE ALL: the caller may have prepared others by SQL.
+        prepared._to_flush.extend(prepared._names.values())
+        prepared._names.clear()
+        prepared._counts.clear()
 
 
 class _LoopSession(_JoinedSession):

@@ -13,7 +13,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from bulkio.drivers.asyncpg import AsyncpgSession
 from bulkio.drivers.asyncpg_connection import Connection
-from bulkio.drivers.unusable import not_in_transaction, refuse_other_loop, unusable
+from bulkio.drivers.unusable import BUSY, not_in_transaction, refuse_other_loop, unusable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,6 +24,11 @@ __all__ = ["joined"]
 
 #: seconds for what may take as long as it likes; asyncpg has no number for ever, and None is the connection's own limit
 _UNLIMITED_S = 1e8
+#: methods of asyncpg's protocol that send something for the caller to run
+_RUNNING = {
+    *("bind", "bind_execute", "bind_execute_many", "close_portal", "close_statement"),
+    *("copy_in", "copy_out", "execute", "prepare", "query"),
+}
 
 
 @asynccontextmanager
@@ -41,11 +46,37 @@ async def joined(connection: object) -> AsyncIterator[JoinedSession]:
     if conn.is_closed():
         raise unusable("it is closed")
     refuse_other_loop(conn._loop)
+    if isinstance(conn._protocol, _Taken):
+        raise unusable(BUSY)
     if not conn.is_in_transaction():
         raise not_in_transaction("async with connection.transaction()")
     session = _JoinedSession(conn)
-    with session.woken_by_loss():
+    with session.woken_by_loss(), _taken(conn):
         yield session
+
+
+@contextmanager
+def _taken(conn: Any) -> Iterator[None]:
+    """Keep everybody else from a connection: what they ran between two statements would meet what the load has set."""
+    protocol = conn._protocol
+    conn._protocol = taken = _Taken(protocol)
+    try:
+        yield
+    finally:
+        if conn._protocol is taken:  # else the connection was terminated
+            conn._protocol = protocol
+
+
+class _Taken:
+    """Stands where a connection's protocol is. What runs something is refused, all else goes by the protocol."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _RUNNING:
+            raise asyncpg.InterfaceError("cannot perform operation: bulkio loads over the connection")
+        return getattr(self._protocol, name)
 
 
 class _JoinedSession(AsyncpgSession):

@@ -263,6 +263,18 @@ def test_asyncpgs_statements_and_cursors_are_there_still(dsn: str) -> None:
     caller.close()
 
 
+def test_no_encoding_of_the_clients_is_one_too(one_dsn: str, kind: type[Caller]) -> None:
+    """SQL_ASCII, which psycopg takes from a database of that encoding, makes bytes of all text."""
+    caller = kind(one_dsn)
+    caller.begin()
+    caller.execute("CREATE TABLE t (id int8, v text); SET client_encoding = 'SQL_ASCII'")
+    assert caller.load(pa.table({"id": [1], "v": ["€"]}), "t").rows == 1
+    assert caller.fetch("SELECT 1 FROM t WHERE current_setting('client_encoding') = 'SQL_ASCII'") == [(1,)]
+    caller.commit()
+    caller.close()
+    assert fetch(one_dsn, "SELECT v FROM t") == [("€",)]
+
+
 def test_constraints_stay_deferred(dsn: str, kind: type[Caller]) -> None:
     """What the caller has deferred is looked at as he commits; what he has not, at once."""
     caller = kind(dsn)

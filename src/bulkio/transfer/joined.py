@@ -113,16 +113,18 @@ async def _settings(session: Session) -> dict[str, str | None]:
     Raises:
         ConfigError: his transaction may only read, or sees what was there as it began.
     """
-    [(isolation, read_only, encoding)] = await session.fetch(joining.STATE)
+    [row] = await session.fetch(joining.STATE)
+    # psycopg gives text as bytes where the client's encoding is SQL_ASCII, as in a database of that
+    isolation, read_only, encoding = [value.decode() if isinstance(value, bytes) else str(value) for value in row]
     if isolation not in ("read committed", "read uncommitted"):  # the server takes the second for the first
         raise unusable(
-            f"its transaction is {str(isolation).upper()}, and a load needs READ COMMITTED: what others store while it"
+            f"its transaction is {isolation.upper()}, and a load needs READ COMMITTED: what others store while it"
             " waits for a lock would be there, and not be seen"
         )
     if read_only != "off":
         raise unusable("its transaction is READ ONLY, or its server is a standby")
     await session.execute(joining.READ_AS_UTF8)
-    return {**await _current(session), "client_encoding": str(encoding)}
+    return {**await _current(session), "client_encoding": encoding}
 
 
 async def _current(session: Session) -> dict[str, str | None]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import threading
+import time
 import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -216,6 +218,21 @@ async def test_a_busy_connection(conn: asyncpg.Connection, psycopg_conn: psycopg
         assert (await aio.load(ROWS, "t", connection=busy)).rows == 2
 
 
+async def test_one_load_at_a_time(begun: Any) -> None:
+    """A second load of the same transaction is refused while the first runs, and so is whatever fetches."""
+
+    async def batches() -> AsyncIterator[pa.RecordBatch]:
+        for batch in ROWS.to_batches():
+            yield batch
+            with pytest.raises(ConfigError, match="connection cannot be used: something else is using it"):
+                await aio.load(ROWS, "t", connection=begun)
+            with pytest.raises((psycopg.ProgrammingError, asyncpg.InterfaceError), match=r"in use|in progress"):
+                await value(begun, "SELECT 1")
+
+    assert (await aio.load(batches(), "t", connection=begun)).rows == 2
+    assert await value(begun, "SELECT count(*) FROM t") == 2
+
+
 def test_a_copy_of_the_callers_goes_on(table: str) -> None:
     """Nor can a connection be joined that is in COPY, or in pipeline mode."""
     with psycopg.connect(table) as conn:
@@ -412,6 +429,23 @@ async def test_cancelled_at_any_moment_it_is_there_or_not(begun: Any) -> None:
         assert await value(begun, settings) == before
     await begun.execute("COMMIT")
     assert await value(begun, "SELECT count(*) FROM t") == stored
+
+
+def test_ctrl_c_leaves_the_transaction_as_it_was(table: str) -> None:
+    """An interrupt in the caller's thread ends the load in its own, and then the connection is the caller's again."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for _ in range(1000):
+            yield pa.record_batch({"id": pa.array(range(1000), pa.int64())})
+            time.sleep(0.001)
+
+    caller = threading.get_ident()
+    with psycopg.connect(table) as conn:
+        conn.execute("INSERT INTO t VALUES (7)")
+        with pytest.raises(KeyboardInterrupt):
+            bulkio.load(batches(), "t", connection=conn, progress=lambda _: signal.pthread_kill(caller, signal.SIGINT))
+        assert bulkio.load(ROWS, "t", connection=conn).rows == 2
+    assert fetch(table, "SELECT count(*) FROM t") == [(3,)]
 
 
 async def test_a_lost_connection_is_told(begun: Any, table: str) -> None:

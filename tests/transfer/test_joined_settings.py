@@ -166,11 +166,12 @@ def trapped_psycopg(kind: type[Caller]) -> Callable[[str], Caller]:
 
 def trapped_asyncpg(dsn: str) -> Caller:
     """Connect with asyncpg, and lay traps on the connection."""
-    caller = Asyncpg(dsn, record_class=TrapRecord, command_timeout=0.1)
+    paths = {"search_path": "pg_catalog"}
+    caller = Asyncpg(dsn, server_settings=paths, record_class=TrapRecord, command_timeout=0.1)
     names = "text bool int2 int4 int8 oid name float8 numeric json jsonb bytea uuid timestamptz varchar void"
     for name in names.split():
         caller.run(caller.conn.set_type_codec(name, schema="pg_catalog", encoder=spring, decoder=spring, format="text"))
-    caller.execute("SET client_encoding = 'LATIN1'")
+    caller.execute("SET client_encoding = 'LATIN1'; SET search_path = trap, pg_catalog, public")
     return caller
 
 
@@ -240,13 +241,18 @@ def test_psycopgs_statements_and_cursors_are_there_still(dsn: str, kind: type[Ca
     caller.close()
 
 
+async def cursor_of(statement: Any) -> Any:
+    """Open a cursor of asyncpg's."""
+    return await statement.cursor()
+
+
 def test_asyncpgs_statements_and_cursors_are_there_still(dsn: str) -> None:
     """A cursor reads on; what is prepared is used again, but for a table whose columns have changed."""
     caller = Asyncpg(dsn)
-    caller.begin()
+    caller.run(caller.conn.transaction().start())
     caller.execute(f"{TABLE}; INSERT INTO t (id) SELECT generate_series(1, 5)")
     statement = caller.run(caller.conn.prepare("SELECT id FROM t ORDER BY id"))
-    cursor = caller.run(statement.cursor()._init(None) if hasattr(statement.cursor(), "_init") else statement.cursor())
+    cursor = caller.run(cursor_of(statement))
     assert len(caller.run(cursor.fetch(2))) == 2
     assert caller.fetch("SELECT count(*) FROM t") == [(5,)]
     prepared = "SELECT count(*) FROM pg_prepared_statements WHERE statement !~ 'pg_prepared'"

@@ -439,11 +439,16 @@ def test_ctrl_c_leaves_the_transaction_as_it_was(table: str) -> None:
             yield pa.record_batch({"id": pa.array(range(1000), pa.int64())})
             time.sleep(0.001)
 
-    caller = threading.get_ident()
+    caller, sent = threading.get_ident(), []
+
+    def interrupt(_: object) -> None:
+        if not sent:
+            sent.append(signal.pthread_kill(caller, signal.SIGINT))
+
     with psycopg.connect(table) as conn:
         conn.execute("INSERT INTO t VALUES (7)")
         with pytest.raises(KeyboardInterrupt):
-            bulkio.load(batches(), "t", connection=conn, progress=lambda _: signal.pthread_kill(caller, signal.SIGINT))
+            bulkio.load(batches(), "t", connection=conn, progress=interrupt)
         assert bulkio.load(ROWS, "t", connection=conn).rows == 2
     assert fetch(table, "SELECT count(*) FROM t") == [(3,)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pyarrow as pa
 import pytest
 from joined_callers import KINDS, Asyncpg, Caller, InThread, SyncPsycopg
@@ -296,16 +297,40 @@ def test_the_users_statements_are_a_part_of_it(caller: Caller) -> None:
         caller.load(ROWS, "t", after="COMMIT")
 
 
-def test_progress_and_lifted_limits_are_told(one_caller: Caller) -> None:
-    """The report and the progress are those of any load; what the caller has set himself is not lifted."""
-    one_caller.execute("CREATE TABLE t (id int8, v text); SET LOCAL statement_timeout = 60000")
-    one_caller.execute("SET LOCAL idle_in_transaction_session_timeout = 50000")
-    seen = []
-    report = one_caller.load(ROWS, "t", progress=seen.append)
+def test_progress_and_lifted_limits_are_told(one_dsn: str, kind: type[Caller]) -> None:
+    """As by any load. A limit that the caller has set himself stays, and so does that of his whole transaction."""
+    with connect(one_dsn) as conn:
+        for limit in ("statement_timeout = '60s'", "transaction_timeout = '70s'"):
+            conn.execute(f"ALTER DATABASE {conn.info.dbname} SET {limit}")
+    caller, seen = kind(one_dsn), []
+    caller.begin()
+    caller.execute("CREATE TABLE t (id int8, v text); SET LOCAL idle_in_transaction_session_timeout = 50000")
+    limits = "SELECT current_setting('statement_timeout'), current_setting('transaction_timeout')"
+    report = caller.load(
+        ROWS, "t", progress=seen.append, check=f"SELECT (a, b) = ('0', '70s') FROM ({limits}) AS limits(a, b)"
+    )
     assert (seen[-1].rows, seen[-1].committing) == (2, True)
-    assert report.lifted == ("idle_in_transaction_session_timeout of 50000 ms",)
-    limits = "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
-    assert one_caller.fetch(limits) == [("1min", "50s")]
+    assert report.lifted == (
+        "idle_in_transaction_session_timeout of 50000 ms",
+        "statement_timeout of 60000 ms",
+    )
+    assert caller.fetch(limits) == [("1min", "70s")]
+    caller.execute("SET LOCAL statement_timeout = 80000")
+    assert caller.load(ROWS, "t").lifted == ("idle_in_transaction_session_timeout of 50000 ms",)
+    caller.close()
+
+
+@pytest.mark.parametrize("kind", [SyncPsycopg])
+def test_two_phase_commit_of_the_callers_own(one_dsn: str, one_caller: Caller) -> None:
+    """He may prepare the transaction, unless rows were staged in it, in a temporary table."""
+    one_caller.load(ROWS, "t", mode="create")
+    one_caller.execute("PREPARE TRANSACTION 'mine'")
+    with connect(one_dsn) as conn:
+        conn.execute("COMMIT PREPARED 'mine'")
+        conn.execute("ALTER TABLE t ADD PRIMARY KEY (id)")
+    one_caller.load(MORE, "t", mode="upsert")
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="operated on temporary objects"):
+        one_caller.execute("PREPARE TRANSACTION 'mine'")
 
 
 def test_sequences_and_types_are_the_transactions(dsn: str, caller: Caller) -> None:

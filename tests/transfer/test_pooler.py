@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pyarrow as pa
 import pytest
+from joined_callers import KINDS
 
 import bulkio
 import bulkio.aio
@@ -188,3 +189,24 @@ def test_a_load_that_waits_needs_one_connection(
         assert bulkio.load(ROWS.select(["id"]), "t", pooled, driver=driver).rows == 2
         assert time.monotonic() - started < WAIT_S / 4
     assert bulkio.load(ROWS.select(["id"]), "t", pooled, driver=driver).rows == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_load_that_joins_a_transaction_leaves_nothing_behind(dsn: str, pooled: str, kind: str) -> None:
+    """Settings end with the caller's transaction, and no statement keeps a name, for whoever has the session next."""
+    options = {} if kind == "asyncpg" else {"prepare_threshold": None}
+    place = psycopg.conninfo.conninfo_to_dict(pooled)
+    where = pooled if options else f"postgresql://pooled@/{place['dbname']}?host={place['host']}&port={place['port']}"
+    caller = KINDS[kind](where, **(options or {"statement_cache_size": 0}))
+    for end in (caller.roll_back, caller.commit):
+        caller.begin()
+        caller.load(ROWS, "t", mode="upsert", key=["id"])
+        end()
+        caller.begin()
+        assert caller.fetch("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == [(0,)]
+        assert caller.fetch("SELECT current_setting('TimeZone'), current_setting('search_path')") == fetch(
+            dsn, "SELECT current_setting('TimeZone'), current_setting('search_path')"
+        )
+        caller.roll_back()
+    caller.close()
+    assert fetch(dsn, "SELECT count(*) FROM t") == [(2,)]

@@ -218,21 +218,6 @@ async def test_a_busy_connection(conn: asyncpg.Connection, psycopg_conn: psycopg
         assert (await aio.load(ROWS, "t", connection=busy)).rows == 2
 
 
-async def test_one_load_at_a_time(begun: Any) -> None:
-    """A second load of the same transaction is refused while the first runs, and so is whatever fetches."""
-
-    async def batches() -> AsyncIterator[pa.RecordBatch]:
-        for batch in ROWS.to_batches():
-            yield batch
-            with pytest.raises(ConfigError, match="connection cannot be used: something else is using it"):
-                await aio.load(ROWS, "t", connection=begun)
-            with pytest.raises((psycopg.ProgrammingError, asyncpg.InterfaceError), match=r"in use|in progress"):
-                await value(begun, "SELECT 1")
-
-    assert (await aio.load(batches(), "t", connection=begun)).rows == 2
-    assert await value(begun, "SELECT count(*) FROM t") == 2
-
-
 def test_a_copy_of_the_callers_goes_on(table: str) -> None:
     """Nor can a connection be joined that is in COPY, or in pipeline mode."""
     with psycopg.connect(table) as conn:

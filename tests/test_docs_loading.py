@@ -18,4 +18,4 @@ CLAIMS = [claim for page in PAGES for claim in _TEST.findall(page)]
 def test_each_named_test_exists(path: str, name: str) -> None:
     """A test that was renamed leaves no claim without proof."""
     tree = ast.parse((ROOT / path).read_text())
-    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}

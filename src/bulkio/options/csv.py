@@ -28,7 +28,7 @@ class CsvFields:
     header_names: Annotated[
         tuple[str, ...] | None,
         Option(
-            "The columns' names, for a file without a header, or instead of those in it.",
+            "The columns' names, for a file without a header; with skip_lines 1, instead of those in it.",
             metavar="NAME,...",
             default="the header's",
         ),

@@ -348,7 +348,7 @@ class LoadRequest(Moving):
             " is the second try. It has the source's format and header; the reason for each stands beside it, in"
             " FILE.errors.jsonl.",
             metavar="FILE",
-            default="none: the first such record ends the load",
+            default="the first such record ends the load",
             is_recorded=False,
             group="Rejects",
         ),

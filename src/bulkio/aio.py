@@ -115,6 +115,7 @@ async def load(request: LoadRequest) -> LoadReport:
 
     Raises:
         ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
+        TooManyRejects: more records are rejected than max_rejects allows; the table is unchanged.
         OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it; or the load
             was cancelled during COMMIT and the server did not answer within 30 s.
         LoadUnfinished: a load that commits in parts was ended; under its id the next run goes on where it was.

@@ -96,6 +96,7 @@ _LOAD = """Load a source into a table, in one transaction: all of it, or nothing
 
 Raises:
     ConfigError, FileError, SchemaError, EncodeError, DriverError, ConnectError: the table is unchanged.
+    TooManyRejects: more records are rejected than max_rejects allows; the table is unchanged.
     OutcomeUnknown: the connection was lost during COMMIT and the server cannot say what became of it.
     KeyboardInterrupt: Ctrl-C. The table is unchanged, unless its `__cause__` is a `Finished`, whose `result` is the
         report of a load that was done already, or an `OutcomeUnknown`.

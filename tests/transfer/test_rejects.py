@@ -254,6 +254,9 @@ def test_no_record_that_can_be_stored_empties_the_table(dsn: str, connect: Any, 
         bulkio.load(source, "t", dsn, **options)
     assert stored(dsn) == [1]
     assert bulkio.load(source, "t", dsn, if_empty="ok", **options).rejected == 2
+    (tmp_path / "one.csv").write_text("id\none\n")
+    with pytest.raises(bulkio.SchemaError, match="has no rows but 1 row that is rejected"):
+        bulkio.load(tmp_path / "one.csv", "t", dsn, **{**options, "rejects": str(tmp_path / "bad-one.csv")})
     assert stored(dsn) == []
 
 
@@ -299,6 +302,7 @@ def test_too_many_by_chunks_can_be_resumed(dsn: str, connect: Any, tmp_path: Pat
     options: dict[str, Any] = {"rejects": str(dest), "commit": "chunk", "chunk_bytes": "2kB", "load_id": "x"}
     with pytest.raises(LoadUnfinished, match="records are rejected, and max_rejects allows 5%") as caught:
         bulkio.load(source, "t", dsn, max_rejects="5%", **options)
+    assert str(caught.value).endswith("load again with the same id and a higher max_rejects to go on")
     rejected, records = map(int, re.findall(r"\d+", str(caught.value))[:2])
     assert 0.05 < rejected / records < 0.06  # of all records of the chunks, with those to come of the last one
     assert 0 < len(stored(dsn)) < 300

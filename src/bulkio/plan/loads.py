@@ -219,7 +219,11 @@ def _refuse_temporary(request: LoadRequest, database: Database) -> None:
 
 def empty_source(request: LoadRequest, name: str, rejected: int = 0) -> SchemaError:
     """Return the error for a source without rows, or with none that can be stored, that would delete the table's."""
-    what = f"has no rows but {show_rows(rejected)} that are rejected" if rejected else "has no rows"
+    what = (
+        f"has no rows but {show_rows(rejected)} that {'is' if rejected == 1 else 'are'} rejected"
+        if rejected
+        else "has no rows"
+    )
     return SchemaError(
         f"{printable(name)} {what}, and {show_option('mode', request.mode)} would delete the table's: if that is"
         f" what you want, say so with {show_option('if_empty', 'ok')}"

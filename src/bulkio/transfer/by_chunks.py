@@ -25,6 +25,7 @@ from bulkio.errors import (
     LoadRunning,
     LoadUnfinished,
     OutcomeUnknown,
+    TooManyRejects,
 )
 from bulkio.flow import shelter
 from bulkio.plan import plan_lasting, why_in_order, why_one
@@ -369,7 +370,7 @@ class _Load:
         if await self.clear_away():
             return error
         return LoadUnfinished(
-            f"{error}\n{self._unfinished()}",
+            f"{error}\n{self._unfinished(limit=isinstance(error, TooManyRejects))}",
             load_id=self.claim.load_id,
             retryable=error.retryable,
             stored=len(self.stored),
@@ -381,11 +382,13 @@ class _Load:
         if not await self.clear_away():
             _log.warning("%s", self._unfinished())
 
-    def _unfinished(self) -> str:
+    def _unfinished(self, *, limit: bool = False) -> str:
         count = f"{len(self.stored)} of its {len(self.chunks)} chunks are stored"
         what = f"{self.claim.name} is unfinished: {count}"
         if self.claim.is_unnamed and self.lasting.place is not None:
             return f"{what}; `bulkio loads forget {self.claim.load_id}` takes them away"
+        if limit:  # what resumes by the id alone goes by the recorded limit, and would end here again
+            return f"{what}; load again with the same id and a higher {show_option('max_rejects')} to go on"
         by_id = f", or run `bulkio loads resume {self.claim.load_id}`" if self._work().paths else ""
         return f"{what}; load again with the same id to go on{by_id}"
 

@@ -99,3 +99,5 @@ def test_flags_go_with_csv(bulkio: Program) -> None:
     done = bulkio("export", "t", "t.parquet", "--delimiter", ";")
     assert done.code == 2
     assert "--delimiter goes with CSV" in done.err
+    done = bulkio("export", "t", "t.parquet", "--delimiter", ";", "--quote", "'")
+    assert "--delimiter, --quote go with CSV" in done.err

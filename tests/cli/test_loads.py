@@ -93,6 +93,17 @@ def test_stdin_needs_a_version(bulkio: Program, orders: Path, tmp_path: Path) ->
     assert "nothing was done" in done.out
 
 
+def test_rejected_records_are_shown(bulkio: Program, tmp_path: Path) -> None:
+    """How many, and the file that has them."""
+    (tmp_path / "in.csv").write_text("id\n1\none\n")
+    bad = tmp_path / "bad.csv"
+    loaded = bulkio(
+        "load", tmp_path / "in.csv", "t", "--types", "id=int", "--load-id", "r", "--rejects", bad, "--max-rejects", "1"
+    )
+    assert loaded.code == 4
+    assert f"  rejected: 1\n  rejects: {bad}\n" in bulkio("loads", "show", "r").out
+
+
 def test_loads_are_listed_shown_and_forgotten(bulkio: Program, orders: Path) -> None:
     """As text and as one JSON object each."""
     assert bulkio("loads", "list").out == "no load was recorded\n"

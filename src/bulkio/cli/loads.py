@@ -68,6 +68,7 @@ def show_(load_id: str, options: dict[str, Any], *, as_json: bool) -> None:
 #: what is told of a report besides its rows, where it is anything
 _TOLD = (
     *("seconds", "bytes", "driver", "method", "workers", "created", "inserted", "updated", "skipped", "deleted"),
+    *("rejected", "rejects"),
     *("notes", "lifted", "why_one", "visibility"),
 )
 

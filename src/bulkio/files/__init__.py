@@ -161,7 +161,8 @@ def named_file(paths: Sequence[str], fmt: str | None, csv_options: Mapping[str, 
         return CsvFile(path, **csv_options)  # type: ignore[arg-type]
     if csv_options:
         names = ", ".join(show_no_header() if name == "header" else show_option(name) for name in csv_options)
-        raise ConfigError(f"{names} goes with CSV: if it is one, add {show_option('format', 'csv')}")
+        verb = "go" if len(csv_options) > 1 else "goes"
+        raise ConfigError(f"{names} {verb} with CSV: if it is one, add {show_option('format', 'csv')}")
     return FormattedFile(path, fmt or "")
 
 

@@ -149,9 +149,13 @@ class _Load:
 
         Raises:
             LedgerError: it would not.
+            LoadRunning: a COMMIT of an earlier run, which was on its way still, has ended it.
         """
         async with self.attempt.transaction(session) as begun:
             self._lifted = begun.lifted
+            # It waits for whoever has recorded a chunk and not committed yet, whose client may be dead.
+            if (state := await self.claim.state(session)) != "running":
+                raise self.ended(state)
             await self._plan(session)
             work = record.work or LoadWork()
             if (work.digest, work.oid) != self._fit():

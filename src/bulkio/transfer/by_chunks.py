@@ -197,7 +197,7 @@ class _Load:
         Raises:
             LedgerError: they are not, or are to be in another file.
         """
-        if work.rejects != rejects_path(self.attempt.request):
+        if work.rejects != self.claim.kept_text(rejects_path(self.attempt.request)):
             begun = (
                 f"with {show_option('rejects', work.rejects)}" if work.rejects else f"without {show_option('rejects')}"
             )

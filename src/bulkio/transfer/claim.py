@@ -30,6 +30,7 @@ from bulkio.sql import tables
 from bulkio.transfer import ledger
 from bulkio.transfer.ledger_judge import ledger_judge
 from bulkio.transfer.records import LoadFacts, LoadRecord, LoadWork, differences
+from bulkio.transfer.resumable import rejects_path
 from bulkio.transfer.session import Judge, open_session, transaction
 from bulkio.types import charset_of
 
@@ -360,9 +361,15 @@ class Claim:
 
     def _kept_work(self, work: LoadWork) -> LoadWork:
         """Return what the database can hold: paths that it may not are left out, so that nothing resumes by them."""
+        rejects = self.kept_text(work.rejects)
         as_kept = self._kept({"paths": list(work.paths), "options": work.options})
-        paths = work.paths if as_kept["paths"] == list(work.paths) else ()
-        return replace(work, paths=paths, options=cast("Mapping[str, object]", as_kept["options"]))
+        is_whole = as_kept["paths"] == list(work.paths) and rejects == work.rejects
+        options = cast("Mapping[str, object]", as_kept["options"])
+        return replace(work, paths=work.paths if is_whole else (), options=options, rejects=rejects)
+
+    def kept_text(self, text: str) -> str:
+        """Return a text as the ledger keeps it."""
+        return str(self._kept({"text": text})["text"])
 
     def _facts_of(self, plan: LoadPlan) -> dict[str, str]:
         facts = self._facts(plan.schema, plan.table)
@@ -378,7 +385,8 @@ class Claim:
         }
 
     def _results(self, report: LoadReport) -> dict[str, str]:
-        return {"rows": str(report.rows), "report": json.dumps(self._kept(report.as_dict())), "run": self.run}
+        kept = replace(report, rejects=None if report.rejects is None else rejects_path(self.request))
+        return {"rows": str(report.rows), "report": json.dumps(self._kept(kept.as_dict())), "run": self.run}
 
     def _judge(self, ask: Callable[[Session], Awaitable[bool]]) -> Judge:
         advice = "load again with the same id: the ledger knows whether it is done"

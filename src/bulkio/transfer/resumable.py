@@ -37,16 +37,22 @@ def resume_facts(request: LoadRequest, source: Source) -> dict[str, Any]:
     given = {name: value for name, value in values.items() if value != defaults[name]}
     fmt = "csv" if isinstance(request.source, CsvFile) else getattr(request.source, "format", "")
     paths = source.paths if isinstance(source, FileSource) and source.has_files else ()
-    if any(printable(path) != path for path in paths):
+    rejects = rejects_path(request)
+    if any(printable(path) != path for path in (*paths, rejects)):
         paths = ()  # JSON and the database may not hold the name as it is
     return {
         "paths": paths,
         "format": fmt if isinstance(fmt, str) else "",
         "options": given,
-        "rejects": rejects_path(request),
+        "rejects": rejects,
     }
 
 
 def rejects_path(request: LoadRequest) -> str:
-    """Return the absolute path of the file for rejected records, "" where there is none."""
-    return "" if request.rejects is None else str(Path(request.rejects).absolute())
+    """Return the absolute path of the file for rejected records, "" where there is none.
+
+    What is no text in it is escaped: the ledger tells by it whether two runs mean the same file.
+    """
+    if request.rejects is None:
+        return ""
+    return str(Path(request.rejects).absolute()).encode(errors="backslashreplace").decode()

@@ -105,7 +105,7 @@ def write_part(path: Path, schema: pa.Schema, batches: Iterable[tuple[pa.RecordB
 
 def read_part(path: Path) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
     """Yield the batches of a part: records, and reasons. Raises `FileError`."""
-    with reading(str(path)), pa.OSFile(str(path)) as file, pa_ipc.open_stream(file) as reader:
+    with reading(str(path)), path.open("rb") as file, pa_ipc.open_stream(file) as reader:
         for batch in reader:
             width = batch.num_columns - len(REASONS)
             records = pa.schema([*batch.schema][:width], metadata=batch.schema.metadata)

@@ -29,7 +29,7 @@ from bulkio.files.formats.registry import (
 )
 from bulkio.files.formats.sink import FileSink
 from bulkio.files.once import open_csv_once, open_once
-from bulkio.files.rejects import RejectFile
+from bulkio.files.rejects import RejectFile, finish_rejects
 from bulkio.files.rows import RowSource, are_rows
 from bulkio.files.source import FileSource
 from bulkio.files.spool import Keeping, own_path, spooled, spooled_batches
@@ -57,6 +57,7 @@ __all__ = [
     "csv",
     "csv_dest",
     "file_dest",
+    "finish_rejects",
     "is_async",
     "is_csv_name",
     "named_file",

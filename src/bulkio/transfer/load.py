@@ -29,7 +29,7 @@ from bulkio.transfer.claim import Unfinished, foretell, make_claim
 from bulkio.transfer.joined import joined, load_joined
 from bulkio.transfer.monitor import Monitor, watching
 from bulkio.transfer.opening import opened_source
-from bulkio.transfer.rejects import opened_rejects
+from bulkio.transfer.rejects import finish_recorded, opened_rejects
 from bulkio.transfer.retry import Retries
 from bulkio.transfer.session import open_session, transaction
 from bulkio.transfer.shared import foresee, load_shared
@@ -66,7 +66,9 @@ async def _try(request: LoadRequest, retries: Retries, run: str, monitor: Monito
             async with open_session(request.dsn, request) as session:
                 report = await _load(session, attempt)
                 await shelter.conclude(session.close())  # a cancellation comes too late
-            if rejects is not None:
+            if report.already:
+                report = await shelter.conclude(finish_recorded(report, report.rejects, request.rejects))
+            elif rejects is not None:
                 report = await shelter.conclude(rejects.finish(report))
     return report if report.already else replace(report, seconds=time.perf_counter() - attempt.started)
 

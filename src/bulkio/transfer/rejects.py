@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from bulkio.choices import share_of
 from bulkio.errors import FileError, LoadUnfinished, OutcomeUnknown, TooManyRejects
-from bulkio.files import RejectFile
+from bulkio.files import RejectFile, finish_rejects
 from bulkio.flow import shelter
 from bulkio.forms.encoding import LeftOut
 from bulkio.plan.numbers import ROW_BITS
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bulkio.protocols import Chunk, Source
     from bulkio.transfer.report import LoadReport
 
-__all__ = ["Rejects", "opened_rejects"]
+__all__ = ["Rejects", "finish_recorded", "opened_rejects"]
 
 T = TypeVar("T")
 
@@ -223,13 +223,7 @@ class Rejects:
 
     async def finish(self, report: LoadReport) -> LoadReport:
         """Put the file together, once the load is done; return its report, with a note where that is not possible."""
-        try:
-            await _in_thread(self._file.finish, report.rejected, report.load_id)
-        except FileError as error:
-            note = f"the rejected records are still in {printable(self._file.parts)}, in pieces: {error}"
-            _log.warning("%s", note)
-            return replace(report, notes=(*report.notes, note))
-        return report
+        return await _finished(report, self._file.parts, self._file.finish, report.rejected, report.load_id)
 
     async def leave(self, *, removes: bool) -> None:
         """End the work on the file; it `removes` what is on disk, where nothing of the load is stored."""
@@ -254,6 +248,26 @@ async def opened_rejects(request: LoadRequest, source: Source) -> AsyncIterator[
             await rejects.leave(removes=not is_kept)
         raise
     await rejects.leave(removes=False)
+
+
+async def finish_recorded(report: LoadReport, *names: str | None) -> LoadReport:
+    """Put the file together of a load that another run has done, where that has not, under the name that it had.
+
+    That is one of these: a name that the ledger cannot hold is not told by it. Returns the report as `finish` does.
+    """
+    for name in dict.fromkeys(filter(None, names)):
+        report = await _finished(report, f"{name}.parts", finish_rejects, name, report.load_id, report.rejected)
+    return report
+
+
+async def _finished(report: LoadReport, parts: str, work: Callable[..., None], *args: object) -> LoadReport:
+    try:
+        await _in_thread(work, *args)
+    except FileError as error:
+        note = f"the rejected records are still in {printable(parts)}, in pieces: {error}"
+        _log.warning("%s", note)
+        return replace(report, notes=(*report.notes, note))
+    return report
 
 
 async def _in_thread(work: Callable[..., T], *args: object) -> T:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, cast
 from bulkio.errors import LedgerError
 from bulkio.files import CsvFile, FormattedFile
 from bulkio.files.formats.csv.options import CsvOptions
+from bulkio.flow import shelter
 from bulkio.options import LoadRequest, fields_of
 from bulkio.quote import quote_ident
 from bulkio.show import show_value
 from bulkio.transfer import ledger
 from bulkio.transfer.load import load
+from bulkio.transfer.rejects import finish_recorded
 from bulkio.transfer.settle import TWO_PHASES, settle_if_dead
 
 if TYPE_CHECKING:
@@ -38,10 +40,22 @@ async def resume_load(request: ResumeRequest) -> LoadReport:
         if state == "committing":
             done = await ledger.show_load(request.record)
             if done.report is not None:
-                return done.report
+                return await _finished(done, done.report)
+        elif not record.facts.source:
+            raise LedgerError(
+                f"load {show_value(record.load_id)} was not decided when it was ended, so it is rolled back, and it was"
+                " loaded without an id, so nothing tells whether its files are still the same: load them again",
+                load_id=record.load_id,
+            )
     if record.state == "done" and record.report is not None:
-        return replace(record.report, already=True)
+        return await _finished(record, replace(record.report, already=True))
     return await load(_resumed(request, record))
+
+
+async def _finished(record: LoadRecord, report: LoadReport) -> LoadReport:
+    """Put the file of rejected records together, if the run that has done the load has not."""
+    recorded = None if record.work is None else record.work.rejects
+    return await shelter.conclude(finish_recorded(report, report.rejects, recorded))
 
 
 def _resumed(request: ResumeRequest, record: LoadRecord) -> LoadRequest:

@@ -18,11 +18,12 @@ record whose rows were committed is never lost, and a load that was not committe
 
 A folder of a process that is gone belongs to its load, and that is the one that can go on with it, by its id, or begins
 anew. To any other load it is in the way as long as rows may be committed that its records belong to: where it has parts
-and an id, by which the ledger knows more, or both files. Otherwise nothing was committed, and it is dropped.
+and an id by which another run can go on, or both files. Otherwise nothing was committed, and it is dropped.
 """
 
 from __future__ import annotations
 
+from bulkio.files.rejects.ending import finish_rejects
 from bulkio.files.rejects.file import RejectFile
 
-__all__ = ["RejectFile"]
+__all__ = ["RejectFile", "finish_rejects"]

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkio.errors import FileError, LedgerError
-from bulkio.files.faults import reading, writing
+from bulkio.files.faults import writing
 from bulkio.files.formats.csv.reader import CsvPart
 from bulkio.files.rejects.assembly import assemble
-from bulkio.files.rejects.checks import checked_source, is_of, refuse_existing, refuse_unfit
+from bulkio.files.rejects.checks import checked_source, refuse_existing, refuse_unfit
+from bulkio.files.rejects.ending import count_records, finish_folder, finish_rejects
 from bulkio.files.rejects.folder import Load, PartsFolder, folder_of, names_of, refuse_in_use
-from bulkio.files.rejects.form import TypedForm, form_of, read_form, try_out
-from bulkio.files.rejects.parts import PartName, Reason, list_parts, read_part, reason_batch, write_part
-from bulkio.files.stores.local import fsync_folder
-from bulkio.show import printable, show_option, show_rows
+from bulkio.files.rejects.form import TypedForm, form_of, try_out
+from bulkio.files.rejects.parts import PartName, Reason, reason_batch, write_part
+from bulkio.show import printable, show_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -71,7 +71,7 @@ class RejectFile:
         self._folder = PartsFolder.opened(self._dest, load_id)
         if self._folder is None and not any(counts.values()):
             self.begin(load_id)
-        here = {} if self._folder is None else self._counts()
+        here = {} if self._folder is None else count_records(self._folder.path)
         missing = next((chunk for chunk, count in counts.items() if count and here.get(PartName(chunk)) != count), None)
         if missing is not None:
             raise LedgerError(
@@ -104,28 +104,9 @@ class RejectFile:
         There is no file where there are no records. Raises `FileError`; then what is there stays.
         """
         if self._folder is None:
-            self._folder = PartsFolder.opened(self._dest, load_id)
-        if self._folder is None:
-            return  # that run has done it, or on another host
-        folder, parent = self._folder, Path(self._dest).parent
-        paths = [folder.path / name for name in names_of(self._dest)]
-        with reading(self.parts):
-            count = sum(self._counts().values())
-            is_ready = all(path.exists() for path in paths)
-        if count != rejected:
-            message = f"holds {show_rows(count)}, and {rejected:,} were rejected: were some removed?"
-            raise FileError(f"{self.parts}: {message}", path=self.parts)
-        if count and not is_ready:
-            assemble(folder.path, self._dest, read_form(folder.load.form), folder.load.load_id)
-        with writing(self.path):
-            is_stale = not count and is_of(self._dest, folder.load.load_id)
-            for path in reversed(paths):  # the reasons first
-                if count:
-                    path.replace(parent / path.name)
-                elif is_stale:  # what another load had under this id
-                    (parent / path.name).unlink(missing_ok=True)
-            fsync_folder(parent)
-        folder.remove()
+            finish_rejects(self._dest, load_id, rejected)
+            return
+        finish_folder(self._folder, self._dest, rejected)
         self._folder = None
 
     def discard(self) -> None:
@@ -144,13 +125,6 @@ class RejectFile:
         if self._folder is None:
             raise FileError(f"{self.path}: no load has begun to write it", path=self.path)
         return self._folder
-
-    def _counts(self) -> dict[PartName, int]:
-        """Return how many records each part has."""
-        folder = self._begun().path
-        return {
-            name: sum(reasons.num_rows for _, reasons in read_part(folder / str(name))) for name in list_parts(folder)
-        }
 
     def _drop(self, name: PartName) -> None:
         with writing(self.parts):

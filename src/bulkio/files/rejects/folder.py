@@ -15,9 +15,9 @@ from bulkio.errors import ConfigError, FileError
 from bulkio.files.faults import reading, writing
 from bulkio.files.rejects.parts import list_parts
 from bulkio.files.stores.local import fsync_folder, has_locked
-from bulkio.show import printable, show_name
+from bulkio.show import printable, show_value
 
-__all__ = ["Load", "PartsFolder", "folder_of", "names_of", "refuse_in_use"]
+__all__ = ["Load", "PartsFolder", "folder_of", "names_of", "refuse_in_use", "remove_abandoned"]
 
 #: file that tells whose the folder is, and is locked while its process lives
 _MANIFEST = "load.json"
@@ -71,7 +71,7 @@ class PartsFolder:
         Raises as `refuse_in_use` does.
         """
         with writing(str(folder_of(dest))):
-            _remove_abandoned(dest)
+            remove_abandoned(dest)
             new, lock = _new_folder(dest, load)
             try:
                 while not _renamed(new, folder_of(dest)):
@@ -236,8 +236,8 @@ def _clear(folder: Path) -> None:
         folder.rmdir()
 
 
-def _remove_abandoned(dest: str) -> None:
-    """Remove what processes have left that were killed as they made a folder, or removed one."""
+def remove_abandoned(dest: str) -> None:
+    """Remove what processes have left that were killed as they made a folder, or removed one. Raises OSError."""
     found: list[Path] = []
     with suppress(OSError):  # it may be written to and not listed
         found = list(Path(dest).parent.iterdir())

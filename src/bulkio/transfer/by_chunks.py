@@ -137,7 +137,8 @@ class _Load:
             # First the ledger: there a run meets another one that has begun, and not where it makes the same table.
             await self.claim.begin(session, self.lasting.plan, "running", self._work())
             if self.attempt.rejects is not None:
-                await self.attempt.rejects.begin(self.claim.load_id)
+                goes_on = not self.claim.is_unnamed or self.attempt.request.commit == "chunk"
+                await self.attempt.rejects.begin(self.claim.load_id, goes_on=goes_on)
                 self.attempt.rejects.know_chunks(self.chunks)
             for statement in self.lasting.setup:
                 await session.execute(statement)

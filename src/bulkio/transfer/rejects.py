@@ -6,6 +6,7 @@ import logging
 import math
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio.to_thread
@@ -183,13 +184,14 @@ class Rejects:
 
     # --- On disk ---------------------------------------------------------------------------------------------
 
-    async def begin(self, load_id: str | None) -> None:
+    async def begin(self, load_id: str | None, *, goes_on: bool = True) -> None:
         """Begin a load of which nothing is stored: what an earlier try has left is not needed any more.
 
-        It may have begun before, in another way that has stored nothing.
+        It may have begun before, in another way that has stored nothing. `goes_on` tells whether another run can go on
+        with it, by its id.
         """
         await _in_thread(self._file.discard)
-        await _in_thread(self._file.begin, load_id)
+        await _in_thread(partial(self._file.begin, load_id, goes_on=goes_on))
         self._counts, self._staged, self._first = {}, {}, {}
 
     async def go_on(self, load_id: str, chunks: Sequence[Chunk], counts: Mapping[int, tuple[int, int]]) -> None:

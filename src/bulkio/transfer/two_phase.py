@@ -78,7 +78,7 @@ async def load_in_two_phases(
             async with attempt.transaction(control):
                 await claim.begin(control, plan, "preparing", LoadWork(**resume_facts(attempt.request, attempt.opened)))
                 if attempt.rejects is not None:
-                    await attempt.rejects.begin(claim.load_id)
+                    await attempt.rejects.begin(claim.load_id, goes_on=not claim.is_unnamed)
                     attempt.rejects.know_chunks(chunks)
                 is_begun = True
                 await control.execute(sql.COMMIT)

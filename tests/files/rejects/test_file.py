@@ -489,8 +489,20 @@ def test_folders_in_the_way(source, folder):
     file.begin("made up")
     store_all(file, source, [2])
     file.close()
-    with pytest.raises(ConfigError, match=r'parts holds records that the load "made up" has rejected, which may be'):
+    with pytest.raises(ConfigError, match=r"parts holds records that load 'made up' has rejected, which may be"):
         RejectFile(dest, source, load_id="n")
+    file = RejectFile(dest, source, load_id="made up")
+    file.begin("made up", goes_on=False)  # and so nothing is stored before both files are there
+    store_all(file, source, [2])
+    file.close()
+    RejectFile(dest, source)
+    file.begin("made up", goes_on=False)
+    store_all(file, source, [2])
+    file.mark_committing()
+    file.close()
+    message = r"that load 'made up' has rejected, which was ended as it committed: `bulkio loads resume made up` puts"
+    with pytest.raises(ConfigError, match=message):
+        RejectFile(dest, source)
     (folder / "else.csv.parts").mkdir()
     with pytest.raises(ConfigError, match=r"else.csv.parts was not made by bulkio: move it away"):
         RejectFile(str(folder / "else.csv"), source)

@@ -46,15 +46,17 @@ class RejectFile:
         self._codecs = {p.path: p.layout.codec for p in self._source.parts if isinstance(p, CsvPart)}
         self._folder: PartsFolder | None = None
 
-    def begin(self, load_id: str | None) -> None:
+    def begin(self, load_id: str | None, *, goes_on: bool = True) -> None:
         """Begin a load of which nothing is stored: what an earlier one under its id has left is removed.
+
+        `goes_on` tells whether another run can go on with it, by its id.
 
         Raises:
             ConfigError: the records of another load are in the way.
             FileError: nothing can be written, or another process writes there.
         """
         self.close()
-        self._folder = PartsFolder.begun(self._dest, Load(load_id, self._form.facts))
+        self._folder = PartsFolder.begun(self._dest, Load(load_id, self._form.facts, goes_on))
         try:
             refuse_existing(self._dest, load_id)  # once more: while the folder is there, no other load makes it
         except BaseException:

@@ -30,6 +30,8 @@ class Load:
     load_id: str | None
     #: how its file of rejected records is written
     form: dict[str, str] = field(default_factory=dict)
+    #: False where no other run goes on with it, although it has an id
+    goes_on: bool = True
 
 
 def folder_of(dest: str) -> Path:
@@ -146,19 +148,27 @@ def _refuse_wanted(dest: str, other: Load | None, load_id: str | None) -> None:
         raise _refusal(dest, "was not made by bulkio: move it away")
     if other.load_id is not None and other.load_id == load_id:
         return  # the ledger knows that its load begins anew
-    name, reasons = map(printable, names_of(dest))
     if (folder_of(dest) / names_of(dest)[0]).exists():
+        raise _refusal(dest, _ended_as_it_committed(dest, other.load_id))
+    if other.load_id is not None and other.goes_on and list_parts(folder_of(dest)):
         raise _refusal(
             dest,
-            "holds the records that a load has rejected which was ended as it committed: look whether its rows are in"
-            f" the table; if so, move {name} and {reasons} out of the folder. Then remove it",
-        )
-    if other.load_id is not None and list_parts(folder_of(dest)):
-        raise _refusal(
-            dest,
-            f"holds records that the load {show_name(other.load_id)} has rejected, which may be unfinished: load again"
+            f"holds records that load {show_value(other.load_id)} has rejected, which may be unfinished: load again"
             " with its id, or forget it (bulkio loads forget) and remove the folder; or name another file",
         )
+
+
+def _ended_as_it_committed(dest: str, load_id: str | None) -> str:
+    if load_id is None:
+        name, reasons = map(printable, names_of(dest))
+        what = "holds the records that a load has rejected which was ended as it committed"
+        look = "look whether its rows are in the table"
+        return f"{what}: {look}; if so, move {name} and {reasons} out of the folder. Then remove it"
+    return (
+        f"holds the records that load {show_value(load_id)} has rejected, which was ended as it committed:"
+        f" `bulkio loads resume {printable(load_id)}` puts the file together if its rows are in the table; if they are"
+        " not, remove the folder"
+    )
 
 
 def _refusal(dest: str, why: str) -> ConfigError:

@@ -37,7 +37,7 @@ demo clean: export BULKIO_HOME := $(CURDIR)/demo
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PRECIOUS: .venv-%/.installed
-.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow airflow-kills lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points pipeline-kills cancellations asan bench codec-bench clean distclean
+.PHONY: help demo install test test-lowest test-lowest-all test-python test-airflow airflow-kills lint format types layers check wheel fuzz csv-fuzz random-tables races faults kill-points pipeline-kills reject-kills cancellations asan bench codec-bench clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,11 @@ kill-points: $(READY) ## Kill loads of each mode at 100 random moments, with two
 pipeline-kills: $(READY) ## Kill runs of a pipeline, and schedules, at 50 random moments; run them again until they are done
 	@seed=$${KILL_SEED:-$$(date +%s)}; echo "KILL_SEED=$$seed"; KILLS=50 KILL_SEED=$$seed \
 	    $(PY) -m pytest -q -s tests/faults/test_pipeline_kills.py tests/faults/test_schedule_kills.py $(ARGS)
+
+# KILLS=… kills more or fewer; KILL_SEED=… repeats a run, whose seed it has printed.
+reject-kills: $(READY) ## Kill loads with rejects at 150 random moments and points; run them again until they are done
+	@seed=$${KILL_SEED:-$$(date +%s)}; echo "KILL_SEED=$$seed"; KILLS=$${KILLS:-150} KILL_SEED=$$seed \
+	    $(PY) -m pytest -q -s tests/faults/test_reject_kills.py -k random $(ARGS)
 
 # CANCELLATIONS_SEED=… repeats a run, whose seed it has printed.
 cancellations: $(READY) ## Cancel loads and pipelines at random moments; compare what each reports with the table

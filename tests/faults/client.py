@@ -65,6 +65,12 @@ class Watch:
         found = (name for name, pattern in _PHASES.items() if re.search(pattern, str(statement), re.DOTALL))
         return next(found, "")
 
+    def moment(self, phase: str) -> str:
+        """Count a phase that begins; return at which moment of it to die, "" if at none."""
+        self.count += phase == self.point.get("phase")
+        here = phase == self.point.get("phase") and self.count == self.point["nth"]
+        return str(self.point["moment"]) if here else ""
+
     def wrap(self, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """Return a session's method that is watched."""
 
@@ -73,32 +79,34 @@ class Watch:
             if not phase:
                 return await call(session, first, *more)
             self.last[session] = phase
-            self.count += phase == self.point.get("phase")
-            here = phase == self.point.get("phase") and self.count == self.point["nth"]
-            moment = self.point["moment"] if here else ""
-            _tell("+", phase)
+            moment = self.moment(phase)
+            tell("+", phase)
             if moment == "before":
-                _die()
+                die()
             if moment == "inside":
                 task = asyncio.ensure_future(call(session, first, *more))
                 for _ in range(_TURNS):  # asyncpg has sent it by then; psycopg's thread has begun to
                     await asyncio.sleep(0)
                 await asyncio.sleep(0 if task.done() else self.point["inside_s"])
-                _die()
-            result = await call(session, first, *more)
-            _tell("-", phase)
+                die()
+            try:
+                result = await call(session, first, *more)
+            finally:
+                tell("-", phase)
             if moment == "after":
-                _die()
+                die()
             return result
 
         return watched
 
 
-def _tell(sign: str, phase: str) -> None:
+def tell(sign: str, phase: str) -> None:
+    """Tell that a phase begins (+) or ends (-)."""
     os.write(1, f"{sign}{phase}\n".encode())
 
 
-def _die() -> None:
+def die() -> None:
+    """End as a process does that is killed."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -120,7 +128,7 @@ def main() -> None:
     scene = Scene(None, spec["dsn"], Path(spec["folder"]), spec["driver"], spec["mode"], spec["commit"])  # type: ignore[arg-type]
     print("loading", flush=True)  # noqa: T201 - the parent waits for it
     # Whoever was killed may be there for a moment still, and this run meets it.
-    scene.load(strike=_die if point.get("half") else None, wait=True, retries=5)
+    scene.load(strike=die if point.get("half") else None, wait=True, retries=5)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,11 @@ __all__ = [
     "START",
     "Killed",
     "Scene",
+    "await_quiet",
+    "check_nothing_is_left",
     "durable",
     "fails",
+    "killed",
     "meet_and_load_again",
     "proxied",
     "run_client",
@@ -188,7 +191,7 @@ class Scene:
 
     def check_ledger(self, before: dict[int, str] | None) -> str:
         """Fail where the table, which was like this before, is not what the ledger records; return the load's state."""
-        self._await_quiet()
+        await_quiet(self.dsn)
         query = "SELECT state, rows, work ->> 'place' FROM bulkio_ledger.loads WHERE id = 'night'"
         [(state, rows, place)] = fetch(self.dsn, query) or [("", None, None)]
         chunks = fetch(self.dsn, "SELECT chunk, rows FROM bulkio_ledger.chunks WHERE load_id = 'night'")
@@ -210,29 +213,35 @@ class Scene:
             assert count == CHUNK_ROWS * len(chunks)
         return str(state)
 
-    def _await_quiet(self) -> None:
-        """Wait until the backends have seen that their client is gone."""
-        deadline = time.monotonic() + 30
-        while found := fetch(self.dsn, _OTHERS.format("pid, state, query")):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.01)
-
     def check_nothing_is_left(self) -> None:
-        """Fail where a staging table, a temporary file, a lock, a transaction or a connection is left."""
-        left = (
-            "SELECT 'relation ' || relname FROM pg_class WHERE relname LIKE 'bulkio%' AND relkind = 'r'"
-            " AND relpersistence <> 'p' OR relname LIKE '%bulkio%' AND relnamespace = 'public'::regnamespace"
-            " UNION ALL SELECT 'lock ' || locktype || ' ' || mode FROM pg_locks WHERE pid <> pg_backend_pid()"
-            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts"
-            " UNION ALL SELECT 'session ' || state FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            " UNION ALL SELECT 'file ' || name FROM pg_ls_tmpdir()"
-        )
-        deadline = time.monotonic() + 30
-        while found := fetch(self.dsn, left):  # a backend takes a moment to see that its client is gone
-            assert time.monotonic() < deadline, found
-            time.sleep(0.02)
+        """Fail where anything is left on the server."""
+        check_nothing_is_left(self.dsn)
+
+
+def await_quiet(dsn: str, *, but: int = 0) -> None:
+    """Wait until the backends, but so many, have seen that their client is gone."""
+    deadline = time.monotonic() + 30
+    while len(found := fetch(dsn, _OTHERS.format("pid, state, query"))) > but:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+
+
+def check_nothing_is_left(dsn: str) -> None:
+    """Fail where a staging table, a temporary file, a lock, a transaction or a connection is left."""
+    left = (
+        "SELECT 'relation ' || relname FROM pg_class WHERE relname LIKE 'bulkio%' AND relkind = 'r'"
+        " AND relpersistence <> 'p' OR relname LIKE '%bulkio%' AND relnamespace = 'public'::regnamespace"
+        " UNION ALL SELECT 'lock ' || locktype || ' ' || mode FROM pg_locks WHERE pid <> pg_backend_pid()"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts"
+        " UNION ALL SELECT 'session ' || state FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        " UNION ALL SELECT 'file ' || name FROM pg_ls_tmpdir()"
+    )
+    deadline = time.monotonic() + 30
+    while found := fetch(dsn, left):  # a backend takes a moment to see that its client is gone
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
 
 
 # --- faults: each runs the load once, and breaks it -------------------------------------------------
@@ -305,10 +314,10 @@ def run_client(scene: Scene, *, kill_after_s: float | None, point: Mapping[str, 
             process.kill()
         told, said = process.communicate()
     assert process.returncode in (0, -signal.SIGKILL), said
-    return None if process.returncode == 0 else _killed(told.splitlines())
+    return None if process.returncode == 0 else killed(told.splitlines())
 
 
-def _killed(told: list[str]) -> Killed:
+def killed(told: list[str]) -> Killed:
     """Return where a client was, of whose phases each has told its beginning (+) and its end (-)."""
     begun: list[str] = []
     last = ""

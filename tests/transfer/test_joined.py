@@ -83,68 +83,68 @@ def test_every_mode_is_a_part_of_the_transaction(dsn: str, caller: Caller) -> No
             assert left == (sorted(expected) if commits else [(1, "old"), (2, "old")])
 
 
-def test_a_missing_table_is_created_in_it(dsn: str, caller: Caller) -> None:
+def test_a_missing_table_is_created_in_it(one_dsn: str, one_caller: Caller) -> None:
     """With a rollback the table is gone, too; with a commit it stays, and its rows are analyzed."""
     for mode in ("create", "append"):
-        caller.load(ROWS, "new", mode=mode)
-        caller.roll_back()
-        assert fetch(dsn, "SELECT to_regclass('new')") == [(None,)]
-        caller.begin()
-    caller.load(ROWS, "new", mode="create")
-    caller.commit()
-    assert fetch(dsn, "SELECT reltuples FROM pg_class WHERE oid = 'new'::regclass") == [(2.0,)]
+        one_caller.load(ROWS, "new", mode=mode)
+        one_caller.roll_back()
+        assert fetch(one_dsn, "SELECT to_regclass('new')") == [(None,)]
+        one_caller.begin()
+    one_caller.load(ROWS, "new", mode="create")
+    one_caller.commit()
+    assert fetch(one_dsn, "SELECT reltuples FROM pg_class WHERE oid = 'new'::regclass") == [(2.0,)]
 
 
-def test_savepoints_of_the_callers_lie_around_it(dsn: str, caller: Caller) -> None:
+def test_savepoints_of_the_callers_lie_around_it(one_dsn: str, one_caller: Caller) -> None:
     """A rollback to one that came before the load undoes it; one that is released keeps it."""
-    caller.execute("CREATE TABLE t (id int8, v text)")
-    caller.execute("SAVEPOINT outer_one")
-    caller.load(ROWS, "t")
-    caller.execute("SAVEPOINT inner_one")
-    caller.load(ROWS, "t", mode="truncate")
-    caller.execute("ROLLBACK TO SAVEPOINT inner_one")
-    assert caller.fetch("SELECT count(*) FROM t") == [(2,)]
-    caller.execute("ROLLBACK TO SAVEPOINT outer_one")
-    assert caller.fetch("SELECT count(*) FROM t") == [(0,)]
-    caller.load(MORE, "t")
-    caller.execute("RELEASE SAVEPOINT outer_one")
-    caller.commit()
-    assert fetch(dsn, "SELECT * FROM t ORDER BY id") == [(2, "B"), (3, "C")]
+    one_caller.execute("CREATE TABLE t (id int8, v text)")
+    one_caller.execute("SAVEPOINT outer_one")
+    one_caller.load(ROWS, "t")
+    one_caller.execute("SAVEPOINT inner_one")
+    one_caller.load(ROWS, "t", mode="truncate")
+    one_caller.execute("ROLLBACK TO SAVEPOINT inner_one")
+    assert one_caller.fetch("SELECT count(*) FROM t") == [(2,)]
+    one_caller.execute("ROLLBACK TO SAVEPOINT outer_one")
+    assert one_caller.fetch("SELECT count(*) FROM t") == [(0,)]
+    one_caller.load(MORE, "t")
+    one_caller.execute("RELEASE SAVEPOINT outer_one")
+    one_caller.commit()
+    assert fetch(one_dsn, "SELECT * FROM t ORDER BY id") == [(2, "B"), (3, "C")]
 
 
-def test_several_loads_in_one_transaction(dsn: str, caller: Caller) -> None:
+def test_several_loads_in_one_transaction(one_dsn: str, one_caller: Caller) -> None:
     """Each has its staging table to itself, and sees what came before."""
-    caller.execute("CREATE TABLE t (id int8 PRIMARY KEY, v text)")
-    first = caller.load(ROWS, "t", mode="upsert")
-    again = caller.load(MORE, "t", mode="upsert")
+    one_caller.execute("CREATE TABLE t (id int8 PRIMARY KEY, v text)")
+    first = one_caller.load(ROWS, "t", mode="upsert")
+    again = one_caller.load(MORE, "t", mode="upsert")
     assert (first.inserted, first.updated, again.inserted, again.updated) == (2, 0, 1, 1)
-    caller.load(ROWS, "t", mode="replace")
-    assert caller.load(MORE, "t", mode="insert-new").inserted == 1
-    caller.execute("CREATE TEMPORARY TABLE bulkio_staging (a int)")  # nothing of the name is left
-    caller.commit()
-    assert fetch(dsn, "SELECT * FROM t ORDER BY id") == [(1, "a"), (2, "b"), (3, "C")]
+    one_caller.load(ROWS, "t", mode="replace")
+    assert one_caller.load(MORE, "t", mode="insert-new").inserted == 1
+    one_caller.execute("CREATE TEMPORARY TABLE bulkio_staging (a int)")  # nothing of the name is left
+    one_caller.commit()
+    assert fetch(one_dsn, "SELECT * FROM t ORDER BY id") == [(1, "a"), (2, "b"), (3, "C")]
 
 
-def test_a_temporary_table_of_the_callers(caller: Caller) -> None:
+def test_a_temporary_table_of_the_callers(one_caller: Caller) -> None:
     """It lives as long as his connection, so that it can be loaded, in every mode but replace."""
-    caller.execute("CREATE TEMPORARY TABLE tmp (id int8 PRIMARY KEY, v text) ON COMMIT DROP")
-    caller.load(ROWS, "tmp")
+    one_caller.execute("CREATE TEMPORARY TABLE tmp (id int8 PRIMARY KEY, v text) ON COMMIT DROP")
+    one_caller.load(ROWS, "tmp")
     for mode in ("upsert", "insert-new", "truncate"):
-        caller.load(MORE, "tmp", mode=mode)
-    caller.load(MORE, "pg_temp.tmp", mode="replace-where", where="true")
-    assert caller.fetch("SELECT * FROM tmp ORDER BY id") == [(2, "B"), (3, "C")]
+        one_caller.load(MORE, "tmp", mode=mode)
+    one_caller.load(MORE, "pg_temp.tmp", mode="replace-where", where="true")
+    assert one_caller.fetch("SELECT * FROM tmp ORDER BY id") == [(2, "B"), (3, "C")]
     with pytest.raises(bulkio.SchemaError, match=r"tmp is a temporary one.*mode='truncate' replaces its rows"):
-        caller.load(ROWS, "tmp", mode="replace")
-    caller.execute(bulkio.ledger_ddl())
+        one_caller.load(ROWS, "tmp", mode="replace")
+    one_caller.execute(bulkio.ledger_ddl())
     with pytest.raises(bulkio.SchemaError, match=r"tmp is, or would be, a temporary one: its rows are gone with"):
-        caller.load(ROWS, "tmp", load_id="x", source_version="1")
+        one_caller.load(ROWS, "tmp", load_id="x", source_version="1")
 
 
 @pytest.mark.parametrize("kind", [InThread])
-def test_a_sync_connection_in_an_event_loop(caller: Caller, one_dsn: str) -> None:
+def test_a_sync_connection_in_an_event_loop(one_caller: Caller) -> None:
     """A thread carries its rows while the coroutine waits."""
-    assert caller.load(ROWS, "t", mode="create").rows == 2
-    assert caller.fetch("SELECT count(*) FROM t") == [(2,)]
+    assert one_caller.load(ROWS, "t", mode="create").rows == 2
+    assert one_caller.fetch("SELECT count(*) FROM t") == [(2,)]
 
 
 # --- errors
@@ -263,24 +263,24 @@ def test_what_was_begun_in_parts_goes_on_by_itself(one_dsn: str, one_caller: Cal
 # --- what else belongs to a load
 
 
-def test_a_plan_changes_nothing(caller: Caller) -> None:
+def test_a_plan_changes_nothing(one_caller: Caller) -> None:
     """It is made within the savepoint, which is undone."""
-    caller.execute("CREATE TABLE t (id int8, v text); SET LOCAL search_path = public, pg_catalog")
-    before = caller.settings()
-    plan = caller.plan(ROWS, "new", mode="create")
-    assert (plan.creates, plan.driver) == (True, caller.driver)
-    assert "COPY" in str(caller.plan(MORE, "t", mode="replace"))
-    assert caller.settings() == before
+    one_caller.execute("CREATE TABLE t (id int8, v text); SET LOCAL search_path = public, pg_catalog")
+    before = one_caller.settings()
+    plan = one_caller.plan(ROWS, "new", mode="create")
+    assert (plan.creates, plan.driver) == (True, one_caller.driver)
+    assert "COPY" in str(one_caller.plan(MORE, "t", mode="replace"))
+    assert one_caller.settings() == before
     with pytest.raises(bulkio.SchemaError):
-        caller.plan(ROWS, "t", mode="create")
-    assert caller.fetch("SELECT to_regclass('new'), (SELECT count(*) FROM t)") == [(None, 0)]
+        one_caller.plan(ROWS, "t", mode="create")
+    assert one_caller.fetch("SELECT to_regclass('new'), (SELECT count(*) FROM t)") == [(None, 0)]
 
 
-def test_the_users_statements_are_a_part_of_it(caller: Caller) -> None:
+def test_the_users_statements_are_a_part_of_it(one_caller: Caller) -> None:
     """They see the caller's own work, and what they set ends with the load."""
-    caller.execute("CREATE TABLE t (id int8, v text); CREATE TABLE seen AS SELECT 1 AS n")
-    before = caller.settings()
-    report = caller.load(
+    one_caller.execute("CREATE TABLE t (id int8, v text); CREATE TABLE seen AS SELECT 1 AS n")
+    before = one_caller.settings()
+    report = one_caller.load(
         ROWS,
         "t",
         before=[
@@ -291,10 +291,10 @@ def test_the_users_statements_are_a_part_of_it(caller: Caller) -> None:
         after=["UPDATE seen SET n = (SELECT count(*) FROM t)", "SET LOCAL DateStyle = 'German'"],
         check="SELECT n = 2 FROM seen",
     )
-    assert (report.rows, caller.fetch("SELECT n FROM seen")) == (2, [(2,)])
-    assert caller.settings() == before
+    assert (report.rows, one_caller.fetch("SELECT n FROM seen")) == (2, [(2,)])
+    assert one_caller.settings() == before
     with pytest.raises(ConfigError, match="COMMIT would end or split it"):
-        caller.load(ROWS, "t", after="COMMIT")
+        one_caller.load(ROWS, "t", after="COMMIT")
 
 
 def test_progress_and_lifted_limits_are_told(one_dsn: str, kind: type[Caller]) -> None:
@@ -333,12 +333,12 @@ def test_two_phase_commit_of_the_callers_own(one_dsn: str, one_caller: Caller) -
         one_caller.execute("PREPARE TRANSACTION 'mine'")
 
 
-def test_sequences_and_types_are_the_transactions(dsn: str, caller: Caller) -> None:
+def test_sequences_and_types_are_the_transactions(one_dsn: str, one_caller: Caller) -> None:
     """A sequence goes on behind the loaded rows; a type that a new table needs is made in the transaction."""
-    caller.execute("CREATE TABLE t (id serial PRIMARY KEY, v text)")
-    caller.load(ROWS, "t")
-    caller.execute("INSERT INTO t (v) VALUES ('next')")
-    assert caller.fetch("SELECT max(id) FROM t") == [(3,)]
-    caller.load(MORE, "t", mode="upsert")
-    caller.commit()
-    assert fetch(dsn, "SELECT * FROM t ORDER BY id") == [(1, "a"), (2, "B"), (3, "C")]
+    one_caller.execute("CREATE TABLE t (id serial PRIMARY KEY, v text)")
+    one_caller.load(ROWS, "t")
+    one_caller.execute("INSERT INTO t (v) VALUES ('next')")
+    assert one_caller.fetch("SELECT max(id) FROM t") == [(3,)]
+    one_caller.load(MORE, "t", mode="upsert")
+    one_caller.commit()
+    assert fetch(one_dsn, "SELECT * FROM t ORDER BY id") == [(1, "a"), (2, "B"), (3, "C")]

@@ -104,7 +104,7 @@ def test_each_setting_is_as_it_was(dsn: str, kind: type[Caller]) -> None:
             load_in_all_ways(caller)
             assert caller.settings() == mine
             caller.execute("RELEASE mine")
-            load_in_all_ways(caller)
+            caller.load(ROWS, "public.t", mode="truncate")
             assert caller.settings() == mine
             end()
             assert caller.settings() == stays
@@ -183,10 +183,10 @@ TRAPPED = {
 
 
 @pytest.mark.parametrize("name", TRAPPED)
-def test_nothing_on_the_connection_counts(dsn: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_on_the_connection_counts(one_dsn: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No codec, adapter, factory, time limit, encoding nor path of the caller's; nor what psycopg has for all."""
-    content = content_of(dsn)
-    with connect(dsn) as conn:
+    content = content_of(one_dsn)
+    with connect(one_dsn) as conn:
         lay_traps(conn, "trap, pg_catalog, public")
         conn.execute(
             "CREATE TYPE public.pair AS (a int4, b text[]); CREATE TABLE public.pairs (id int8, p public.pair)"
@@ -197,7 +197,7 @@ def test_nothing_on_the_connection_counts(dsn: str, name: str, monkeypatch: pyte
             kept = getattr(psycopg.adapters, fact)
             patch.setattr(psycopg.adapters, fact, {**kept} if fact == "_dumpers" else [*map(dict, kept)])
         lay(psycopg.adapters)
-        caller = TRAPPED[name](dsn)
+        caller = TRAPPED[name](one_dsn)
         caller.begin()
         caller.load(ROWS, "public.t", mode="truncate", before="SELECT pg_catalog.pg_sleep(0.2)")
         caller.load(ROWS, "public.t", mode="upsert", method="csv", check="SELECT true, 'é'")
@@ -208,7 +208,7 @@ def test_nothing_on_the_connection_counts(dsn: str, name: str, monkeypatch: pyte
             caller.load(pa.table({"id": pa.array([2**63], pa.uint64())}), "public.pairs")
         caller.commit()
         caller.close()
-    clean = with_path(dsn, "pg_catalog, public")
+    clean = with_path(one_dsn, "pg_catalog, public")
     assert fetch(clean, CONTENT) == content
     assert fetch(clean, "SELECT p::text FROM pairs") == [("(7,{é})",)]
 
@@ -217,9 +217,9 @@ def test_nothing_on_the_connection_counts(dsn: str, name: str, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("kind", [SyncPsycopg, AsyncPsycopg])
-def test_psycopgs_statements_and_cursors_are_there_still(dsn: str, kind: type[Caller]) -> None:
+def test_psycopgs_statements_and_cursors_are_there_still(one_dsn: str, kind: type[Caller]) -> None:
     """A cursor reads on; what is prepared is used again, but for a table whose columns have changed."""
-    caller = kind(dsn, prepare_threshold=1)
+    caller = kind(one_dsn, prepare_threshold=1)
     caller.execute(f"{TABLE}; INSERT INTO t (id) SELECT generate_series(1, 5)")
     caller.execute("DECLARE mine CURSOR FOR SELECT id FROM t ORDER BY id; PREPARE manual AS SELECT count(*) FROM t")
     for _ in range(3):
@@ -246,9 +246,9 @@ async def cursor_of(statement: Any) -> Any:
     return await statement.cursor()
 
 
-def test_asyncpgs_statements_and_cursors_are_there_still(dsn: str) -> None:
+def test_asyncpgs_statements_and_cursors_are_there_still(one_dsn: str) -> None:
     """A cursor reads on; what is prepared is used again, but for a table whose columns have changed."""
-    caller = Asyncpg(dsn)
+    caller = Asyncpg(one_dsn)
     caller.run(caller.conn.transaction().start())
     caller.execute(f"{TABLE}; INSERT INTO t (id) SELECT generate_series(1, 5)")
     statement = caller.run(caller.conn.prepare("SELECT id FROM t ORDER BY id"))
@@ -281,9 +281,9 @@ def test_no_encoding_of_the_clients_is_one_too(one_dsn: str, kind: type[Caller])
     assert fetch(one_dsn, "SELECT v FROM t") == [("€",)]
 
 
-def test_constraints_stay_deferred(dsn: str, kind: type[Caller]) -> None:
+def test_constraints_stay_deferred(one_dsn: str, kind: type[Caller]) -> None:
     """What the caller has deferred is looked at as he commits; what he has not, at once."""
-    caller = kind(dsn)
+    caller = kind(one_dsn)
     caller.begin()
     caller.execute(
         "CREATE TABLE p (id int8 PRIMARY KEY); CREATE TABLE t (id int8 REFERENCES p DEFERRABLE);"
@@ -296,12 +296,12 @@ def test_constraints_stay_deferred(dsn: str, kind: type[Caller]) -> None:
     with pytest.raises(bulkio.DriverError, match="violates foreign key"):
         caller.load(pa.table({"id": [3]}), "t")
     caller.close()
-    assert fetch(dsn, "SELECT count(*) FROM t") == [(2,)]
+    assert fetch(one_dsn, "SELECT count(*) FROM t") == [(2,)]
 
 
-def test_where_a_cursor_is_open_rows_are_not_frozen(dsn: str, kind: type[Caller]) -> None:
+def test_where_a_cursor_is_open_rows_are_not_frozen(one_dsn: str, kind: type[Caller]) -> None:
     """The server would refuse that, so that a load plans without it in all of these transactions."""
-    caller = kind(dsn)
+    caller = kind(one_dsn)
     caller.begin()
     caller.execute("CREATE TABLE t (id int8); DECLARE mine CURSOR FOR SELECT 1")
     for mode, table in (("truncate", "t"), ("replace", "t"), ("create", "new")):

@@ -251,20 +251,19 @@ _SHARE = re.compile(r"(\d{1,18})|(\d{1,3}(\.\d{1,6})?)%", re.ASCII)
 
 def check_share(name: str, value: object) -> None:
     """Refuse what is neither a number of rows nor a percentage of them."""
-    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    match = None if isinstance(value, bool) else _SHARE.fullmatch(str(value))
     if match is None or (match[2] and Fraction(match[2]) > 100):
-        raise ConfigError(
-            f"{show_option(name)} is {value!r}, and must be a text such as '1000' (rows), '10%' or '0.1%'"
-        )
+        raise ConfigError(f"{show_option(name)} is {value!r}, and must be a number of rows, or such as '10%' or '0.1%'")
 
 
-def share_of(share: str, rows: int) -> int:
+def share_of(share: int | str, rows: int) -> int:
     """Return how many of `rows` a share is, at most.
 
-    >>> share_of("10%", 25), share_of("7", 25), share_of("0.1%", 5000)
+    >>> share_of("10%", 25), share_of(7, 25), share_of("0.1%", 5000)
     (2, 7, 5)
     """
-    return int(rows * Fraction(share[:-1]) / 100) if share.endswith("%") else int(share)
+    text = str(share)
+    return int(rows * Fraction(text[:-1]) / 100) if text.endswith("%") else int(text)
 
 
 #: connections that one load opens, at most: each is a process of the server's

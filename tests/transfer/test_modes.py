@@ -294,7 +294,7 @@ def test_a_null_in_the_key_is_refused(one_dsn: str, method: str) -> None:
         ({"mode": "replace-where"}, r"^mode='replace-where' needs where"),
         ({"mode": "append", "if_empty": "ok"}, r"^if_empty is for mode='truncate' or mode='replace' or mode='upsert'"),
         ({"mode": "upsert", "max_delete": "5%"}, r"^max_delete needs delete_missing=True"),
-        ({"mode": "upsert", "max_delete": "101%"}, r"^max_delete is '101%', and must be a text such as '1000'"),
+        ({"mode": "upsert", "max_delete": "101%"}, r"^max_delete is '101%', and must be a number of rows"),
         (
             {"mode": "replace-where", "where": "id = $1"},
             r"uses \$1, but 0 parameters were given: .* \(params\)",

@@ -116,7 +116,7 @@ class LoadRequest(Moving):
         bool, Option("upsert: delete the rows whose key the source lacks, up to max_delete.", group="Table and mode")
     ] = False
     max_delete: Annotated[
-        str | None,
+        int | str | None,
         Option(
             "The most rows that delete_missing may delete: a number, or a percentage of the table's rows.",
             metavar="N|P%",
@@ -354,7 +354,7 @@ class LoadRequest(Moving):
         ),
     ] = None
     max_rejects: Annotated[
-        str,
+        int | str,
         Option(
             "The most records that may be rejected: a number, or a percentage of all, which is looked at as the load"
             " ends, or with commit chunk as each chunk does.",
@@ -363,7 +363,7 @@ class LoadRequest(Moving):
             is_recorded=False,
             group="Rejects",
         ),
-    ] = "0"
+    ] = 0
     defer_indexes: Annotated[
         bool,
         Option(
@@ -404,7 +404,7 @@ class LoadRequest(Moving):
         alone = [name for name in ("source_version", "wait", "restart") if getattr(self, name)]
         if self.load_id is None and alone:
             raise ConfigError(f"{show_option(alone[0])} goes with {show_option('load_id')}, which is not given")
-        if self.rejects is None and self.max_rejects != "0":
+        if self.rejects is None and str(self.max_rejects) != "0":
             raise ConfigError(
                 f"{show_option('max_rejects')} goes with {show_option('rejects')}, which says where rejected records go"
             )

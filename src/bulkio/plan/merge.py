@@ -92,7 +92,7 @@ def plan_upsert(request: LoadRequest, target: Target) -> Merge:
         deletes=request.delete_missing and not target.is_new,
         only=only,
         count=count_rows(target.schema, target.name, only=only),
-        max_delete=request.max_delete or MAX_DELETE,
+        max_delete=MAX_DELETE if request.max_delete is None else str(request.max_delete),
     )
 
 

@@ -24,7 +24,7 @@ def reject_lines(request: LoadRequest) -> list[str]:
     """Show where rejected records go, and how many there may be."""
     if request.rejects is None:
         return []
-    of_all = " of all" if request.max_rejects.endswith("%") else ""
+    of_all = " of all" if str(request.max_rejects).endswith("%") else ""
     most = f"at most {request.max_rejects}{of_all} ({show_option('max_rejects')}), or the load fails"
     return [f"records that cannot be stored go to {printable(request.rejects)}: {most}"]
 

@@ -52,7 +52,7 @@ class Rejects:
 
     def __init__(self, request: LoadRequest, source: Source) -> None:
         self._source = source
-        self._limit = request.max_rejects
+        self._limit = str(request.max_rejects)
         self._by_chunks = request.commit == "chunk"
         #: records of the source, where that is known
         self._records = source.rows

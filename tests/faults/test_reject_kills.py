@@ -70,7 +70,7 @@ _GOES_ON = (
     ("alone by chunks", "COMMIT of ledger", 2, "after"),
     ("two by chunks", "part", 3, "after"),
     ("two by chunks", "COMMIT of ledger", 3, "before"),
-    ("two phases", "part", 3, "after"),
+    ("two phases", "part", 2, "after"),
     ("two phases", "PREPARE", 2, "before"),
     ("two phases", "decision", 1, "after"),
     ("two stage", "staged part", 1, "after"),

@@ -293,6 +293,10 @@ def test_the_users_statements_are_a_part_of_it(one_caller: Caller) -> None:
     )
     assert (report.rows, one_caller.fetch("SELECT n FROM seen")) == (2, [(2,)])
     assert one_caller.settings() == before
+    one_caller.load(ROWS, "t", before="SET work_mem = '77MB'")
+    assert one_caller.settings() == before
+    one_caller.commit()
+    assert one_caller.fetch("SHOW work_mem") == [("77MB",)]
     with pytest.raises(ConfigError, match="COMMIT would end or split it"):
         one_caller.load(ROWS, "t", after="COMMIT")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bulkio.flow.shelter import Decision
 
-__all__ = ["Interrupted", "carry_out", "catch_signals", "ignore_signals", "is_done", "settle"]
+__all__ = ["Interrupted", "carry_out", "catch_signals", "done_code", "ignore_signals", "settle"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,10 @@ REPEAT_S = 1.0
 AGAIN_S = 0.01
 #: seconds that a signal leaves for reporting an outcome that is certain
 GRACE_S = 1.0
+
+#: exit codes of work that is done
+_DONE_CODES = (Exit.DONE, Exit.REJECTS)
+_DONE = "the work was done already"
 
 
 class Interrupted(BaseException):
@@ -63,6 +67,8 @@ class _Verdict:
         #: A lock that COMMIT takes before it is sent. Whoever finds it free and takes it knows that none was sent, and
         #: that none will be.
         self.gate = threading.Lock()
+        #: True while the file of rejected records is put together: a first signal waits for that
+        self.is_gathering = False
         #: time of the first signal
         self.first: float | None = None
 
@@ -78,6 +84,11 @@ class _Verdict:
                 self.code = Exit.DONE
             case "unknown":
                 self.code = Exit.UNKNOWN
+            case "gathering":
+                self.code = Exit.REJECTS
+                self.is_gathering = True
+            case "gathered":
+                self.is_gathering = False
 
     def answer(self, number: int, _frame: FrameType | None) -> None:
         """Answer a signal."""
@@ -85,10 +96,12 @@ class _Verdict:
         is_first, first = self.first is None, self.first or now
         self.first = first
         name = signal.Signals(number).name
-        if self.code is not None:
+        if self.is_gathering:
+            self._answer_gathering(f"{name} came too late: {_DONE}", is_first=is_first, since_s=now - first)
+        elif self.code is not None:
             _leave_soon(self.code)
-            if is_first and self.code == Exit.DONE:
-                _say_at_once(f"{name} came too late: the work was done already")
+            if is_first and self.code in _DONE_CODES:
+                _say_at_once(f"{name} came too late: {_DONE}")
         elif is_first:
             if self.gate.locked():
                 _say_at_once(f"{name}: COMMIT was sent, and its outcome is awaited (a second signal ends that)")
@@ -102,6 +115,17 @@ class _Verdict:
             _leave_soon(code)
             _say_at_once(f"interrupted again: not waiting for {again}")
             os._exit(code)
+
+    def _answer_gathering(self, too_late: str, *, is_first: bool, since_s: float) -> None:
+        """Answer a signal that comes while the file of rejected records is put together."""
+        if is_first:
+            _say_at_once(f"{too_late}, and the rejected records are put into their file (a second signal ends that)")
+        elif since_s > REPEAT_S:
+            _say_at_once(
+                "interrupted again: not waiting for the file of rejected records any more, which are still in pieces:"
+                " the load is done, and run again with its id, it puts them together"
+            )
+            os._exit(Exit.REJECTS)
 
 
 _verdict = _Verdict()
@@ -129,9 +153,9 @@ def _raise_again(lost: sys.UnraisableHookArgs) -> None:
     signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
-def is_done() -> bool:
-    """Tell whether the work was done: no error that follows undoes it."""
-    return _verdict.code == Exit.DONE
+def done_code() -> int | None:
+    """Return the exit code of work that was done, None if it was not: no error that follows undoes it."""
+    return _verdict.code if _verdict.code in _DONE_CODES else None
 
 
 def settle(code: int) -> None:
@@ -148,8 +172,18 @@ def ignore_signals() -> None:
 
 
 def _leave_soon(code: int) -> None:
-    """Exit in a moment, whatever holds the program up: a reader of its output that does not read."""
-    signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(code))
+    """Exit in a moment, whatever holds the program up: a reader of its output that does not read.
+
+    What is left to do of the work itself is waited for.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        if _verdict.is_gathering:
+            signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+        else:
+            os._exit(code if _verdict.code is None else _verdict.code)
+
+    signal.signal(signal.SIGALRM, leave)
     signal.setitimer(signal.ITIMER_REAL, GRACE_S)
 
 
@@ -177,7 +211,7 @@ def carry_out(work: Callable[[], T], undone: str, *, is_one_commit: bool = True)
         if isinstance(stop.__cause__, OutcomeUnknown):
             raise stop.__cause__ from None
         if isinstance(stop.__cause__, Finished):
-            say(f"{stop} came too late: the work was done already")
+            say(f"{stop} came too late: {_DONE}")
             return stop.__cause__.result  # type: ignore[return-value]
         stop.outcome = undone
         raise

@@ -12,7 +12,7 @@ import click
 
 from bulkio.cli.app import app
 from bulkio.cli.exits import Exit, exit_of
-from bulkio.cli.interrupts import Interrupted, catch_signals, ignore_signals, is_done, settle
+from bulkio.cli.interrupts import Interrupted, catch_signals, done_code, ignore_signals, settle
 from bulkio.cli.output import prepare, say, show_json
 from bulkio.cli.slips import no_option
 from bulkio.errors import BulkioError
@@ -95,9 +95,9 @@ def _tell(error: BaseException, wishes: _Wishes) -> int:
     settle(code)
     if wishes.debug:
         say(wishes.shown("".join(traceback.format_exception(error)).rstrip()))
-    if is_done():
+    if (done := done_code()) is not None:
         say(f"Warning: the work is done, but then came: {message}")
-        return Exit.DONE
+        return done
     say(message if isinstance(error, Interrupted) else f"{_usage(error)}Error: {message}")
     if wishes.as_json:
         try:

@@ -27,8 +27,9 @@ __all__ = ["Decision", "conclude", "decision_watch", "finish"]
 
 T = TypeVar("T")
 
-#: State of a decision: "awaited" once a cancellation may come too late, then one of the others.
-Decision = Literal["awaited", "done", "undone", "unknown"]
+#: State of a decision: "awaited" once a cancellation may come too late, then one of the others; behind "done", where
+#: records are rejected, "gathering" while their file is put together, then "gathered".
+Decision = Literal["awaited", "done", "undone", "unknown", "gathering", "gathered"]
 
 #: callback for each decision, called in the event loop's thread: for a program that must be able to say at any moment
 #: what its end would leave behind

@@ -263,12 +263,18 @@ async def finish_recorded(report: LoadReport, *names: str | None) -> LoadReport:
 
 
 async def _finished(report: LoadReport, parts: str, work: Callable[..., None], *args: object) -> LoadReport:
+    tell = shelter.decision_watch.get()
+    if report.rejected:
+        tell("gathering")
     try:
         await _in_thread(work, *args)
     except FileError as error:
         note = f"the rejected records are still in {printable(parts)}, in pieces: {error}"
         _log.warning("%s", note)
         return replace(report, notes=(*report.notes, note))
+    finally:
+        if report.rejected:
+            tell("gathered")
     return report
 
 

@@ -102,8 +102,8 @@ cdef class Parser:
     the number of columns, 0 to take the first record's. `keep` are the numbers (from 0) of the columns wanted, all by
     default, in the order wanted; the others are checked and forgotten. A batch ends with `batch_rows` rows, or with the
     record that reaches `batch_bytes` bytes of input. `names` are the columns' for batches and errors, where no header
-    tells them. `first_row`, `first_line` and `line_ends` tell where a range begins. A `tolerant` one passes over records
-    of data whose number of fields is known, and puts what is wrong with them into `faults`, if that is a list.
+    tells them. `first_row`, `first_line` and `line_ends` tell where a range begins. A `tolerant` one passes over bad
+    records of data whose end is known, and puts what is wrong with them into `faults`, if that is a list.
 
     Its bytes must be valid UTF-8 (see `decoding`), without a byte order mark.
     """

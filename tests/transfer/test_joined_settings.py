@@ -168,7 +168,7 @@ def trapped_asyncpg(dsn: str) -> Caller:
     """Connect with asyncpg, and lay traps on the connection."""
     paths = {"search_path": "pg_catalog"}
     caller = Asyncpg(dsn, server_settings=paths, record_class=TrapRecord, command_timeout=0.1)
-    names = "text bool int2 int4 int8 oid float8 numeric json jsonb bytea uuid timestamptz varchar void"
+    names = "text bool int2 int4 int8 oid float8 numeric json jsonb bytea uuid timestamptz varchar"
     for name in names.split():
         caller.run(caller.conn.set_type_codec(name, schema="pg_catalog", encoder=str, decoder=spring, format="text"))
     caller.execute("SET client_encoding = 'LATIN1'; SET search_path = trap, pg_catalog, public")

@@ -16,7 +16,7 @@ READY := $(BUILT) $(TOOLS)
 PARALLEL := --numprocesses auto --dist loadfile
 LOWEST := .venv-lowest
 LOWEST_TESTS := -q tests/files/test_source.py tests/files/test_sink.py tests/forms/test_sizes.py \
-    tests/drivers/test_session.py tests/transfer/test_load.py tests/cli/test_app.py -k 'not pg15'
+    tests/drivers/test_session.py tests/drivers/test_joined.py tests/transfer/test_load.py tests/cli/test_app.py -k 'not pg15'
 # The environment of another Python, like .venv-python3.12; and the tests that depend on it: the codec, and the program's ways.
 OTHER := .venv-$(notdir $(PYTHON))
 PYTHON_TESTS := tests/pgcopy tests/types tests/forms tests/files tests/flow tests/cli/test_load.py tests/cli/test_export.py \

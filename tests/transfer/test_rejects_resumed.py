@@ -51,7 +51,11 @@ def unfinished(one_dsn: str, connect: Any, source: Path, monkeypatch: pytest.Mon
         patch.setattr("bulkio.files.rejects.ending.assemble", fail)
         dest = folder / "bad.csv"
         report = bulkio.load(source, "t", one_dsn, rejects=str(dest), max_rejects="1", load_id="x")
-    assert report.notes == (f"the rejected records are still in {dest}.parts, in pieces: no room",)
+    assert report.rejects is None
+    assert report.notes == (
+        f"the load is done, but {dest} could not be put together (no room): the rejected records are in the folder"
+        f" {dest}.parts, in pieces: mend that, and run `bulkio loads resume x`",
+    )
     assert names(folder) == ["bad.csv.parts"]
     return folder
 

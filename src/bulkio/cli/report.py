@@ -40,9 +40,13 @@ def show_load(report: LoadReport, *, as_json: bool, quiet: bool) -> Exit:
 
 
 def rejects_line(rejected: int, path: str | None) -> str:
-    """Say how many records were rejected, and where they are."""
-    what = "1 record was rejected: it is" if rejected == 1 else f"{rejected:,} records were rejected: they are"
-    return f"Warning: {what} in {printable(str(path))}, with the reason in {printable(f'{path}.errors.jsonl')}"
+    """Say how many records were rejected, and where they are; but for those of whom a note says that."""
+    is_one = rejected == 1
+    what = "Warning: 1 record was rejected" if is_one else f"Warning: {rejected:,} records were rejected"
+    if path is None:
+        return what
+    where = f"in {printable(path)}, with the reason in {printable(f'{path}.errors.jsonl')}"
+    return f"{what}: {'it is' if is_one else 'they are'} {where}"
 
 
 def _tell_sharing(report: LoadReport) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Rejects", "finish_recorded", "opened_rejects"]
 
 T = TypeVar("T")
-
-_log = logging.getLogger("bulkio")
 
 #: rejected records that a message names, at most
 _NAMED = 5
@@ -224,8 +221,11 @@ class Rejects:
             await _in_thread(self._file.mark_committing)
 
     async def finish(self, report: LoadReport) -> LoadReport:
-        """Put the file together, once the load is done; return its report, with a note where that is not possible."""
-        return await _finished(report, self._file.parts, self._file.finish, report.rejected, report.load_id)
+        """Put the file together, once the load is done; return its report.
+
+        Where that is not possible, it has a note, and no file.
+        """
+        return await _finished(report, self._file.path, self._file.finish, report.rejected, report.load_id)
 
     async def leave(self, *, removes: bool) -> None:
         """End the work on the file; it `removes` what is on disk, where nothing of the load is stored."""
@@ -258,24 +258,31 @@ async def finish_recorded(report: LoadReport, *names: str | None) -> LoadReport:
     That is one of these: a name that the ledger cannot hold is not told by it. Returns the report as `finish` does.
     """
     for name in dict.fromkeys(filter(None, names)):
-        report = await _finished(report, f"{name}.parts", finish_rejects, name, report.load_id, report.rejected)
+        report = await _finished(report, name, finish_rejects, name, report.load_id, report.rejected)
     return report
 
 
-async def _finished(report: LoadReport, parts: str, work: Callable[..., None], *args: object) -> LoadReport:
+async def _finished(report: LoadReport, dest: str, work: Callable[..., None], *args: object) -> LoadReport:
     tell = shelter.decision_watch.get()
     if report.rejected:
         tell("gathering")
     try:
         await _in_thread(work, *args)
     except FileError as error:
-        note = f"the rejected records are still in {printable(parts)}, in pieces: {error}"
-        _log.warning("%s", note)
-        return replace(report, notes=(*report.notes, note))
+        return replace(report, rejects=None, notes=(*report.notes, _left_note(dest, report.load_id, error)))
     finally:
         if report.rejected:
             tell("gathered")
     return report
+
+
+def _left_note(dest: str, load_id: str | None, error: FileError) -> str:
+    """Say where rejected records are whose file could not be made of them, and how it can be."""
+    what = f"the load is done, but {printable(dest)} could not be put together ({error}): the rejected records are in"
+    if load_id is None:  # both files were made before the COMMIT
+        return f"{what} the folder {printable(dest)}.parts, in two files of these names: take them out, and remove it"
+    mend = f"mend that, and run `bulkio loads resume {printable(load_id)}`"
+    return f"{what} the folder {printable(dest)}.parts, in pieces: {mend}"
 
 
 async def _in_thread(work: Callable[..., T], *args: object) -> T:

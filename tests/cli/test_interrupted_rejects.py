@@ -80,8 +80,9 @@ def start_gathering(bulkio: Program, source: Path, *more: str) -> subprocess.Pop
     return process
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=str)
+@pytest.mark.parametrize(
+    ("driver", "number", "code"), [("asyncpg", signal.SIGINT, 130), ("psycopg", signal.SIGTERM, 143)], ids=str
+)
 def test_signal_in_the_middle_of_a_walk(
     bulkio: Program, db: psycopg.Connection, source: Path, driver: str, number: signal.Signals, code: int
 ) -> None:

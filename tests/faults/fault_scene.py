@@ -55,8 +55,10 @@ __all__ = [
     "killed",
     "meet_and_load_again",
     "proxied",
+    "restart",
     "run_client",
     "small_disk",
+    "small_folder",
     "stored",
     "strikes_in_sql",
     "write_source",
@@ -336,18 +338,19 @@ def _client_killed(scene: Scene) -> None:
 
 
 def _server_stopped_fast(scene: Scene) -> None:
-    fails(scene, lambda: _restart(scene.cluster, "fast"))
+    fails(scene, lambda: restart(scene.cluster, "fast"))
 
 
 def _server_stopped_immediately(scene: Scene) -> None:
-    fails(scene, lambda: _restart(scene.cluster, "immediate"))
+    fails(scene, lambda: restart(scene.cluster, "immediate"))
 
 
 def _server_killed(scene: Scene) -> None:
-    fails(scene, lambda: _restart(scene.cluster, "kill"))
+    fails(scene, lambda: restart(scene.cluster, "kill"))
 
 
-def _restart(cluster: Cluster, how: str) -> None:
+def restart(cluster: Cluster, how: str) -> None:
+    """Stop a server, or kill it, and start it again."""
     if how == "kill":
         running = cluster.postmaster()
         assert running is not None
@@ -376,7 +379,7 @@ def _commit_answer_lost(scene: Scene) -> None:
 
 def _commit_lost_and_server_killed(scene: Scene) -> None:
     def successor() -> str:
-        _restart(scene.cluster, "kill")
+        restart(scene.cluster, "kill")
         return scene.dsn
 
     nth = 2 if scene.is_two_phase else 5 if scene.commit else 1  # the decision's, a chunk's, the load's own
@@ -538,6 +541,18 @@ def small_disk(cluster: Cluster, megabytes: int) -> Iterator[tuple[str, Callable
     finally:
         subprocess.run(["/bin/umount", folder], check=True)
         folder.rmdir()
+
+
+@contextlib.contextmanager
+def small_folder(folder: Path, kilobytes: int) -> Iterator[Callable[[], object]]:
+    """Make a folder on a small file system; yield what makes that larger."""
+    folder.mkdir()
+    if _mount("-t", "tmpfs", "-o", f"size={kilobytes}k", "none", folder) != 0:
+        lacking("a small file system of the test's own")
+    try:
+        yield lambda: _mount("-o", "remount,size=10m", folder)
+    finally:
+        subprocess.run(["/bin/umount", folder], check=True)
 
 
 def _mount(*args: str | Path) -> int:

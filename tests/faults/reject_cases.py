@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import pyarrow as pa
 
-__all__ = ["CLIENT_KINDS", "HEADER", "KINDS", "MODES", "RIVALS", "TRIGGERS", "Case", "good", "kinds_of", "typed"]
+__all__ = [
+    "ALONE",
+    "CLIENT_KINDS",
+    "HEADER",
+    "KINDS",
+    "MODES",
+    "RIVALS",
+    "TOGETHER",
+    "TRIGGERS",
+    "Case",
+    "good",
+    "kinds_of",
+    "typed",
+]
 
 HEADER = "id,code,ref,late,seat,amount,kind,note"
 #: what is wrong with a record (record, SQLSTATE and a part of the message), by what is wrong: what the client detects
@@ -81,6 +94,13 @@ class Case:
     def has_keys(self) -> bool:
         """True if the table has unique keys, by which some loads are done on one connection only."""
         return self.mode == "create" or "key" in MODES[self.mode] or not {*RIVALS}.isdisjoint(self.kinds)
+
+
+#: loads of few records, with some kinds of faults; by two connections there are fewer
+ALONE = Case(
+    kinds=("type", "null", "unique", "check", "foreign key", "trigger", "deferred foreign key"), places=1, rows=300
+)
+TOGETHER = replace(ALONE, workers=2, kinds=("type", "null", "check", "foreign key", "deferred foreign key"))
 
 
 def kinds_of(mode: str, *, is_typed: bool) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ class RejectScene:
 
     def prepare(self) -> None:
         """Make the table and the file."""
-        self.dest.parent.mkdir()
+        self.dest.parent.mkdir(exist_ok=True)
         lines = self._lines = [good(number) for number in range(self.case.rows)]
         kinds = self.case.kinds * self.case.places
         for place, kind in enumerate(kinds):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fault_scene import await_quiet, proxied
-from reject_cases import MODES, RIVALS, TRIGGERS, Case, kinds_of
+from reject_cases import ALONE, MODES, RIVALS, TOGETHER, TRIGGERS, Case, kinds_of
 from reject_runs import Client, clients
 from reject_scene import RejectScene
 
@@ -45,16 +45,12 @@ def client() -> Iterator[Client]:
 
 # --- At each point ----------------------------------------------------------------------------------------------
 
-_ALONE = Case(
-    kinds=("type", "null", "unique", "check", "foreign key", "trigger", "deferred foreign key"), places=1, rows=300
-)
-_TOGETHER = replace(_ALONE, workers=2, kinds=("type", "null", "check", "foreign key", "deferred foreign key"))
 _CASES = {
-    "alone": _ALONE,
-    "alone by chunks": replace(_ALONE, commit="chunk", driver="psycopg"),
-    "two phases": _TOGETHER,
-    "two by chunks": replace(_TOGETHER, commit="chunk", driver="psycopg"),
-    "two stage": replace(_ALONE, mode="upsert", workers=2),
+    "alone": ALONE,
+    "alone by chunks": replace(ALONE, commit="chunk", driver="psycopg"),
+    "two phases": TOGETHER,
+    "two by chunks": replace(TOGETHER, commit="chunk", driver="psycopg"),
+    "two stage": replace(ALONE, mode="upsert", workers=2),
 }
 #: case, phase, which one of it, and the moment: while nothing is recorded that another run could know
 _BEFORE = (
@@ -98,7 +94,7 @@ def killed_at(client: Client, scene: RejectScene, phase: str, nth: int, moment: 
     await_quiet(scene.dsn)
 
 
-@pytest.mark.parametrize(("name", "phase", "nth", "moment"), [*_BEFORE, *_GOES_ON[::3], *_AFTER[::2]])
+@pytest.mark.parametrize(("name", "phase", "nth", "moment"), [*_BEFORE, *_GOES_ON[::4], *_AFTER[::4]])
 def test_loaded_again(
     one_dsn: str, client: Client, tmp_path: Path, name: str, phase: str, nth: int, moment: str
 ) -> None:

@@ -79,6 +79,8 @@ def test_load_json(bulkio: Program, db: psycopg.Connection, orders: Path, driver
         "commit": "all",
         "why_one": "",
         "visibility": "",
+        "rejected": 0,
+        "rejects": None,
         "already": False,
     }
     assert len(snapshot(db)["orders"]) == 1000

@@ -7,6 +7,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import AsyncExitStack, contextmanager
@@ -49,6 +51,16 @@ def arrow_stream() -> bytes:
     with pa.ipc.new_stream(sink, TABLE.schema) as writer:
         writer.write_table(TABLE, max_chunksize=7)
     return sink.getvalue().to_pybytes()
+
+
+#: a process that keeps what it reads, tells where, and is killed, or waits for its end
+KEEPING = """
+import io, os, signal, sys
+from bulkio.files import Keeping, csv, open_source
+source = open_source(csv(io.BytesIO(b"a\\n1\\n")), batch_rows=7, keeping=Keeping())
+print(source.paths[0], flush=True)
+sys.stdin.readline()
+"""
 
 
 @contextmanager
@@ -238,3 +250,26 @@ def test_lines_of_what_is_kept():
     assert [reject.row for reject in told] == [2]
     assert source.place_of_row(2, chunk) == ("BytesIO", 3)
     source.close()
+
+
+def test_what_killed_processes_have_kept():
+    """It is removed by the next that keeps anything, but not what a living one has."""
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", KEEPING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as dead,
+        subprocess.Popen(
+            [sys.executable, "-c", KEEPING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as alive,
+    ):
+        assert dead.stdout is not None
+        assert alive.stdout is not None
+        paths = [Path(process.stdout.readline().strip()) for process in (dead, alive)]
+        dead.kill()
+        dead.wait()
+        source = open_source(csv(io.BytesIO(CSV)), batch_rows=7, keeping=Keeping())
+        assert [path.exists() for path in paths] == [False, True]
+        assert not paths[0].parent.exists()
+        source.close()
+        alive.communicate("")
+    assert nothing_is_left()

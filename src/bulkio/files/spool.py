@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from bulkio.files.formats.registry import format_of_file
 from bulkio.files.source import FileSource, Spool
 from bulkio.files.stores.compression import read_pieces
 from bulkio.files.stores.paths import Listing
+from bulkio.files.stores.temporary import TemporaryFolder
 from bulkio.forms.layouts import has_dictionary
 from bulkio.show import printable
 
@@ -149,11 +149,12 @@ def _kept_note(name: str, path: str) -> str:
 @contextmanager
 def _folder(name: str, *, reads_once: bool = True) -> Iterator[tuple[str, Spool]]:
     """Make a folder; yield a path in it and what removes it, as an error in the block does."""
-    folder = tempfile.TemporaryDirectory(prefix="bulkio-")
+    with writing("the folder of temporary files"):
+        folder = TemporaryFolder()
     try:
-        yield str(Path(folder.name) / (Path(name).name or "stream")), Spool(name, folder.cleanup, reads_once)
+        yield str(folder.path / (Path(name).name or "stream")), Spool(name, folder.remove, reads_once)
     except BaseException:
-        folder.cleanup()
+        folder.remove()
         raise
 
 

@@ -112,6 +112,8 @@ async def load_in_two_phases(
         state = ""
         with suppress(asyncio.CancelledError):  # the error on its way says more
             state = await shelter.finish(_undo(attempt, claim, error))
+        if state == "committing" and attempt.rejects is not None:
+            attempt.rejects.is_kept = True
         if state == "committing" and report is not None and isinstance(error, BulkioError):
             return report  # the reply to the decision was lost
         raise

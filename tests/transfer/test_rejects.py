@@ -184,18 +184,18 @@ def test_a_copy_that_a_trigger_runs(one_dsn: str, connect: Any, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_one_fault_alone(dsn: str, connect: Any, tmp_path: Path, name: str) -> None:
+def test_one_fault_alone(one_dsn: str, connect: Any, tmp_path: Path, name: str) -> None:
     """A file with nothing but one kind of fault; what is mended is loaded from the file of rejects."""
-    connect(dsn).execute(TABLES)
+    connect(one_dsn).execute(TABLES)
     source, dest = tmp_path / "in.csv", tmp_path / "bad.csv"
     bad = write(source, [name])
-    report = bulkio.load(source, "t", dsn, rejects=str(dest), max_rejects="1%")
+    report = bulkio.load(source, "t", one_dsn, rejects=str(dest), max_rejects="1%")
     assert (report.rows, report.rejected) == (ROWS - len(bad), len(bad))
     lines = [HEADER, *(good(row - 1) for row in bad)]
     assert len(dest.read_text().splitlines()) == len(lines)
     dest.write_text("\n".join(lines) + "\n")
-    assert bulkio.load(dest, "t", dsn).rows == len(bad)
-    assert stored(dsn) == list(range(ROWS))
+    assert bulkio.load(dest, "t", one_dsn).rows == len(bad)
+    assert stored(one_dsn) == list(range(ROWS))
 
 
 def test_nothing_is_rejected(dsn: str, connect: Any, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ EXPORT = "BulkExportOperator(task_id='export', {})"
 
 def names(function: str) -> list[str]:
     """Return the fields that an operator has from a function's options."""
-    left_out = ("dsn", "password", "progress", "retries")
+    left_out = ("dsn", "password", "connection", "progress", "retries")
     renamed = {"params": "query_params"}
     return [renamed.get(each.name, each.name) for each in bulkio.options_of(function) if each.name not in left_out]
 

@@ -134,8 +134,7 @@ async def check_replacement(session: Session, plan: LoadPlan, replacement: Repla
         await session.execute(sql.OWN_PATH)
         if await session.fetch(replacing.reads_of(table.oid)) != before:
             raise _failed(check, f"it reads the old table: name it {show_name(table.name)}, without its schema")
-        await session.execute(savepoints.roll_back_to(replacing.CHECK_POINT))
-        await session.execute(savepoints.release(replacing.CHECK_POINT))
+        await session.execute(savepoints.take_back(replacing.CHECK_POINT))
 
 
 def _shown(text: object) -> str:

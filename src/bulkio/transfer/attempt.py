@@ -62,6 +62,11 @@ class Attempt:
         """The source with the columns that the request asks for, from the first plan on."""
         return self.opened if self._shaped is None else self._shaped
 
+    @property
+    def rejected(self) -> int:
+        """Records rejected so far."""
+        return 0 if self.rejects is None else self.rejects.rejected
+
     @asynccontextmanager
     async def transaction(
         self, session: Session, name: str = "the load", *, holds_to_end: bool = False
@@ -155,6 +160,6 @@ class Attempt:
             commit=self.request.commit,
             why_one=sharing.why_one,
             visibility=sharing.visibility,
-            rejected=0 if rejects is None else rejects.rejected,
+            rejected=self.rejected,
             rejects=None if rejects is None else rejects.path,
         )

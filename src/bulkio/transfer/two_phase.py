@@ -84,8 +84,8 @@ async def load_in_two_phases(
                 await control.execute(sql.COMMIT)
             workers = [leader, *[worker async for worker in _more(stack, attempt, claim, plan, sharing.workers - 1)]]
             tally = Tally(plan)
-            copied, rejected = await _send(workers, attempt, plan, chunks, tally)
-            compare_counts(plan, copied, tally.rows, rejected)
+            copied = await _send(workers, attempt, plan, chunks, tally)
+            compare_counts(plan, copied, tally.rows, attempt.rejected)
             for session in workers:  # each sees the rows that it has stored
                 await advance_sequences(session, plan)
             report = attempt.report(
@@ -157,27 +157,21 @@ async def _more(
 
 async def _send(
     workers: Sequence[Session], attempt: Attempt, plan: LoadPlan, chunks: Sequence[Chunk], tally: Tally
-) -> tuple[int, int]:
-    """Send all chunks, each by the worker that is free; return how many rows the server has stored, and rejects."""
+) -> int:
+    """Send all chunks, each by the worker that is free; return how many rows the server has stored."""
     todo = iter(chunks)
-    stored: list[tuple[int, int]] = []
+    stored: list[int] = []
     async with flow.task_group() as group:
         for session in workers:
             group.start_soon(_send_some, session, attempt, plan, todo, tally, stored)
-    return sum(copied for copied, _ in stored), sum(rejected for _, rejected in stored)
+    return sum(stored)
 
 
 async def _send_some(
-    session: Session,
-    attempt: Attempt,
-    plan: LoadPlan,
-    todo: Iterator[Chunk],
-    tally: Tally,
-    stored: list[tuple[int, int]],
+    session: Session, attempt: Attempt, plan: LoadPlan, todo: Iterator[Chunk], tally: Tally, stored: list[int]
 ) -> None:
     for chunk in todo:
-        sender = attempt.sender(session, plan, tally, chunk)
-        stored.append((await sender.run(session), sender.rejected))
+        stored.append(await attempt.sender(session, plan, tally, chunk).run(session))
 
 
 async def _prepare(workers: Sequence[Session], claim: Claim) -> None:

@@ -175,7 +175,7 @@ class TypedPart:
         return frozenset()
 
     def read_range(self, part: PartRange, options: ReadOptions) -> Generator[pa.RecordBatch, None, None]:
-        """Read the range once."""
+        """Read the range once, as each format does in its own way."""
         raise NotImplementedError
 
     def records(self, part: PartRange, rows: Sequence[int], options: ReadOptions) -> Generator[Records, None, None]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     #: what is told of a bad record: its row in the file, the column, and what is wrong
     Tell: TypeAlias = Callable[[int, str | None, str], None]
 
-__all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "make_parser", "parse", "probe", "texts"]
+__all__ = ["BATCH_BYTES", "NO_LIMIT", "Layout", "feed_head", "make_parser", "parse", "probe", "texts"]
 
 #: number of rows beyond that of any file
 NO_LIMIT = 1 << 62
@@ -87,15 +87,20 @@ def probe(name: str, options: CsvOptions, pieces: Iterable[bytes], *, tolerant: 
     utf8 = open_utf8(options.encoding, tolerant=tolerant)
     parser = make_parser(name, options, names=None, batch_rows=1, tolerant=tolerant)
     for text in texts(parser, utf8, pieces):
-        rest = memoryview(text)
-        while rest and not (parser.full or parser.header):
-            rest = rest[parser.feed(rest) :]
-        if parser.full or parser.header:
+        if feed_head(parser, text):
             break
     else:
         parser.finish()
     names = column_names(parser, options)
     return Layout(names, parser.data_line, utf8.mark_bytes + parser.data_start, parser.line_ends, utf8.codec)
+
+
+def feed_head(parser: Parser, text: bytes) -> bool:
+    """Feed up to the end of the first record; tell whether it has come."""
+    rest = memoryview(text)
+    while rest and not (parser.full or parser.header):
+        rest = rest[parser.feed(rest) :]
+    return bool(parser.full or parser.header)
 
 
 def parse(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bulkio.files.formats.csv.parsing import texts
+from bulkio.files.formats.csv.parsing import feed_head, texts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -57,10 +57,7 @@ def cut_head(parser: Parser, utf8: Utf8Stream, pieces: Iterable[bytes]) -> bytes
     head = bytearray()
     for text in texts(parser, utf8, pieces):
         head += utf8.raw
-        rest = memoryview(text)
-        while rest and not (parser.full or parser.header):
-            rest = rest[parser.feed(rest) :]
-        if parser.full or parser.header:
+        if feed_head(parser, text):
             break
     else:
         parser.finish()
